@@ -1,0 +1,19 @@
+"""Embedded default: scikit-learn's digits, WRN-10-1 in WRN-28-1. Real data, no download.
+
+python -m rocket_tf.main --config=configs/digits.py
+
+Half a minute on two cores. Test error, five seeds: light net 1.76 ± 0.38 % (alone 1.71 ± 0.39 %).
+"""
+
+from rocket_tf import config as options
+
+
+def get_config():
+    """1000 training and 797 test images, 8 by 8 pixels, 10 classes."""
+    config = options.default()
+    config.dataset = "digits"
+    config.epochs = 40
+    config.light_depth = 10
+    config.booster_depth = 28
+    config.crop_padding = 1  # pixels; digits are not mirrored
+    return config

@@ -1,0 +1,26 @@
+"""Rocket Launching (Zhou et al., AAAI 2018) for TensorFlow 2 and Keras 3."""
+
+import sys as _sys
+from pathlib import Path as _Path
+
+__version__ = "0.1.0"
+
+_COMMANDS = ("rocket_tf.main", "rocket_tf.config", "tools.benchmark", "tools.compare")
+
+
+def _is_command():
+    """Whether this process is one of the project's own commands."""
+    arguments = _sys.orig_argv
+    module = arguments[arguments.index("-m") + 1] if "-m" in arguments[:-1] else ""
+    return module in _COMMANDS or (bool(_sys.argv) and _Path(_sys.argv[0]).stem == "rocket-tf")
+
+
+# Commands answer mistakes before they load TensorFlow, which takes seconds. Everybody else gets
+# all names at once, and Keras the classes that it needs to load saved models.
+if not _is_command():
+    from rocket_tf import networks
+    from rocket_tf.export import export_light
+    from rocket_tf.hints import Hint
+    from rocket_tf.rocket import RocketModel
+
+    __all__ = ["Hint", "RocketModel", "export_light", "networks"]

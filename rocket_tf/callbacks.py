@@ -1,0 +1,178 @@
+"""Keras callbacks of a run: progress, metrics log, guard against non-finite losses, checkpoints."""
+
+import math
+import sys
+import time
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A loss that is no number any more; the message names step and term."""
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Stops the training at the first step whose loss is not finite.
+
+    Args:
+        first_step: steps that earlier processes of the run have done.
+    """
+
+    def __init__(self, first_step=0):
+        super().__init__()
+        self._step = first_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+        if not math.isfinite(float(logs["loss"])):
+            self._stop(logs, f"step {self._step}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        where = f"the end of epoch {epoch + 1} (step {self._step})"
+        if not all(math.isfinite(float(value)) for value in logs.values()):
+            self._stop(logs, where)
+        # The last update of the epoch is in no loss yet.
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+                self._stop({variable.path: math.nan}, where)
+
+    def _stop(self, logs, where):
+        terms = [name for name, value in logs.items() if not math.isfinite(float(value))]
+        # The sum is at fault by its terms; it is named where it stands alone.
+        terms = [name for name in terms if name not in ("loss", "val_loss")] or terms
+        values = ", ".join(f"{name} = {float(logs[name])}" for name in sorted(terms))
+        raise NonFiniteLossError(
+            f"Training stopped at {where}: {values}. The checkpoints are from before. Try a lower "
+            "--config.learning_rate or --config.hint_weight, or precision=float32"
+        )
+
+
+class LogEpochs(keras.callbacks.Callback):
+    """Writes a line of metrics for each epoch.
+
+    Args:
+        write: called with a dict for each epoch.
+        rename: from a name in Keras's logs to the names it is written under.
+        examples: training examples in an epoch.
+        steps: steps in an epoch.
+    """
+
+    def __init__(self, write, rename, examples, steps):
+        super().__init__()
+        self._write = write
+        self._rename = rename
+        self._examples = examples
+        self._steps = steps
+        self._seconds = 0.0
+        self._began = None
+        self._learning_rate = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._seconds = 0.0
+        self._learning_rate = float(self.model.optimizer.learning_rate)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        float(logs["loss"])  # the step is over when its loss is known
+        self._seconds += time.perf_counter() - self._began
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._write(
+            {
+                "epoch": epoch + 1,
+                "step": (epoch + 1) * self._steps,
+                "learning_rate": self._learning_rate,
+                "examples_per_second": round(self._examples / self._seconds, 1),
+                **{
+                    new_name: float(value)
+                    for name, value in logs.items()
+                    for new_name in self._rename(name)
+                },
+            }
+        )
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves a checkpoint after each epoch.
+
+    Args:
+        checkpoints: a `rocket_tf.checkpoint.Checkpoints`.
+    """
+
+    def __init__(self, checkpoints):
+        super().__init__()
+        self._checkpoints = checkpoints
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._checkpoints.save(epoch + 1)
+
+
+class ShowProgress(keras.callbacks.Callback):
+    """One progress bar for the whole training; where there is no terminal, a line an epoch.
+
+    Args:
+        epochs: epochs of the whole training.
+        steps: steps in an epoch.
+        first_epoch: epochs that are done.
+        rename: from a name in Keras's logs to the names it is shown under.
+    """
+
+    def __init__(self, epochs, steps, first_epoch, rename):
+        super().__init__()
+        self._epochs = epochs
+        self._steps = steps
+        self._first_epoch = first_epoch
+        self._rename = rename
+        self._began = None
+        self._bar = None
+
+    def on_train_begin(self, logs=None):
+        self._bar = tqdm(
+            total=self._epochs * self._steps,
+            initial=self._first_epoch * self._steps,
+            unit="step",
+            desc=f"epoch {self._first_epoch + 1}/{self._epochs}",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}", refresh=False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        text = self._describe(logs)
+        self._bar.set_postfix_str(text, refresh=False)
+        if self._bar.disable:
+            print(f"epoch {epoch + 1}/{self._epochs}{self._time_left(epoch)}: {text}", flush=True)
+
+    def on_train_end(self, logs=None):
+        self._bar.close()
+
+    def _time_left(self, epoch):
+        """The time left, once an epoch has gone by without the tracing of the first."""
+        done = epoch - self._first_epoch
+        if done == 0:
+            self._began = time.monotonic()
+            return ""
+        left = (time.monotonic() - self._began) / done * (self._epochs - epoch - 1)
+        return f", {left:.0f} s left"
+
+    def _describe(self, logs):
+        named = {
+            new_name: float(value)
+            for name, value in logs.items()
+            for new_name in self._rename(name)
+        }
+        parts = [f"loss {named['loss']:.3f}"]
+        for net in ("light", "booster"):
+            accuracy = named.get(f"val_{net}_accuracy")
+            if accuracy is not None:
+                parts.append(f"{net} test error {100 * (1 - accuracy):.2f} %")
+        return ", ".join(parts)

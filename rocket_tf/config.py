@@ -1,0 +1,378 @@
+"""Every option of a run: its default, its meaning with unit, and what it must be.
+
+Free of TensorFlow, so that a mistake is answered before the seconds that TensorFlow takes to load.
+`python -m rocket_tf.config` prints the table.
+"""
+
+import ast
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Mapping
+
+import ml_collections
+
+from rocket_tf.data.catalog import DATASETS
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run. Its message is one line: field, given, expected, mend."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One option of a run.
+
+    Attributes:
+        default: its value where a configuration does not set it; its type is the field's type.
+        meaning: what it does, with the unit of its values.
+        expected: in words, the values it takes.
+        accepts: the same as a predicate.
+    """
+
+    default: object
+    meaning: str
+    expected: str
+    accepts: Callable[[object], bool]
+
+
+def _integer(default, meaning, minimum):
+    return Field(
+        default, meaning, f"a whole number of at least {minimum}", lambda value: value >= minimum
+    )
+
+
+def _number(default, meaning, expected, accepts):
+    return Field(default, meaning, expected, lambda value: math.isfinite(value) and accepts(value))
+
+
+def _non_negative(default, meaning):
+    return _number(default, meaning, "a number of at least 0", lambda value: value >= 0)
+
+
+def _positive(default, meaning):
+    return _number(default, meaning, "a number above 0", lambda value: value > 0)
+
+
+def _choice(default, meaning, *choices):
+    return Field(default, meaning, "one of " + ", ".join(choices), lambda value: value in choices)
+
+
+def _switch(default, meaning):
+    return Field(default, meaning, "True or False", lambda value: True)
+
+
+def _is_depth(value):
+    return value >= 10 and (value - 4) % 6 == 0
+
+
+def _are_drops(values):
+    return all(isinstance(value, int | float) and 0 < value < 1 for value in values) and list(
+        values
+    ) == sorted(set(values))
+
+
+FIELDS: Mapping[str, Field] = {
+    "seed": Field(
+        0,
+        "seed of initial weights, shuffling, augmentation and dropout",
+        "a whole number from 0 to 2**32 - 1",
+        lambda value: 0 <= value < 2**32,
+    ),
+    "method": _choice(
+        "rocket",
+        "what is trained: both nets together, or one of the same two nets alone",
+        "rocket",
+        "light",
+        "booster",
+    ),
+    "epochs": _integer(200, "length of the training, in passes over the training examples", 1),
+    "batch_size": _integer(128, "examples a step, over all replicas together", 1),
+    # Data
+    "dataset": _choice("cifar10", "which data", *DATASETS),
+    "data_dir": Field(
+        "",
+        "folder of TensorFlow Datasets; empty: $TFDS_DATA_DIR, or ~/tensorflow_datasets",
+        "a path",
+        lambda value: True,
+    ),
+    "train_examples": _integer(0, "the first so many training examples are used; 0: all", 0),
+    "flip": _switch(False, "augmentation: mirror half of the images left to right"),
+    "crop_padding": _integer(
+        0, "augmentation: reflect-pad by so many pixels, then crop at random; 0: off", 0
+    ),
+    "rand_augment": _number(
+        0.0,
+        "augmentation: magnitude of KerasCV's RandAugment, 0 to 1; 0: off",
+        "a number from 0 to 1",
+        lambda value: 0 <= value <= 1,
+    ),
+    "mixup": _non_negative(0.0, "augmentation: alpha of KerasCV's MixUp; 0: off"),
+    "cutmix": _number(
+        0.0,
+        "augmentation: alpha of KerasCV's CutMix, 0 to 1; 0: off",
+        "a number from 0 to 1",
+        lambda value: 0 <= value <= 1,
+    ),
+    # Nets
+    "layout": _choice(
+        "interval",
+        "which low layers the light net shares (the paper's Figure 3): the first blocks of every "
+        "group, or the whole of the first two groups",
+        "interval",
+        "bottom",
+    ),
+    "light_depth": Field(
+        16,
+        "layers of the light net, 6n + 4; 0 with layout=bottom, where the booster decides",
+        "6n + 4 with n >= 1 (10, 16, 22, …), or 0 with layout=bottom",
+        lambda value: value == 0 or _is_depth(value),
+    ),
+    "booster_depth": Field(
+        40, "layers of the booster, 6n + 4", "6n + 4 with n >= 1 (10, 16, 22, …)", _is_depth
+    ),
+    "width": _integer(1, "widening factor k: the groups have 16k, 32k and 64k channels", 1),
+    "share": _switch(True, "share the low layers; False: two nets with only the input in common"),
+    "batch_normalization": _choice(
+        "fused",
+        "batch statistics: fused kernel, each replica its own; synchronized over all replicas; or "
+        "Keras's own layer, each replica its own",
+        "fused",
+        "synchronized",
+        "keras",
+    ),
+    "booster_dropout": _number(
+        0.0,
+        "fraction of activations dropped after each convolution that is the booster's alone",
+        "a number of at least 0 and below 1",
+        lambda value: 0 <= value < 1,
+    ),
+    # Objective; all of it is read by method=rocket alone
+    "hint": _choice(
+        "logits_mse",
+        "the loss by which the light net follows the booster (the paper's Table 3)",
+        "logits_mse",
+        "softmax_mse",
+        "kd",
+    ),
+    "hint_weight": _non_negative(0.03, "weight of the hint loss; a cross-entropy weighs 1"),
+    "gradient_block": _switch(True, "stop the hint's gradient from reaching the booster"),
+    "temperature": _positive(4.0, "temperature T of both softmaxes; read by hint=kd alone"),
+    # Optimisation
+    "optimizer": _choice("sgd", "sgd, with momentum 0.9, or adam", "sgd", "adam"),
+    "learning_rate": _positive(0.1, "step size of the optimizer at the start"),
+    "learning_rate_drops": Field(
+        (0.3, 0.6, 0.8),
+        "when the learning rate drops, in fractions of `epochs`",
+        "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8)",
+        _are_drops,
+    ),
+    "learning_rate_drop_factor": _number(
+        0.2,
+        "what each drop multiplies the learning rate by",
+        "a number above 0 and at most 1",
+        lambda value: 0 < value <= 1,
+    ),
+    "weight_decay": _non_negative(
+        5e-4, "factor of the L2 term inside the gradient, on every parameter; sgd only"
+    ),
+    # Execution
+    "precision": _choice(
+        "float32",
+        "Keras dtype policy of the nets; logits and losses are float32 in all",
+        "float32",
+        "mixed_bfloat16",
+        "mixed_float16",
+    ),
+    "replicas": _integer(
+        0,
+        "replicas of tf.distribute.MirroredStrategy; 0: one for each GPU, or one CPU; without "
+        "GPUs, so many logical CPU devices",
+        0,
+    ),
+    "deterministic": _switch(
+        True, "same seed, same machine, same result to the last digit; False may be faster on GPUs"
+    ),
+    "evaluate_every_epochs": _integer(
+        1, "epochs between two evaluations on the test examples; the last epoch always is", 1
+    ),
+    "checkpoints_kept": _integer(3, "the last so many checkpoints are kept", 1),
+}
+
+
+def default() -> ml_collections.ConfigDict:
+    """Every field at its default (the paper's CIFAR-10 recipe, without augmentation), locked.
+
+    Returns:
+        A locked `ConfigDict`: a field can be set, a field that does not exist cannot.
+    """
+    return ml_collections.ConfigDict({name: field.default for name, field in FIELDS.items()}).lock()
+
+
+def parse_override(name: str, text: str) -> object:
+    """The value of a field from its text on the command line.
+
+    Args:
+        name: the field's name, as in `--config.name=text`.
+        text: the value as typed.
+
+    Returns:
+        The value, of the field's type.
+
+    Raises:
+        ConfigError: if there is no such field, or the text is not of its type.
+    """
+    if name not in FIELDS:
+        raise ConfigError(unknown_field_message(name))
+    field = FIELDS[name]
+    kind = type(field.default)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if kind is tuple:
+            value = ast.literal_eval(text)
+            return tuple(value) if isinstance(value, list | tuple) else (value,)
+        return kind(text)
+    except (KeyError, ValueError, SyntaxError, TypeError):
+        raise ConfigError(_message(name, text)) from None
+
+
+def check(config: Mapping) -> None:
+    """Checks a whole configuration.
+
+    Args:
+        config: a mapping from field names to values, such as a `ConfigDict`.
+
+    Raises:
+        ConfigError: for the first field that is missing, unknown, of the wrong type or out of
+            range, and for combinations of fields that make no sense.
+    """
+    for name in config:
+        if name not in FIELDS:
+            raise ConfigError(unknown_field_message(name))
+    for name, field in FIELDS.items():
+        if name not in config:
+            raise ConfigError(
+                f"config.{name}: missing; expected {field.expected}; start the configuration from "
+                "rocket_tf.config.default()"
+            )
+        value = config[name]
+        if not _has_type(value, type(field.default)) or not field.accepts(value):
+            raise ConfigError(_message(name, value))
+    _check_combinations(config)
+
+
+def number_of_training_examples(config: Mapping) -> int:
+    """The training examples that a run uses: `train_examples`, or all that the data set has."""
+    return config["train_examples"] or DATASETS[config["dataset"]].train_examples
+
+
+def steps_per_epoch(config: Mapping) -> int:
+    """Steps in an epoch; the last one may have fewer examples than `batch_size`."""
+    return math.ceil(number_of_training_examples(config) / config["batch_size"])
+
+
+def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:
+    """The fields in which two configurations differ, each as `name: value → value`."""
+    return [
+        f"{name}: {first.get(name)!r} → {second.get(name)!r}"
+        for name in FIELDS
+        if name not in ignored and _plain(first.get(name)) != _plain(second.get(name))
+    ]
+
+
+def unknown_field_message(name: str) -> str:
+    """The error for a field that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
+    hint = f"did you mean config.{near[0]}?" if near else "there is no field like it"
+    return (
+        f"config.{name}: no such field; {hint} `python -m rocket_tf.config` lists all {len(FIELDS)}"
+    )
+
+
+def describe() -> str:
+    """All fields, a line each: name, default, meaning with unit, expected values."""
+    width = max(map(len, FIELDS))
+    return "\n".join(
+        f"{name:{width}}  {field.default!r}: {field.meaning} ({field.expected})"
+        for name, field in FIELDS.items()
+    )
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _has_type(value, kind) -> bool:
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float)
+    if kind is tuple:
+        return isinstance(value, tuple | list)
+    return isinstance(value, kind)
+
+
+def _message(name: str, given) -> str:
+    return (
+        f"config.{name}: got {given!r}, expected {FIELDS[name].expected}; set it with "
+        f"--config.{name}={FIELDS[name].default}, for example"
+    )
+
+
+def _check_combinations(config: Mapping) -> None:
+    card = DATASETS[config["dataset"]]
+    if config["layout"] == "bottom" and config["light_depth"] != 0:
+        raise ConfigError(
+            f"config.light_depth: got {config['light_depth']} with layout=bottom, expected 0: the "
+            "light net is the booster's first two groups; add --config.light_depth=0"
+        )
+    if config["layout"] == "interval" and config["light_depth"] == 0:
+        raise ConfigError(
+            "config.light_depth: got 0 with layout=interval, expected 6n + 4; add "
+            "--config.light_depth=16, for example"
+        )
+    if config["light_depth"] > config["booster_depth"]:
+        raise ConfigError(
+            f"config.light_depth: got {config['light_depth']}, expected at most the booster's "
+            f"{config['booster_depth']}; lower it or raise --config.booster_depth"
+        )
+    if config["train_examples"] > card.train_examples:
+        raise ConfigError(
+            f"config.train_examples: got {config['train_examples']}, expected at most "
+            f"{card.train_examples}, all that {config['dataset']} has; 0 takes all"
+        )
+    if config["batch_size"] > number_of_training_examples(config):
+        raise ConfigError(
+            f"config.batch_size: got {config['batch_size']}, expected at most the "
+            f"{number_of_training_examples(config)} training examples; lower it"
+        )
+    if config["replicas"] > config["batch_size"]:
+        raise ConfigError(
+            f"config.replicas: got {config['replicas']}, expected at most batch_size, "
+            f"{config['batch_size']}: each replica needs an example; lower it"
+        )
+    if config["crop_padding"] >= min(card.image_shape[:2]):
+        raise ConfigError(
+            f"config.crop_padding: got {config['crop_padding']}, expected less than the images' "
+            f"{min(card.image_shape[:2])} pixels; lower it"
+        )
+    if config["rand_augment"] and card.image_shape[-1] != 3:
+        raise ConfigError(
+            f"config.rand_augment: got {config['rand_augment']} with dataset={config['dataset']}, "
+            "expected 0: RandAugment needs colour images; set it to 0"
+        )
+    if config["mixup"] and config["cutmix"]:
+        raise ConfigError(
+            f"config.cutmix: got {config['cutmix']} with mixup={config['mixup']}, expected one of "
+            "the two to be 0: either mixes the labels of a batch; set one to 0"
+        )
+    if config["optimizer"] == "adam" and config["weight_decay"]:
+        raise ConfigError(
+            f"config.weight_decay: got {config['weight_decay']} with optimizer=adam, expected 0: "
+            "the recipe's L2 belongs to sgd; add --config.weight_decay=0"
+        )
+
+
+if __name__ == "__main__":
+    print(describe())

@@ -1,0 +1,56 @@
+"""What a net costs: parameters and multiply-adds."""
+
+import keras
+import tensorflow as tf
+
+_MULTIPLYING_OPERATIONS = ("MatMul", "Conv", "Einsum")
+
+
+def count_parameters(model):
+    """Parameters of a model, shared ones once; batch normalisation's moving statistics count.
+
+    Args:
+        model: a built `keras.Model`.
+
+    Returns:
+        Number of parameters, an int. The state of random generators does not count.
+    """
+    return sum(
+        keras.ops.size(variable).item()
+        if hasattr(keras.ops.size(variable), "item")
+        else int(keras.ops.size(variable))
+        for variable in model.variables
+        if "seed_generator" not in variable.path
+    )
+
+
+def count_multiply_adds(model):
+    """Multiply-adds of one inference: those of matrix products and convolutions.
+
+    Args:
+        model: a functional `keras.Model`.
+
+    Returns:
+        Number of multiplications, each with its addition, for one example, an int.
+    """
+    one_example = keras.tree.map_structure(
+        lambda tensor: tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype), model.input
+    )
+    inference = tf.function(lambda inputs: model(inputs, training=False))
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # the profiler warns of its own use of old interfaces
+    try:
+        profile = tf.compat.v1.profiler.profile(
+            inference.get_concrete_function(one_example).graph, cmd="op", options=options
+        )
+    finally:
+        logger.setLevel(level)
+    return _multiplying_float_operations(profile) // 2
+
+
+def _multiplying_float_operations(node):
+    own = node.float_ops if any(name in node.name for name in _MULTIPLYING_OPERATIONS) else 0
+    return own + sum(_multiplying_float_operations(child) for child in node.children)

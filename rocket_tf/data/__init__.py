@@ -1,0 +1,1 @@
+"""Input: what the data sets are, where they come from, and the tf.data pipelines over them."""

@@ -1,0 +1,84 @@
+"""What is known of each data set before it is read: sizes, shape, classes, pixel statistics.
+
+Free of TensorFlow, so that a configuration can be checked against it at once.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetCard:
+    """The facts of an image classification data set.
+
+    Attributes:
+        train_examples: number of training examples.
+        test_examples: number of test examples.
+        image_shape: (height, width, channels); pixels are uint8, 0 to 255.
+        num_classes: number of classes; labels are 0 to num_classes - 1.
+        pixel_mean: mean of each channel over the training pixels, in units of a pixel.
+        pixel_std: standard deviation of each channel, in units of a pixel.
+        tfds_name: name in TensorFlow Datasets; empty for data that needs no download.
+        train_split: split in TensorFlow Datasets' notation.
+        source: where TensorFlow Datasets downloads it from.
+    """
+
+    train_examples: int
+    test_examples: int
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+    tfds_name: str = ""
+    train_split: str = ""
+    source: str = ""
+
+
+_CIFAR_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+# The authors' release normalises CIFAR-10 and CIFAR-100 alike.
+_CIFAR_MEAN = (125.3, 123.0, 113.9)
+_CIFAR_STD = (63.0, 62.1, 66.7)
+
+DATASETS = {
+    # scikit-learn's copy of the UCI digits, 1797 images; split by rocket_tf itself, see images.py.
+    "digits": DatasetCard(
+        train_examples=1000,
+        test_examples=797,
+        image_shape=(8, 8, 1),
+        num_classes=10,
+        pixel_mean=(77.7,),
+        pixel_std=(95.7,),
+    ),
+    "cifar10": DatasetCard(
+        train_examples=50_000,
+        test_examples=10_000,
+        image_shape=(32, 32, 3),
+        num_classes=10,
+        pixel_mean=_CIFAR_MEAN,
+        pixel_std=_CIFAR_STD,
+        tfds_name="cifar10",
+        train_split="train",
+        source=_CIFAR_SOURCE,
+    ),
+    "cifar100": DatasetCard(
+        train_examples=50_000,
+        test_examples=10_000,
+        image_shape=(32, 32, 3),
+        num_classes=100,
+        pixel_mean=_CIFAR_MEAN,
+        pixel_std=_CIFAR_STD,
+        tfds_name="cifar100",
+        train_split="train",
+        source=_CIFAR_SOURCE,
+    ),
+    "svhn": DatasetCard(
+        train_examples=604_388,
+        test_examples=26_032,
+        image_shape=(32, 32, 3),
+        num_classes=10,
+        pixel_mean=(111.6, 113.2, 120.6),
+        pixel_std=(50.5, 51.3, 50.2),
+        tfds_name="svhn_cropped",
+        train_split="train+extra",
+        source="http://ufldl.stanford.edu/housenumbers/",
+    ),
+}

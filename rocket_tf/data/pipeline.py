@@ -1,0 +1,122 @@
+"""tf.data pipelines over images in memory, whose randomness is a function of its place.
+
+The order of an epoch depends on (seed, epoch), the draws of an example on (seed, epoch, example).
+So a run that resumes sees what an uninterrupted one would have seen, and N replicas together see
+the examples that one device would have seen.
+"""
+
+import math
+
+import tensorflow as tf
+
+from rocket_tf.data.augmentation import DRAWS, mirror_and_shift
+
+# Two streams of random numbers from one seed.
+_ORDER_STREAM = 0
+_DRAWS_STREAM = 1
+
+
+def training_dataset(
+    images,
+    labels,
+    batch_size,
+    epochs,
+    seed,
+    *,
+    first_epoch=0,
+    flip=False,
+    crop_padding=0,
+    batch_augmentation=None,
+    num_classes=None,
+    replicas=1,
+):
+    """The batches of epochs `first_epoch` to `epochs` - 1, one after the other.
+
+    Args:
+        images: uint8, shape (examples, height, width, channels).
+        labels: int64, shape (examples,).
+        batch_size: examples in a batch, over all replicas together; the last batch of an epoch has
+            what remains.
+        epochs: epochs of the whole training.
+        seed: a non-negative integer.
+        first_epoch: epochs, counted from 0, that are done.
+        flip: as in `augmentation.mirror_and_shift`.
+        crop_padding: likewise, in pixels.
+        batch_augmentation: `f(images, labels) -> (images, labels)` on batches, or `None`.
+        num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
+        replicas: into how many parts a batch is split, as evenly as can be; each part is an
+            element of the dataset.
+
+    Returns:
+        `tf.data.Dataset` of `(images, labels)`.
+    """
+    examples = len(images)
+    parts = math.ceil(examples / batch_size) * replicas
+    # On the host, whichever device trains.
+    with tf.device("CPU:0"):
+        images, labels = tf.constant(images), tf.constant(labels)
+
+    def epoch_dataset(epoch):
+        order = tf.random.experimental.index_shuffle(
+            tf.range(examples, dtype=tf.int64),
+            seed=_stateless_seed(seed, epoch, _ORDER_STREAM),
+            max_index=tf.constant(examples - 1, tf.int64),
+        )
+        draws = tf.random.stateless_uniform(
+            [examples, DRAWS], seed=_stateless_seed(seed, epoch, _DRAWS_STREAM)
+        )
+
+        def load_part(part):
+            chosen = order[slice(*_bounds(part, examples, batch_size, replicas))]
+            batch = mirror_and_shift(
+                tf.gather(images, chosen), tf.gather(draws, chosen), flip, crop_padding
+            )
+            batch_labels = tf.gather(labels, chosen)
+            if num_classes is not None:
+                batch_labels = tf.one_hot(batch_labels, num_classes)
+            return batch, batch_labels
+
+        return tf.data.Dataset.range(parts).map(load_part, num_parallel_calls=tf.data.AUTOTUNE)
+
+    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_dataset)
+    if batch_augmentation is not None:
+        dataset = dataset.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.prefetch(2 * replicas)
+
+
+def evaluation_dataset(images, labels, batch_size, *, num_classes=None, replicas=1):
+    """The examples in their order, once; arguments and elements as in `training_dataset`."""
+    examples = len(images)
+    with tf.device("CPU:0"):
+        images, labels = tf.constant(images), tf.constant(labels)
+
+    def load_part(part):
+        chosen = slice(*_bounds(part, examples, batch_size, replicas))
+        batch_labels = labels[chosen]
+        if num_classes is not None:
+            batch_labels = tf.one_hot(batch_labels, num_classes)
+        return images[chosen], batch_labels
+
+    parts = math.ceil(examples / batch_size) * replicas
+    return tf.data.Dataset.range(parts).map(load_part).prefetch(2 * replicas)
+
+
+def distribute(dataset, strategy):
+    """The dataset for `fit`: a part of each batch to each replica, as the pipelines split them."""
+    if strategy.num_replicas_in_sync == 1:
+        return dataset
+    return strategy.distribute_datasets_from_function(lambda context: dataset)
+
+
+def _bounds(part, examples, batch_size, replicas):
+    """Where a replica's part of a batch begins and ends among the examples of an epoch."""
+    batch, replica = part // replicas, part % replicas
+    start = batch * batch_size
+    size = tf.minimum(tf.constant(batch_size, tf.int64), examples - start)
+    each, rest = size // replicas, size % replicas
+    begin = start + replica * each + tf.minimum(replica, rest)
+    return begin, begin + each + tf.cast(replica < rest, tf.int64)
+
+
+def _stateless_seed(seed, epoch, stream):
+    return tf.stack([tf.constant(seed * 2 + stream, tf.int64), epoch])

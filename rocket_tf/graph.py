@@ -1,0 +1,196 @@
+"""Two nets in one functional graph, and the checks that they can be."""
+
+import keras
+
+_PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
+
+
+def join(light, booster):
+    """Inputs and outputs of the graph that holds the light net and, if there is one, the booster.
+
+    Nets with layers in common are called layer by layer on one set of inputs, so that common layers
+    stay common and are computed once, whether or not the nets were built over the same `Input`.
+    Nets without are taken as they are, if built over the same `Input`, or called as a layer each.
+
+    Args:
+        light: functional `keras.Model` with one output, logits.
+        booster: likewise, or `None`.
+
+    Returns:
+        `(inputs, outputs)`: the inputs' structure, and a dict with "light" and, if there is one,
+        "booster".
+
+    Raises:
+        ValueError: if a net ends in probabilities, or does not fit the other.
+    """
+    nets = {"light": light} if booster is None else {"light": light, "booster": booster}
+    for role, net in nets.items():
+        check_net(role, net)
+    if booster is None:
+        return light.input, {"light": light.outputs[0]}
+    check_pair(light, booster, "booster")
+    if common_layers(light, booster):
+        inputs, outputs = _join_layer_by_layer(nets)
+    elif _same_inputs(light, booster):
+        inputs, outputs = booster.input, {role: net.outputs[0] for role, net in nets.items()}
+    else:
+        if light.name == booster.name:
+            raise ValueError(
+                "light and booster must have different names, as layers of one model. Received: "
+                f"both are {light.name!r}; name one, as in keras.Model(..., name='light')"
+            )
+        inputs = booster.input
+        outputs = {role: net(inputs) for role, net in nets.items()}
+    _check_layer_names(inputs, outputs)
+    return inputs, outputs
+
+
+def as_functional(role, net):
+    """A net as a functional model; a sequential one with the same layers and name.
+
+    Raises:
+        ValueError: if the net has no graph, as subclassed models and those without inputs.
+    """
+    if isinstance(net, keras.Sequential) and net.built:
+        return keras.Model(net.inputs[0], net.outputs[0], name=net.name)
+    if not isinstance(net, keras.Model) or not getattr(net, "inputs", None):
+        raise ValueError(
+            f"{role} must be a functional keras.Model, or a keras.Sequential that starts with a "
+            f"keras.Input: its graph is joined with the other net's. Received: {role}={net!r} of "
+            f"type {type(net).__name__}"
+        )
+    return net
+
+
+def net_config(role, net, model):
+    """Where a net of `join` is found again in a model rebuilt from its configuration."""
+    is_layer = any(layer is net for layer in model.layers)
+    return {"role": role, "name": net.name, "is_layer": is_layer}
+
+
+def net_from_config(config, model):
+    """The net that `net_config` describes, in a functional model with the graph of `join`."""
+    if config["is_layer"]:
+        return model.get_layer(config["name"])
+    return keras.Model(model.input, model.output[config["role"]], name=config["name"])
+
+
+def common_layers(*nets):
+    """The layers with variables that all nets have, by identity."""
+    common = {id(layer): layer for layer in leaf_layers(nets[0]) if layer.variables}
+    for net in nets[1:]:
+        present = {id(layer) for layer in leaf_layers(net)}
+        common = {key: layer for key, layer in common.items() if key in present}
+    return list(common.values())
+
+
+def leaf_layers(model):
+    """The layers of a model, those of nested models in their place."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaf_layers(layer)
+        else:
+            yield layer
+
+
+def _same_inputs(light, booster):
+    return len(light.inputs) == len(booster.inputs) and all(
+        mine is theirs for mine, theirs in zip(light.inputs, booster.inputs, strict=True)
+    )
+
+
+def _join_layer_by_layer(nets):
+    """Calls both nets' layers on new inputs, each layer once for the same arguments."""
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name),
+        nets["booster"].input,
+    )
+    results = {}
+
+    def call_once(layer, *args, **kwargs):
+        key = id(layer), tuple(map(id, keras.tree.flatten((args, kwargs))))
+        if key not in results:
+            # The arguments are kept with the result, so that their ids stay theirs.
+            results[key] = layer(*args, **kwargs), (args, kwargs)
+        return results[key][0]
+
+    return inputs, {
+        role: keras.models.clone_model(
+            keras.Model(net.input, net.output, name=net.name),  # as it is, without its optimizer
+            input_tensors=inputs,
+            clone_function=lambda layer: layer,
+            call_function=call_once,
+        ).outputs[0]
+        for role, net in nets.items()
+    }
+
+
+def check_net(role, net):
+    """Checks that a functional net has one output, logits.
+
+    Raises:
+        ValueError: if it is not, naming the net by its role.
+    """
+    if keras.tree.is_nested(net.output):
+        raise ValueError(
+            f"{role} must have one output, its logits. Received outputs: "
+            f"{keras.tree.map_structure(lambda tensor: tensor.shape, net.output)}"
+        )
+    activation = _final_activation(net)
+    if activation in _PROBABILITY_ACTIVATIONS:
+        raise ValueError(
+            f"{role} must end in logits, before any softmax or sigmoid: hints compare logits, and "
+            f"the losses take from_logits=True. Received: {role} ends in {activation!r} (layer "
+            f"{_final_operation(net).name!r}); take its activation away"
+        )
+
+
+def check_pair(light, other, role):
+    """Checks that the light net and the booster, or the teacher, take and give the same.
+
+    Raises:
+        ValueError: if their inputs' structure, shapes or dtypes differ, or their logits' shapes.
+    """
+    if light.outputs[0].shape != other.outputs[0].shape:
+        raise ValueError(
+            f"light and {role} must have logits of one shape. Received: light "
+            f"{light.outputs[0].shape}, {role} {other.outputs[0].shape}"
+        )
+    mine, theirs = _specification(light.input), _specification(other.input)
+    if mine != theirs:
+        raise ValueError(
+            f"light and {role} must take inputs of one structure, shape and dtype. "
+            f"Received: light {mine}, {role} {theirs}"
+        )
+
+
+def _check_layer_names(inputs, outputs):
+    try:
+        keras.Model(inputs, outputs)
+    except ValueError as error:
+        if "unique" not in str(error):
+            raise
+        raise ValueError(
+            "All layers of light and booster must have different names, unless they are the same "
+            f"layer. {error}"
+        ) from None
+
+
+def _specification(tensors):
+    return keras.tree.map_structure(lambda tensor: (tensor.shape, tensor.dtype), tensors)
+
+
+def _final_operation(net):
+    operation = net.outputs[0]._keras_history.operation
+    return _final_operation(operation) if getattr(operation, "outputs", None) else operation
+
+
+def _final_activation(net):
+    operation = _final_operation(net)
+    activation = getattr(operation, "activation", None)
+    if activation is not None:
+        return getattr(activation, "__name__", type(activation).__name__)
+    # Layers such as keras.layers.Softmax and operations such as keras.ops.softmax.
+    return {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax"}.get(
+        type(operation).__name__
+    )

@@ -1,0 +1,163 @@
+"""Hint losses: what pulls the light net's logits towards those it follows.
+
+All take logits of shape (batch, ..., classes) and give one value for each example, summed over
+classes; calling a loss averages over the batch. One logit stands for two classes, its own and one
+whose logit is 0, so that the softmaxes become sigmoids. Equations and figures: the paper's section
+on hint losses, and its Table 3.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class LogitsMSE(keras.losses.Loss):
+    """Squared distance of the logits, ‖l − z‖² (the paper's choice, "mimic").
+
+    Its gradient with respect to the light net's logits is 2 (l − z): it never vanishes while the
+    logits differ (equation 3, without its missing 2).
+    """
+
+    def __init__(self, name="logits_mse", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return ops.sum(ops.square(y_pred - y_true), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SoftmaxMSE(keras.losses.Loss):
+    """Squared distance of the softmaxes, ‖p − q‖².
+
+    Its gradient with respect to the light net's logits vanishes wherever p does, however wrong the
+    light net is there (equation 2).
+    """
+
+    def __init__(self, name="softmax_mse", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        difference = ops.softmax(_two_or_more(y_pred)) - ops.softmax(_two_or_more(y_true))
+        return ops.sum(ops.square(difference), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class KnowledgeDistillation(keras.losses.Loss):
+    """Cross-entropy of the softmaxes of z/T and l/T, times T² (Hinton et al., 2015).
+
+    At high T its gradient with respect to the light net's logits tends to (l − z) / N, for N
+    classes and centred logits (equation 4, times T²).
+
+    Args:
+        temperature: T, above 0.
+        name, reduction, dtype: as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: if `temperature` is not above 0.
+    """
+
+    def __init__(self, temperature=4.0, name="kd", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0. Received: temperature={temperature}")
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        target = ops.softmax(_two_or_more(y_true) / self.temperature)
+        log_prediction = ops.log_softmax(_two_or_more(y_pred) / self.temperature)
+        return -(self.temperature**2) * ops.sum(target * log_prediction, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+HINT_LOSSES = {"logits_mse": LogitsMSE, "softmax_mse": SoftmaxMSE, "kd": KnowledgeDistillation}
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class Hint:
+    """One hint term of the objective: weight · loss(followed logits, light logits).
+
+    Args:
+        loss: `"logits_mse"`, `"softmax_mse"`, `"kd"`, or a `keras.losses.Loss` that is called with
+            the followed logits and the light net's logits and averages over the batch.
+        weight: factor of the term, at least 0; a label loss weighs 1. 0.03 is the paper's for
+            `"logits_mse"` on CIFAR-10.
+        follows: `"booster"`, the net that trains beside the light one, or `"teacher"`, a trained
+            net that stays as it is.
+        name: name of the term in the logs, unique among a model's hints. `None`: `"hint_loss"`
+            for the booster's, `"teacher_loss"` for the teacher's.
+        temperature: T of `loss="kd"`, 4 where not given (the paper's).
+
+    Raises:
+        ValueError: if an argument is not as above.
+    """
+
+    def __init__(
+        self, loss="logits_mse", weight=0.03, follows="booster", name=None, temperature=None
+    ):
+        if not weight >= 0:
+            raise ValueError(f"A hint's weight must be at least 0. Received: weight={weight}")
+        if follows not in ("booster", "teacher"):
+            raise ValueError(
+                f'A hint follows "booster" or "teacher". Received: follows={follows!r}'
+            )
+        self.loss = _resolve(loss, temperature)
+        self.weight = float(weight)
+        self.follows = follows
+        self.name = name or {"booster": "hint_loss", "teacher": "teacher_loss"}[follows]
+
+    def get_config(self):
+        return {
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "weight": self.weight,
+            "follows": self.follows,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        loss = keras.saving.deserialize_keras_object(config["loss"])
+        return cls(**{**config, "loss": loss})
+
+
+def _resolve(loss, temperature):
+    if temperature is not None and loss != "kd":
+        raise ValueError(
+            'temperature belongs to loss="kd" alone; a loss of your own holds its own. '
+            f"Received: loss={loss!r}, temperature={temperature}"
+        )
+    if isinstance(loss, str):
+        if loss not in HINT_LOSSES:
+            raise ValueError(
+                f"A hint's loss is one of {sorted(HINT_LOSSES)} or a keras.losses.Loss. "
+                f"Received: loss={loss!r}"
+            )
+        return HINT_LOSSES[loss]() if temperature is None else HINT_LOSSES[loss](temperature)
+    if not isinstance(loss, keras.losses.Loss):
+        raise ValueError(
+            f"A hint's loss is one of {sorted(HINT_LOSSES)} or a keras.losses.Loss. "
+            f"Received: loss={loss!r} of type {type(loss).__name__}"
+        )
+    check_reduction("A hint's loss", loss)
+    return loss
+
+
+def check_reduction(what, loss):
+    """Checks that a loss averages over the batch, as all terms of an objective do.
+
+    Raises:
+        ValueError: if it sums, does not reduce, or divides by the sum of sample weights.
+    """
+    if loss.reduction not in ("sum_over_batch_size", "mean"):
+        raise ValueError(
+            f"{what} must average over the batch. Received: {loss.name} with "
+            f"reduction={loss.reduction!r}; pass reduction='sum_over_batch_size'"
+        )
+
+
+def _two_or_more(logits):
+    """Logits of at least two classes: one logit is set beside a 0."""
+    if logits.shape[-1] != 1:
+        return logits
+    return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)

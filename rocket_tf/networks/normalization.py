@@ -1,0 +1,59 @@
+"""Batch normalisation in one kernel."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` on TensorFlow's fused kernel.
+
+    Keras runs batch normalisation as a chain of element-wise operations; the kernel is one
+    operation, takes bfloat16 and float16 inputs with float32 statistics, and folds into
+    convolutions at export. The moving variance follows the unbiased batch variance, as in PyTorch
+    and so in the paper's code; Keras's follows the biased one.
+
+    Under `tf.distribute` each replica normalises by the statistics of its own examples, and the
+    moving statistics follow the mean over the replicas, so that they are the same on all of them.
+    For statistics over all replicas' examples, use `synchronized=True`.
+
+    Arguments, inputs and outputs are those of `keras.layers.BatchNormalization`. What the kernel
+    cannot do (inputs that are masked, of float64 or not 4-D with channels last; `synchronized` or
+    `renorm`) goes the way of Keras's layer.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None or not self._kernel_takes(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        use_batch_statistics = bool(training) and self.trainable
+        channels = self.moving_mean.shape
+        gamma = self.gamma.value if self.scale else tf.ones(channels)
+        beta = self.beta.value if self.center else tf.zeros(channels)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            scale=tf.cast(gamma, tf.float32),
+            offset=tf.cast(beta, tf.float32),
+            mean=None if use_batch_statistics else self.moving_mean.value,
+            variance=None if use_batch_statistics else self.moving_variance.value,
+            epsilon=self.epsilon,
+            is_training=use_batch_statistics,
+        )
+        if use_batch_statistics:
+            replica = tf.distribute.get_replica_context()
+            if replica is not None and replica.num_replicas_in_sync > 1:
+                mean, variance = replica.all_reduce("MEAN", [mean, variance])
+            self._follow(self.moving_mean, mean)
+            self._follow(self.moving_variance, variance)
+        return outputs
+
+    def _kernel_takes(self, inputs):
+        return (
+            len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and keras.backend.standardize_dtype(inputs.dtype) != "float64"
+            and not self.synchronized
+            and not self.renorm
+        )
+
+    def _follow(self, moving, batch):
+        moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))

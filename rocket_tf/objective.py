@@ -1,0 +1,157 @@
+"""What a RocketModel is given, checked and resolved: hints, label losses, metrics."""
+
+import inspect
+
+import keras
+
+from rocket_tf import graph
+from rocket_tf.hints import Hint, check_reduction
+
+_DEFAULT_HINT_WEIGHT = 0.03
+_ACCURACY_NAMES = ("accuracy", "acc")
+# Keras's losses on probabilities that have no from_logits.
+_PROBABILITY_LOSSES = (
+    "kl_divergence",
+    "poisson",
+    "dice",
+    "tversky",
+    "categorical_generalized_cross_entropy",
+)
+
+
+def resolve_hints(hint, weight, temperature):
+    """A list of `Hint`s, from the arguments of `RocketModel`.
+
+    Args:
+        hint: a hint loss or its name, a `Hint`, a list of `Hint`s, or `None`.
+        weight: weight of a hint loss, or `None`.
+        temperature: temperature of `hint="kd"`, or `None`.
+
+    Raises:
+        ValueError: if they do not go together.
+    """
+    if hint is None:
+        hint = []
+    if isinstance(hint, Hint | list | tuple):
+        if weight is not None or temperature is not None:
+            raise ValueError(
+                "hint_weight and temperature belong to a hint given by its loss; a Hint has its "
+                f"own. Received: hint={hint}, hint_weight={weight}, temperature={temperature}"
+            )
+        hints = [hint] if isinstance(hint, Hint) else list(hint)
+    else:
+        weight = _DEFAULT_HINT_WEIGHT if weight is None else weight
+        hints = [Hint(hint, weight, temperature=temperature)]
+    for each in hints:
+        if not isinstance(each, Hint):
+            raise ValueError(f"A list of hints holds Hint objects. Received: {each!r}")
+    return hints
+
+
+def check_hints(hints, light, booster, teacher):
+    """Checks that each hint has a name of its own and somebody to follow.
+
+    Raises:
+        ValueError: if one has not, or if the teacher does not fit the other nets.
+    """
+    names = [hint.name for hint in hints]
+    taken = {"loss", "light_loss", "booster_loss"}
+    if len(set(names)) < len(names) or taken & set(names):
+        raise ValueError(
+            f"Hints must have different names, none of {sorted(taken)}: they are the names in the "
+            f"logs. Received: {names}; name them, as in Hint(..., name='low_hint_loss')"
+        )
+    followed = {hint.follows for hint in hints}
+    for role, net in (("booster", booster), ("teacher", teacher)):
+        if role in followed and net is None:
+            raise ValueError(
+                f"A hint follows the {role}, and there is none. Received: {role}=None; pass one, "
+                "or hint=None"
+            )
+    if teacher is None:
+        return
+    if "teacher" not in followed:
+        raise ValueError("A teacher was given and no hint follows it; pass Hint(follows='teacher')")
+    graph.check_net("teacher", teacher)
+    graph.check_pair(light, teacher, "teacher")
+    for role, net in (("light", light), ("booster", booster)):
+        if net is not None and graph.common_layers(net, teacher):
+            raise ValueError(
+                f"teacher and {role} share layers, and a teacher is frozen. Received common "
+                f"layers: {[layer.name for layer in graph.common_layers(net, teacher)]}; give the "
+                "teacher layers of its own (keras.models.clone_model, then set_weights)"
+            )
+
+
+class _FunctionLoss(keras.losses.Loss):
+    """A loss function as a loss that averages over the batch."""
+
+    def __init__(self, function):
+        super().__init__(name=getattr(function, "__name__", "loss"))
+        self._function = function
+
+    def call(self, y_true, y_pred):
+        return self._function(y_true, y_pred)
+
+
+def resolve_label_loss(net, loss):
+    """A Keras loss on logits that averages over the batch, from what `compile` was given.
+
+    Args:
+        net: "light" or "booster", for messages.
+        loss: name, function or `keras.losses.Loss`.
+
+    Raises:
+        ValueError: if the loss expects probabilities, or does not average over the batch.
+    """
+    resolved = keras.losses.get(loss)
+    function = getattr(resolved, "fn", resolved)
+    mend = (
+        "pass a loss on logits, such as "
+        "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
+    )
+    parameters = inspect.signature(function).parameters if callable(function) else {}
+    configured = resolved.get_config() if isinstance(resolved, keras.losses.Loss) else {}
+    from_logits = configured.get(
+        "from_logits", parameters["from_logits"].default if "from_logits" in parameters else True
+    )
+    if not from_logits or getattr(function, "__name__", "") in _PROBABILITY_LOSSES:
+        raise ValueError(
+            f"The nets give logits, and loss={loss!r} of {net} expects probabilities; {mend}"
+        )
+    if not isinstance(resolved, keras.losses.Loss):
+        return _FunctionLoss(resolved)
+    check_reduction(f"The label loss of {net}", resolved)
+    return resolved
+
+
+def resolve_metric(logits, metric, copy):
+    """A metric of one net's own.
+
+    Args:
+        logits: the net's symbolic output.
+        metric: name, function or `keras.metrics.Metric`.
+        copy: whether the metric was given for several nets, so that each needs one of its own.
+
+    Raises:
+        ValueError: if a copy is needed, and the metric's class does not say how it is configured.
+    """
+    if isinstance(metric, str):
+        if metric in _ACCURACY_NAMES and logits.shape[-1] == 1:
+            return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+        return metric
+    if not isinstance(metric, keras.metrics.Metric) or not copy:
+        return metric
+    classes = type(metric).__mro__
+    has_arguments, has_config = (
+        next(index for index, cls in enumerate(classes) if method in vars(cls))
+        for method in ("__init__", "get_config")
+    )
+    arguments = set(inspect.signature(type(metric)).parameters) - {"name", "dtype", "kwargs"}
+    if has_arguments < has_config and arguments:
+        raise ValueError(
+            f"Each net needs a {type(metric).__name__} of its own, and its class has no get_config "
+            f"with its arguments {sorted(arguments)} to make another by. Add one, or pass a metric "
+            "for each net, as in metrics={'light': [...], 'booster': [...]}"
+        )
+    return type(metric).from_config(metric.get_config())

@@ -1,0 +1,51 @@
+"""What a run tells its user at the end, as text."""
+
+import os
+import sys
+
+
+def closing_table(summary, workdir):
+    """A run's result as a table: each net's test error, parameters and multiply-adds.
+
+    Args:
+        summary: content of a run's `summary.json`.
+        workdir: the run's folder.
+
+    Returns:
+        Text of several lines, with where the light net was exported and the next command to try.
+    """
+    rows = [("net", "test error", "parameters", "multiply-adds")]
+    for net in ("light", "booster"):
+        if net in summary:
+            figures = summary[net]
+            rows.append(
+                (
+                    net,
+                    f"{figures['test_error']:.2f} %",
+                    f"{figures['parameters']:,}",
+                    f"{figures['multiply_adds']:,}",
+                )
+            )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines.append(
+        f"after epoch {summary['epochs']}, on {summary['test_examples']} test examples; "
+        f"details in {workdir}"
+    )
+    if summary.get("export"):
+        lines.append(f"the exported light net is in {workdir}/{summary['export']}")
+    lines.append(f"next: {_python()} -m tensorboard.main --logdir={workdir}/tensorboard")
+    return "\n".join(lines)
+
+
+def _python():
+    """This Python, as one would type it here."""
+    relative = os.path.relpath(sys.executable)
+    return sys.executable if relative.startswith("..") else relative

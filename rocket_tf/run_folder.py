@@ -1,0 +1,129 @@
+"""The files of a run's folder, and how they are read and written."""
+
+import json
+import os
+from pathlib import Path
+
+from rocket_tf import config as options
+
+# What a run may change when it is started again: none of it changes what is computed.
+_FREE_FIELDS = ("data_dir", "checkpoints_kept")
+
+
+class RunFolder:
+    """A run as a folder.
+
+    Attributes:
+        path: the folder.
+        checkpoints, tensorboard, light: folders in it; `light` holds the exported versions.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.light = self.path / "light"
+        self._config = self.path / "config.json"
+        self._metrics = self.path / "metrics.jsonl"
+        self._summary = self.path / "summary.json"
+
+    def check(self, config):
+        """Checks that a run with this configuration can start, or go on, in the folder.
+
+        Raises:
+            ConfigError: if the folder is a file, or holds a run with another configuration.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise options.ConfigError(
+                f"--workdir: {self.path} is a file, expected a folder; name another"
+            )
+        if not self._config.exists():
+            return
+        different = options.differences(self.read_config(), config, ignored=_FREE_FIELDS)
+        if different:
+            raise options.ConfigError(
+                f"--workdir: {self.path} holds a run with other settings "
+                f"({'; '.join(different)}); give this one another --workdir"
+            )
+
+    def write_config(self, config):
+        """Makes the folder and writes `config.json`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_json(self._config, {name: config[name] for name in options.FIELDS})
+
+    def read_config(self):
+        """The configuration of the run in the folder.
+
+        Raises:
+            ConfigError: if the folder holds no run, or its configuration cannot be read.
+        """
+        if not self._config.exists():
+            raise options.ConfigError(
+                f"--workdir: {self.path} holds no run (no config.json); train one there first"
+            )
+        return _read_json(self._config)
+
+    def read_summary(self):
+        """The summary of a finished run, or `None`.
+
+        Raises:
+            ConfigError: if the summary cannot be read.
+        """
+        return _read_json(self._summary) if self._summary.exists() else None
+
+    def write_summary(self, summary):
+        """Writes `summary.json`, which marks the run as finished."""
+        _write_json(self._summary, summary)
+
+    def newest_export(self):
+        """The folder of the light net's newest exported version, or `None`."""
+        versions = self.light.glob("[0-9]*") if self.light.exists() else []
+        return max(versions, key=lambda path: int(path.name), default=None)
+
+    def append_metrics(self, line):
+        """Adds an epoch's metrics, a dict, to `metrics.jsonl`."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_metrics(self):
+        """The metrics of all epochs that are done, a list of dicts."""
+        if not self._metrics.exists():
+            return []
+        lines = self._metrics.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def drop_metrics_after(self, epoch):
+        """Takes away the metrics of epochs after the given one, which will be trained again."""
+        lines = [line for line in self.read_metrics() if line["epoch"] <= epoch]
+        if self._metrics.exists():
+            _write(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _read_json(path):
+    try:
+        content = json.loads(path.read_text())
+        if isinstance(content, dict):
+            return content
+        reason = f"it holds {type(content).__name__}, not an object"
+    except ValueError as error:
+        reason = str(error)
+    raise options.ConfigError(
+        f"--workdir: {path} is damaged ({reason}); expected the JSON that a run wrote; start the "
+        "run anew in another folder"
+    )
+
+
+def _write_json(path, content):
+    _write(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write(path, text):
+    """Writes a file so that it is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
