@@ -1,0 +1,23 @@
+"""Small nets that tests share."""
+
+import keras
+import numpy as np
+from keras import layers
+
+FEATURES, SHARED, CLASSES = 5, 4, 3
+
+
+def linear_pair(classes=CLASSES):
+    """Two nets of matrix products alone: x S L and x S B, with S shared."""
+    inputs = keras.Input((FEATURES,), name="features")
+    low = layers.Dense(SHARED, use_bias=False, name="shared")(inputs)
+    light = layers.Dense(classes, use_bias=False, name="light_only")(low)
+    booster = layers.Dense(classes, use_bias=False, name="booster_only")(low)
+    return keras.Model(inputs, light, name="light"), keras.Model(inputs, booster, name="booster")
+
+
+def examples(count, classes=CLASSES, seed=0):
+    """Features and integer labels."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(count, FEATURES)).astype(np.float32)
+    return features, random.integers(0, classes, count)

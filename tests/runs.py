@@ -1,0 +1,44 @@
+"""Small runs that tests share, and what to compare of them."""
+
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf import config as options
+
+SMALL = {
+    "dataset": "digits",
+    "epochs": 3,
+    "train_examples": 80,
+    "batch_size": 32,  # an uneven last batch
+    "light_depth": 10,
+    "booster_depth": 16,
+    "crop_padding": 1,
+}
+
+
+def small_config(**changes):
+    """A run of seconds: 80 digits, 3 epochs, WRN-10-1 in WRN-16-1."""
+    config = options.default()
+    config.update({**SMALL, **changes})
+    return config
+
+
+def state(workdir):
+    """All tensors of a run's newest checkpoint, by name, bit for bit."""
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(workdir / "checkpoints"))
+    return {
+        name: np.asarray(reader.get_tensor(name)).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith(("_CHECKPOINTABLE", "save_counter"))
+    }
+
+
+def metrics(workdir, times=False):
+    """A run's metrics, one dict an epoch; how long things took is left out unless asked for."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    if not times:
+        for line in lines:
+            del line["examples_per_second"]
+    return lines

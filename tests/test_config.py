@@ -1,0 +1,168 @@
+"""Options: every configuration file, every bad value, every combination that makes no sense."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rocket_tf import config as options
+from rocket_tf.config import FIELDS, ConfigError
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+
+
+def load(path):
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+class TestEveryFile:
+    def test_can_be_run_and_is_locked(self, path):
+        config = load(path).get_config()
+        options.check(config)
+        assert config.is_locked
+
+    def test_its_docstring_has_its_command(self, path):
+        assert f"python -m rocket_tf.main --config=configs/{path.name}" in load(path).__doc__
+
+
+def test_the_paper_recipes():
+    configs = {path.stem: load(path).get_config() for path in CONFIGS}
+    assert {"cifar10", "cifar100", "digits", "svhn"} <= set(configs)
+    cifar = configs["cifar10"]
+    assert (cifar.batch_size, cifar.epochs, cifar.learning_rate) == (128, 200, 0.1)
+    assert [fraction * 200 for fraction in cifar.learning_rate_drops] == [60, 120, 160]
+    assert (cifar.weight_decay, cifar.hint_weight, cifar.temperature) == (5e-4, 0.03, 4.0)
+    svhn = configs["svhn"]
+    assert (svhn.optimizer, svhn.learning_rate, svhn.booster_dropout) == ("adam", 1e-3, 0.2)
+    bottom = configs["cifar10_bottom"]
+    drops = [round(fraction * 200) for fraction in bottom.learning_rate_drops]
+    assert drops == [70, 130, 190] and bottom.light_depth == 0
+
+
+def test_checking_a_configuration_needs_no_tensorflow():
+    code = (
+        "import sys; sys.argv[0] = 'rocket-tf'; from rocket_tf import config; "
+        "config.check(config.default()); assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": 1.5}, "epochs"),
+        ({"epochs": True}, "epochs"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"method": "both"}, "method"),
+        ({"dataset": "mnist"}, "dataset"),
+        ({"data_dir": 3}, "data_dir"),
+        ({"train_examples": 50_001}, "train_examples"),
+        ({"train_examples": 100}, "batch_size"),
+        ({"flip": "yes"}, "flip"),
+        ({"crop_padding": 32}, "crop_padding"),
+        ({"rand_augment": 1.1}, "rand_augment"),
+        ({"dataset": "digits", "rand_augment": 0.5}, "rand_augment"),
+        ({"mixup": -0.1}, "mixup"),
+        ({"cutmix": 2.0}, "cutmix"),
+        ({"mixup": 0.2, "cutmix": 0.2}, "cutmix"),
+        ({"layout": "top"}, "layout"),
+        ({"light_depth": 17}, "light_depth"),
+        ({"light_depth": 4}, "light_depth"),
+        ({"light_depth": 0}, "light_depth"),
+        ({"light_depth": 46}, "light_depth"),
+        ({"layout": "bottom"}, "light_depth"),
+        ({"booster_depth": 41}, "booster_depth"),
+        ({"width": 0}, "width"),
+        ({"share": None}, "share"),
+        ({"batch_normalization": "none"}, "batch_normalization"),
+        ({"booster_dropout": 1.0}, "booster_dropout"),
+        ({"hint": "mse"}, "hint"),
+        ({"hint_weight": -0.1}, "hint_weight"),
+        ({"hint_weight": float("nan")}, "hint_weight"),
+        ({"hint_weight": float("inf")}, "hint_weight"),
+        ({"gradient_block": 0}, "gradient_block"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"optimizer": "lamb"}, "optimizer"),
+        ({"optimizer": "adam"}, "weight_decay"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate_drops": (0.6, 0.3)}, "learning_rate_drops"),
+        ({"learning_rate_drops": (0.0, 0.3)}, "learning_rate_drops"),
+        ({"learning_rate_drops": ("a",)}, "learning_rate_drops"),
+        ({"learning_rate_drop_factor": 0.0}, "learning_rate_drop_factor"),
+        ({"weight_decay": -1e-4}, "weight_decay"),
+        ({"precision": "float64"}, "precision"),
+        ({"replicas": -1}, "replicas"),
+        ({"replicas": 129}, "replicas"),
+        ({"deterministic": 1}, "deterministic"),
+        ({"evaluate_every_epochs": 0}, "evaluate_every_epochs"),
+        ({"checkpoints_kept": 0}, "checkpoints_kept"),
+        ({"epoch": 3}, "epoch: no such field; did you mean config.epochs"),
+    ],
+)
+def test_bad_values_are_answered_in_one_line_that_names_the_field(changes, named):
+    with pytest.raises(ConfigError, match=rf"^config\.{named}") as error:
+        options.check({**options.default(), **changes})
+    assert "\n" not in str(error.value)
+
+
+def test_every_field_has_a_bad_value_above():
+    tested = test_bad_values_are_answered_in_one_line_that_names_the_field.pytestmark[0].args[1]
+    fields = {name for changes, _ in tested for name in changes}
+    assert set(FIELDS) <= fields
+
+
+def test_a_missing_field():
+    config = dict(options.default())
+    del config["hint"]
+    with pytest.raises(ConfigError, match=r"config\.hint: missing"):
+        options.check(config)
+
+
+@pytest.mark.parametrize(
+    "name, text, value",
+    [
+        ("gradient_block", "False", False),
+        ("gradient_block", "true", True),
+        ("epochs", "20", 20),
+        ("hint_weight", "1e-1", 0.1),
+        ("learning_rate_drops", "(0.5,)", (0.5,)),
+        ("hint", "kd", "kd"),
+    ],
+)
+def test_overrides(name, text, value):
+    assert options.parse_override(name, text) == value
+
+
+@pytest.mark.parametrize(
+    "name, text", [("gradient_block", "no"), ("epochs", "2.5"), ("learning_rate_drops", "(0.5")]
+)
+def test_bad_overrides(name, text):
+    with pytest.raises(ConfigError, match=f"config.{name}: got '"):
+        options.parse_override(name, text)
+
+
+def test_steps_per_epoch_count_the_last_batch():
+    config = dict(options.default(), train_examples=1000, batch_size=300)
+    assert options.steps_per_epoch(config) == 4
+    assert options.steps_per_epoch(options.default()) == 391
+
+
+def test_differences():
+    first = dict(options.default())
+    second = dict(first, epochs=3, data_dir="elsewhere", learning_rate_drops=[0.3, 0.6, 0.8])
+    assert options.differences(first, second, ignored=["data_dir"]) == ["epochs: 200 → 3"]
+
+
+def test_the_table_of_fields_names_them_all():
+    text = options.describe()
+    assert all(name in text for name in FIELDS)

@@ -1,0 +1,220 @@
+"""Data: what is read, and pipelines whose randomness is a function of (seed, epoch, example)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rocket_tf.data import images, kerascv
+from rocket_tf.data.augmentation import mirror_and_shift
+from rocket_tf.data.catalog import DATASETS
+from rocket_tf.data.pipeline import evaluation_dataset, training_dataset
+
+COUNT, SIZE = 23, 6
+IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3)).astype(np.uint8)
+LABELS = np.arange(COUNT)  # each example has its own, so that it can be told
+
+
+def epochs_of(batch_size=5, epochs=3, seed=7, replicas=1, **arguments):
+    """By epoch, the examples in their order: labels and images."""
+    first = arguments.get("first_epoch", 0)
+    dataset = training_dataset(
+        IMAGES, LABELS, batch_size, epochs, seed, replicas=replicas, **arguments
+    )
+    batches = list(dataset.as_numpy_iterator())
+    per_epoch = len(batches) // (epochs - first)
+    return [
+        [np.concatenate(part) for part in zip(*batches[start : start + per_epoch], strict=True)][
+            ::-1
+        ]
+        for start in range(0, len(batches), per_epoch)
+    ]
+
+
+class TestTrainingDataset:
+    def test_every_epoch_has_every_example_once_in_an_order_of_its_own(self):
+        orders = [labels for labels, _ in epochs_of()]
+        for order in orders:
+            assert sorted(order) == list(range(COUNT))
+        assert not np.array_equal(orders[0], orders[1])
+        assert not np.array_equal(orders[0], np.arange(COUNT))
+
+    def test_another_seed_is_another_order(self):
+        assert not np.array_equal(epochs_of(seed=1)[0][0], epochs_of(seed=2)[0][0])
+
+    @pytest.mark.parametrize("seed", [0, 2**31])
+    def test_same_seed_same_batches(self, seed):
+        one, two = (epochs_of(seed=seed, flip=True, crop_padding=2) for _ in range(2))
+        for mine, theirs in zip(one, two, strict=True):
+            np.testing.assert_array_equal(mine[0], theirs[0])
+            np.testing.assert_array_equal(mine[1], theirs[1])
+
+    def test_resumed_epochs_equal_uninterrupted_ones(self):
+        whole = epochs_of(flip=True, crop_padding=2)
+        resumed = epochs_of(flip=True, crop_padding=2, first_epoch=2)
+        assert len(resumed) == 1
+        np.testing.assert_array_equal(whole[2][0], resumed[0][0])
+        np.testing.assert_array_equal(whole[2][1], resumed[0][1])
+
+    @pytest.mark.parametrize("replicas", [2, 3])
+    def test_replicas_together_see_what_one_device_sees(self, replicas):
+        whole = epochs_of(flip=True, crop_padding=2)
+        split = epochs_of(flip=True, crop_padding=2, replicas=replicas)
+        for mine, theirs in zip(whole, split, strict=True):
+            np.testing.assert_array_equal(mine[0], theirs[0])
+            np.testing.assert_array_equal(mine[1], theirs[1])
+
+    def test_parts_of_a_batch_differ_by_at_most_one_example(self):
+        dataset = training_dataset(IMAGES, LABELS, 10, 1, 0, replicas=4)
+        sizes = [len(labels) for _, labels in dataset.as_numpy_iterator()]
+        assert sizes == [3, 3, 2, 2, 3, 3, 2, 2, 1, 1, 1, 0]
+
+    def test_augmentation_depends_on_the_example_and_not_on_the_batch(self):
+        small = epochs_of(batch_size=2, flip=True, crop_padding=2)
+        large = epochs_of(batch_size=23, flip=True, crop_padding=2)
+        for mine, theirs in zip(small, large, strict=True):
+            np.testing.assert_array_equal(mine[1], theirs[1])
+
+    def test_augmentation_differs_between_epochs(self):
+        by_example = [
+            pictures[np.argsort(labels)] for labels, pictures in epochs_of(crop_padding=2)
+        ]
+        assert not np.array_equal(by_example[0], by_example[1])
+
+    def test_without_augmentation_images_stay_as_they_are(self):
+        labels, pictures = epochs_of()[0]
+        np.testing.assert_array_equal(pictures, IMAGES[labels])
+
+    def test_one_hot_labels(self):
+        dataset = training_dataset(IMAGES, LABELS, 5, 1, 7, num_classes=COUNT)
+        labels = np.concatenate([labels for _, labels in dataset.as_numpy_iterator()])
+        np.testing.assert_array_equal(labels.argmax(-1), epochs_of()[0][0])
+
+
+class TestMirrorAndShift:
+    @pytest.mark.parametrize("draw, mirrored", [(0.49, True), (0.5, False)])
+    def test_mirror(self, draw, mirrored):
+        draws = np.array([[draw, 0.0, 0.0]], np.float32)
+        result = mirror_and_shift(tf.constant(IMAGES[:1]), draws, True, 0).numpy()
+        np.testing.assert_array_equal(result, IMAGES[:1, :, ::-1] if mirrored else IMAGES[:1])
+
+    @pytest.mark.parametrize("padding", [1, 2, 5])
+    @pytest.mark.parametrize("flip", [True, False])
+    def test_equals_reflect_pad_then_crop(self, padding, flip):
+        random = np.random.default_rng(padding)
+        draws = random.uniform(size=(COUNT, 3)).astype(np.float32)
+        result = mirror_and_shift(tf.constant(IMAGES), draws, flip, padding).numpy()
+        for image, draw, computed in zip(IMAGES, draws, result, strict=True):
+            if flip and draw[0] < 0.5:
+                image = image[:, ::-1]
+            pads = [(padding, padding), (padding, padding), (0, 0)]
+            padded = np.pad(image, pads, mode="reflect")
+            down, across = (int(d * (2 * padding + 1)) for d in draw[1:])
+            np.testing.assert_array_equal(
+                computed, padded[down : down + SIZE, across : across + SIZE]
+            )
+
+    def test_all_places_are_drawn_alike(self):
+        """Half are mirrored, and each of the 5 by 5 places holds 1 in 25."""
+        count = 25_000
+        row = np.arange(SIZE, dtype=np.uint8)
+        picture = np.tile((row[:, None] * 10 + row)[None, ..., None], (count, 1, 1, 1))
+        draws = tf.random.stateless_uniform([count, 3], [1, 2])
+        shifted = mirror_and_shift(tf.constant(picture), draws, True, 2).numpy()[..., 0]
+        mirrored = shifted[:, 0, 2] > shifted[:, 0, 3]
+        assert abs(mirrored.mean() - 0.5) < 0.02
+        places = np.unique(
+            shifted[~mirrored][:, 2:4, 2:4].reshape(-1, 4), axis=0, return_counts=True
+        )
+        assert len(places[1]) == 25
+        assert np.abs(places[1] / places[1].sum() - 0.04).max() < 0.008
+
+
+class TestEvaluationDataset:
+    @pytest.mark.parametrize("replicas", [1, 3])
+    def test_all_examples_in_their_order_once(self, replicas):
+        dataset = evaluation_dataset(IMAGES, LABELS, 5, replicas=replicas)
+        parts = list(dataset.as_numpy_iterator())
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), IMAGES)
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), LABELS)
+        assert len(parts) == 5 * replicas
+
+
+class TestKerasCV:
+    def test_off(self):
+        assert kerascv.make_augmentation() is None
+
+    def test_rand_augment_takes_labels_as_integers(self):
+        augment = kerascv.make_augmentation(rand_augment=0.5)
+        dataset = training_dataset(IMAGES, LABELS, 8, 1, 7, batch_augmentation=augment)
+        labels = np.concatenate([labels for _, labels in dataset.as_numpy_iterator()])
+        np.testing.assert_array_equal(labels, epochs_of()[0][0])
+
+    @pytest.mark.parametrize("option", ["rand_augment", "mixup", "cutmix"])
+    def test_changes_images_and_mixes_labels(self, option):
+        augment = kerascv.make_augmentation(**{option: 0.5}, seed=1)
+        dataset = training_dataset(
+            IMAGES.repeat(6, 1).repeat(6, 2),
+            LABELS,
+            8,
+            1,
+            0,
+            batch_augmentation=augment,
+            num_classes=COUNT,
+        )
+        pictures, labels = next(iter(dataset))
+        assert pictures.shape == (8, 36, 36, 3) and pictures.dtype == tf.float32
+        assert tf.reduce_min(pictures) >= 0 and tf.reduce_max(pictures) <= 255
+        np.testing.assert_allclose(tf.reduce_sum(labels, -1), 1.0, rtol=1e-5)
+        originals = IMAGES.repeat(6, 1).repeat(6, 2)[np.argmax(labels, -1)]
+        assert np.abs(pictures - originals).max() > 1
+        mixed = np.count_nonzero(labels, axis=-1).max() > 1
+        assert mixed == (option != "rand_augment")
+
+
+class TestSources:
+    def test_digits(self):
+        data = images.load("digits")
+        card = DATASETS["digits"]
+        assert data.train_images.shape == (card.train_examples, *card.image_shape)
+        assert data.test_images.shape == (card.test_examples, *card.image_shape)
+        assert data.train_images.dtype == np.uint8
+        assert (data.train_images.min(), data.train_images.max()) == (0, 255)
+        np.testing.assert_allclose(data.train_images.mean(), card.pixel_mean[0], atol=0.05)
+        np.testing.assert_allclose(data.train_images.std(), card.pixel_std[0], atol=0.05)
+        assert np.ptp(np.bincount(data.test_labels) / np.bincount(data.train_labels)) < 0.02
+        assert data.class_names == list("0123456789")
+
+    def test_train_and_test_have_no_image_in_common(self):
+        data = images.load("digits")
+        train = {image.tobytes() for image in data.train_images}
+        assert not train & {image.tobytes() for image in data.test_images}
+
+    def test_first_examples(self):
+        few, all_of_them = images.load("digits", train_examples=50), images.load("digits")
+        np.testing.assert_array_equal(few.train_images, all_of_them.train_images[:50])
+        assert len(few.test_images) == len(all_of_them.test_images)
+
+    def test_data_that_is_not_there(self, tmp_path, monkeypatch):
+        def no_network(url, timeout):
+            raise OSError("no route to host")
+
+        monkeypatch.setattr(images.requests, "head", no_network)
+        with pytest.raises(images.DataUnavailableError) as error:
+            images.load("cifar100", data_dir=str(tmp_path / "nothing"))
+        for way_out in ("no route to host", "data_dir", "TFDS_DATA_DIR", "--config=digits"):
+            assert way_out in str(error.value)
+        assert not (tmp_path / "nothing").exists()
+
+    @pytest.mark.parametrize(
+        "examples, expected",
+        [(0, "train+extra"), (5, "train[:5]"), (10, "train[:10]"), (13, "train[:10]+extra[:3]")],
+    )
+    def test_first_examples_of_joined_splits(self, examples, expected):
+        class Splits:
+            class info:
+                splits = {
+                    "train": type("Split", (), {"num_examples": 10}),
+                    "extra": type("Split", (), {"num_examples": 20}),
+                }
+
+        assert images._first_examples(Splits, "train+extra", examples) == expected

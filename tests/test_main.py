@@ -1,0 +1,167 @@
+"""The command, as a process: messages, exit codes, a kill in the middle."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runs import SMALL, metrics, state
+
+ROOT = Path(__file__).parents[1]
+SMALL_RUN = ["--config=configs/digits.py"] + [
+    f"--config.{name}={value}" for name, value in SMALL.items()
+]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "rocket_tf.main", *arguments]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("main") / "run"
+    return workdir, run(*SMALL_RUN, f"--workdir={workdir}")
+
+
+def test_a_run_ends_with_a_table_and_without_chatter(finished):
+    workdir, result = finished
+    assert result.returncode == 0
+    assert result.stderr == ""
+    for text in ("epoch 3/3", "light ", "booster ", "parameters", "multiply-adds"):
+        assert text in result.stdout
+    assert f"the exported light net is in {workdir}/light/1" in result.stdout
+    assert "next: " in result.stdout
+
+
+def test_a_finished_run_says_so_and_exits_0(finished):
+    workdir, first = finished
+    result = run(*SMALL_RUN, f"--workdir={workdir}")
+    assert result.returncode == 0
+    assert f"The run in {workdir} is finished." in result.stdout
+    assert first.stdout.splitlines()[-6:] == result.stdout.splitlines()[-6:]
+
+
+def test_evaluate_only(finished):
+    workdir, first = finished
+    result = run(f"--workdir={workdir}", "--evaluate_only")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert first.stdout.splitlines()[-6:-2] == result.stdout.splitlines()[-6:-2]
+
+
+def test_killed_and_started_again_equals_uninterrupted(finished, tmp_path):
+    whole, _ = finished
+    process = subprocess.Popen(
+        command(*SMALL_RUN, f"--workdir={tmp_path}"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(600):
+        if (tmp_path / "metrics.jsonl").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "summary.json").exists()
+    assert run(*SMALL_RUN, f"--workdir={tmp_path}").returncode == 0
+    assert state(tmp_path) == state(whole)
+    assert metrics(tmp_path) == metrics(whole)
+
+
+def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
+    copy = shutil.copytree(finished[0], tmp_path / "copy")
+    (copy / "summary.json").unlink()
+    (copy / "checkpoints" / "epoch-3.data-00000-of-00001").write_bytes(b"damaged")
+    result = run(*SMALL_RUN, f"--workdir={copy}")
+    assert result.returncode == 0
+    assert result.stderr.startswith("rocket_tf: Checkpoint") and result.stderr.count("\n") == 1
+    assert "epoch 3/3" in result.stdout and "epoch 2/3" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--config: missing"),
+        (["--config=nothing.py"], "--config: got nothing.py"),
+        (["--config={folder}/broken.py"], "--config: cannot be loaded (NameError)"),
+        (["--config={folder}/unknown.py"], "config.epoch: no such field; did you mean"),
+        (["--config=configs/digits.py", "--config.epoch=3"], "did you mean config.epochs?"),
+        (["--config=configs/digits.py", "--config.epochs=many"], "config.epochs: got 'many'"),
+        (["--config=configs/digits.py", "--config.epochs", "0"], "config.epochs: got 0"),
+        (["--config=configs/digits.py", "--config.light_depth=17"], "expected 6n + 4"),
+        (["--config=configs/digits.py", "--config.gradient_block=no"], "True or False"),
+        (["--config=configs/digits.py", "--epochs=3"], "did you mean --config.epochs?"),
+        (["--config=configs/digits.py", "epochs=3"], "epochs=3: not a flag"),
+        (["--config=configs/digits.py", "--workdir={folder}/broken.py"], "is a file"),
+        (["--evaluate_only"], "--workdir: missing"),
+        (["--evaluate_only", "--workdir={folder}"], "holds no run"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line_with_exit_code_2(tmp_path, arguments, message):
+    (tmp_path / "broken.py").write_text("def get_config():\n    return undefined\n")
+    (tmp_path / "unknown.py").write_text(
+        "from rocket_tf import config as options\n\n\ndef get_config():\n"
+        "    config = options.default()\n    config.epoch = 3\n    return config\n"
+    )
+    before = sorted(tmp_path.rglob("*.py"))
+    result = run(*(argument.format(folder=tmp_path) for argument in arguments))
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("rocket_tf: ")
+    assert result.stdout == ""
+    assert sorted(tmp_path.rglob("*.py")) == before
+
+
+def test_a_configuration_by_its_name(tmp_path):
+    arguments = ["--config=digits", *SMALL_RUN[1:], f"--workdir={tmp_path}/run"]
+    arguments += ["--config.method=light", "--config.epochs=1"]
+    result = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_gradient_block_false_is_false(tmp_path):
+    result = run(*SMALL_RUN, "--config.gradient_block=False", f"--workdir={tmp_path}")
+    assert result.returncode == 0
+    assert '"gradient_block": false' in (tmp_path / "config.json").read_text()
+
+
+def test_data_that_is_not_there(tmp_path):
+    result = subprocess.run(
+        command(
+            "--config=configs/cifar100.py",
+            f"--config.data_dir={tmp_path}/data",
+            f"--workdir={tmp_path}/run",
+        ),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
+    )
+    assert result.returncode == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("rocket_tf: cifar100: neither found in") and "Ways out" in line
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("folder", ["file/run", "n" * 300])
+def test_a_folder_that_cannot_be_written(tmp_path, folder):
+    (tmp_path / "file").write_text("")
+    result = run(*SMALL_RUN, f"--workdir={tmp_path}/{folder}")
+    assert result.returncode == 1
+    assert result.stderr.startswith("rocket_tf: ") and result.stderr.count("\n") == 1

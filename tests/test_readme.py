@@ -1,0 +1,29 @@
+"""The README's Python code runs as it stands."""
+
+import re
+from pathlib import Path
+
+import keras
+
+import rocket_tf
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_code_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert "b'" in capsys.readouterr().out
+    assert (tmp_path / "serving" / "digits" / "1" / "saved_model.pb").exists()
+    loaded = keras.models.load_model(tmp_path / "rocket.keras")
+    shared = rocket_tf.graph.common_layers(loaded.light, loaded.booster)
+    assert [layer.name for layer in shared] == ["shared"]
+
+
+def test_the_table_of_configurations_is_complete():
+    configs = {path.name for path in (Path(__file__).parents[1] / "configs").glob("*.py")}
+    assert set(re.findall(r"^\| `configs/(\w+\.py)`", README, re.MULTILINE)) == configs

@@ -1,0 +1,338 @@
+"""Runs from a configuration to an exported light net; interruption, faults, every switch."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rocket_tf import train
+from rocket_tf.callbacks import NonFiniteLossError
+from rocket_tf.checkpoint import CheckpointError
+from rocket_tf.config import ConfigError
+from rocket_tf.data import images
+from rocket_tf.run_folder import RunFolder
+from tests.runs import metrics, small_config, state
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run, with everything random switched on, and its summary."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    return workdir, train.train_and_evaluate(small_config(booster_dropout=0.1), workdir)
+
+
+class TestRunFolder:
+    def test_holds_everything(self, finished):
+        workdir, _ = finished
+        names = {path.name for path in workdir.iterdir()}
+        assert names == {
+            "config.json",
+            "metrics.jsonl",
+            "summary.json",
+            "checkpoints",
+            "tensorboard",
+            "light",
+        }
+        assert (workdir / "light" / "1" / "saved_model.pb").exists()
+        assert json.loads((workdir / "config.json").read_text())["booster_dropout"] == 0.1
+
+    def test_metrics(self, finished):
+        lines = metrics(finished[0], times=True)
+        assert [line["epoch"] for line in lines] == [1, 2, 3]
+        assert [line["step"] for line in lines] == [3, 6, 9]
+        # Drops at 0.3, 0.6 and 0.8 of 9 steps: from steps 3, 5 and 7 on, counted from 0.
+        rates = [line["learning_rate"] for line in lines]
+        np.testing.assert_allclose(rates, [0.1, 0.02, 0.004], rtol=1e-5)
+        terms = {"loss", "hint_loss"} | {
+            f"{net}_{kind}" for net in ("light", "booster") for kind in ("loss", "accuracy")
+        }
+        expected = terms | {f"val_{name}" for name in terms}
+        expected |= {"epoch", "step", "learning_rate", "examples_per_second"}
+        for line in lines:
+            assert set(line) == expected
+            np.testing.assert_allclose(
+                line["loss"],
+                line["light_loss"] + line["booster_loss"] + 0.03 * line["hint_loss"],
+                rtol=1e-5,
+            )
+            assert line["examples_per_second"] > 0
+
+    def test_summary_is_of_the_last_epoch(self, finished):
+        workdir, summary = finished
+        assert json.loads((workdir / "summary.json").read_text()) == summary
+        last = metrics(workdir)[-1]
+        for net in ("light", "booster"):
+            error = summary[net]["test_error"]
+            assert error == pytest.approx(100 * (1 - last[f"val_{net}_accuracy"]), abs=1e-3)
+            assert summary[net]["multiply_adds"] > summary[net]["parameters"]
+        assert summary["export"] == "light/1"
+
+    def test_tensorboard_events(self, finished):
+        events = list((finished[0] / "tensorboard").rglob("events.out.tfevents.*"))
+        tags = {
+            value.tag
+            for path in events
+            for event in tf.compat.v1.train.summary_iterator(str(path))
+            for value in event.summary.value
+        }
+        assert {"epoch_light_loss", "epoch_booster_accuracy", "epoch_hint_loss"} <= tags
+
+    def test_the_export_is_the_trained_light_net(self, finished):
+        workdir, summary = finished
+        serve = tf.saved_model.load(str(workdir / "light" / "1")).signatures["serving_default"]
+        data = images.load("digits")
+        classes = serve(images=tf.constant(data.test_images))["classes"].numpy()
+        error = 100 * np.mean(classes != data.test_labels)
+        assert error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
+
+
+class TestStartedAgain:
+    def test_a_finished_run_is_left_as_it_is(self, finished, monkeypatch):
+        workdir, summary = finished
+        monkeypatch.setattr(train, "build_model", None)
+        assert train.train_and_evaluate(small_config(booster_dropout=0.1), workdir) == summary
+
+    @pytest.mark.parametrize("fault", ["in an epoch", "before the checkpoint"])
+    def test_resumed_equals_uninterrupted(self, finished, tmp_path, monkeypatch, fault):
+        whole, summary = finished
+        append = RunFolder.append_metrics
+
+        def interrupt(folder, line):
+            append(folder, line)
+            if line["epoch"] == 2:
+                raise KeyboardInterrupt
+
+        def interrupt_batch(callback, batch, logs=None):
+            if callback._step == 4:
+                raise KeyboardInterrupt
+            callback._step += 1
+
+        with monkeypatch.context() as patch:
+            if fault == "in an epoch":
+                patch.setattr(
+                    train.run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", interrupt_batch
+                )
+            else:
+                patch.setattr(RunFolder, "append_metrics", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path)
+        assert not (tmp_path / "summary.json").exists()
+        resumed = train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path)
+        assert resumed == summary
+        assert state(tmp_path) == state(whole)
+        assert metrics(tmp_path) == metrics(whole)
+
+    def test_interrupted_after_the_export(self, tmp_path, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(RunFolder, "write_summary", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                train.train_and_evaluate(small_config(method="light"), tmp_path)
+        summary = train.train_and_evaluate(small_config(method="light"), tmp_path)
+        assert summary["export"] == "light/1"
+        assert [path.name for path in (tmp_path / "light").iterdir()] == ["1"]
+
+    def test_a_damaged_checkpoint_is_passed_over(self, finished, tmp_path, monkeypatch, caplog):
+        whole, summary = finished
+        monkeypatch.setattr(train, "_summarize", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path)
+        monkeypatch.undo()
+        newest = tmp_path / "checkpoints" / "epoch-3.data-00000-of-00001"
+        content = bytearray(newest.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        newest.write_bytes(content)
+        assert train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path) == summary
+        assert "epoch-3 cannot be read" in caplog.text
+        assert state(tmp_path) == state(whole)
+
+    def test_no_checkpoint_that_can_be_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(train, "_summarize", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train.train_and_evaluate(small_config(epochs=1), tmp_path)
+        for path in (tmp_path / "checkpoints").glob("*.index"):
+            path.write_bytes(b"damaged")
+        with pytest.raises(RuntimeError, match="None of the checkpoints"):
+            train.train_and_evaluate(small_config(epochs=1), tmp_path)
+
+    def test_another_configuration_is_refused(self, finished):
+        workdir, _ = finished
+        with pytest.raises(ConfigError, match=r"--workdir: .*\(hint_weight: 0.03 → 0.1\)"):
+            train.train_and_evaluate(small_config(booster_dropout=0.1, hint_weight=0.1), workdir)
+
+    def test_only_so_many_checkpoints_are_kept(self, tmp_path):
+        train.train_and_evaluate(small_config(checkpoints_kept=1, method="light"), tmp_path)
+        names = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index"))
+        assert names == ["epoch-3.index"]
+
+
+class TestEvaluate:
+    def test_gives_the_runs_errors_and_changes_nothing(self, finished):
+        workdir, summary = finished
+        before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+        assert train.evaluate(workdir) == summary
+        assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
+
+    def test_measures_and_does_not_repeat_the_summary(self, finished, tmp_path):
+        workdir, summary = finished
+        copy = shutil.copytree(workdir, tmp_path / "copy")
+        changed = {**summary, "light": {**summary["light"], "test_error": -1.0}}
+        (copy / "summary.json").write_text(json.dumps(changed))
+        assert train.evaluate(copy) == summary
+
+    @pytest.mark.parametrize("left", ["epoch-2", "nothing"])
+    def test_without_the_last_checkpoint(self, finished, tmp_path, left):
+        copy = shutil.copytree(finished[0], tmp_path / "copy")
+        for path in (copy / "checkpoints").iterdir():
+            if left not in path.name:
+                path.unlink()
+        with pytest.raises(CheckpointError):
+            train.evaluate(copy)
+
+    def test_a_damaged_summary(self, finished, tmp_path):
+        copy = shutil.copytree(finished[0], tmp_path / "copy")
+        (copy / "summary.json").write_text("{")
+        with pytest.raises(ConfigError, match="damaged"):
+            train.evaluate(copy)
+
+    def test_an_unfinished_run(self, tmp_path):
+        folder = RunFolder(tmp_path)
+        folder.write_config(small_config())
+        with pytest.raises(ConfigError, match="not finished"):
+            train.evaluate(tmp_path)
+
+    def test_a_folder_without_a_run(self, tmp_path):
+        with pytest.raises(ConfigError, match="holds no run"):
+            train.evaluate(tmp_path / "nothing")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    config = small_config(learning_rate=1e18, learning_rate_drops=())
+    with pytest.raises(NonFiniteLossError) as error:
+        train.train_and_evaluate(config, tmp_path)
+    assert "step 2: " in str(error.value) and "_loss = " in str(error.value)
+    assert not (tmp_path / "summary.json").exists()
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_the_last_good_checkpoint_is_kept(tmp_path, monkeypatch):
+    update = train.run_callbacks.StopOnNonFiniteLoss.on_train_batch_end
+
+    def spoil(callback, batch, logs=None):
+        if callback._step == 5:
+            logs = {**logs, "loss": float("nan"), "hint_loss": float("nan")}
+        update(callback, batch, logs)
+
+    monkeypatch.setattr(train.run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", spoil)
+    with pytest.raises(NonFiniteLossError, match="step 6: hint_loss = nan"):
+        train.train_and_evaluate(small_config(), tmp_path)
+    assert tf.train.latest_checkpoint(tmp_path / "checkpoints").endswith("epoch-1")
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
+    """A loss is taken before its update: an epoch's last update shows in the weights alone."""
+    evaluate = keras.Model.evaluate
+
+    def spoil(model, *args, **kwargs):
+        logs = evaluate(model, *args, **kwargs)
+        model.get_layer("light_logits").bias.assign([np.nan] * 10)
+        return logs
+
+    monkeypatch.setattr(keras.Model, "evaluate", spoil)
+    with pytest.raises(NonFiniteLossError, match=r"the end of epoch 1 .*light_logits/bias = nan"):
+        train.train_and_evaluate(small_config(), tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("*.index"))
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+class TestSwitches:
+    """Each switch changes what is computed: the losses of one epoch differ from the plain run's."""
+
+    @staticmethod
+    def losses(tmp_path, name, **changes):
+        config = small_config(epochs=1, train_examples=64, booster_depth=16, **changes)
+        train.train_and_evaluate(config, tmp_path / name, verbose=False)
+        return metrics(tmp_path / name)[0]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def plain(cls, tmp_path_factory):
+        return cls.losses(tmp_path_factory.mktemp("plain"), "plain")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"seed": 1},
+            {"flip": True},
+            {"crop_padding": 0},
+            {"mixup": 0.4},
+            {"cutmix": 0.4},
+            {"share": False},
+            {"width": 2},
+            {"layout": "bottom", "light_depth": 0},
+            {"batch_normalization": "keras"},
+            {"batch_normalization": "synchronized"},
+            {"booster_dropout": 0.5},
+            {"hint": "softmax_mse"},
+            {"hint": "kd"},
+            {"hint_weight": 0.5},
+            {"gradient_block": False},
+            {"optimizer": "adam", "weight_decay": 0.0},
+            {"learning_rate": 0.05},
+            {"learning_rate_drop_factor": 1.0},
+            {"learning_rate_drops": (0.5,)},
+            {"weight_decay": 0.05},
+            {"precision": "mixed_bfloat16"},
+        ],
+        ids=str,
+    )
+    def test_has_an_effect(self, plain, tmp_path, changes):
+        changed = self.losses(tmp_path, "changed", **changes)
+        assert set(changed) == set(plain)
+        assert changed["loss"] != plain["loss"] or changed["val_loss"] != plain["val_loss"]
+
+    def test_temperature(self, tmp_path):
+        one = self.losses(tmp_path, "one", hint="kd", temperature=1.0)
+        four = self.losses(tmp_path, "four", hint="kd")
+        assert one["hint_loss"] != four["hint_loss"]
+
+    def test_evaluate_every_epochs(self, tmp_path):
+        config = small_config(evaluate_every_epochs=2, method="light")
+        train.train_and_evaluate(config, tmp_path)
+        assert ["val_loss" in line for line in metrics(tmp_path)] == [False, True, True]
+
+    def test_one_net_alone(self, tmp_path, plain):
+        for method in ("light", "booster"):
+            losses = self.losses(tmp_path, method, method=method)
+            assert losses["loss"] == losses[f"{method}_loss"]
+            assert f"val_{method}_accuracy" in losses
+            summary = json.loads((tmp_path / method / "summary.json").read_text())
+            assert ("light" in summary) == ("export" in summary) == (method == "light")
+
+    def test_a_light_net_alone_starts_as_the_rockets(self):
+        alone, rocket = (
+            train.build_model(small_config(method=method)) for method in ("light", "rocket")
+        )
+        for mine, theirs in zip(alone.weights, rocket.light.weights, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+    def test_two_replicas_resume_exactly(self, tmp_path, monkeypatch):
+        """Fused batch normalisation: each replica normalises its own examples."""
+        config = small_config(epochs=2, replicas=2, train_examples=70)
+        train.train_and_evaluate(config, tmp_path / "whole")
+        append = RunFolder.append_metrics
+
+        def interrupt(folder, line):
+            append(folder, line)
+            if line["epoch"] == 2:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunFolder, "append_metrics", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train.train_and_evaluate(config, tmp_path / "resumed")
+        train.train_and_evaluate(config, tmp_path / "resumed")
+        assert state(tmp_path / "resumed") == state(tmp_path / "whole")
+        assert metrics(tmp_path / "resumed") == metrics(tmp_path / "whole")
