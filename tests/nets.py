@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 FEATURES, SHARED, CLASSES = 5, 4, 3
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def linear_pair(classes=CLASSES):
@@ -21,3 +22,16 @@ def examples(count, classes=CLASSES, seed=0):
     random = np.random.default_rng(seed)
     features = random.normal(size=(count, FEATURES)).astype(np.float32)
     return features, random.integers(0, classes, count)
+
+
+def weights_of(rocket):
+    """The float64 matrices shared, light only, booster only."""
+    return {
+        name: rocket.get_layer(name).kernel.numpy().astype(np.float64)
+        for name in ("shared", "light_only", "booster_only")
+    }
+
+
+def logits_of(weights, x):
+    low = x.astype(np.float64) @ weights["shared"]
+    return low @ weights["light_only"], low @ weights["booster_only"]

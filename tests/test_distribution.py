@@ -12,8 +12,7 @@ from rocket_tf import RocketModel
 from rocket_tf.config import ConfigError
 from rocket_tf.distribution import make_strategy
 from rocket_tf.networks import FusedBatchNormalization
-from tests.nets import CLASSES, examples, linear_pair
-from tests.test_rocket import CROSS_ENTROPY
+from tests.nets import CLASSES, CROSS_ENTROPY, examples, linear_pair
 
 # Sums over the examples of a batch are taken in another order: a few units of float64's rounding.
 ROUNDING = {"rtol": 1e-12, "atol": 1e-13}

@@ -14,8 +14,7 @@ from keras import layers
 
 from rocket_tf import RocketModel, export_light
 from rocket_tf.networks import wide_resnet_pair
-from tests.nets import examples, linear_pair
-from tests.test_rocket import CROSS_ENTROPY
+from tests.nets import CROSS_ENTROPY, examples, linear_pair
 
 NAMES = ["plane", "car", "bird"]
 
