@@ -54,7 +54,7 @@ class LogEpochs(keras.callbacks.Callback):
 
     Args:
         write: called with a dict for each epoch.
-        rename: from a name in Keras's logs to the names it is written under.
+        rename: from Keras's logs to the same under the names they are written by.
         examples: training examples in an epoch.
         steps: steps in an epoch.
     """
@@ -87,11 +87,7 @@ class LogEpochs(keras.callbacks.Callback):
                 "step": (epoch + 1) * self._steps,
                 "learning_rate": self._learning_rate,
                 "examples_per_second": round(self._examples / self._seconds, 1),
-                **{
-                    new_name: float(value)
-                    for name, value in logs.items()
-                    for new_name in self._rename(name)
-                },
+                **{name: float(value) for name, value in self._rename(logs).items()},
             }
         )
 
@@ -118,7 +114,7 @@ class ShowProgress(keras.callbacks.Callback):
         epochs: epochs of the whole training.
         steps: steps in an epoch.
         first_epoch: epochs that are done.
-        rename: from a name in Keras's logs to the names it is shown under.
+        rename: from Keras's logs to the same under the names they are shown by.
     """
 
     def __init__(self, epochs, steps, first_epoch, rename):
@@ -165,14 +161,10 @@ class ShowProgress(keras.callbacks.Callback):
         return f", {left:.0f} s left"
 
     def _describe(self, logs):
-        named = {
-            new_name: float(value)
-            for name, value in logs.items()
-            for new_name in self._rename(name)
-        }
-        parts = [f"loss {named['loss']:.3f}"]
+        logs = self._rename(logs)
+        parts = [f"loss {float(logs['loss']):.3f}"]
         for net in ("light", "booster"):
-            accuracy = named.get(f"val_{net}_accuracy")
+            accuracy = logs.get(f"val_{net}_accuracy")
             if accuracy is not None:
                 parts.append(f"{net} test error {100 * (1 - accuracy):.2f} %")
         return ", ".join(parts)

@@ -1,5 +1,7 @@
 """What a net costs: parameters and multiply-adds."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -16,9 +18,7 @@ def count_parameters(model):
         Number of parameters, an int. The state of random generators does not count.
     """
     return sum(
-        keras.ops.size(variable).item()
-        if hasattr(keras.ops.size(variable), "item")
-        else int(keras.ops.size(variable))
+        math.prod(variable.shape)
         for variable in model.variables
         if "seed_generator" not in variable.path
     )

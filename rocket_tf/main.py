@@ -11,6 +11,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from rocket_tf import config as options
+from rocket_tf.report import closing_table
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.startup import load_tensorflow_quietly
 
@@ -56,8 +57,11 @@ def _train():
     workdir = _WORKDIR.value or f"runs/{Path(flags.FLAGS['config'].config_filename).stem}"
     folder = RunFolder(workdir)
     folder.check(config)
-    if folder.read_summary() is not None:
+    summary = folder.read_summary()
+    if summary is not None:
         print(f"The run in {workdir} is finished.")
+        print(closing_table(summary, workdir))
+        return 0
     return _run(lambda train: train.train_and_evaluate(config, workdir), workdir)
 
 
@@ -82,7 +86,6 @@ def _run(work, workdir):
     from rocket_tf.callbacks import NonFiniteLossError
     from rocket_tf.checkpoint import CheckpointError
     from rocket_tf.data.images import DataUnavailableError
-    from rocket_tf.report import closing_table
 
     try:
         summary = work(train)

@@ -1,6 +1,7 @@
 """One run, from a configuration to an exported light net."""
 
 import contextlib
+import functools
 import importlib.metadata
 import math
 
@@ -203,9 +204,7 @@ def _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbos
     )
     test, test_steps = _evaluation_data(data, config, strategy)
     every = config["evaluate_every_epochs"]
-
-    def rename(name):
-        return list(_renamed(config, {name: None}))
+    rename = functools.partial(_renamed, config)
 
     callbacks = [
         # First of all, so that nothing is written of an epoch that went wrong.
