@@ -97,14 +97,17 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     Args:
         checkpoints: a `rocket_tf.checkpoint.Checkpoints`.
+        when: whether it is saved after an epoch, counted from 1.
     """
 
-    def __init__(self, checkpoints):
+    def __init__(self, checkpoints, when=lambda epoch: True):
         super().__init__()
         self._checkpoints = checkpoints
+        self._when = when
 
     def on_epoch_end(self, epoch, logs=None):
-        self._checkpoints.save(epoch + 1)
+        if self._when(epoch + 1):
+            self._checkpoints.save(epoch + 1)
 
 
 class ShowProgress(keras.callbacks.Callback):
@@ -115,14 +118,16 @@ class ShowProgress(keras.callbacks.Callback):
         steps: steps in an epoch.
         first_epoch: epochs that are done.
         rename: from Keras's logs to the same under the names they are shown by.
+        examples: what kind of examples the errors are measured on, "test" or "validation".
     """
 
-    def __init__(self, epochs, steps, first_epoch, rename):
+    def __init__(self, epochs, steps, first_epoch, rename, examples):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
         self._first_epoch = first_epoch
         self._rename = rename
+        self._examples = examples
         self._began = None
         self._bar = None
 
@@ -166,5 +171,5 @@ class ShowProgress(keras.callbacks.Callback):
         for net in ("light", "booster"):
             accuracy = logs.get(f"val_{net}_accuracy")
             if accuracy is not None:
-                parts.append(f"{net} test error {100 * (1 - accuracy):.2f} %")
+                parts.append(f"{net} {self._examples} error {100 * (1 - accuracy):.2f} %")
         return ", ".join(parts)

@@ -66,11 +66,19 @@ def _is_depth(value):
     return value >= 10 and (value - 4) % 6 == 0
 
 
+def _is_light_depth(value):
+    return value == 0 or (value >= 6 and value % 2 == 0)
+
+
 def _are_drops(values):
     return all(isinstance(value, int | float) and 0 < value < 1 for value in values) and list(
         values
     ) == sorted(set(values))
 
+
+# Those that need a booster that was trained before.
+METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
+METHODS = ("rocket", "light", "booster", *METHODS_WITH_TEACHER)
 
 FIELDS: Mapping[str, Field] = {
     "seed": Field(
@@ -81,10 +89,18 @@ FIELDS: Mapping[str, Field] = {
     ),
     "method": _choice(
         "rocket",
-        "what is trained: both nets together, or one of the same two nets alone",
-        "rocket",
-        "light",
-        "booster",
+        "what is trained. rocket: both nets together; light or booster: one of the same nets alone; "
+        "kd or at: the light net follows a trained booster by knowledge distillation or attention "
+        "transfer; rocket_kd: rocket and kd at once; no_joint_training: the light net starts from "
+        "a copy of a trained booster's shared layers and follows its logits by the hint",
+        *METHODS,
+    ),
+    "booster_run": Field(
+        "",
+        "folder of the run that trained the booster to follow; the booster is trained there where "
+        "none is; empty: `booster` in the run's own folder; not read by methods without one",
+        "a path",
+        lambda value: True,
     ),
     "epochs": _integer(200, "length of the training, in passes over the training examples", 1),
     "batch_size": _integer(128, "examples a step, over all replicas together", 1),
@@ -97,6 +113,15 @@ FIELDS: Mapping[str, Field] = {
         lambda value: True,
     ),
     "train_examples": _integer(0, "the first so many training examples are used; 0: all", 0),
+    "validation_examples": _integer(
+        0,
+        "so many of the training examples, the same of each class, are held out; the epoch with "
+        "the fewest errors on them is exported and evaluated on the test examples; 0: the last is",
+        0,
+    ),
+    "split_seed": _integer(
+        0, "seed of the split into training and test examples; digits only, which has none", 0
+    ),
     "flip": _switch(False, "augmentation: mirror half of the images left to right"),
     "crop_padding": _integer(
         0, "augmentation: reflect-pad by so many pixels, then crop at random; 0: off", 0
@@ -117,16 +142,19 @@ FIELDS: Mapping[str, Field] = {
     # Nets
     "layout": _choice(
         "interval",
-        "which low layers the light net shares (the paper's Figure 3): the first blocks of every "
-        "group, or the whole of the first two groups",
+        "which low layers the light net shares. interval: the first blocks of every group; bottom: "
+        "the whole of the first two groups (the paper's Figure 3); constant: the lowest blocks of "
+        "a booster whose groups are all of one width (Figure 4)",
         "interval",
         "bottom",
+        "constant",
     ),
     "light_depth": Field(
         16,
-        "layers of the light net, 6n + 4; 0 with layout=bottom, where the booster decides",
-        "6n + 4 with n >= 1 (10, 16, 22, …), or 0 with layout=bottom",
-        lambda value: value == 0 or _is_depth(value),
+        "layers of the light net, 6n + 4; 0 with layout=bottom, where the booster decides; 2n + 4 "
+        "with layout=constant",
+        "6n + 4 with n >= 1 (10, 16, 22, …), 0 with layout=bottom, 2n + 4 with layout=constant",
+        _is_light_depth,
     ),
     "booster_depth": Field(
         40, "layers of the booster, 6n + 4", "6n + 4 with n >= 1 (10, 16, 22, …)", _is_depth
@@ -147,7 +175,7 @@ FIELDS: Mapping[str, Field] = {
         "a number of at least 0 and below 1",
         lambda value: 0 <= value < 1,
     ),
-    # Objective; all of it is read by method=rocket alone
+    # Objective; each field is read by the methods that have such a term
     "hint": _choice(
         "logits_mse",
         "the loss by which the light net follows the booster (the paper's Table 3)",
@@ -157,7 +185,19 @@ FIELDS: Mapping[str, Field] = {
     ),
     "hint_weight": _non_negative(0.03, "weight of the hint loss; a cross-entropy weighs 1"),
     "gradient_block": _switch(True, "stop the hint's gradient from reaching the booster"),
-    "temperature": _positive(4.0, "temperature T of both softmaxes; read by hint=kd alone"),
+    "temperature": _positive(
+        4.0, "temperature T of both softmaxes; read by hint=kd and by methods kd and rocket_kd"
+    ),
+    "distillation_weight": _number(
+        0.9,
+        "alpha of methods kd and rocket_kd: weight of the distillation term, whose factor is "
+        "2 / classes; in kd, the labels weigh 1 - alpha",
+        "a number from 0 to 1",
+        lambda value: 0 <= value <= 1,
+    ),
+    "attention_weight": _non_negative(
+        1000.0, "beta of method at: weight of the attention maps' mean squared difference"
+    ),
     # Optimisation
     "optimizer": _choice("sgd", "sgd, with momentum 0.9, or adam", "sgd", "adam"),
     "learning_rate": _positive(0.1, "step size of the optimizer at the start"),
@@ -263,8 +303,9 @@ def check(config: Mapping) -> None:
 
 
 def number_of_training_examples(config: Mapping) -> int:
-    """The training examples that a run uses: `train_examples`, or all that the data set has."""
-    return config["train_examples"] or DATASETS[config["dataset"]].train_examples
+    """The examples that a run trains on, without those that are held out for validation."""
+    available = config["train_examples"] or DATASETS[config["dataset"]].train_examples
+    return available - config["validation_examples"]
 
 
 def steps_per_epoch(config: Mapping) -> int:
@@ -275,10 +316,36 @@ def steps_per_epoch(config: Mapping) -> int:
 def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:
     """The fields in which two configurations differ, each as `name: value → value`."""
     return [
-        f"{name}: {first.get(name)!r} → {second.get(name)!r}"
+        f"{name}: {_value(first, name)!r} → {_value(second, name)!r}"
         for name in FIELDS
-        if name not in ignored and _plain(first.get(name)) != _plain(second.get(name))
+        if name not in ignored and _value(first, name) != _value(second, name)
     ]
+
+
+def trained_net(config: Mapping) -> str:
+    """The net whose error decides: "booster" where it is trained alone, "light" otherwise."""
+    return "booster" if config["method"] == "booster" else "light"
+
+
+def booster_config(config: Mapping) -> dict:
+    """The run that trains the booster of a configuration alone, for methods that need one.
+
+    Fields that only other methods read are at their defaults, so that all of them find one run.
+    """
+    unread = (
+        "hint",
+        "hint_weight",
+        "gradient_block",
+        "temperature",
+        "distillation_weight",
+        "attention_weight",
+        "booster_run",
+    )
+    return {
+        **config,
+        **{name: FIELDS[name].default for name in unread},
+        "method": "booster",
+    }
 
 
 def unknown_field_message(name: str) -> str:
@@ -299,7 +366,9 @@ def describe() -> str:
     )
 
 
-def _plain(value):
+def _value(config, name):
+    """A field's value; the default where a configuration is older than the field."""
+    value = config.get(name, FIELDS[name].default)
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -327,10 +396,26 @@ def _check_combinations(config: Mapping) -> None:
             f"config.light_depth: got {config['light_depth']} with layout=bottom, expected 0: the "
             "light net is the booster's first two groups; add --config.light_depth=0"
         )
-    if config["layout"] == "interval" and config["light_depth"] == 0:
+    if config["layout"] == "interval" and not _is_depth(config["light_depth"]):
         raise ConfigError(
-            "config.light_depth: got 0 with layout=interval, expected 6n + 4; add "
-            "--config.light_depth=16, for example"
+            f"config.light_depth: got {config['light_depth']} with layout=interval, expected "
+            "6n + 4 with n >= 1; add --config.light_depth=16, for example"
+        )
+    if config["layout"] == "constant" and config["light_depth"] == 0:
+        raise ConfigError(
+            "config.light_depth: got 0 with layout=constant, expected 2n + 4: the light net is the "
+            "booster's lowest blocks; add --config.light_depth=16, for example"
+        )
+    if config["method"] == "at" and config["layout"] != "interval":
+        raise ConfigError(
+            f"config.layout: got {config['layout']} with method=at, expected interval: attention "
+            "transfer pairs the outputs of all three groups, and this light net does not have "
+            "three; take another method, such as --config.method=kd"
+        )
+    if config["method"] == "no_joint_training" and not config["share"]:
+        raise ConfigError(
+            "config.share: got False with method=no_joint_training, expected True: the light net "
+            "starts from the booster's shared layers; add --config.share=True"
         )
     if config["light_depth"] > config["booster_depth"]:
         raise ConfigError(
@@ -341,6 +426,17 @@ def _check_combinations(config: Mapping) -> None:
         raise ConfigError(
             f"config.train_examples: got {config['train_examples']}, expected at most "
             f"{card.train_examples}, all that {config['dataset']} has; 0 takes all"
+        )
+    if number_of_training_examples(config) < 1:
+        available = number_of_training_examples(config) + config["validation_examples"]
+        raise ConfigError(
+            f"config.validation_examples: got {config['validation_examples']}, expected less than "
+            f"the {available} training examples that they are taken from; lower it"
+        )
+    if config["split_seed"] and config["dataset"] != "digits":
+        raise ConfigError(
+            f"config.split_seed: got {config['split_seed']} with dataset={config['dataset']}, "
+            "expected 0: this data set comes with its split; set it to 0"
         )
     if config["batch_size"] > number_of_training_examples(config):
         raise ConfigError(

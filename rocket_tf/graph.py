@@ -1,36 +1,45 @@
 """Two nets in one functional graph, and the checks that they can be."""
 
+import difflib
+
 import keras
 
 _PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
 
 
-def join(light, booster):
-    """Inputs and outputs of the graph that holds the light net and, if there is one, the booster.
+def join(light, booster, hidden=None):
+    """The graph that holds the light net and, if there is one, the booster.
 
     Nets with layers in common are called layer by layer on one set of inputs, so that common layers
     stay common and are computed once, whether or not the nets were built over the same `Input`.
-    Nets without are taken as they are, if built over the same `Input`, or called as a layer each.
+    Nets without are taken as they are, if built over the same `Input`, or called as a layer each,
+    unless hidden layers are asked for.
 
     Args:
         light: functional `keras.Model` with one output, logits.
         booster: likewise, or `None`.
+        hidden: dict from "light" or "booster" to names of the net's layers whose outputs are
+            wanted too.
 
     Returns:
-        `(inputs, outputs)`: the inputs' structure, and a dict with "light" and, if there is one,
-        "booster".
+        `(inputs, outputs, hidden_outputs)`: the inputs' structure; a dict with "light" and, if
+        there is one, "booster"; and for each net in `hidden` a dict from its layers' names to
+        their outputs.
 
     Raises:
-        ValueError: if a net ends in probabilities, or does not fit the other.
+        ValueError: if a net ends in probabilities, does not fit the other, or has no such layer.
     """
+    hidden = {role: names for role, names in (hidden or {}).items() if names}
     nets = {"light": light} if booster is None else {"light": light, "booster": booster}
     for role, net in nets.items():
         check_net(role, net)
-    if booster is None:
-        return light.input, {"light": light.outputs[0]}
-    check_pair(light, booster, "booster")
-    if common_layers(light, booster):
-        inputs, outputs = _join_layer_by_layer(nets)
+    hidden_outputs = {}
+    if booster is not None:
+        check_pair(light, booster, "booster")
+    if hidden or (booster is not None and common_layers(light, booster)):
+        inputs, outputs, hidden_outputs = _join_layer_by_layer(nets, hidden)
+    elif booster is None:
+        inputs, outputs = light.input, {"light": light.outputs[0]}
     elif _same_inputs(light, booster):
         inputs, outputs = booster.input, {role: net.outputs[0] for role, net in nets.items()}
     else:
@@ -42,7 +51,25 @@ def join(light, booster):
         inputs = booster.input
         outputs = {role: net(inputs) for role, net in nets.items()}
     _check_layer_names(inputs, outputs)
-    return inputs, outputs
+    return inputs, outputs, hidden_outputs
+
+
+def reader(role, net, names):
+    """A net with the outputs of some of its layers beside its logits.
+
+    Args:
+        role: what the net is called in messages.
+        net: functional `keras.Model` with one output.
+        names: names of its layers.
+
+    Returns:
+        `keras.Model` on the net's own layers, with outputs `(logits, {name: output})`.
+
+    Raises:
+        ValueError: if it has no such layer.
+    """
+    inputs, logits, hidden = _join_layer_by_layer({role: net}, {role: names})
+    return keras.Model(inputs, (logits[role], hidden.get(role, {})), name=f"{role}_reader")
 
 
 def as_functional(role, net):
@@ -99,30 +126,53 @@ def _same_inputs(light, booster):
     )
 
 
-def _join_layer_by_layer(nets):
-    """Calls both nets' layers on new inputs, each layer once for the same arguments."""
+def _join_layer_by_layer(nets, hidden):
+    """Calls the nets' layers on new inputs, each layer once for the same arguments."""
     inputs = keras.tree.map_structure(
         lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name),
-        nets["booster"].input,
+        next(reversed(nets.values())).input,
     )
-    results = {}
+    results, logits, hidden_outputs = {}, {}, {}
 
-    def call_once(layer, *args, **kwargs):
-        key = id(layer), tuple(map(id, keras.tree.flatten((args, kwargs))))
-        if key not in results:
-            # The arguments are kept with the result, so that their ids stay theirs.
-            results[key] = layer(*args, **kwargs), (args, kwargs)
-        return results[key][0]
+    for role, net in nets.items():
+        calls = []
 
-    return inputs, {
-        role: keras.models.clone_model(
+        def call_once(layer, *args, calls=calls, **kwargs):
+            key = id(layer), tuple(map(id, keras.tree.flatten((args, kwargs))))
+            if key not in results:
+                # The arguments are kept with the result, so that their ids stay theirs.
+                results[key] = layer(*args, **kwargs), (args, kwargs)
+            calls.append((layer.name, results[key][0]))
+            return results[key][0]
+
+        logits[role] = keras.models.clone_model(
             keras.Model(net.input, net.output, name=net.name),  # as it is, without its optimizer
             input_tensors=inputs,
             clone_function=lambda layer: layer,
             call_function=call_once,
         ).outputs[0]
-        for role, net in nets.items()
-    }
+        if hidden.get(role):
+            hidden_outputs[role] = {
+                name: _output_of(role, calls, name) for name in dict.fromkeys(hidden[role])
+            }
+    return inputs, logits, hidden_outputs
+
+
+def _output_of(role, calls, name):
+    """The output of the layer with that name, in the calls of a net's layers."""
+    outputs = [output for called, output in calls if called == name]
+    if len(outputs) == 1 and not keras.tree.is_nested(outputs[0]):
+        return outputs[0]
+    if outputs:
+        raise ValueError(
+            f"A hint reads layers with one output, called once. Received: layer {name!r} of "
+            f"{role}, which is called {len(outputs)} times or gives several outputs"
+        )
+    near = difflib.get_close_matches(name, [called for called, _ in calls], n=3, cutoff=0.3)
+    raise ValueError(
+        f"{role} has no layer {name!r} for a hint to read. Nearest by name: {near or 'none'}; "
+        f"[layer.name for layer in {role}.layers] lists them all"
+    )
 
 
 def check_net(role, net):

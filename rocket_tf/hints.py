@@ -1,10 +1,12 @@
-"""Hint losses: what pulls the light net's logits towards those it follows.
+"""Hint losses: what pulls the light net towards the net that it follows.
 
-All take logits of shape (batch, ..., classes) and give one value for each example, summed over
+Those on logits take shape (batch, ..., classes) and give one value for each example, summed over
 classes; calling a loss averages over the batch. One logit stands for two classes, its own and one
 whose logit is 0, so that the softmaxes become sigmoids. Equations and figures: the paper's section
-on hint losses, and its Table 3.
+on hint losses, and its Table 3. Attention transfer reads hidden layers instead.
 """
+
+import math
 
 import keras
 from keras import ops
@@ -71,16 +73,52 @@ class KnowledgeDistillation(keras.losses.Loss):
         return {**super().get_config(), "temperature": self.temperature}
 
 
-HINT_LOSSES = {"logits_mse": LogitsMSE, "softmax_mse": SoftmaxMSE, "kd": KnowledgeDistillation}
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class AttentionMSE(keras.losses.Loss):
+    """Mean squared difference of two attention maps (Zagoruyko & Komodakis, 2017).
+
+    Takes the activations of two hidden layers, (batch, height, width, channels), whose numbers of
+    channels may differ; gives one value for each example, the mean over positions.
+    """
+
+    def __init__(self, name="attention", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        difference = attention_map(y_pred) - attention_map(y_true)
+        return ops.mean(ops.square(difference), axis=-1)
+
+
+def attention_map(activations):
+    """Where a layer is active: its squares' mean over channels, as a vector of length 1.
+
+    Args:
+        activations: float tensor, (batch, ..., channels), with one or more axes of positions.
+
+    Returns:
+        Tensor of the same dtype, (batch, positions), of Euclidean length 1 for each example; zeros
+        where the activations are zeros.
+    """
+    squares = ops.mean(ops.square(activations), axis=-1)
+    positions = math.prod(squares.shape[1:])
+    return ops.normalize(ops.reshape(squares, (-1, positions)), axis=-1)
+
+
+HINT_LOSSES = {
+    "logits_mse": LogitsMSE,
+    "softmax_mse": SoftmaxMSE,
+    "kd": KnowledgeDistillation,
+    "attention": AttentionMSE,
+}
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class Hint:
-    """One hint term of the objective: weight · loss(followed logits, light logits).
+    """One hint term of the objective: weight · loss(what is followed, the light net's own).
 
     Args:
-        loss: `"logits_mse"`, `"softmax_mse"`, `"kd"`, or a `keras.losses.Loss` that is called with
-            the followed logits and the light net's logits and averages over the batch.
+        loss: `"logits_mse"`, `"softmax_mse"`, `"kd"`, `"attention"`, or a `keras.losses.Loss` that
+            is called with the followed values and the light net's and averages over the batch.
         weight: factor of the term, at least 0; a label loss weighs 1. 0.03 is the paper's for
             `"logits_mse"` on CIFAR-10.
         follows: `"booster"`, the net that trains beside the light one, or `"teacher"`, a trained
@@ -88,13 +126,22 @@ class Hint:
         name: name of the term in the logs, unique among a model's hints. `None`: `"hint_loss"`
             for the booster's, `"teacher_loss"` for the teacher's.
         temperature: T of `loss="kd"`, 4 where not given (the paper's).
+        layers: where the hint reads: a dict from names of the light net's layers to names of
+            layers of the net that it follows. The term is the sum of the loss over these pairs of
+            outputs. `None`: the logits.
 
     Raises:
         ValueError: if an argument is not as above.
     """
 
     def __init__(
-        self, loss="logits_mse", weight=0.03, follows="booster", name=None, temperature=None
+        self,
+        loss="logits_mse",
+        weight=0.03,
+        follows="booster",
+        name=None,
+        temperature=None,
+        layers=None,
     ):
         if not weight >= 0:
             raise ValueError(f"A hint's weight must be at least 0. Received: weight={weight}")
@@ -102,10 +149,21 @@ class Hint:
             raise ValueError(
                 f'A hint follows "booster" or "teacher". Received: follows={follows!r}'
             )
+        if layers is not None and not _maps_names(layers):
+            raise ValueError(
+                "A hint's layers are a dict from names of the light net's layers to names of the "
+                f"{follows}'s. Received: layers={layers!r}"
+            )
         self.loss = _resolve(loss, temperature)
+        if isinstance(self.loss, AttentionMSE) and layers is None:
+            raise ValueError(
+                'loss="attention" reads hidden layers. Received: layers=None; name pairs of them, '
+                "as in Hint('attention', layers={'light_layer': 'booster_layer'})"
+            )
         self.weight = float(weight)
         self.follows = follows
         self.name = name or {"booster": "hint_loss", "teacher": "teacher_loss"}[follows]
+        self.layers = None if layers is None else dict(layers)
 
     def get_config(self):
         return {
@@ -113,12 +171,21 @@ class Hint:
             "weight": self.weight,
             "follows": self.follows,
             "name": self.name,
+            "layers": self.layers,
         }
 
     @classmethod
     def from_config(cls, config):
         loss = keras.saving.deserialize_keras_object(config["loss"])
         return cls(**{**config, "loss": loss})
+
+
+def _maps_names(layers):
+    return (
+        isinstance(layers, dict)
+        and bool(layers)
+        and all(isinstance(name, str) for name in (*layers, *layers.values()))
+    )
 
 
 def _resolve(loss, temperature):

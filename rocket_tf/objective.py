@@ -5,7 +5,7 @@ import inspect
 import keras
 
 from rocket_tf import graph
-from rocket_tf.hints import Hint, check_reduction
+from rocket_tf.hints import HINT_LOSSES, AttentionMSE, Hint, check_reduction
 
 _DEFAULT_HINT_WEIGHT = 0.03
 _ACCURACY_NAMES = ("accuracy", "acc")
@@ -81,6 +81,42 @@ def check_hints(hints, light, booster, teacher):
                 f"layers: {[layer.name for layer in graph.common_layers(net, teacher)]}; give the "
                 "teacher layers of its own (keras.models.clone_model, then set_weights)"
             )
+
+
+def hidden_layers(hints):
+    """The layers that hints read: a dict from "light", "booster" and "teacher" to their names."""
+    read = {"light": [], "booster": [], "teacher": []}
+    for hint in hints:
+        for mine, theirs in (hint.layers or {}).items():
+            read["light"].append(mine)
+            read[hint.follows].append(theirs)
+    return read
+
+
+def check_hidden(hints, outputs):
+    """Checks that the layers that hints pair can be compared.
+
+    Args:
+        hints: list of `Hint`s.
+        outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
+
+    Raises:
+        ValueError: if two layers' shapes do not fit the loss between them.
+    """
+    for hint in hints:
+        for mine, theirs in (hint.layers or {}).items():
+            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
+            compared = shapes
+            if isinstance(hint.loss, AttentionMSE):
+                # Maps are over positions; channels are averaged away.
+                compared = [shape[:-1] for shape in shapes]
+            own_loss = not isinstance(hint.loss, tuple(HINT_LOSSES.values()))
+            if (compared[0] != compared[1] and not own_loss) or min(map(len, compared)) < 2:
+                raise ValueError(
+                    f"{hint.loss.name} cannot compare the light net's layer {mine!r} with the "
+                    f"{hint.follows}'s {theirs!r}: shapes {shapes[0]} and {shapes[1]}; pair layers "
+                    "of one shape (for attention, of one height and width)"
+                )
 
 
 class _FunctionLoss(keras.losses.Loss):

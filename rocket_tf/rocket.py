@@ -61,9 +61,10 @@ class RocketModel(keras.Model):
             None if net is None else graph.as_functional(role, net)
             for role, net in (("light", light), ("booster", booster), ("teacher", teacher))
         )
-        inputs, outputs = graph.join(light, booster)
         hints = objective.resolve_hints(hint, hint_weight, temperature)
         objective.check_hints(hints, light, booster, teacher)
+        read = objective.hidden_layers(hints)
+        inputs, outputs, hidden = graph.join(light, booster, read)
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self.light = light
         self.booster = booster
@@ -73,6 +74,14 @@ class RocketModel(keras.Model):
         self.hints = tuple(hints)
         self.gradient_block = bool(gradient_block)
         self._trackers = {}
+        # Bound methods, so that Keras does not take the graphs behind them for further layers.
+        self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
+        self._read_teacher = None
+        if teacher is not None:
+            reader = graph.reader("teacher", teacher, read["teacher"])
+            self._read_teacher = reader.__call__
+            hidden = {**hidden, "teacher": reader.output[1]}
+        objective.check_hidden(hints, hidden)
 
     def compile(
         self,
@@ -132,8 +141,8 @@ class RocketModel(keras.Model):
         """One step on a batch `(x, y)` or `(x, y, sample_weight)`; the logs as a dict."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            logits = self._logits(x, training=True)
-            loss = self.compute_loss(x, y, logits, sample_weight, training=True)
+            logits, hidden = self.forward(x, training=True)
+            loss = self.compute_loss(x, y, logits, sample_weight, training=True, hidden=hidden)
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
@@ -142,8 +151,8 @@ class RocketModel(keras.Model):
     def test_step(self, data):
         """The logs for a batch, in inference mode."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self._logits(x, training=False)
-        self.compute_loss(x, y, logits, sample_weight, training=False)
+        logits, hidden = self.forward(x, training=False)
+        self.compute_loss(x, y, logits, sample_weight, training=False, hidden=hidden)
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def predict_step(self, data):
@@ -151,7 +160,31 @@ class RocketModel(keras.Model):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.light(x, training=False)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def forward(self, x, training):
+        """What the objective reads of the nets.
+
+        Args:
+            x: inputs.
+            training: whether dropout and batch normalisation run as in training.
+
+        Returns:
+            `(logits, hidden)`: `{"light": logits, "booster": logits}`, and for each net a dict from
+            the names of the layers that hints read to their outputs; empty where none does.
+        """
+        read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return read(x, training=training)
+        # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
+        # example of zeros takes its place, and its outputs are dropped.
+        examples = tf.shape(keras.tree.flatten(x)[0])[0]
+        x = keras.tree.map_structure(_at_least_one_example, x)
+        return keras.tree.map_structure(
+            lambda outputs: _first_examples(outputs, examples), read(x, training=training)
+        )
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
+    ):
         """The objective, and each of its terms recorded for the logs.
 
         Args:
@@ -160,6 +193,7 @@ class RocketModel(keras.Model):
             y_pred: `{"light": logits, "booster": logits}`.
             sample_weight: weights of the examples, in label losses and hints alike, or `None`.
             training: ignored; the objective is the same in training and evaluation.
+            hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
 
         Returns:
             Scalar, of Keras's floatx. Under `tf.distribute`, this replica's share: the sum over
@@ -167,7 +201,7 @@ class RocketModel(keras.Model):
         """
         del training
         examples = tf.shape(y_pred["light"])[0]
-        terms = self.objective_terms(x, y, y_pred, sample_weight)
+        terms = self.objective_terms(x, y, y_pred, sample_weight, hidden)
         mean = tf.add_n([weight * value for weight, value in terms.values()])
         # Regularisation is the same on all replicas, and Keras gives each an equal share of it.
         shared = [
@@ -180,7 +214,7 @@ class RocketModel(keras.Model):
         self._loss_tracker.update_state(total, sample_weight=examples)
         return tf.add_n([mean * _share_of_global_batch(examples, mean.dtype), *shared])
 
-    def objective_terms(self, x, y, y_pred, sample_weight=None):
+    def objective_terms(self, x, y, y_pred, sample_weight=None, hidden=None):
         """The terms of the objective on this replica's examples.
 
         Args:
@@ -188,6 +222,7 @@ class RocketModel(keras.Model):
             y: labels, the same for all nets.
             y_pred: `{"light": logits, "booster": logits}`.
             sample_weight: weights of the examples, or `None`.
+            hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
 
         Returns:
             Dict from a term's name in the logs to `(weight, mean over the examples)`.
@@ -195,22 +230,28 @@ class RocketModel(keras.Model):
         # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
 
-        def mean(loss, target, logits):
-            value = loss(target, logits, sample_weight) * replicas
+        def mean(loss, target, prediction):
+            value = loss(target, prediction, sample_weight) * replicas
             return keras.ops.cast(value, keras.config.floatx())
 
         terms = {
             f"{net}_loss": (self._label_weights[net], mean(loss, y, y_pred[net]))
             for net, loss in self._label_losses.items()
         }
-        followed = dict(y_pred)
+        followed, hidden = dict(y_pred), dict(hidden or {})
         if any(hint.follows == "teacher" for hint in self.hints):
-            followed["teacher"] = self.teacher(x, training=False)
+            followed["teacher"], hidden["teacher"] = self._read_teacher(x, training=False)
         for hint in self.hints:
-            target = followed[hint.follows]
+            if hint.layers is None:
+                pairs = [(followed[hint.follows], y_pred["light"])]
+            else:
+                pairs = [
+                    (hidden[hint.follows][theirs], hidden["light"][mine])
+                    for mine, theirs in hint.layers.items()
+                ]
             if self.gradient_block or hint.follows == "teacher":
-                target = tf.stop_gradient(target)
-            terms[hint.name] = hint.weight, mean(hint.loss, target, y_pred["light"])
+                pairs = [(tf.stop_gradient(target), prediction) for target, prediction in pairs]
+            terms[hint.name] = hint.weight, sum(mean(hint.loss, *pair) for pair in pairs)
         return terms
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -298,19 +339,6 @@ class RocketModel(keras.Model):
             iterator = None
         super()._maybe_symbolic_build(iterator, data_batch)
 
-    def _logits(self, x, training):
-        """Logits of all nets; also on a replica that was left without examples."""
-        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-            return self(x, training=training)
-        # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
-        # example of zeros takes its place, and its logits are dropped.
-        examples = tf.shape(keras.tree.flatten(x)[0])[0]
-        x = keras.tree.map_structure(_at_least_one_example, x)
-        return {
-            net: _first_examples(logits, examples)
-            for net, logits in self(x, training=training).items()
-        }
-
     def _for_each_net(self, argument, value):
         """A dict with an entry for each net, from such a dict or from one value for all."""
         if not isinstance(value, dict):
@@ -350,10 +378,10 @@ def _at_least_one_example(tensor):
     return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (len(tensor.shape) - 1))
 
 
-def _first_examples(logits, count):
-    """The first logits, with their mask if they have one."""
-    mask = getattr(logits, "_keras_mask", None)
-    logits = logits[:count]
+def _first_examples(outputs, count):
+    """The outputs of the first examples, with their mask if they have one."""
+    mask = getattr(outputs, "_keras_mask", None)
+    outputs = outputs[:count]
     if mask is not None:
-        logits._keras_mask = mask[:count]
-    return logits
+        outputs._keras_mask = mask[:count]
+    return outputs

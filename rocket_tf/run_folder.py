@@ -7,7 +7,11 @@ from pathlib import Path
 from rocket_tf import config as options
 
 # What a run may change when it is started again: none of it changes what is computed.
-_FREE_FIELDS = ("data_dir", "checkpoints_kept")
+_FREE_FIELDS = ("data_dir", "booster_run", "checkpoints_kept")
+# What a booster must have in common with the run that follows it, and with a light net that starts
+# from a copy of its layers.
+_MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
+_MATCHED_BY_COPY = ("layout", "light_depth", "booster_depth", "width", "share")
 
 
 class RunFolder:
@@ -15,12 +19,14 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        checkpoints, tensorboard, light: folders in it; `light` holds the exported versions.
+        checkpoints, chosen, tensorboard, light: folders in it; `chosen` holds the checkpoint that
+            validation chose, `light` the exported versions.
     """
 
     def __init__(self, path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
+        self.chosen = self.path / "chosen"
         self.tensorboard = self.path / "tensorboard"
         self.light = self.path / "light"
         self._config = self.path / "config.json"
@@ -37,14 +43,49 @@ class RunFolder:
             raise options.ConfigError(
                 f"--workdir: {self.path} is a file, expected a folder; name another"
             )
+        if self._config.exists():
+            different = options.differences(self.read_config(), config, ignored=_FREE_FIELDS)
+            if different:
+                raise options.ConfigError(
+                    f"--workdir: {self.path} holds a run with other settings "
+                    f"({'; '.join(different)}); give this one another --workdir"
+                )
+        booster_folder = self.booster_folder(config)
+        if booster_folder is not None:
+            booster_folder.config_of_booster(config)
+
+    def booster_folder(self, config):
+        """The folder of the run that trains the booster to follow; `None` without such a run."""
+        if config["method"] not in options.METHODS_WITH_TEACHER:
+            return None
+        return RunFolder(config["booster_run"] or self.path / "booster")
+
+    def config_of_booster(self, config):
+        """The configuration of this run, whose booster another run follows.
+
+        Args:
+            config: the other run's configuration.
+
+        Raises:
+            ConfigError: if this folder is a file, or holds a run whose booster does not fit.
+        """
         if not self._config.exists():
-            return
-        different = options.differences(self.read_config(), config, ignored=_FREE_FIELDS)
+            own = options.booster_config(config)
+            self.check(own)
+            return own
+        own = {name: field.default for name, field in options.FIELDS.items()} | self.read_config()
+        matched = _MATCHED_BY_BOOSTER
+        if config["method"] == "no_joint_training":
+            matched += _MATCHED_BY_COPY
+        ignored = [name for name in options.FIELDS if name not in matched]
+        wanted = {**config, "method": "booster"}
+        different = options.differences(own, wanted, ignored)
         if different:
             raise options.ConfigError(
-                f"--workdir: {self.path} holds a run with other settings "
-                f"({'; '.join(different)}); give this one another --workdir"
+                f"config.booster_run: {self.path} holds a run whose booster does not fit "
+                f"({'; '.join(different)}); name another folder, where there is none it is trained"
             )
+        return own
 
     def write_config(self, config):
         """Makes the folder and writes `config.json`."""

@@ -10,20 +10,20 @@ import tensorflow as tf
 
 from rocket_tf import callbacks as run_callbacks
 from rocket_tf import config as options
+from rocket_tf.building import build_model, build_nets, mixes_labels
 from rocket_tf.checkpoint import CheckpointError, Checkpoints
 from rocket_tf.costs import count_multiply_adds, count_parameters
 from rocket_tf.data import images, kerascv, pipeline
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.distribution import make_strategy
 from rocket_tf.export import export_light
-from rocket_tf.networks import wide_resnet_pair
-from rocket_tf.optimization import make_optimizer
-from rocket_tf.rocket import RocketModel
 from rocket_tf.run_folder import RunFolder
 
 
 def train_and_evaluate(config, workdir, verbose=True):
     """Trains a run to its end, resuming where it was interrupted; a finished run is left as it is.
+
+    Where the method follows a trained booster, that booster's run is found, or trained first.
 
     Args:
         config: a configuration (`rocket_tf.config`).
@@ -48,13 +48,19 @@ def train_and_evaluate(config, workdir, verbose=True):
         return summary
 
     tell = print if verbose else (lambda *_, **__: None)
+    booster_folder = folder.booster_folder(config)
+    if booster_folder is not None:
+        booster_config = booster_folder.config_of_booster(config)
+        if booster_folder.read_summary() is None:
+            tell(f"First the booster that the light net will follow, in {booster_folder.path}")
+        train_and_evaluate(booster_config, booster_folder.path, verbose)
     with _keras_settings(config):
         strategy = make_strategy(config["replicas"])
         tell(f"Reading {config['dataset']}", flush=True)
-        data = images.load(config["dataset"], config["data_dir"], config["train_examples"])
+        data = _load_data(config, config["data_dir"])
         folder.write_config(config)
         with strategy.scope():
-            model = build_model(config)
+            model = build_model(config, _load_booster(booster_folder))
             checkpoints = Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
             first_epoch = checkpoints.restore()
         folder.drop_metrics_after(first_epoch)
@@ -66,7 +72,7 @@ def train_and_evaluate(config, workdir, verbose=True):
         )
         if first_epoch < config["epochs"]:
             _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbose)
-        summary = _summarize(model, data, config, folder)
+        summary = _summarize(model, data, config, strategy, folder, booster_folder)
         folder.write_summary(summary)
     return summary
 
@@ -97,77 +103,14 @@ def evaluate(workdir, data_dir=""):
         )
     with _keras_settings(config):
         strategy = make_strategy(config["replicas"])
-        data = images.load(config["dataset"], data_dir or config["data_dir"], 1)
+        data = _load_data({**config, "train_examples": 0}, data_dir or config["data_dir"])
         with strategy.scope():
-            model = build_model(config)
-            checkpoints = Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
-            epoch = checkpoints.restore()
-        if epoch < config["epochs"]:
-            raise CheckpointError(
-                f"{folder.checkpoints}: the checkpoint of epoch {config['epochs']}, the last one, "
-                "is missing or damaged; put it back, or train the run anew in another folder"
-            )
-        dataset, steps = _evaluation_data(data, config, strategy)
-        logs = model.evaluate(dataset, steps=steps, return_dict=True, verbose=0)
-    for name, value in _renamed(config, logs).items():
-        net, _, metric = name.partition("_")
-        if metric == "accuracy":
-            summary[net]["test_error"] = _error_percent(value)
+            model = build_model(config, _load_booster(folder.booster_folder(config)))
+            _restore_result(model, config, folder)
+        errors = _errors(_test(model, data, config, strategy))
+    for net, error in errors.items():
+        summary[net]["test_error"] = error
     return summary
-
-
-def build_model(config):
-    """The compiled model of a configuration: a `RocketModel`, or one of its nets alone.
-
-    Args:
-        config: a checked configuration.
-
-    Returns:
-        A compiled `keras.Model` on uint8 or float images of 0 to 255.
-    """
-    light, booster = build_nets(config)
-    if config["method"] == "rocket":
-        model = RocketModel(
-            light,
-            booster,
-            hint=config["hint"],
-            hint_weight=config["hint_weight"],
-            gradient_block=config["gradient_block"],
-            temperature=config["temperature"] if config["hint"] == "kd" else None,
-        )
-    else:
-        model = {"light": light, "booster": booster}[config["method"]]
-    loss = (
-        keras.losses.CategoricalCrossentropy
-        if _mixes_labels(config)
-        else keras.losses.SparseCategoricalCrossentropy
-    )
-    total_steps = options.steps_per_epoch(config) * config["epochs"]
-    model.compile(
-        optimizer=make_optimizer(config, total_steps),
-        loss=loss(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return model
-
-
-def build_nets(config):
-    """The light net and the booster of a configuration, as functional models."""
-    card = DATASETS[config["dataset"]]
-    return wide_resnet_pair(
-        light_depth=config["light_depth"] or None,
-        booster_depth=config["booster_depth"],
-        width=config["width"],
-        num_classes=card.num_classes,
-        input_shape=card.image_shape,
-        layout=config["layout"],
-        share=config["share"],
-        pixel_mean=card.pixel_mean,
-        pixel_std=card.pixel_std,
-        batch_normalization=config["batch_normalization"],
-        booster_dropout=config["booster_dropout"],
-        seed=config["seed"],
-    )
 
 
 @contextlib.contextmanager
@@ -202,7 +145,13 @@ def _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbos
         num_classes=_one_hot_classes(config),
         replicas=replicas,
     )
-    test, test_steps = _evaluation_data(data, config, strategy)
+    held_out = bool(config["validation_examples"])
+    validation, validation_steps = _evaluation_data(
+        data.validation_images if held_out else data.test_images,
+        data.validation_labels if held_out else data.test_labels,
+        config,
+        strategy,
+    )
     every = config["evaluate_every_epochs"]
     rename = functools.partial(_renamed, config)
 
@@ -210,18 +159,20 @@ def _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbos
         # First of all, so that nothing is written of an epoch that went wrong.
         run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps),
         run_callbacks.LogEpochs(folder.append_metrics, rename, len(data.train_images), steps),
+        *([_keep_chosen(model, config, folder)] if held_out else []),
         run_callbacks.SaveCheckpoints(checkpoints),
         keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
     ]
     if verbose:
-        callbacks.append(run_callbacks.ShowProgress(epochs, steps, first_epoch, rename))
+        examples = "validation" if held_out else "test"
+        callbacks.append(run_callbacks.ShowProgress(epochs, steps, first_epoch, rename, examples))
     model.fit(
         pipeline.distribute(train, strategy),
         epochs=epochs,
         initial_epoch=first_epoch,
         steps_per_epoch=steps,
-        validation_data=test,
-        validation_steps=test_steps,
+        validation_data=validation,
+        validation_steps=validation_steps,
         validation_freq=[e for e in range(1, epochs + 1) if e % every == 0 or e == epochs],
         callbacks=callbacks,
         shuffle=False,  # the pipeline has shuffled
@@ -229,40 +180,113 @@ def _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbos
     )
 
 
-def _evaluation_data(data, config, strategy):
-    """The test examples for `evaluate`, and their number of steps."""
+def _evaluation_data(images, labels, config, strategy):
+    """Examples for `evaluate`, and their number of steps."""
     dataset = pipeline.evaluation_dataset(
-        data.test_images,
-        data.test_labels,
+        images,
+        labels,
         config["batch_size"],
         num_classes=_one_hot_classes(config),
         replicas=strategy.num_replicas_in_sync,
     )
-    steps = math.ceil(len(data.test_images) / config["batch_size"])
-    return pipeline.distribute(dataset, strategy), steps
+    return pipeline.distribute(dataset, strategy), math.ceil(len(images) / config["batch_size"])
 
 
-def _summarize(model, data, config, folder):
+def _load_data(config, data_dir):
+    return images.load(
+        config["dataset"],
+        data_dir,
+        config["train_examples"],
+        config["validation_examples"],
+        config["split_seed"],
+    )
+
+
+def _load_booster(folder):
+    """The trained booster of a finished run, or `None` without a run."""
+    if folder is None:
+        return None
+    config = folder.read_config()
+    model = build_model(config)
+    _restore_result(model, config, folder)
+    return model
+
+
+def _result_checkpoints(model, config, folder):
+    """The checkpoints that hold the weights which a run's summary is about."""
+    if config["validation_examples"]:
+        # Two, because a killed process may have saved one that comes again.
+        return Checkpoints(folder.chosen, model, kept=2)
+    return Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
+
+
+def _restore_result(model, config, folder):
+    """Gives a model the weights which its run's summary is about.
+
+    Raises:
+        CheckpointError: if their checkpoint is missing or damaged.
+    """
+    epoch = _result_epoch(config, folder)
+    if _result_checkpoints(model, config, folder).restore() != epoch:
+        raise CheckpointError(
+            f"{folder.path}: the checkpoint of epoch {epoch}, the one that counts, is missing or "
+            "damaged; put it back, or train the run anew in another folder"
+        )
+
+
+def _result_epoch(config, folder):
+    """The last epoch; with validation, the first of those with the fewest validation errors."""
+    if not config["validation_examples"]:
+        return config["epochs"]
+    metric = f"val_{options.trained_net(config)}_accuracy"
+    measured = [line for line in folder.read_metrics() if metric in line]
+    return max(measured, key=lambda line: line[metric])["epoch"]
+
+
+def _keep_chosen(model, config, folder):
+    checkpoints = _result_checkpoints(model, config, folder)
+    return run_callbacks.SaveCheckpoints(
+        checkpoints, when=lambda epoch: epoch == _result_epoch(config, folder)
+    )
+
+
+def _test(model, data, config, strategy):
+    """The metrics of a model on the test examples."""
+    dataset, steps = _evaluation_data(data.test_images, data.test_labels, config, strategy)
+    logs = model.evaluate(dataset, steps=steps, return_dict=True, verbose=0)
+    return _renamed(config, logs)
+
+
+def _summarize(model, data, config, strategy, folder, booster_folder):
     """The summary of a run whose epochs are done, with its light net exported."""
-    light, booster = build_nets(config)
-    nets = {"light": light, "booster": booster}
-    if config["method"] != "rocket":
-        nets = {config["method"]: nets[config["method"]]}
-    history = folder.read_metrics()
+    epoch = _result_epoch(config, folder)
+    measured = next(line for line in folder.read_metrics() if line["epoch"] == epoch)
+    measured = {name.removeprefix("val_"): measured[name] for name in measured if "val_" in name}
+    test_errors, validation_errors = _errors(measured), {}
+    if config["validation_examples"]:
+        validation_errors = test_errors
+        _restore_result(model, config, folder)
+        test_errors = _errors(_test(model, data, config, strategy))
     summary = {
         "method": config["method"],
         "seed": config["seed"],
         "epochs": config["epochs"],
+        "epoch": epoch,
         "train_examples": len(data.train_images),
         "test_examples": len(data.test_images),
     }
-    for role, net in nets.items():
+    nets = dict(zip(("light", "booster"), build_nets(config), strict=True))
+    for role, error in test_errors.items():
         summary[role] = {
-            "test_error": _error_percent(history[-1][f"val_{role}_accuracy"]),
-            "parameters": count_parameters(net),
-            "multiply_adds": count_multiply_adds(net),
+            "test_error": error,
+            "parameters": count_parameters(nets[role]),
+            "multiply_adds": count_multiply_adds(nets[role]),
         }
-    if "light" in nets:
+        if role in validation_errors:
+            summary[role]["validation_error"] = validation_errors[role]
+    if booster_folder is not None:
+        summary["teacher"] = booster_folder.read_summary()["booster"]
+    if "light" in test_errors:
         # An earlier process may have come as far as this, with the same weights.
         version = folder.newest_export() or export_light(
             model, folder.light, class_names=data.class_names
@@ -274,10 +298,19 @@ def _summarize(model, data, config, folder):
     return summary
 
 
+def _errors(metrics):
+    """The error in per cent of each net, from metrics such as `light_accuracy`."""
+    return {
+        net: round(100 * (1 - metrics[f"{net}_accuracy"]), 4)
+        for net in ("light", "booster")
+        if f"{net}_accuracy" in metrics
+    }
+
+
 def _renamed(config, logs):
     """Keras's logs under the names of a run's metrics, which say whose they are."""
-    if config["method"] == "rocket":
-        return dict(logs)
+    if config["method"] not in ("light", "booster"):
+        return dict(logs)  # a RocketModel names them itself
     renamed = {}
     for name, value in logs.items():
         prefix = "val_" if name.startswith("val_") else ""
@@ -288,14 +321,6 @@ def _renamed(config, logs):
     return renamed
 
 
-def _error_percent(accuracy):
-    return round(100 * (1 - accuracy), 4)
-
-
-def _mixes_labels(config):
-    return bool(config["mixup"] or config["cutmix"])
-
-
 def _one_hot_classes(config):
     """Classes of the one-hot labels that mixing needs; `None` for labels as integers."""
-    return DATASETS[config["dataset"]].num_classes if _mixes_labels(config) else None
+    return DATASETS[config["dataset"]].num_classes if mixes_labels(config) else None

@@ -5,6 +5,7 @@ et al., "Rocket Launching" (AAAI 2018), Figure 3; details (padding, initial weig
 normalisations): the authors' PyTorch release.
 """
 
+import re
 import zlib
 
 import keras
@@ -12,6 +13,7 @@ from keras import layers
 
 from rocket_tf.networks.normalization import FusedBatchNormalization
 
+_STEM_WIDTH = 16
 _GROUP_WIDTHS = (16, 32, 64)
 _GROUP_STRIDES = (1, 2, 2)
 _BATCH_NORMALIZATIONS = ("fused", "synchronized", "keras")
@@ -42,14 +44,18 @@ def wide_resnet_pair(
     in common.
 
     Args:
-        light_depth: layers of the light net, 6n + 4; `None` with `layout="bottom"`.
+        light_depth: layers of the light net, 6n + 4; `None` with `layout="bottom"`; with
+            `layout="constant"`, 2n + 4 for n blocks.
         booster_depth: layers of the booster, 6n + 4.
-        width: widening factor k; the three groups have 16k, 32k and 64k channels.
+        width: widening factor k; the three groups have 16k, 32k and 64k channels, or all three 16k
+            with `layout="constant"`.
         num_classes: number of logits.
         input_shape: (height, width, channels) of an image.
         layout: `"interval"`: the light net has all three groups and shares the booster's first
             blocks of each (Figure 3 b). `"bottom"`: the light net is the booster's first two
-            groups, whole (Figure 3 a).
+            groups, whole (Figure 3 a). `"constant"`: all groups are of one width, and the light
+            net is the booster's lowest blocks (Figure 4; the paper does not give the strides,
+            which are the usual ones here).
         share: whether the nets share anything but the input. `False` is the paper's "no sharing"
             (Table 2): the same two nets with weights of their own.
         pixel_mean: mean of each channel in units of a pixel, subtracted by the nets' first layer.
@@ -71,17 +77,7 @@ def wide_resnet_pair(
     """
     light_blocks, booster_blocks = _block_counts(light_depth, booster_depth, layout)
     _check_arguments(width, num_classes, input_shape, batch_normalization, booster_dropout)
-    channels = input_shape[-1]
-    grey = channels != len(_CIFAR_PIXEL_MEAN)
-    mean = (
-        pixel_mean if pixel_mean is not None else [127.5] * channels if grey else _CIFAR_PIXEL_MEAN
-    )
-    std = pixel_std if pixel_std is not None else [63.75] * channels if grey else _CIFAR_PIXEL_STD
-    if len(mean) != channels or len(std) != channels:
-        raise ValueError(
-            f"pixel_mean and pixel_std must have an entry for each of the {channels} channels of "
-            f"input_shape. Received: pixel_mean={mean}, pixel_std={std}"
-        )
+    mean, std = _pixel_statistics(pixel_mean, pixel_std, input_shape[-1])
     images = keras.Input(input_shape, name="images")
     # Normalised in float32 under every policy: bfloat16 would blur the pixels.
     normalized = layers.Normalization(
@@ -91,15 +87,34 @@ def wide_resnet_pair(
     convolutions = _Convolutions(
         # With sharing, whatever the light net has, the booster has too.
         shared_blocks=light_blocks if share else None,
-        width=width,
         seed=seed,
     )
+    widths = (_GROUP_WIDTHS[0],) * 3 if layout == "constant" else _GROUP_WIDTHS
+    channels = [width * group_width for group_width in widths]
 
     def build(owner, blocks, dropout):
-        net = _WideResNet(owner, convolutions, width, batch_normalization, dropout, seed)
+        net = _WideResNet(owner, convolutions, channels, batch_normalization, dropout, seed)
         return keras.Model(images, net(normalized, blocks, num_classes), name=owner)
 
     return build("light", light_blocks, 0.0), build("booster", booster_blocks, booster_dropout)
+
+
+def group_outputs(net):
+    """The layers whose outputs end the groups of a net of `wide_resnet_pair`.
+
+    Args:
+        net: a light net or a booster.
+
+    Returns:
+        List of the layers' names, the lowest group first; empty for other nets.
+    """
+    groups = {}
+    for layer in net.layers:
+        match = re.fullmatch(r"\w+_group(\d+)_block(\d+)_add", layer.name)
+        if match:
+            group, block = map(int, match.groups())
+            groups[group] = max(groups.get(group, (-1, "")), (block, layer.name))
+    return [groups[group][1] for group in sorted(groups)]
 
 
 def _block_counts(light_depth, booster_depth, layout):
@@ -112,8 +127,12 @@ def _block_counts(light_depth, booster_depth, layout):
                 f"first two groups. Received: light_depth={light_depth}"
             )
         return booster[:2], booster
+    if layout == "constant":
+        return _lowest_blocks(light_depth, booster_depth, booster), booster
     if layout != "interval":
-        raise ValueError(f'layout must be "interval" or "bottom". Received: layout={layout!r}')
+        raise ValueError(
+            f'layout must be "interval", "bottom" or "constant". Received: layout={layout!r}'
+        )
     light = [_blocks_of_depth("light_depth", light_depth)] * 3
     if light_depth > booster_depth:
         raise ValueError(
@@ -121,6 +140,25 @@ def _block_counts(light_depth, booster_depth, layout):
             f"Received: light_depth={light_depth}, booster_depth={booster_depth}"
         )
     return light, booster
+
+
+def _lowest_blocks(light_depth, booster_depth, booster):
+    """The booster's lowest blocks, as many as a net of the light net's depth has."""
+    if (
+        not isinstance(light_depth, int)
+        or light_depth % 2
+        or not 6 <= light_depth <= booster_depth
+    ):
+        raise ValueError(
+            'light_depth must be 2n + 4 with layout="constant" (6, 8, 10, ...), and at most '
+            f"booster_depth. Received: light_depth={light_depth}, booster_depth={booster_depth}"
+        )
+    left = (light_depth - 4) // 2
+    light = []
+    for group_blocks in booster:
+        light.append(min(left, group_blocks))
+        left -= light[-1]
+    return [blocks for blocks in light if blocks]
 
 
 def _blocks_of_depth(argument, depth):
@@ -151,12 +189,24 @@ def _check_arguments(width, num_classes, input_shape, batch_normalization, boost
         )
 
 
+def _pixel_statistics(mean, std, channels):
+    """Mean and standard deviation of each channel, with defaults where they are not given."""
+    grey = channels != len(_CIFAR_PIXEL_MEAN)
+    mean = mean if mean is not None else [127.5] * channels if grey else _CIFAR_PIXEL_MEAN
+    std = std if std is not None else [63.75] * channels if grey else _CIFAR_PIXEL_STD
+    if len(mean) != channels or len(std) != channels:
+        raise ValueError(
+            f"pixel_mean and pixel_std must have an entry for each of the {channels} channels of "
+            f"input_shape. Received: pixel_mean={mean}, pixel_std={std}"
+        )
+    return mean, std
+
+
 class _Convolutions:
     """The convolutions of a pair: each shared one is made once and handed to both nets."""
 
-    def __init__(self, shared_blocks, width, seed):
+    def __init__(self, shared_blocks, seed):
         self._shared_blocks = shared_blocks
-        self._width = width
         self._seed = seed
         self._shared = {}
 
@@ -191,21 +241,21 @@ class _Convolutions:
 class _WideResNet:
     """One net of a pair."""
 
-    def __init__(self, owner, convolutions, width, batch_normalization, dropout, seed):
+    def __init__(self, owner, convolutions, channels, batch_normalization, dropout, seed):
         self._owner = owner
         self._convolutions = convolutions
-        self._width = width
+        self._channels = channels
         self._batch_normalization = batch_normalization
         self._dropout = dropout
         self._seed = seed
 
     def __call__(self, images, blocks, num_classes):
         """Logits, from normalised images and the number of blocks in each group."""
-        x = self._convolve(images, -1, 0, "stem", _GROUP_WIDTHS[0])
+        x = self._convolve(images, -1, 0, "stem", _STEM_WIDTH)
         for group, group_blocks in enumerate(blocks):
             for block in range(group_blocks):
                 stride = _GROUP_STRIDES[group] if block == 0 else 1
-                x = self._block(x, group, block, _GROUP_WIDTHS[group] * self._width, stride)
+                x = self._block(x, group, block, self._channels[group], stride)
         x = self._activate(x, "final")
         x = layers.GlobalAveragePooling2D(name=f"{self._owner}_pool")(x)
         name = f"{self._owner}_logits"
@@ -220,7 +270,7 @@ class _WideResNet:
         place = f"group{group}_block{block}"
         y = self._activate(x, f"{place}_0")
         shortcut = x
-        if x.shape[-1] != channels:
+        if x.shape[-1] != channels or stride > 1:
             shortcut = self._convolve(y, group, block, "shortcut", channels, 1, stride)
         y = self._convolve(y, group, block, "conv0", channels, 3, stride)
         y = self._activate(y, f"{place}_1")
