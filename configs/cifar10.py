@@ -8,11 +8,12 @@ length here.
 """
 
 from rocket_tf import config as options
+from rocket_tf.methods import with_method
 
 
-def get_config():
+def get_config(method="rocket"):
     """The paper's recipe, which is what the fields' defaults are, with its augmentation."""
     config = options.default()
     config.flip = True
     config.crop_padding = 4  # pixels
-    return config
+    return with_method(config, method)

@@ -6,12 +6,13 @@ Test error in the paper: light net 33.3 % (alone 43.7 %); not run at this length
 """
 
 from rocket_tf import config as options
+from rocket_tf.methods import with_method
 
 
-def get_config():
+def get_config(method="rocket"):
     """As CIFAR-10; the paper gives no hint weight for CIFAR-100, 0.03 is CIFAR-10's."""
     config = options.default()
     config.dataset = "cifar100"
     config.flip = True
     config.crop_padding = 4  # pixels
-    return config
+    return with_method(config, method)

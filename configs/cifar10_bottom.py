@@ -7,9 +7,10 @@ not run at this length here.
 """
 
 from rocket_tf import config as options
+from rocket_tf.methods import with_method
 
 
-def get_config():
+def get_config(method="rocket"):
     """As cifar10.py, with the later learning rate drops of the authors' release."""
     config = options.default()
     config.flip = True
@@ -17,4 +18,4 @@ def get_config():
     config.layout = "bottom"
     config.light_depth = 0  # follows from the booster
     config.learning_rate_drops = (0.35, 0.65, 0.95)  # epochs 70, 130 and 190 of 200
-    return config
+    return with_method(config, method)

@@ -6,9 +6,10 @@ Test error in the paper: light net 2.29 % (alone 3.58 %); not run at this length
 """
 
 from rocket_tf import config as options
+from rocket_tf.methods import with_method
 
 
-def get_config():
+def get_config(method="rocket"):
     """Adam and dropout in the booster's own layers.
 
     The paper does not give epochs, batch size and hint weight for SVHN: 80, 128 and 0.03 are a
@@ -22,4 +23,4 @@ def get_config():
     config.learning_rate_drops = (0.25, 0.5, 0.75)  # epochs 20, 40 and 60 of 80
     config.weight_decay = 0.0
     config.booster_dropout = 0.2
-    return config
+    return with_method(config, method)

@@ -5,7 +5,14 @@ from pathlib import Path as _Path
 
 __version__ = "0.1.0"
 
-_COMMANDS = ("rocket_tf.main", "rocket_tf.config", "tools.benchmark", "tools.compare")
+_COMMANDS = (
+    "rocket_tf.main",
+    "rocket_tf.config",
+    "tools.benchmark",
+    "tools.choose_hint_weight",
+    "tools.report",
+    "tools.reproduce",
+)
 
 
 def _is_command():

@@ -367,8 +367,7 @@ def describe() -> str:
 
 
 def _value(config, name):
-    """A field's value; the default where a configuration is older than the field."""
-    value = config.get(name, FIELDS[name].default)
+    value = config.get(name)
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -11,7 +11,8 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from rocket_tf import config as options
-from rocket_tf.report import closing_table
+from rocket_tf import ready_configs
+from rocket_tf.reporting.closing_table import closing_table
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.startup import load_tensorflow_quietly
 
@@ -20,10 +21,13 @@ _RUN_ERROR = 1
 _INTERRUPTED = 130
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration file; any field can be overridden, as --config.epochs=20."
+    "config",
+    None,
+    "Configuration file, or the name of one that comes along; a method may follow a colon, as "
+    "--config=cifar10:kd. Any field can be overridden, as --config.epochs=20.",
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run. Default: runs/<name of the configuration file>."
+    "workdir", None, "Folder of the run. Default: runs/<configuration>, or <configuration>_<method>."
 )
 _EVALUATE_ONLY = flags.DEFINE_bool(
     "evaluate_only", False, "Evaluate the finished run in --workdir instead of training."
@@ -54,7 +58,8 @@ def _train():
         )
     config = dict(_CONFIG.value)
     options.check(config)
-    workdir = _WORKDIR.value or f"runs/{Path(flags.FLAGS['config'].config_filename).stem}"
+    path, method = _path_and_method(flags.FLAGS["config"].config_filename)
+    workdir = _WORKDIR.value or "runs/" + "_".join([Path(path).stem, *filter(None, [method])])
     folder = RunFolder(workdir)
     folder.check(config)
     summary = folder.read_summary()
@@ -103,11 +108,11 @@ def parse_flags(argv):
             options.parse_override(name, text)
         arguments = flags.FLAGS(argv)
         if flags.FLAGS["config"].present:
-            path = flags.FLAGS["config"].config_filename
+            path, _ = _path_and_method(flags.FLAGS["config"].config_filename)
             if not Path(path).is_file():
                 raise options.ConfigError(
                     f"--config: got {path}, expected the path of a configuration file, or one of "
-                    f"{', '.join(sorted(_ready_configs()))}; there is no such file"
+                    f"{', '.join(ready_configs.paths())}; there is no such file"
                 )
             dict(_CONFIG.value)  # a file that cannot be loaded shows when it is read
         return arguments
@@ -116,7 +121,10 @@ def parse_flags(argv):
         if error.flagname in options.FIELDS:
             message += f"; did you mean --config.{error.flagname}?"
     except (flags.Error, options.ConfigError) as error:
-        message = error
+        message = str(error)
+        if "Traceback" in message:  # what the configuration file raised
+            message = message.strip().splitlines()[-1]
+            message = message.removeprefix("rocket_tf.config.ConfigError: ")
     except Exception as error:  # whatever the configuration file raises
         unknown = re.search(r'Key "(\w+)" does not exist', str(error))
         message = (
@@ -127,21 +135,19 @@ def parse_flags(argv):
     sys.exit(_fail(message, _USAGE_ERROR))
 
 
-def _ready_configs():
-    """The configurations that come along, in a clone or in an installed package, by name."""
-    package = Path(__file__).parent
-    for folder in (package / "configs", package.parent / "configs"):
-        configs = {path.stem: path for path in folder.glob("[a-z]*.py")}
-        if configs:
-            return configs
-    return {}
+def _path_and_method(value):
+    """The parts of --config: the file, and the method after the colon, empty if there is none."""
+    path, _, method = value.partition(":")
+    return path, method
 
 
 def _with_path(argument):
     """The argument, with the path of a configuration that is given by its name alone."""
-    flag, _, name = argument.partition("=")
-    if flag in ("--config", "-config") and not Path(name).exists() and name in _ready_configs():
-        return f"{flag}={_ready_configs()[name]}"
+    flag, _, value = argument.partition("=")
+    name, _ = _path_and_method(value)
+    ready = ready_configs.paths()
+    if flag in ("--config", "-config") and not Path(name).exists() and name in ready:
+        return f"{flag}={ready[name]}{value.removeprefix(name)}"
     return argument
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from rocket_tf import config as options
+from rocket_tf import files
 
 # What a run may change when it is started again: none of it changes what is computed.
 _FREE_FIELDS = ("data_dir", "booster_run", "checkpoints_kept")
@@ -73,7 +74,7 @@ class RunFolder:
             own = options.booster_config(config)
             self.check(own)
             return own
-        own = {name: field.default for name, field in options.FIELDS.items()} | self.read_config()
+        own = self.read_config()
         matched = _MATCHED_BY_BOOSTER
         if config["method"] == "no_joint_training":
             matched += _MATCHED_BY_COPY
@@ -89,8 +90,7 @@ class RunFolder:
 
     def write_config(self, config):
         """Makes the folder and writes `config.json`."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        _write_json(self._config, {name: config[name] for name in options.FIELDS})
+        files.write_json(self._config, {name: config[name] for name in options.FIELDS})
 
     def read_config(self):
         """The configuration of the run in the folder.
@@ -102,7 +102,9 @@ class RunFolder:
             raise options.ConfigError(
                 f"--workdir: {self.path} holds no run (no config.json); train one there first"
             )
-        return _read_json(self._config)
+        # Runs that are older than a field have it at its default.
+        defaults = {name: field.default for name, field in options.FIELDS.items()}
+        return defaults | _read_json(self._config)
 
     def read_summary(self):
         """The summary of a finished run, or `None`.
@@ -114,7 +116,7 @@ class RunFolder:
 
     def write_summary(self, summary):
         """Writes `summary.json`, which marks the run as finished."""
-        _write_json(self._summary, summary)
+        files.write_json(self._summary, summary)
 
     def newest_export(self):
         """The folder of the light net's newest exported version, or `None`."""
@@ -139,7 +141,7 @@ class RunFolder:
         """Takes away the metrics of epochs after the given one, which will be trained again."""
         lines = [line for line in self.read_metrics() if line["epoch"] <= epoch]
         if self._metrics.exists():
-            _write(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))
+            files.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _read_json(path):
@@ -154,17 +156,3 @@ def _read_json(path):
         f"--workdir: {path} is damaged ({reason}); expected the JSON that a run wrote; start the "
         "run anew in another folder"
     )
-
-
-def _write_json(path, content):
-    _write(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write(path, text):
-    """Writes a file so that it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

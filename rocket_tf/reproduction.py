@@ -1,0 +1,255 @@
+"""Runs the cells of a table that are not there yet, and puts their figures side by side.
+
+A table's result follows from its run folders alone, so that it is the same whenever, and however
+often, the work was interrupted.
+"""
+
+import dataclasses
+import os
+import platform
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf import statistics
+from rocket_tf.config import ConfigError
+from rocket_tf.paper_tables import Column, Row, Table, config_of
+from rocket_tf.run_folder import RunFolder
+from rocket_tf.startup import load_tensorflow_quietly
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run of a table: one method, on one row, with one seed."""
+
+    row: Row
+    method: str
+    seed: int
+    config: dict
+    folder: RunFolder
+
+    @property
+    def title(self):
+        """Which run it is, in words."""
+        return f"{self.row.title}, {Column(self.method).title}, seed {self.seed}"
+
+
+class Reproduction:
+    """A table, the seeds to run it with, and the folder of its runs.
+
+    Args:
+        table: a `Table`.
+        seeds: how many seeds, from 0 on.
+        settings: dict of fields that differ from the paper's recipe, such as `epochs`.
+        runs: folder for the runs.
+        methods: the methods to run, keys of `methods.METHODS`; `None`: all that the table has.
+
+    Raises:
+        ConfigError: if a cell cannot be run as asked, or a run folder holds another run.
+    """
+
+    def __init__(self, table: Table, seeds, settings, runs, methods=None):
+        self.table = table
+        self.seeds = range(seeds)
+        self.settings = dict(settings)
+        self.methods = methods
+        self._root = Path(runs)
+        self.runs = self._plan()
+        for run in self.runs:
+            options.check(run.config)
+            run.folder.check(run.config)
+
+    def columns(self, row):
+        """The columns of a row that are defined for it and asked for."""
+        return [
+            column
+            for column in self.table.columns
+            if column not in row.excluded and (not self.methods or column.method in self.methods)
+        ]
+
+    def complete(self, after_run=lambda: None):
+        """Trains the runs that are not finished, seed by seed.
+
+        Args:
+            after_run: called after each.
+        """
+        missing = [run for run in self.runs if run.folder.read_summary() is None]
+        if not missing:
+            return
+        print(f"{len(missing)} of {len(self.runs)} runs to do. Loading TensorFlow", flush=True)
+        load_tensorflow_quietly()
+        import keras
+
+        from rocket_tf import train
+
+        for number, run in enumerate(missing, 1):
+            left = self._time_left(missing[number - 1 :])
+            print(f"== run {number} of {len(missing)}: {run.title}{left}", flush=True)
+            train.train_and_evaluate(run.config, run.folder.path)
+            keras.backend.clear_session()
+            after_run()
+
+    def result(self, command, note=""):
+        """The table as measured so far.
+
+        Args:
+            command: what gives these figures.
+            note: what a reader of the figures must know.
+
+        Returns:
+            Dict that JSON can hold. Errors and differences are in per cent, of the epoch that each
+            run's summary is about. "rows" hold "cells", one a column: "paper" (the paper's figure
+            or `None`), "by_seed", the figures of `statistics.describe`, and "difference", the
+            paired difference to the base; and "order", as `statistics.compare_order` gives it for
+            the light nets, or `None` where the paper has no figures.
+        """
+        first = self.runs[0].config
+        versions = [
+            summary["versions"]
+            for summary in (run.folder.read_summary() for run in self.runs)
+            if summary is not None
+        ]
+        return {
+            "table": self.table.name,
+            "title": self.table.title,
+            "command": command,
+            "note": note,
+            "seeds": len(self.seeds),
+            "recipe": {
+                "epochs": first["epochs"],
+                "train_examples": options.number_of_training_examples(first),
+                **{
+                    name: value
+                    for name, value in self.settings.items()
+                    if name not in ("epochs", "train_examples", "data_dir")
+                },
+            },
+            "versions": {
+                "python": platform.python_version(),
+                **{
+                    package: ", ".join(sorted({each[package] for each in versions}))
+                    for package in ("tensorflow", "keras")
+                },
+            },
+            "machine": {"processors": os.cpu_count(), "architecture": platform.machine()},
+            "rows": [self._row_result(row) for row in self.table.rows],
+        }
+
+    def _plan(self):
+        runs = {}
+        for seed in self.seeds:
+            for row in self.table.rows:
+                methods = list(dict.fromkeys(column.method for column in self.columns(row)))
+                # First what others follow, which other methods than its own would train.
+                for method in sorted(methods, key=lambda method: method != "booster"):
+                    run = self._run(row, method, seed)
+                    runs.setdefault(run.folder.path, run)
+        if not runs:
+            raise ConfigError(
+                f"--methods: got {', '.join(self.methods)}, expected some of "
+                f"{', '.join(dict.fromkeys(column.method for column in self.table.columns))}"
+            )
+        return list(runs.values())
+
+    def _run(self, row, method, seed):
+        varied = dict.fromkeys(self.table.varied, seed)
+        config = dict(config_of(row, method, {**self.settings, **varied, "seed": seed}))
+        folder = self._pair_folder(row, config)
+        config["booster_run"] = (
+            str(folder / "booster" / f"seed{seed}")
+            if config["method"] in options.METHODS_WITH_TEACHER
+            else ""
+        )
+        return Run(row, method, seed, config, RunFolder(folder / method / f"seed{seed}"))
+
+    def _pair_folder(self, row, config):
+        budget = [row.dataset]
+        if config["train_examples"]:
+            budget.append(f"{config['train_examples']}_examples")
+        budget.append(f"{config['epochs']}_epochs")
+        pair = [
+            config["layout"],
+            *([str(config["light_depth"])] if config["light_depth"] else []),
+            str(config["booster_depth"]),
+            f"width{config['width']}",
+        ]
+        return self._root / "_".join(budget) / "_".join(pair)
+
+    def _row_result(self, row):
+        columns = self.columns(row)
+        errors = {column: self._errors(row, column) for column in columns}
+        base = columns[0]
+        cells = []
+        for column in columns:
+            figures = errors[column]
+            cell = {
+                "title": column.title,
+                "method": column.method,
+                "net": column.net,
+                "paper": row.paper.get(column),
+                "by_seed": {str(seed): error for seed, error in figures.items()},
+            }
+            if figures:
+                cell |= statistics.describe(list(figures.values()))
+                if column is not base:
+                    cell["difference"] = statistics.paired_difference(figures, errors[base])
+            cells.append(cell)
+        light = {column.title: row.paper[column] for column in row.paper if column.net == "light"}
+        order = statistics.compare_order(
+            light, {column.title: figures for column, figures in errors.items()}
+        )
+        return {
+            "key": row.key,
+            "title": row.title,
+            "dataset": row.dataset,
+            "cells": cells,
+            "excluded": [column.title for column in row.excluded],
+            "order": order if order["pairs"] else None,
+        }
+
+    def _errors(self, row, column):
+        """Test errors in per cent by seed, of the seeds that are there."""
+        errors = {}
+        for seed in self.seeds:
+            summary = self._run(row, column.method, seed).folder.read_summary()
+            if summary is not None:
+                errors[seed] = summary[column.net]["test_error"]
+        return errors
+
+    def _time_left(self, missing):
+        """How long the missing runs will take, by how long the finished ones took."""
+        done = [run for run in self.runs if run.folder.read_summary() is not None]
+        seconds = sum(_seconds(run) for run in done)
+        if not seconds:
+            return ""
+        left = seconds / sum(map(_cost, done)) * sum(map(_cost, missing))
+        return f"; about {_duration(left)} left"
+
+
+def _seconds(run):
+    """How long a finished run trained."""
+    return sum(
+        options.number_of_training_examples(run.config) / line["examples_per_second"]
+        for line in run.folder.read_metrics()
+    )
+
+
+def _cost(run):
+    """What a run's training costs in comparison with others', by the depth of what it computes."""
+    config = run.config
+    light = config["light_depth"] or 0.7 * config["booster_depth"]
+    booster = config["booster_depth"]
+    layers = {
+        "light": light,
+        "booster": booster,
+        "rocket": light + booster,
+        "rocket_kd": light + booster + booster / 3,  # the teacher runs forward alone
+    }.get(config["method"], light + booster / 3)
+    examples = options.number_of_training_examples(config)
+    return layers * config["width"] ** 2 * examples * config["epochs"]
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,80 @@
+"""Figures over seeds: spread, and differences between methods that were run on the same seeds."""
+
+import math
+import statistics
+
+from scipy import stats
+
+_CONFIDENCE = 0.95
+
+
+def describe(values):
+    """Mean, spread and median of a method's figures.
+
+    Args:
+        values: list of numbers, one a seed, at least one.
+
+    Returns:
+        Dict with "mean", "standard_deviation" (of a sample; `None` for one value) and "median" (the
+        paper's statistic).
+    """
+    return {
+        "mean": statistics.mean(values),
+        "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
+        "median": statistics.median(values),
+    }
+
+
+def paired_difference(values, base):
+    """How a method differs from another one that was run on the same seeds.
+
+    Args:
+        values, base: dicts from seeds to figures; the seeds in both are compared.
+
+    Returns:
+        Dict with "mean" of the differences, "interval" (their mean's 95 % confidence interval by
+        Student's t, a list of two; `None` for one seed) and "seeds", their number; `None` where no
+        seed is in both.
+    """
+    differences = [values[seed] - base[seed] for seed in values if seed in base]
+    if not differences:
+        return None
+    mean = statistics.mean(differences)
+    interval = None
+    if len(differences) > 1:
+        quantile = stats.t.ppf((1 + _CONFIDENCE) / 2, len(differences) - 1)
+        half = quantile * statistics.stdev(differences) / math.sqrt(len(differences))
+        interval = [mean - half, mean + half]
+    return {"mean": mean, "interval": interval, "seeds": len(differences)}
+
+
+def compare_order(expected, measured):
+    """Whether figures come in an expected order, pair by pair.
+
+    Args:
+        expected: dict from names to expected figures.
+        measured: dict from names to dicts from seeds to figures; names without are left out.
+
+    Returns:
+        Dict with "pairs", how many pairs of names differ in `expected`; "agree", in how many of
+        them the measured means differ in the same direction; and "certain" and "against", lists of
+        pairs `[lower, higher]` as expected, for which the interval of the paired difference leaves
+        0 out, in the expected direction and in the other.
+    """
+    names = [name for name in expected if measured.get(name)]
+    result = {"pairs": 0, "agree": 0, "certain": [], "against": []}
+    for index, first in enumerate(names):
+        for second in names[index + 1 :]:
+            if expected[first] == expected[second]:
+                continue
+            lower, higher = sorted((first, second), key=expected.get)
+            difference = paired_difference(measured[lower], measured[higher])
+            if difference is None:
+                continue
+            result["pairs"] += 1
+            result["agree"] += difference["mean"] < 0
+            if difference["interval"] and difference["interval"][1] < 0:
+                result["certain"].append([lower, higher])
+            if difference["interval"] and difference["interval"][0] > 0:
+                result["against"].append([lower, higher])
+    return result

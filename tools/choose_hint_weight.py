@@ -1,0 +1,113 @@
+"""Chooses a hint's weight on a validation split, never on the test examples.
+
+    python -m tools.choose_hint_weight --config=digits --method=rocket_softmax_mse \\
+        --weights=0.3,1,3,10 --validation_examples=500 --seeds=3
+
+Trains with every weight and seed, and takes the weight with the least mean validation error; runs
+that are there are not run again. Writes `<output>.json`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf import files, ready_configs, statistics
+from rocket_tf.methods import METHODS
+from rocket_tf.run_folder import RunFolder
+from rocket_tf.startup import load_tensorflow_quietly
+
+
+def main(argv=None):
+    """Runs what the arguments say; returns the process's exit code."""
+    arguments = _parse(argv)
+    try:
+        runs = _runs(arguments)
+    except options.ConfigError as error:
+        print(f"choose_hint_weight: {error}", file=sys.stderr)
+        return 2
+    load_tensorflow_quietly()
+    import keras
+
+    from rocket_tf import train
+
+    errors = {}
+    for number, (weight, config, workdir) in enumerate(runs, 1):
+        print(f"== run {number} of {len(runs)}: weight {weight:g}, {workdir}", flush=True)
+        try:
+            summary = train.train_and_evaluate(config, workdir)
+        except KeyboardInterrupt:
+            print("choose_hint_weight: interrupted; the same command goes on", file=sys.stderr)
+            return 130
+        keras.backend.clear_session()
+        errors.setdefault(weight, []).append(summary["light"]["validation_error"])
+    result = compare(errors)
+    for weight, figures in result["validation_errors"].items():
+        print(f"weight {weight}: {figures['mean']:.2f} %, by seed {figures['by_seed']}")
+    print(f"chosen: {result['chosen']:g}")
+    if arguments.output:
+        files.write_json(arguments.output, {"arguments": vars(arguments), **result})
+    return 0
+
+
+def compare(errors):
+    """Which weight is chosen, from a dict from weights to validation errors in per cent, by seed.
+
+    Returns:
+        Dict with "chosen", the weight with the least mean error (the smaller one of equals), and
+        "validation_errors", the figures of each weight.
+    """
+    figures = {
+        weight: {"by_seed": values, **statistics.describe(values)}
+        for weight, values in sorted(errors.items())
+    }
+    return {
+        "chosen": min(figures, key=lambda weight: figures[weight]["mean"]),
+        "validation_errors": {f"{weight:g}": each for weight, each in figures.items()},
+    }
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="choose_hint_weight",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, choices=ready_configs.paths())
+    parser.add_argument("--method", required=True, choices=METHODS)
+    parser.add_argument("--weights", required=True, help="weights, with commas between")
+    parser.add_argument("--validation_examples", type=int, required=True)
+    parser.add_argument("--seeds", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], help="any field, as --set=epochs=20")
+    parser.add_argument("--runs", default="runs/hint_weight", help="(default: %(default)s)")
+    parser.add_argument("--output", help="JSON file to write")
+    return parser.parse_args(argv)
+
+
+def _runs(arguments):
+    """Weight, configuration and folder of each run, all of them checked."""
+    settings = {"validation_examples": arguments.validation_examples}
+    for override in arguments.set:
+        name, _, text = override.partition("=")
+        settings[name] = options.parse_override(name, text)
+    weights = [options.parse_override("hint_weight", text) for text in arguments.weights.split(",")]
+    if arguments.seeds < 1 or arguments.validation_examples < 1:
+        raise options.ConfigError(
+            f"--seeds, --validation_examples: got {arguments.seeds} and "
+            f"{arguments.validation_examples}, expected whole numbers of at least 1"
+        )
+    runs = []
+    for seed in range(arguments.seeds):
+        for weight in weights:
+            config = ready_configs.load(arguments.config, arguments.method)
+            config.update({**settings, "hint_weight": weight, "seed": seed})
+            options.check(config)
+            pair = f"{arguments.config}_{arguments.method}"
+            workdir = Path(arguments.runs) / pair / f"weight{weight:g}" / f"seed{seed}"
+            RunFolder(workdir).check(config)
+            runs.append((weight, config, workdir))
+    return runs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

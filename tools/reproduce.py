@@ -1,0 +1,130 @@
+"""Reproduces a table of the paper: runs what is missing, writes it beside the paper's figures.
+
+    python -m tools.reproduce --table=1 --dataset=cifar10 --seeds=3
+    python -m tools.reproduce --table=digits
+
+Tables 1 to 4, figure4, and digits (all methods on embedded data). Runs are kept and not run again:
+interrupted at any instant, the same command goes on where it was. After each run it writes
+`<output>.json`, `.md`, `.png` and `.html`.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf import files
+from rocket_tf.data.catalog import DATASETS
+from rocket_tf.methods import METHODS
+from rocket_tf.paper_tables import TABLES
+from rocket_tf.reporting.markdown import table_as_markdown
+from rocket_tf.reproduction import Reproduction
+
+
+def main(argv=None):
+    """Runs what the arguments say; returns the process's exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parse(argv)
+    try:
+        reproduction = _reproduction(arguments)
+    except options.ConfigError as error:
+        print(f"reproduce: {error}", file=sys.stderr)
+        return 2
+    output = Path(arguments.output or f"{arguments.runs}/table_{arguments.table}")
+    command = shlex.join(["python", "-m", "tools.reproduce", *_without_places(argv)])
+
+    def write():
+        write_result(reproduction.result(command, arguments.note), output)
+
+    try:
+        reproduction.complete(after_run=write)
+        write()
+    except KeyboardInterrupt:
+        print("reproduce: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    except (RuntimeError, FloatingPointError, OSError) as error:
+        print("reproduce: " + " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    print(output.with_suffix(".md").read_text())
+    print(f"written: {output}.md, .json, .png, .html")
+    return 0
+
+
+def write_result(result, output):
+    """Writes a table's result as JSON, Markdown, picture and page."""
+    files.write_json(f"{output}.json", result)
+    files.write_text(f"{output}.md", table_as_markdown(result))
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="reproduce",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--table", required=True, choices=TABLES)
+    parser.add_argument(
+        "--dataset", choices=DATASETS, help="its rows on this data alone (default: the paper's)"
+    )
+    parser.add_argument("--seeds", type=int, help="seeds from 0 on (default: 3; digits: 4)")
+    parser.add_argument("--rows", help="rows by their keys, with commas between (default: all)")
+    parser.add_argument("--methods", help="methods, with commas between (default: the table's)")
+    parser.add_argument("--epochs", type=int, help="a smaller budget than the paper's")
+    parser.add_argument("--train_examples", type=int, help="likewise")
+    parser.add_argument(
+        "--set", action="append", default=[], help="any field, as --set=precision=mixed_bfloat16"
+    )
+    parser.add_argument(
+        "--runs", default="runs/reproduce", help="folder of the runs (default: %(default)s)"
+    )
+    parser.add_argument("--output", help="where to write, no suffix (default: in the runs' folder)")
+    parser.add_argument("--note", default="", help="what a reader of the figures must know")
+    return parser.parse_args(argv)
+
+
+def _reproduction(arguments):
+    table = TABLES[arguments.table]
+    if arguments.dataset:
+        table = table.on(arguments.dataset)
+    if arguments.rows:
+        table = table.with_rows(_chosen("rows", arguments.rows, [row.key for row in table.rows]))
+    methods = arguments.methods and _chosen("methods", arguments.methods, METHODS)
+    seeds = table.seeds if arguments.seeds is None else arguments.seeds
+    if seeds < 1:
+        raise options.ConfigError(f"--seeds: got {seeds}, expected a whole number of at least 1")
+    settings = {}
+    for override in arguments.set:
+        name, _, text = override.partition("=")
+        settings[name] = options.parse_override(name, text)
+    for name in ("epochs", "train_examples"):
+        if getattr(arguments, name) is not None:
+            settings[name] = getattr(arguments, name)
+    return Reproduction(table, seeds, settings, arguments.runs, methods)
+
+
+def _chosen(argument, text, known):
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            raise options.ConfigError(
+                f"--{argument}: got {name!r}, expected some of {', '.join(known)}"
+            )
+    return names
+
+
+def _without_places(argv):
+    """The arguments that decide the figures, not where they are kept."""
+    kept, rest = [], iter(argv)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        if name in ("--runs", "--note"):
+            if not equals:
+                next(rest, None)
+        else:
+            kept.append(argument)
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())
