@@ -10,6 +10,7 @@ _COMMANDS = (
     "rocket_tf.config",
     "tools.benchmark",
     "tools.choose_hint_weight",
+    "tools.pictures",
     "tools.report",
     "tools.reproduce",
 )
@@ -26,8 +27,16 @@ def _is_command():
 # all names at once, and Keras the classes that it needs to load saved models.
 if not _is_command():
     from rocket_tf import networks
+    from rocket_tf.analysis import attention_maps, gradient_flow
     from rocket_tf.export import export_light
     from rocket_tf.hints import Hint
     from rocket_tf.rocket import RocketModel
 
-    __all__ = ["Hint", "RocketModel", "export_light", "networks"]
+    __all__ = [
+        "Hint",
+        "RocketModel",
+        "attention_maps",
+        "export_light",
+        "gradient_flow",
+        "networks",
+    ]

@@ -89,7 +89,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "method": _choice(
         "rocket",
-        "what is trained. rocket: both nets together; light or booster: one of the same nets alone; "
+        "what is trained. rocket: both nets together; light, booster: one of the same nets alone; "
         "kd or at: the light net follows a trained booster by knowledge distillation or attention "
         "transfer; rocket_kd: rocket and kd at once; no_joint_training: the light net starts from "
         "a copy of a trained booster's shared layers and follows its logits by the hint",
@@ -237,6 +237,9 @@ FIELDS: Mapping[str, Field] = {
         1, "epochs between two evaluations on the test examples; the last epoch always is", 1
     ),
     "checkpoints_kept": _integer(3, "the last so many checkpoints are kept", 1),
+    "pictures": _switch(
+        True, "draw learning curves, gradient flow and attention maps into the run's folder"
+    ),
 }
 
 

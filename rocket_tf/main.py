@@ -27,7 +27,9 @@ _CONFIG = config_flags.DEFINE_config_file(
     "--config=cifar10:kd. Any field can be overridden, as --config.epochs=20.",
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run. Default: runs/<configuration>, or <configuration>_<method>."
+    "workdir",
+    None,
+    "Folder of the run. Default: runs/<configuration>, or <configuration>_<method>.",
 )
 _EVALUATE_ONLY = flags.DEFINE_bool(
     "evaluate_only", False, "Evaluate the finished run in --workdir instead of training."

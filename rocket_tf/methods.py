@@ -35,8 +35,10 @@ METHODS: Mapping[str, Method] = {
     "rocket_no_sharing": Method("no sharing", {"share": False}),
     "no_joint_training": Method("no joint training", {"method": "no_joint_training"}),
     # The paper gives no weight for these two hints; see tools/choose_hint_weight.py.
-    "rocket_softmax_mse": Method("rocket, softmax MSE", {"hint": "softmax_mse", "hint_weight": 1.0}),
-    "rocket_kd_hint": Method("rocket, KD as hint", {"hint": "kd", "hint_weight": 0.1}),
+    "rocket_softmax_mse": Method(
+        "rocket, softmax MSE", {"hint": "softmax_mse", "hint_weight": 0.3}
+    ),
+    "rocket_kd_hint": Method("rocket, KD as hint", {"hint": "kd", "hint_weight": 0.2}),
 }
 
 
@@ -55,8 +57,7 @@ def with_method(config, name):
     """
     if name not in METHODS:
         raise ConfigError(
-            f"--config: got method {name!r} after the colon, expected one of "
-            f"{', '.join(METHODS)}"
+            f"--config: got method {name!r} after the colon, expected one of {', '.join(METHODS)}"
         )
     config.update(METHODS[name].settings)
     return config

@@ -84,9 +84,7 @@ class Table:
         return dataclasses.replace(self, rows=tuple(row for row in self.rows if row.key in keys))
 
 
-LIGHT, AT, KD, ROCKET, ROCKET_KD = map(
-    Column, ("light", "at", "kd", "rocket", "rocket_kd")
-)
+LIGHT, AT, KD, ROCKET, ROCKET_KD = map(Column, ("light", "at", "kd", "rocket", "rocket_kd"))
 BOOSTER = Column("booster", "booster")
 BOOSTER_IN_ROCKET = Column("rocket", "booster")
 NO_BLOCK, NO_SHARING, NO_JOINT = map(

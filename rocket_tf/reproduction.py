@@ -16,6 +16,9 @@ from rocket_tf.paper_tables import Column, Row, Table, config_of
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.startup import load_tensorflow_quietly
 
+# What a run takes beside its steps: building graphs, evaluation, export.
+_SECONDS_TO_START = 12
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -134,6 +137,19 @@ class Reproduction:
             "rows": [self._row_result(row) for row in self.table.rows],
         }
 
+    def histories(self):
+        """The metrics of the first seed's finished runs, by method, of the table's first row."""
+        row = self.table.rows[0]
+        folders = {
+            Column(column.method).title: self._run(row, column.method, self.seeds[0]).folder
+            for column in self.columns(row)
+        }
+        return {
+            title: folder.read_metrics()
+            for title, folder in folders.items()
+            if folder.read_summary() is not None
+        }
+
     def _plan(self):
         runs = {}
         for seed in self.seeds:
@@ -153,6 +169,7 @@ class Reproduction:
     def _run(self, row, method, seed):
         varied = dict.fromkeys(self.table.varied, seed)
         config = dict(config_of(row, method, {**self.settings, **varied, "seed": seed}))
+        config["pictures"] = False  # the table has its own
         folder = self._pair_folder(row, config)
         config["booster_run"] = (
             str(folder / "booster" / f"seed{seed}")
@@ -218,16 +235,16 @@ class Reproduction:
     def _time_left(self, missing):
         """How long the missing runs will take, by how long the finished ones took."""
         done = [run for run in self.runs if run.folder.read_summary() is not None]
-        seconds = sum(_seconds(run) for run in done)
-        if not seconds:
+        if not done:
             return ""
+        seconds = sum(map(_seconds, done))
         left = seconds / sum(map(_cost, done)) * sum(map(_cost, missing))
         return f"; about {_duration(left)} left"
 
 
 def _seconds(run):
-    """How long a finished run trained."""
-    return sum(
+    """How long a finished run took, about."""
+    return _SECONDS_TO_START + sum(
         options.number_of_training_examples(run.config) / line["examples_per_second"]
         for line in run.folder.read_metrics()
     )

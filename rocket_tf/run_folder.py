@@ -8,7 +8,7 @@ from rocket_tf import config as options
 from rocket_tf import files
 
 # What a run may change when it is started again: none of it changes what is computed.
-_FREE_FIELDS = ("data_dir", "booster_run", "checkpoints_kept")
+_FREE_FIELDS = ("data_dir", "booster_run", "checkpoints_kept", "pictures")
 # What a booster must have in common with the run that follows it, and with a light net that starts
 # from a copy of its layers.
 _MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
@@ -20,14 +20,15 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        checkpoints, chosen, tensorboard, light: folders in it; `chosen` holds the checkpoint that
-            validation chose, `light` the exported versions.
+        checkpoints, chosen, pictures, tensorboard, light: folders in it; `chosen` holds the
+            checkpoint that validation chose, `light` the exported versions.
     """
 
     def __init__(self, path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.chosen = self.path / "chosen"
+        self.pictures = self.path / "pictures"
         self.tensorboard = self.path / "tensorboard"
         self.light = self.path / "light"
         self._config = self.path / "config.json"

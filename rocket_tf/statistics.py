@@ -29,7 +29,8 @@ def paired_difference(values, base):
     """How a method differs from another one that was run on the same seeds.
 
     Args:
-        values, base: dicts from seeds to figures; the seeds in both are compared.
+        values: dict from seeds to figures.
+        base: likewise, of the other method; the seeds in both are compared.
 
     Returns:
         Dict with "mean" of the differences, "interval" (their mean's 95 % confidence interval by

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rocket_tf import callbacks as run_callbacks
 from rocket_tf import config as options
+from rocket_tf import run_pictures
 from rocket_tf.building import build_model, build_nets, mixes_labels
 from rocket_tf.checkpoint import CheckpointError, Checkpoints
 from rocket_tf.costs import count_multiply_adds, count_parameters
@@ -73,6 +74,9 @@ def train_and_evaluate(config, workdir, verbose=True):
         if first_epoch < config["epochs"]:
             _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbose)
         summary = _summarize(model, data, config, strategy, folder, booster_folder)
+        if config["pictures"]:
+            tell("Drawing pictures", flush=True)
+            run_pictures.draw(model, data, folder, config["batch_size"], _one_hot_classes(config))
         folder.write_summary(summary)
     return summary
 

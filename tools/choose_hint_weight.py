@@ -1,7 +1,7 @@
 """Chooses a hint's weight on a validation split, never on the test examples.
 
-    python -m tools.choose_hint_weight --config=digits --method=rocket_softmax_mse \\
-        --weights=0.3,1,3,10 --validation_examples=500 --seeds=3
+    python -m tools.choose_hint_weight --config=digits --method=rocket_softmax_mse
+        --weights=0.3,1,3,10 --validation_examples=500 --seeds=2
 
 Trains with every weight and seed, and takes the weight with the least mean validation error; runs
 that are there are not run again. Writes `<output>.json`.

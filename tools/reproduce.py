@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 
 from rocket_tf import config as options
-from rocket_tf import files
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.methods import METHODS
 from rocket_tf.paper_tables import TABLES
-from rocket_tf.reporting.markdown import table_as_markdown
+from rocket_tf.reporting.writing import write_table
 from rocket_tf.reproduction import Reproduction
 
 
@@ -35,7 +34,7 @@ def main(argv=None):
     command = shlex.join(["python", "-m", "tools.reproduce", *_without_places(argv)])
 
     def write():
-        write_result(reproduction.result(command, arguments.note), output)
+        write_table(reproduction.result(command, arguments.note), reproduction.histories(), output)
 
     try:
         reproduction.complete(after_run=write)
@@ -49,12 +48,6 @@ def main(argv=None):
     print(output.with_suffix(".md").read_text())
     print(f"written: {output}.md, .json, .png, .html")
     return 0
-
-
-def write_result(result, output):
-    """Writes a table's result as JSON, Markdown, picture and page."""
-    files.write_json(f"{output}.json", result)
-    files.write_text(f"{output}.md", table_as_markdown(result))
 
 
 def _parse(argv):

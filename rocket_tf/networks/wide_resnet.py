@@ -144,11 +144,7 @@ def _block_counts(light_depth, booster_depth, layout):
 
 def _lowest_blocks(light_depth, booster_depth, booster):
     """The booster's lowest blocks, as many as a net of the light net's depth has."""
-    if (
-        not isinstance(light_depth, int)
-        or light_depth % 2
-        or not 6 <= light_depth <= booster_depth
-    ):
+    if not isinstance(light_depth, int) or light_depth % 2 or not 6 <= light_depth <= booster_depth:
         raise ValueError(
             'light_depth must be 2n + 4 with layout="constant" (6, 8, 10, ...), and at most '
             f"booster_depth. Received: light_depth={light_depth}, booster_depth={booster_depth}"

@@ -1,0 +1,109 @@
+"""What the objective does inside a model: where its gradients go, where its nets look."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf import graph
+from rocket_tf.hints import attention_map
+
+PARTS = ("shared", "light only", "booster only")
+
+
+def gradient_flow(model, x, y, sample_weight=None):
+    """How strongly each term of the objective pulls at each part of a model, for one batch.
+
+    Args:
+        model: compiled `RocketModel`. It runs as in training, and none of its variables is changed.
+        x: inputs, one batch.
+        y: labels.
+        sample_weight: weights of the examples, or `None`.
+
+    Returns:
+        Dict from the terms' names in the logs (`light_loss`, `booster_loss`, `hint_loss`, ...) to
+        dicts from the parts ("shared", "light only", "booster only") to floats: the Euclidean norm
+        of the gradient of weight · term with respect to all of the part's parameters. Exactly 0
+        where no gradient arrives; `None` for parts without parameters.
+
+    Raises:
+        ValueError: if the model is no compiled `RocketModel`.
+    """
+    if not hasattr(model, "objective_terms") or not model.compiled:
+        raise ValueError(
+            "gradient_flow needs a RocketModel whose losses are set by compile(). "
+            f"Received: model={model!r}"
+        )
+    parts = _parts(model)
+    state = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
+    x, y = (keras.tree.map_structure(tf.convert_to_tensor, value) for value in (x, y))
+    if sample_weight is not None:
+        sample_weight = tf.convert_to_tensor(sample_weight)
+    try:
+        with tf.GradientTape(persistent=True) as tape:
+            logits, hidden = model.forward(x, training=True)
+            terms = {
+                name: weight * value
+                for name, (weight, value) in model.objective_terms(
+                    x, y, logits, sample_weight, hidden
+                ).items()
+            }
+        return {
+            name: {part: _norm(tape, term, variables) for part, variables in parts.items()}
+            for name, term in terms.items()
+        }
+    finally:
+        for variable, value in state:
+            variable.assign(value)
+
+
+def attention_maps(net, images, layers):
+    """Where layers of a net are active (the paper's Figure 5).
+
+    Args:
+        net: functional `keras.Model`.
+        images: one batch of its inputs.
+        layers: names of layers whose outputs are (batch, height, width, channels).
+
+    Returns:
+        List of float32 arrays (batch, height, width), one a layer: the squares' mean over
+        channels, of Euclidean length 1 for each image.
+
+    Raises:
+        ValueError: if the net has no such layer.
+    """
+    _, hidden = graph.reader(net.name, net, layers)(images, training=False)
+    maps = []
+    for layer in layers:
+        activations = tf.cast(hidden[layer], tf.float32)
+        maps.append(np.reshape(attention_map(activations), activations.shape[:-1]))
+    return maps
+
+
+def _parts(model):
+    """The trainable variables of a model, by who has them."""
+    light = {id(variable): variable for variable in model.light.trainable_variables}
+    booster = {}
+    if model.booster is not None:
+        booster = {id(variable): variable for variable in model.booster.trainable_variables}
+    return dict(
+        zip(
+            PARTS,
+            (
+                [variable.value for key, variable in light.items() if key in booster],
+                [variable.value for key, variable in light.items() if key not in booster],
+                [variable.value for key, variable in booster.items() if key not in light],
+            ),
+            strict=True,
+        )
+    )
+
+
+def _norm(tape, term, variables):
+    if not variables:
+        return None
+    gradients = [
+        tf.cast(tf.convert_to_tensor(gradient), tf.float64)
+        for gradient in tape.gradient(term, variables)
+        if gradient is not None
+    ]
+    return float(tf.linalg.global_norm(gradients)) if gradients else 0.0

@@ -1,0 +1,163 @@
+"""One self-contained HTML page about a run or a table: no server, no files beside it."""
+
+import base64
+import html
+
+from rocket_tf import config as options
+from rocket_tf import ready_configs
+from rocket_tf.methods import METHODS
+from rocket_tf.reporting import markdown
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; }
+th { background: #f3f3f3; }
+pre { background: #f3f3f3; padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
+img { max-width: 100%; }
+"""
+
+
+def table_page(result, pictures):
+    """A page about a table of `Reproduction.result`.
+
+    Args:
+        result: the dict.
+        pictures: dict from captions to PNG files' bytes.
+
+    Returns:
+        HTML text.
+    """
+    parts = [_paragraph(markdown.recipe_in_words(result)), _paragraph(result["note"])]
+    for row in result["rows"]:
+        parts.append(_heading(f"{row['title']} ({row['dataset']})"))
+        parts.append(_table(markdown.HEADER, markdown.lines_of_row(row)))
+        if row["order"]:
+            parts.append(_paragraph(markdown.order_in_words(row["order"])))
+    parts += _pictures(pictures)
+    parts += [_heading("How to get it"), _code(result["command"])]
+    parts += [_heading("Versions and machine")]
+    parts.append(_table(("what", "which"), {**result["versions"], **result["machine"]}.items()))
+    return _page(result["title"], parts)
+
+
+def run_page(folder, pictures):
+    """A page about a finished run.
+
+    Args:
+        folder: its `RunFolder`.
+        pictures: dict from captions to PNG files' bytes.
+
+    Returns:
+        HTML text.
+
+    Raises:
+        ConfigError: if the folder holds no finished run.
+    """
+    config, summary = folder.read_config(), folder.read_summary()
+    if summary is None:
+        raise options.ConfigError(
+            f"--workdir: the run in {folder.path} is not finished; finish it with the command "
+            "that began it"
+        )
+    nets = [
+        (
+            net,
+            f"{each['test_error']:.2f} %",
+            f"{each['parameters']:,}",
+            f"{each['multiply_adds']:,}",
+        )
+        for net, each in summary.items()
+        if isinstance(each, dict) and "test_error" in each
+    ]
+    last = folder.read_metrics()[-1]
+    return _page(
+        f"Run {folder.path.name}: {summary['method']} on {config['dataset']}",
+        [
+            _table(("net", "test error", "parameters", "multiply-adds"), nets),
+            _paragraph(
+                f"After epoch {summary['epoch']} of {summary['epochs']}, "
+                f"{summary['train_examples']} training and {summary['test_examples']} test "
+                f"examples, seed {summary['seed']}."
+            ),
+            *_pictures(pictures),
+            _heading("How to get it"),
+            _code(command_of(config)),
+            _heading("Metrics of the last epoch"),
+            _table(("metric", "value"), [(name, f"{last[name]:.6g}") for name in last]),
+            _heading("Configuration"),
+            _table(
+                ("field", "value", "meaning"),
+                [(name, config[name], field.meaning) for name, field in options.FIELDS.items()],
+            ),
+            _heading("Versions"),
+            _table(("package", "version"), summary["versions"].items()),
+        ],
+    )
+
+
+def command_of(config):
+    """The shortest command that trains with a configuration: a file, a method, and overrides."""
+    candidates = []
+    ignored = ("data_dir", "booster_run", "checkpoints_kept", "pictures")
+    for name in ready_configs.paths():
+        for method in METHODS:
+            ready = dict(ready_configs.load(name, method))
+            fields = [
+                field
+                for field in options.FIELDS
+                if field not in ignored and options.differences(ready, config, _all_but(field))
+            ]
+            suffix = "" if method == "rocket" else f":{method}"
+            candidates.append((len(fields), bool(suffix), f"configs/{name}.py{suffix}", fields))
+    _, _, path, fields = min(candidates)
+    overrides = [f"--config.{field}={_typed(config[field])}" for field in fields]
+    return " ".join(["python -m rocket_tf.main", f"--config={path}", *overrides])
+
+
+def _all_but(field):
+    return [name for name in options.FIELDS if name != field]
+
+
+def _typed(value):
+    return f'"{tuple(value)}"' if isinstance(value, list | tuple) else str(value)
+
+
+def _page(title, parts):
+    title = html.escape(title)
+    body = "\n".join(filter(None, parts))
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>\n'
+        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _heading(text):
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def _paragraph(text):
+    return f"<p>{html.escape(text)}</p>" if text else ""
+
+
+def _code(text):
+    return f"<pre>{html.escape(text)}</pre>"
+
+
+def _table(header, rows):
+    def line(cells, tag):
+        inner = "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+        return f"<tr>{inner}</tr>"
+
+    return "\n".join(
+        ["<table>", line(header, "th"), *(line(row, "td") for row in rows), "</table>"]
+    )
+
+
+def _pictures(pictures):
+    parts = []
+    for caption, png in pictures.items():
+        data = base64.b64encode(png).decode()
+        parts.append(_heading(caption))
+        parts.append(f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">')
+    return parts

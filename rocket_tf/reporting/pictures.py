@@ -1,0 +1,239 @@
+"""Pictures of runs and tables, as matplotlib figures.
+
+They are made from plain data, without pyplot: no window, no state that outlives them.
+"""
+
+import io
+import math
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from rocket_tf import files
+
+# Okabe and Ito's colours, which colour-blind people can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = {"light": "-", "booster": "--"}
+_GREY = "#777777"
+
+
+def learning_curves(histories):
+    """Errors, label losses and hints by epoch, of one run or of several.
+
+    Args:
+        histories: dict from the runs' names to their metrics, lists of dicts as in a run's
+            `metrics.jsonl`.
+
+    Returns:
+        A `Figure`: test error, label losses in training, and the hints, each over epochs. A colour
+        is a run; solid lines are light nets, dashed ones boosters.
+    """
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    error_axes, loss_axes, hint_axes = figure.subplots(1, 3)
+    for (name, history), colour in zip(histories.items(), _cycle(len(histories)), strict=True):
+        for net, style in _STYLES.items():
+            _curve(
+                error_axes,
+                history,
+                f"val_{net}_accuracy",
+                lambda accuracy: 100 * (1 - accuracy),
+                color=colour,
+                linestyle=style,
+                marker="." if len(history) <= 50 else "",
+                label=_label(name, net, histories),
+            )
+            _curve(loss_axes, history, f"{net}_loss", color=colour, linestyle=style)
+        hints = (
+            [key for key in history[0] if key in ("hint_loss", "teacher_loss")] if history else []
+        )
+        for key, style in zip(hints, ("-", ":"), strict=False):
+            _curve(
+                hint_axes,
+                history,
+                key,
+                color=colour,
+                linestyle=style,
+                label=_label(name, {"hint_loss": "hint"}.get(key, "teacher's hint"), histories),
+            )
+    _finish(error_axes, "error of the evaluated examples", "per cent")
+    _finish(loss_axes, "label loss in training", "cross-entropy")
+    _finish(hint_axes, "hint in training, without its weight", "loss", empty="no hint")
+    error_axes.legend(fontsize=8)
+    if hint_axes.lines:
+        hint_axes.set_yscale("log")
+        hint_axes.legend(fontsize=8)
+    return figure
+
+
+def table_errors(result):
+    """A table's errors, each seed's and mean with spread, beside the paper's.
+
+    Args:
+        result: as `Reproduction.result` gives it.
+
+    Returns:
+        A `Figure`: for each row of the table, the measured errors and, where the paper has any,
+        the paper's, on an axis of their own.
+    """
+    rows = result["rows"]
+    with_paper = any(cell["paper"] is not None for row in rows for cell in row["cells"])
+    columns = 2 if with_paper else 1
+    heights = [len(row["cells"]) for row in rows]
+    figure = Figure(
+        figsize=(6.5 * columns, 0.6 + sum(0.9 + 0.32 * height for height in heights)),
+        layout="constrained",
+    )
+    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    for axes, row in zip(grid, rows, strict=True):
+        names = [cell["title"] for cell in row["cells"]]
+        places = np.arange(len(names))
+        colours = [_COLOURS[cell["net"] == "booster"] for cell in row["cells"]]
+        for place, cell, colour in zip(places, row["cells"], colours, strict=True):
+            _error_bar(axes[0], place, cell, colour)
+        _label_rows(axes[0], names)
+        axes[0].set_title(f"measured: {row['title']}, {row['dataset']}", fontsize=9)
+        if with_paper:
+            for place, cell, colour in zip(places, row["cells"], colours, strict=True):
+                if cell["paper"] is not None:
+                    axes[1].plot(cell["paper"], place, "D", color=colour)
+            _label_rows(axes[1], names)
+            axes[1].set_title("the paper's medians of three seeds", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("test error, per cent")
+    figure.supxlabel(
+        "blue: light nets; orange: boosters; small dots: seeds; bars: mean ± standard deviation",
+        fontsize=8,
+        color=_GREY,
+    )
+    return figure
+
+
+def attention_maps(images, maps):
+    """Where each group of the nets looks (the paper's Figure 5).
+
+    Args:
+        images: uint8 array, (images, height, width, channels).
+        maps: dict from the nets' names to lists of arrays (images, height, width), one a group.
+
+    Returns:
+        A `Figure`: a row for each image; first the image, then each group's map in one net beside
+        the same group's in the other.
+    """
+    groups = max(map(len, maps.values()))
+    columns = 1 + groups * len(maps)
+    figure = Figure(figsize=(1.25 * columns, 1.25 * len(images) + 0.5), layout="constrained")
+    grid = figure.subplots(len(images), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, image in enumerate(images):
+        grid[row, 0].imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        for group in range(groups):
+            for index, (name, net_maps) in enumerate(maps.items()):
+                axes = grid[row, 1 + group * len(maps) + index]
+                if row == 0:
+                    axes.set_title(f"group {group + 1}\n{name}", fontsize=8)
+                if group < len(net_maps):
+                    axes.imshow(net_maps[group][row], cmap="viridis")
+                else:
+                    axes.text(0.5, 0.5, "none", ha="center", fontsize=8, color=_GREY)
+    grid[0, 0].set_title("image", fontsize=8)
+    return figure
+
+
+def gradient_flow(flow, title=""):
+    """Which term of the objective reaches which part of a model, as a heat map.
+
+    Args:
+        flow: as `rocket_tf.gradient_flow` gives it.
+        title: what is shown.
+
+    Returns:
+        A `Figure`: a line for each term, a column for each part; the darker, the stronger. White
+        is exactly zero.
+    """
+    terms, parts = list(flow), list(next(iter(flow.values())))
+    norms = np.array([[flow[term][part] or 0.0 for part in parts] for term in terms])
+    positive = norms[norms > 0]
+    scale = None
+    if positive.size:
+        low = positive.min()
+        scale = LogNorm(low / 2, max(positive.max(), low * 10))
+    figure = Figure(figsize=(5.8, 1.2 + 0.55 * len(terms)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(np.ma.masked_equal(norms, 0), norm=scale, cmap="Blues", aspect="auto")
+    for line, term in enumerate(terms):
+        for column, part in enumerate(parts):
+            norm = flow[term][part]
+            text = "no such part" if norm is None else f"{norm:.3g}" if norm else "0"
+            dark = bool(norm) and scale is not None and scale(norm) > 0.6
+            axes.text(
+                column, line, text, ha="center", va="center", color="white" if dark else "black"
+            )
+    axes.set_xticks(range(len(parts)), parts)
+    axes.set_yticks(range(len(terms)), terms)
+    axes.set_title(title or "norm of each term's gradient on each part", fontsize=10)
+    axes.tick_params(length=0)
+    if positive.size:
+        figure.colorbar(image, ax=axes, label="gradient norm")
+    return figure
+
+
+def as_png(figure):
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    # Without the version of matplotlib, so that the same figure gives the same file.
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(figure, path):
+    """Writes a figure as a PNG file."""
+    files.write_bytes(path, as_png(figure))
+
+
+def _cycle(count):
+    return [_COLOURS[index % len(_COLOURS)] for index in range(count)]
+
+
+def _label(name, what, histories):
+    return what if len(histories) == 1 else f"{name}: {what}"
+
+
+def _curve(axes, history, metric, transform=lambda value: value, **style):
+    points = [(line["epoch"], transform(line[metric])) for line in history if metric in line]
+    if points:
+        axes.plot(*zip(*points, strict=True), **style)
+
+
+def _finish(axes, title, unit, empty=""):
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel(unit)
+    axes.grid(alpha=0.3)
+    if not axes.lines:
+        axes.text(0.5, 0.5, empty, ha="center", transform=axes.transAxes, color=_GREY)
+
+
+def _error_bar(axes, place, cell, colour):
+    errors = list(cell["by_seed"].values())
+    if not errors:
+        return
+    axes.plot(errors, [place + 0.18] * len(errors), ".", color=colour, alpha=0.35, markersize=4)
+    spread = cell["standard_deviation"]
+    axes.errorbar(
+        cell["mean"],
+        place,
+        xerr=spread if spread and math.isfinite(spread) else None,
+        fmt="o",
+        color=colour,
+        capsize=3,
+    )
+
+
+def _label_rows(axes, names):
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="x", alpha=0.3)

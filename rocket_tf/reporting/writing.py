@@ -1,0 +1,47 @@
+"""Writes what is reported: a table's files, a run's pictures and page."""
+
+from rocket_tf import files
+from rocket_tf.reporting import markdown, page, pictures
+
+_PICTURES = {
+    "learning_curves.png": "Learning curves",
+    "gradient_flow.png": "Gradient flow: which term reaches which part",
+    "attention_maps.png": "Attention maps of each group's output",
+}
+
+
+def write_table(result, histories, output):
+    """Writes a table as `<output>.json`, `.md`, `.png` (error bars) and `.html` (with curves).
+
+    Args:
+        result: as `Reproduction.result` gives it.
+        histories: dict from titles of runs to their metrics, for the learning curves.
+        output: path without suffix.
+    """
+    error_bars = pictures.as_png(pictures.table_errors(result))
+    shown = {"Errors": error_bars}
+    if histories:
+        caption = f"Learning curves of seed 0, {result['rows'][0]['title']}"
+        shown[caption] = pictures.as_png(pictures.learning_curves(histories))
+    files.write_json(f"{output}.json", result)
+    files.write_text(f"{output}.md", markdown.table_as_markdown(result))
+    files.write_bytes(f"{output}.png", error_bars)
+    files.write_text(f"{output}.html", page.table_page(result, shown))
+
+
+def write_run_page(folder, output):
+    """Writes the page of a finished run, with the pictures in its folder.
+
+    Args:
+        folder: its `RunFolder`.
+        output: path of the HTML file.
+
+    Raises:
+        ConfigError: if the folder holds no finished run.
+    """
+    shown = {
+        caption: (folder.pictures / name).read_bytes()
+        for name, caption in _PICTURES.items()
+        if (folder.pictures / name).exists()
+    }
+    files.write_text(output, page.run_page(folder, shown))

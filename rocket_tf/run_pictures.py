@@ -1,0 +1,39 @@
+"""The pictures in a run's folder: learning curves, gradient flow, attention maps."""
+
+import keras
+
+from rocket_tf.analysis import attention_maps, gradient_flow
+from rocket_tf.networks import group_outputs
+from rocket_tf.reporting import pictures
+from rocket_tf.rocket import RocketModel
+
+_IMAGES_SHOWN = 8
+
+
+def draw(model, data, folder, batch_size, num_classes=None):
+    """Draws a run's pictures into its folder.
+
+    Args:
+        model: the trained model.
+        data: the run's `ImageData`.
+        folder: the run's `RunFolder`, with its metrics.
+        batch_size: examples in the batch whose gradients are shown.
+        num_classes: classes of one-hot labels; `None`: labels are integers.
+    """
+    curves = pictures.learning_curves({folder.path.name: folder.read_metrics()})
+    pictures.save(curves, folder.pictures / "learning_curves.png")
+    if not isinstance(model, RocketModel):
+        return
+    labels = data.train_labels[:batch_size]
+    if num_classes is not None:
+        labels = keras.utils.to_categorical(labels, num_classes)
+    flow = gradient_flow(model, data.train_images[:batch_size], labels)
+    pictures.save(pictures.gradient_flow(flow), folder.pictures / "gradient_flow.png")
+
+    other = {"booster": model.booster} if model.booster is not None else {"teacher": model.teacher}
+    images = data.test_images[:_IMAGES_SHOWN]
+    maps = {
+        name: attention_maps(net, images, group_outputs(net))
+        for name, net in ({"light": model.light} | other).items()
+    }
+    pictures.save(pictures.attention_maps(images, maps), folder.pictures / "attention_maps.png")
