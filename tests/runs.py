@@ -15,6 +15,7 @@ SMALL = {
     "light_depth": 10,
     "booster_depth": 16,
     "crop_padding": 1,
+    "pictures": False,
 }
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from rocket_tf import config as options
+from rocket_tf import ready_configs
 from rocket_tf.config import FIELDS, ConfigError
+from rocket_tf.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -21,12 +23,30 @@ def load(path):
     return module
 
 
+def test_the_configurations_that_come_along_are_found():
+    assert list(ready_configs.paths().values()) == CONFIGS
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 class TestEveryFile:
     def test_can_be_run_and_is_locked(self, path):
         config = load(path).get_config()
         options.check(config)
         assert config.is_locked
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_has_every_method(self, path, method):
+        config = load(path).get_config(method)
+        if path.stem == "cifar10_bottom" and method == "at":
+            with pytest.raises(ConfigError, match=r"layout: got bottom with method=at.*three"):
+                options.check(config)
+        else:
+            options.check(config)
+        assert {name: config[name] for name in METHODS[method].settings} == METHODS[method].settings
+
+    def test_a_method_that_does_not_exist(self, path):
+        with pytest.raises(ConfigError, match=r"got method 'kl' .* rocket_kd"):
+            load(path).get_config("kl")
 
     def test_its_docstring_has_its_command(self, path):
         assert f"python -m rocket_tf.main --config=configs/{path.name}" in load(path).__doc__
@@ -41,6 +61,8 @@ def test_the_paper_recipes():
     assert (cifar.weight_decay, cifar.hint_weight, cifar.temperature) == (5e-4, 0.03, 4.0)
     svhn = configs["svhn"]
     assert (svhn.optimizer, svhn.learning_rate, svhn.booster_dropout) == ("adam", 1e-3, 0.2)
+    assert (cifar.distillation_weight, cifar.attention_weight) == (0.9, 1e3)
+    assert (svhn.validation_examples, cifar.validation_examples) == (6000, 0)
     bottom = configs["cifar10_bottom"]
     drops = [round(fraction * 200) for fraction in bottom.learning_rate_drops]
     assert drops == [70, 130, 190] and bottom.light_depth == 0
@@ -64,6 +86,21 @@ def test_checking_a_configuration_needs_no_tensorflow():
         ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"),
         ({"method": "both"}, "method"),
+        ({"booster_run": 1}, "booster_run"),
+        ({"validation_examples": -1}, "validation_examples"),
+        ({"train_examples": 200, "validation_examples": 200}, "validation_examples"),
+        ({"train_examples": 200, "validation_examples": 100}, "batch_size"),
+        ({"split_seed": 1}, "split_seed"),
+        ({"split_seed": -1}, "split_seed"),
+        ({"distillation_weight": 1.1}, "distillation_weight"),
+        ({"attention_weight": -1.0}, "attention_weight"),
+        ({"pictures": "yes"}, "pictures"),
+        ({"method": "at", "layout": "bottom", "light_depth": 0}, "layout"),
+        ({"method": "at", "layout": "constant"}, "layout"),
+        ({"method": "no_joint_training", "share": False}, "share"),
+        ({"layout": "constant", "light_depth": 0}, "light_depth"),
+        ({"layout": "constant", "light_depth": 11}, "light_depth"),
+        ({"light_depth": 18}, "light_depth"),
         ({"dataset": "mnist"}, "dataset"),
         ({"data_dir": 3}, "data_dir"),
         ({"train_examples": 50_001}, "train_examples"),

@@ -194,6 +194,47 @@ class TestSources:
         np.testing.assert_array_equal(few.train_images, all_of_them.train_images[:50])
         assert len(few.test_images) == len(all_of_them.test_images)
 
+    def test_split_seed_splits_anew(self):
+        first, again, other = (images.load("digits", split_seed=seed) for seed in (1, 1, 2))
+        np.testing.assert_array_equal(first.train_images, again.train_images)
+        assert (first.train_images != other.train_images).any()
+        assert len(other.test_images) == DATASETS["digits"].test_examples
+        both = np.concatenate([other.train_images, other.test_images])
+        whole = np.concatenate([first.train_images, first.test_images])
+        assert sorted(image.tobytes() for image in both) == sorted(
+            image.tobytes() for image in whole
+        )
+
+    def test_held_out_examples_have_all_classes_alike_and_leave_training(self):
+        data = images.load("digits", train_examples=400, validation_examples=105)
+        assert (len(data.train_images), len(data.validation_images)) == (295, 105)
+        # The first five classes have one more.
+        assert list(np.bincount(data.validation_labels)) == [11] * 5 + [10] * 5
+        whole = images.load("digits", train_examples=400)
+        assert len(whole.validation_images) == 0
+        both = np.concatenate([data.train_images, data.validation_images])
+        assert sorted(image.tobytes() for image in both) == sorted(
+            image.tobytes() for image in whole.train_images
+        )
+        again = images.load("digits", train_examples=400, validation_examples=105)
+        np.testing.assert_array_equal(again.validation_images, data.validation_images)
+
+    def test_svhn_holds_out_two_thirds_from_train_and_one_third_from_extra(self):
+        random = np.random.default_rng(0)
+        train, extra = random.integers(0, 10, 900), random.integers(0, 10, 3000)
+        held_out = images._hold_out("svhn", [train, extra], 300)
+        assert list(np.bincount(train[held_out[:900]])) == [20] * 10
+        assert list(np.bincount(extra[held_out[900:]])) == [10] * 10
+
+    def test_a_first_part_alone_gives_all_that_is_held_out(self):
+        labels = np.arange(200) % 10
+        held_out = images._hold_out("svhn", [labels], 30)
+        assert list(np.bincount(labels[held_out])) == [3] * 10
+
+    def test_a_class_with_too_few_examples_to_hold_out(self):
+        with pytest.raises(images.DataUnavailableError, match=r"3 examples of class 0.* are 2"):
+            images._hold_out("cifar10", [np.arange(20) % 10], 30)
+
     def test_data_that_is_not_there(self, tmp_path, monkeypatch):
         def no_network(url, timeout):
             raise OSError("no route to host")
@@ -207,7 +248,12 @@ class TestSources:
 
     @pytest.mark.parametrize(
         "examples, expected",
-        [(0, "train+extra"), (5, "train[:5]"), (10, "train[:10]"), (13, "train[:10]+extra[:3]")],
+        [
+            (0, ["train", "extra"]),
+            (5, ["train[:5]"]),
+            (10, ["train[:10]"]),
+            (13, ["train[:10]", "extra[:3]"]),
+        ],
     )
     def test_first_examples_of_joined_splits(self, examples, expected):
         class Splits:
@@ -217,4 +263,4 @@ class TestSources:
                     "extra": type("Split", (), {"num_examples": 20}),
                 }
 
-        assert images._first_examples(Splits, "train+extra", examples) == expected
+        assert images._first_examples(Splits, DATASETS["svhn"].train_parts, examples) == expected

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from rocket_tf import RocketModel
 from rocket_tf.graph import common_layers
-from rocket_tf.networks import FusedBatchNormalization, wide_resnet_pair
+from rocket_tf.networks import FusedBatchNormalization, group_outputs, wide_resnet_pair
 
 
 def pair(**arguments):
@@ -36,6 +36,24 @@ class TestParameterCounts:
         assert RocketModel(*nets).count_params() == together
 
 
+@pytest.mark.parametrize(
+    "arguments, light_outputs",
+    [
+        ({}, ["light_group0_block0_add", "light_group1_block0_add", "light_group2_block0_add"]),
+        (
+            {"layout": "bottom", "light_depth": None},
+            ["light_group0_block1_add", "light_group1_block1_add"],
+        ),
+        ({"layout": "constant", "light_depth": 6}, ["light_group0_block0_add"]),
+    ],
+)
+def test_group_outputs(arguments, light_outputs):
+    light, booster = pair(**arguments)
+    assert group_outputs(light) == light_outputs
+    assert group_outputs(booster) == [f"booster_group{group}_block1_add" for group in range(3)]
+    assert group_outputs(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])) == []
+
+
 class TestSharing:
     def test_interval_shares_the_convolutions_of_the_first_blocks_and_the_stem(self):
         light, booster = pair()
@@ -57,6 +75,29 @@ class TestSharing:
             for part in ("conv0", "conv1")
         }
         assert not any("group2" in layer.name for layer in light.layers)
+
+    @pytest.mark.parametrize(
+        "depth, blocks",
+        [(6, {(0, 0)}), (8, {(0, 0), (0, 1)}), (12, {(0, 0), (0, 1), (1, 0), (1, 1)})],
+    )
+    def test_constant_shares_the_lowest_blocks(self, depth, blocks):
+        light, booster = pair(layout="constant", light_depth=depth)
+        shared = {layer.name for layer in common_layers(light, booster)}
+        expected = {"shared_stem"} | {
+            f"shared_group{group}_block{block}_{part}"
+            for group, block in blocks
+            for part in ("conv0", "conv1")
+        }
+        # The second group halves the images, which takes a convolution beside the block.
+        if any(group == 1 for group, _ in blocks):
+            expected.add("shared_group1_block0_shortcut")
+        assert shared == expected
+        for net in (light, booster):
+            assert {
+                layer.filters
+                for layer in net.layers
+                if "conv" in layer.name and hasattr(layer, "filters")
+            } == {16}
 
     def test_shared_variables_are_the_same_objects(self):
         light, booster = pair()

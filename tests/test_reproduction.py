@@ -1,0 +1,266 @@
+"""Tables: what is run for each cell, what comes of it, and that interruptions leave no trace."""
+
+import json
+
+import pytest
+
+from rocket_tf import config as options
+from rocket_tf import ready_configs, reproduction, train
+from rocket_tf.paper_tables import AT, BOOSTER, KD, LIGHT, ROCKET, TABLES, Column, config_of
+from rocket_tf.reproduction import Reproduction
+from tests.runs import SMALL
+
+TINY = {**SMALL, "epochs": 1, "train_examples": 64}
+DIGITS = {name: value for name, value in TINY.items() if name != "dataset"}
+
+
+def tiny(runs, table="digits", seeds=2, methods=("light", "kd", "rocket")):
+    return Reproduction(TABLES[table].on("digits"), seeds, DIGITS, runs, methods)
+
+
+def pretend(reproduced, errors):
+    """Writes the summaries of runs that were not run: errors by method, net and seed."""
+    for run in reproduced.runs:
+        summary = {"versions": {"tensorflow": "2", "keras": "3"}}
+        for net in ("light", "booster"):
+            by_seed = errors.get((run.method, net), [])
+            if run.seed < len(by_seed):
+                summary[net] = {"test_error": by_seed[run.seed]}
+        if len(summary) > 1:
+            run.folder.write_config(run.config)
+            run.folder.write_summary(summary)
+
+
+class TestTables:
+    @pytest.mark.parametrize("name", TABLES)
+    def test_every_cell_can_be_run(self, name):
+        for row in TABLES[name].rows:
+            for column in TABLES[name].columns:
+                config = config_of(row, column.method, {})
+                if column in row.excluded:
+                    with pytest.raises(options.ConfigError, match="three groups"):
+                        options.check(config)
+                else:
+                    options.check(config)
+
+    def test_the_paper_figures(self):
+        rows = {key: {row.key: row for row in TABLES[key].rows} for key in "1234"}
+        assert rows["1"]["interval"].paper[ROCKET] == 7.87
+        assert rows["1"]["interval_wide"].paper[KD] == 6.08
+        assert rows["1"]["bottom"].paper[BOOSTER] == 6.58
+        assert AT not in rows["1"]["bottom"].paper
+        assert rows["2"]["bottom"].paper[Column("no_joint_training")] == 8.23
+        assert rows["3"]["interval"].paper[Column("rocket_softmax_mse")] == 8.32
+        assert rows["4"]["svhn"].paper[LIGHT] == 3.58
+        assert rows["4"]["cifar100"].paper[Column("rocket_kd")] == 33.0
+        assert all(not row.paper for row in TABLES["figure4"].rows)
+
+    def test_rows_are_the_configurations_that_come_along(self):
+        bottom = next(row for row in TABLES["1"].rows if row.key == "bottom")
+        for row, name in ((TABLES["1"].rows[0], "cifar10"), (bottom, "cifar10_bottom")):
+            ready = ready_configs.load(name)
+            assert options.differences(config_of(row, "rocket", {}), ready) == []
+
+    def test_another_data_set_has_no_figures_of_the_paper(self):
+        table = TABLES["1"].on("cifar100")
+        assert [row.key for row in table.rows] == ["interval", "interval_wide", "bottom"]
+        assert {row.dataset for row in table.rows} == {"cifar100"}
+        assert not any(row.paper for row in table.rows)
+        assert TABLES["1"].on("cifar10") == TABLES["1"]
+        assert [row.key for row in TABLES["4"].on("svhn").rows] == ["svhn"]
+        assert len(TABLES["4"].on("cifar10").rows) == 1
+
+
+class TestPlan:
+    def test_each_run_once_seed_by_seed_boosters_first(self, tmp_path):
+        reproduced = Reproduction(TABLES["1"], 2, {}, tmp_path)
+        folders = [run.folder.path for run in reproduced.runs]
+        assert len(set(folders)) == len(folders)
+        # Six methods in two rows, five in the one without AT; booster in rocket is the rocket's.
+        assert len(folders) == 2 * (6 + 6 + 5)
+        assert [run.seed for run in reproduced.runs] == [0] * 17 + [1] * 17
+        for row in range(3):
+            place = [0, 6, 12][row]
+            assert reproduced.runs[place].method == "booster"
+
+    def test_cells_that_are_the_same_run_have_one_folder_in_all_tables(self, tmp_path):
+        first, second, third = (Reproduction(TABLES[key], 1, {}, tmp_path) for key in "123")
+        folders = [
+            {run.folder.path for run in reproduced.runs} for reproduced in (first, second, third)
+        ]
+        # Base and rocket, in both layouts; of Table 3, the rocket.
+        assert len(folders[0] & folders[1]) == 4
+        assert len(folders[1] & folders[2]) == 2
+
+    def test_the_booster_to_follow_is_the_tables_own(self, tmp_path):
+        reproduced = tiny(tmp_path, methods=None)
+        boosters = {run.seed: run for run in reproduced.runs if run.method == "booster"}
+        for run in reproduced.runs:
+            if run.config["method"] in options.METHODS_WITH_TEACHER:
+                booster = boosters[run.seed]
+                assert run.config["booster_run"] == str(booster.folder.path)
+                own = run.folder.booster_folder(run.config).config_of_booster(run.config)
+                assert options.differences(own, booster.config) == []
+
+    def test_splits_follow_the_seed_on_digits(self, tmp_path):
+        assert {(run.config["seed"], run.config["split_seed"]) for run in tiny(tmp_path).runs} == {
+            (0, 0),
+            (1, 1),
+        }
+
+    def test_budgets_have_folders_of_their_own(self, tmp_path):
+        small = Reproduction(TABLES["2"], 1, {"epochs": 2, "train_examples": 500}, tmp_path)
+        whole = Reproduction(TABLES["2"], 1, {}, tmp_path)
+        assert not {run.folder.path for run in small.runs} & {run.folder.path for run in whole.runs}
+
+    def test_runs_with_other_settings_are_refused_before_any_work(self, tmp_path):
+        pretend(tiny(tmp_path), {("light", "light"): [1.0]})
+        with pytest.raises(options.ConfigError, match="holds a run with other settings"):
+            Reproduction(
+                TABLES["digits"], 1, {**DIGITS, "learning_rate": 0.2}, tmp_path, ("light",)
+            )
+
+    def test_settings_that_cannot_be_run(self, tmp_path):
+        with pytest.raises(options.ConfigError, match=r"config\.batch_size"):
+            Reproduction(TABLES["digits"], 1, {"batch_size": 5000}, tmp_path)
+        with pytest.raises(options.ConfigError, match="--methods: got at, expected some of"):
+            Reproduction(TABLES["3"], 1, {}, tmp_path, ("at",))
+
+
+class TestResult:
+    ERRORS = {
+        ("light", "light"): [9.0, 8.0, 10.0],
+        ("kd", "light"): [8.5, 7.5, 9.5],
+        ("rocket", "light"): [8.0, 7.0, 8.4],
+        ("rocket", "booster"): [6.0, 6.1, 6.2],
+    }
+
+    def result(self, tmp_path, seeds=3):
+        reproduced = Reproduction(TABLES["1"].with_rows(["interval"]), seeds, {}, tmp_path)
+        pretend(reproduced, self.ERRORS)
+        return reproduced.result("python -m tools.reproduce --table=1", note="JPEG")
+
+    def test_figures(self, tmp_path):
+        result = self.result(tmp_path)
+        cells = {cell["title"]: cell for cell in result["rows"][0]["cells"]}
+        rocket = cells["rocket"]
+        assert rocket["by_seed"] == {"0": 8.0, "1": 7.0, "2": 8.4}
+        assert (rocket["paper"], rocket["median"]) == (7.87, 8.0)
+        assert rocket["mean"] == pytest.approx(7.8)
+        assert rocket["difference"]["mean"] == pytest.approx(-1.2)
+        # Differences -1, -1, -1.6: sd 0.3464, t of 2 degrees of freedom 4.3027.
+        half = 4.3027 * 0.34641 / 3**0.5
+        assert rocket["difference"]["interval"] == pytest.approx([-1.2 - half, -1.2 + half], 1e-4)
+        assert cells["booster in rocket"]["by_seed"] == {"0": 6.0, "1": 6.1, "2": 6.2}
+        assert "difference" not in cells["base (light net alone)"]
+        assert cells["AT"]["by_seed"] == {} and cells["AT"]["paper"] == 8.25
+
+    def test_order_counts_the_light_nets_that_are_there(self, tmp_path):
+        order = self.result(tmp_path)["rows"][0]["order"]
+        assert (order["pairs"], order["agree"], order["against"]) == (3, 3, [])
+        assert ["KD", "base (light net alone)"] in order["certain"]
+
+    def test_recipe_and_machine(self, tmp_path):
+        result = self.result(tmp_path)
+        assert result["recipe"] == {"epochs": 200, "train_examples": 50_000}
+        assert result["versions"]["tensorflow"] == "2"
+        assert result["note"] == "JPEG"
+        assert json.loads(json.dumps(result)) == result
+
+    def test_a_row_without_figures_of_the_paper_has_no_order(self, tmp_path):
+        reproduced = tiny(tmp_path)
+        pretend(reproduced, self.ERRORS)
+        assert reproduced.result("command")["rows"][0]["order"] is None
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A table that was run without interruption."""
+    reproduced = tiny(tmp_path_factory.mktemp("whole"))
+    reproduced.complete()
+    return reproduced
+
+
+class TestRuns:
+    def test_the_figures_are_the_runs_own(self, whole):
+        for cell in whole.result("command")["rows"][0]["cells"]:
+            for run in whole.runs:
+                if run.method == cell["method"]:
+                    summary = run.folder.read_summary()
+                    assert cell["by_seed"][str(run.seed)] == summary[cell["net"]]["test_error"]
+
+    def test_equal_a_run_of_the_trainer_alone(self, whole, tmp_path):
+        run = next(run for run in whole.runs if (run.method, run.seed) == ("rocket", 1))
+        alone = train.train_and_evaluate(run.config, tmp_path, verbose=False)
+        assert alone == run.folder.read_summary()
+
+    @pytest.mark.parametrize("instant", ["during a run", "between runs"])
+    def test_interrupted_and_started_again_gives_the_same_table(
+        self, whole, tmp_path, monkeypatch, instant
+    ):
+        calls = []
+        original = train._fit
+
+        def interrupt(*arguments, **keywords):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return original(*arguments, **keywords)
+
+        def stop():
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            if instant == "during a run":
+                patch.setattr(train, "_fit", interrupt)
+            after_run = stop if instant == "between runs" else lambda: None
+            with pytest.raises(KeyboardInterrupt):
+                tiny(tmp_path).complete(after_run)
+        missing = [run for run in tiny(tmp_path).runs if run.folder.read_summary() is None]
+        assert 0 < len(missing) < len(whole.runs)
+        again = tiny(tmp_path)
+        again.complete()
+        assert again.result("command") == whole.result("command")
+
+    def test_says_which_run_it_is_and_how_long_it_takes(self, tmp_path, capsys, monkeypatch):
+        first = tiny(tmp_path)
+
+        def write(config, workdir):
+            run = next(run for run in first.runs if run.folder.path == workdir)
+            run.folder.write_config(config)
+            run.folder.append_metrics({"epoch": 1, "examples_per_second": 0.5})
+            run.folder.write_summary({"light": {"test_error": 1.0}, "versions": {}})
+
+        monkeypatch.setattr(train, "train_and_evaluate", write)
+        first.complete()
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("==")]
+        assert len(lines) == len(first.runs)
+        assert lines[0].startswith("== run 1 of 6: WRN-10-1 in WRN-28-1, interval, ")
+        assert "left" not in lines[0]  # nothing is known yet
+        # Each took 64 examples at 0.5 a second, and 12 seconds to start: 140 s. By depth, light, KD
+        # and rocket cost as 10, 10 + 16 / 3 and 26; the rocket of the last seed is missing.
+        average = 5 * 140 / (2 * (10 + 10 + 16 / 3) + 26)
+        assert lines[-1].endswith(f"; about {round(average * 26 / 60)} min left")
+
+    def test_nothing_is_loaded_where_nothing_is_missing(self, whole, monkeypatch):
+        monkeypatch.setattr(reproduction, "load_tensorflow_quietly", lambda: 1 / 0)
+        whole.complete()
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(5, "5 s"), (100, "2 min"), (3600, "60 min"), (9000, "2 h 30 min")]
+)
+def test_duration(seconds, words):
+    assert reproduction._duration(seconds) == words
+
+
+def test_costs_are_in_proportion(tmp_path):
+    runs = {
+        run.method: reproduction._cost(run)
+        for run in Reproduction(TABLES["1"].with_rows(["interval"]), 1, {}, tmp_path).runs
+    }
+    assert runs["rocket"] == runs["light"] + runs["booster"]
+    assert runs["light"] < runs["kd"] == runs["at"] < runs["booster"]
+    assert runs["rocket_kd"] > runs["rocket"]
