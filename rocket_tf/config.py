@@ -330,25 +330,29 @@ def trained_net(config: Mapping) -> str:
     return "booster" if config["method"] == "booster" else "light"
 
 
+def unread_fields(config: Mapping) -> list[str]:
+    """The fields of the objective that a configuration's method does not read."""
+    hint = config["method"] in ("rocket", "rocket_kd", "no_joint_training")
+    distillation = config["method"] in ("kd", "rocket_kd")
+    read = {
+        "booster_run": config["method"] in METHODS_WITH_TEACHER,
+        "hint": hint,
+        "hint_weight": hint,
+        "gradient_block": config["method"] in ("rocket", "rocket_kd"),
+        "temperature": distillation or (hint and config["hint"] == "kd"),
+        "distillation_weight": distillation,
+        "attention_weight": config["method"] == "at",
+    }
+    return [name for name, is_read in read.items() if not is_read]
+
+
 def booster_config(config: Mapping) -> dict:
     """The run that trains the booster of a configuration alone, for methods that need one.
 
-    Fields that only other methods read are at their defaults, so that all of them find one run.
+    What it does not read is at its default, so that all of them have the same.
     """
-    unread = (
-        "hint",
-        "hint_weight",
-        "gradient_block",
-        "temperature",
-        "distillation_weight",
-        "attention_weight",
-        "booster_run",
-    )
-    return {
-        **config,
-        **{name: FIELDS[name].default for name in unread},
-        "method": "booster",
-    }
+    booster = {**config, "method": "booster"}
+    return booster | {name: FIELDS[name].default for name in unread_fields(booster)}
 
 
 def unknown_field_message(name: str) -> str:

@@ -125,8 +125,9 @@ def parse_flags(argv):
     except (flags.Error, options.ConfigError) as error:
         message = str(error)
         if "Traceback" in message:  # what the configuration file raised
-            message = message.strip().splitlines()[-1]
-            message = message.removeprefix("rocket_tf.config.ConfigError: ")
+            kind, _, message = message.strip().splitlines()[-1].partition(": ")
+            if not kind.endswith("ConfigError"):
+                message = f"--config: cannot be loaded ({kind}): {message}"
     except Exception as error:  # whatever the configuration file raises
         unknown = re.search(r'Key "(\w+)" does not exist', str(error))
         message = (

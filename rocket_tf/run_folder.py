@@ -46,7 +46,8 @@ class RunFolder:
                 f"--workdir: {self.path} is a file, expected a folder; name another"
             )
         if self._config.exists():
-            different = options.differences(self.read_config(), config, ignored=_FREE_FIELDS)
+            ignored = [*_FREE_FIELDS, *options.unread_fields(config)]
+            different = options.differences(self.read_config(), config, ignored)
             if different:
                 raise options.ConfigError(
                     f"--workdir: {self.path} holds a run with other settings "

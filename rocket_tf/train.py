@@ -107,7 +107,8 @@ def evaluate(workdir, data_dir=""):
         )
     with _keras_settings(config):
         strategy = make_strategy(config["replicas"])
-        data = _load_data({**config, "train_examples": 0}, data_dir or config["data_dir"])
+        test_only = {**config, "train_examples": 1, "validation_examples": 0}
+        data = _load_data(test_only, data_dir or config["data_dir"])
         with strategy.scope():
             model = build_model(config, _load_booster(folder.booster_folder(config)))
             _restore_result(model, config, folder)

@@ -1,5 +1,6 @@
 """The command, as a process: messages, exit codes, a kill in the middle."""
 
+import json
 import os
 import shutil
 import signal
@@ -94,6 +95,10 @@ def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
         (["--config=nothing.py"], "--config: got nothing.py"),
         (["--config={folder}/broken.py"], "--config: cannot be loaded (NameError)"),
         (["--config={folder}/unknown.py"], "config.epoch: no such field; did you mean"),
+        (["--config=digits:kl"], "--config: got method 'kl' after the colon, expected one of"),
+        (["--config={folder}/broken.py:kd"], "--config: cannot be loaded (TypeError"),
+        (["--config=nothing.py:kd"], "--config: got nothing.py"),
+        (["--config=cifar10_bottom:at"], "config.layout: got bottom with method=at"),
         (["--config=configs/digits.py", "--config.epoch=3"], "did you mean config.epochs?"),
         (["--config=configs/digits.py", "--config.epochs=many"], "config.epochs: got 'many'"),
         (["--config=configs/digits.py", "--config.epochs", "0"], "config.epochs: got 0"),
@@ -121,9 +126,8 @@ def test_mistakes_are_answered_in_one_line_with_exit_code_2(tmp_path, arguments,
     assert sorted(tmp_path.rglob("*.py")) == before
 
 
-def test_a_configuration_by_its_name(tmp_path):
-    arguments = ["--config=digits", *SMALL_RUN[1:], f"--workdir={tmp_path}/run"]
-    arguments += ["--config.method=light", "--config.epochs=1"]
+def test_a_configuration_and_a_method_by_their_names(tmp_path):
+    arguments = ["--config=digits:light", *SMALL_RUN[1:], "--config.epochs=1"]
     result = subprocess.run(
         command(*arguments),
         capture_output=True,
@@ -132,6 +136,8 @@ def test_a_configuration_by_its_name(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert (result.returncode, result.stderr) == (0, "")
+    config = json.loads((tmp_path / "runs" / "digits_light" / "config.json").read_text())
+    assert config["method"] == "light"
 
 
 def test_gradient_block_false_is_false(tmp_path):

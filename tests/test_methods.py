@@ -120,6 +120,32 @@ class TestTheBoosterToFollow:
         assert first["method"] == "booster"
 
     @pytest.mark.parametrize(
+        "method, unread",
+        [
+            ("light", {"hint", "temperature", "distillation_weight", "attention_weight"}),
+            ("kd", {"hint", "hint_weight", "gradient_block", "attention_weight"}),
+            ("at", {"hint", "gradient_block", "temperature", "distillation_weight"}),
+            ("rocket", {"temperature", "distillation_weight", "attention_weight", "booster_run"}),
+            ("rocket_kd_hint", {"distillation_weight", "attention_weight", "booster_run"}),
+            ("rocket_kd", {"attention_weight"}),
+            ("no_joint_training", {"gradient_block", "temperature", "distillation_weight"}),
+        ],
+    )
+    def test_fields_that_a_method_does_not_read(self, method, unread):
+        named = set(options.unread_fields(method_config(method)))
+        assert unread <= named
+        # Those that it does read make another run.
+        assert not named & set(METHODS[method].settings)
+
+    def test_a_run_is_the_same_whatever_it_does_not_read(self, runs):
+        folder, summaries = runs
+        config = method_config("light", hint_weight=0.7, attention_weight=5.0)
+        assert train.train_and_evaluate(config, folder / "light") == summaries["light"]
+        changed = method_config("at", attention_weight=5.0)
+        with pytest.raises(options.ConfigError, match=r"attention_weight: 1000\.0 → 5\.0"):
+            train.train_and_evaluate(changed, folder / "at")
+
+    @pytest.mark.parametrize(
         "changes, named",
         [({"split_seed": 1}, "split_seed"), ({"dataset": "cifar10"}, "dataset")],
     )

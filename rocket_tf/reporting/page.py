@@ -100,6 +100,7 @@ def command_of(config):
     """The shortest command that trains with a configuration: a file, a method, and overrides."""
     candidates = []
     ignored = ("data_dir", "booster_run", "checkpoints_kept", "pictures")
+    ignored += tuple(options.unread_fields(config))
     for name in ready_configs.paths():
         for method in METHODS:
             ready = dict(ready_configs.load(name, method))

@@ -1,0 +1,103 @@
+"""Runs whose epoch is chosen on held-out training examples."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rocket_tf import train
+from rocket_tf.building import build_model
+from rocket_tf.checkpoint import CheckpointError, Checkpoints
+from rocket_tf.data import images
+from rocket_tf.run_folder import RunFolder
+from tests.runs import metrics, small_config, state
+
+CONFIG = small_config(validation_examples=20, booster_dropout=0.1)
+ACCURACIES = {1: 0.5, 2: 0.9, 3: 0.9}  # the second epoch is the first of the best
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run whose validation accuracies are given, so that its last epoch is not the best."""
+    workdir = tmp_path_factory.mktemp("validation") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "append_metrics", append_given)
+        summary = train.train_and_evaluate(CONFIG, workdir, verbose=False)
+    return workdir, summary
+
+
+_append = RunFolder.append_metrics
+
+
+def append_given(folder, line):
+    _append(folder, {**line, "val_light_accuracy": ACCURACIES[line["epoch"]]})
+
+
+def test_the_epoch_with_the_fewest_errors_is_chosen(finished):
+    _, summary = finished
+    assert (summary["epoch"], summary["epochs"]) == (2, 3)
+    assert summary["light"]["validation_error"] == pytest.approx(10.0)
+    assert summary["train_examples"] == 60
+
+
+def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, tmp_path):
+    workdir, summary = finished
+    # The checkpoint of that epoch from a run that chooses nothing: the same training.
+    model = build_model(CONFIG)
+    checkpoints = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
+    for path in checkpoints.glob("epoch-3.*"):
+        path.unlink()
+    assert Checkpoints(checkpoints, model, kept=3).restore() == 2
+    data = images.load("digits")
+    expected = model.light.predict(data.test_images, verbose=0)
+    serve = tf.saved_model.load(str(workdir / summary["export"])).signatures["serving_default"]
+    logits = serve(images=tf.constant(data.test_images))["logits"]
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    error = 100 * np.mean(expected.argmax(-1) != data.test_labels)
+    assert summary["light"]["test_error"] == pytest.approx(error, abs=0.13)
+
+
+def test_evaluated_again(finished):
+    workdir, summary = finished
+    assert train.evaluate(workdir) == summary
+
+
+def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch):
+    whole, summary = finished
+
+    def interrupt(folder, line):
+        append_given(folder, line)
+        if line["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "append_metrics", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train.train_and_evaluate(CONFIG, tmp_path, verbose=False)
+    monkeypatch.setattr(RunFolder, "append_metrics", append_given)
+    assert train.train_and_evaluate(CONFIG, tmp_path, verbose=False) == summary
+    assert metrics(tmp_path) == metrics(whole)
+    assert state(tmp_path) == state(whole)
+    chosen = [tf.train.latest_checkpoint(folder / "chosen") for folder in (tmp_path, whole)]
+    assert [path.rsplit("/")[-1] for path in chosen] == ["epoch-2", "epoch-2"]
+
+
+def test_a_damaged_choice_is_not_passed_over(finished, tmp_path):
+    copy = shutil.copytree(finished[0], tmp_path / "copy")
+    (copy / "chosen" / "epoch-2.index").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="epoch 2, the one that counts"):
+        train.evaluate(copy)
+
+
+def test_held_out_examples_are_what_validates(tmp_path):
+    config = small_config(validation_examples=20, method="booster", epochs=1)
+    summary = train.train_and_evaluate(config, tmp_path, verbose=False)
+    model = build_model(config)
+    Checkpoints(tmp_path / "checkpoints", model, kept=1).restore()
+    data = images.load("digits", train_examples=80, validation_examples=20)
+    predicted = model.predict(data.validation_images, verbose=0).argmax(-1)
+    error = 100 * np.mean(predicted != data.validation_labels)
+    assert summary["booster"]["validation_error"] == pytest.approx(error, abs=1e-3)
+    line = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert 100 * (1 - line["val_booster_accuracy"]) == pytest.approx(error, abs=1e-3)
