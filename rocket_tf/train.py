@@ -96,26 +96,33 @@ def evaluate(workdir, data_dir=""):
         CheckpointError: if the checkpoint of its last epoch is missing or damaged.
         DataUnavailableError: if the data is neither on this machine nor to be downloaded.
     """
-    folder = RunFolder(workdir)
-    config = folder.read_config()
-    options.check(config)
-    summary = folder.read_summary()
-    if summary is None:
-        raise options.ConfigError(
-            f"--workdir: the run in {workdir} is not finished; start it again without "
-            "--evaluate_only"
-        )
+    folder, config, summary = _finished_run(workdir)
     with _keras_settings(config):
         strategy = make_strategy(config["replicas"])
         test_only = {**config, "train_examples": 1, "validation_examples": 0}
         data = _load_data(test_only, data_dir or config["data_dir"])
-        with strategy.scope():
-            model = build_model(config, _load_booster(folder.booster_folder(config)))
-            _restore_result(model, config, folder)
+        model = _trained_model(config, folder, strategy)
         errors = _errors(_test(model, data, config, strategy))
     for net, error in errors.items():
         summary[net]["test_error"] = error
     return summary
+
+
+def draw_pictures(workdir, data_dir=""):
+    """Draws a finished run's pictures into its folder, where it has none, or again.
+
+    Args:
+        workdir: the run's folder.
+        data_dir: folder of TensorFlow Datasets; empty: the run's own.
+
+    Raises:
+        ConfigError, CheckpointError, DataUnavailableError: as `evaluate`.
+    """
+    folder, config, _ = _finished_run(workdir)
+    with _keras_settings(config):
+        data = _load_data(config, data_dir or config["data_dir"])
+        model = _trained_model(config, folder, make_strategy(config["replicas"]))
+        run_pictures.draw(model, data, folder, config["batch_size"], _one_hot_classes(config))
 
 
 @contextlib.contextmanager
@@ -195,6 +202,28 @@ def _evaluation_data(images, labels, config, strategy):
         replicas=strategy.num_replicas_in_sync,
     )
     return pipeline.distribute(dataset, strategy), math.ceil(len(images) / config["batch_size"])
+
+
+def _finished_run(workdir):
+    """Folder, configuration and summary of a finished run."""
+    folder = RunFolder(workdir)
+    config = folder.read_config()
+    options.check(config)
+    summary = folder.read_summary()
+    if summary is None:
+        raise options.ConfigError(
+            f"--workdir: the run in {workdir} is not finished; finish it with the command that "
+            "began it"
+        )
+    return folder, config, summary
+
+
+def _trained_model(config, folder, strategy):
+    """The model of a finished run, with the weights which its summary is about."""
+    with strategy.scope():
+        model = build_model(config, _load_booster(folder.booster_folder(config)))
+        _restore_result(model, config, folder)
+    return model
 
 
 def _load_data(config, data_dir):

@@ -102,6 +102,19 @@ class TestReport:
 
 
 class TestPictures:
+    def test_those_of_a_run_are_drawn_again_as_they_were(self, tmp_path):
+        runs = tmp_path / "runs"
+        table = ["--table=digits", "--seeds=1", "--methods=rocket", f"--runs={runs}", *TINY]
+        assert reproduce.main(table) == 0
+        [config] = runs.rglob("config.json")
+        drawn = config.parent / "pictures"
+        assert not drawn.exists()
+        assert pictures.main(["run", str(config.parent)]) == 0
+        first = {path.name: path.read_bytes() for path in drawn.iterdir()}
+        assert set(first) == {"learning_curves.png", "gradient_flow.png", "attention_maps.png"}
+        assert pictures.main(["run", str(config.parent)]) == 0
+        assert {path.name: path.read_bytes() for path in drawn.iterdir()} == first
+
     def test_flow_of_any_saved_rocket(self, tmp_path):
         rocket = RocketModel(*linear_pair())
         rocket.compile("sgd", CROSS_ENTROPY)
@@ -149,8 +162,9 @@ class TestPictures:
         error = capsys.readouterr().err
         assert named in error and error.count("\n") == 1
         assert not output.exists()
-        assert pictures.main(["curves", str(tmp_path), f"--output={output}"]) == 2
-        assert "holds no run" in capsys.readouterr().err
+        for arguments in (["curves", str(tmp_path), f"--output={output}"], ["run", str(tmp_path)]):
+            assert pictures.main(arguments) == 2
+            assert "holds no run" in capsys.readouterr().err
 
 
 class TestChooseHintWeight:

@@ -1,11 +1,13 @@
 """Draws pictures of runs and of models.
 
+    python -m tools.pictures run runs/rocket
     python -m tools.pictures curves runs/rocket runs/no_block --output=curves.png
     python -m tools.pictures flow --model=rocket.keras --batch=batch.npz --output=flow.png
 
-`curves` sets the learning curves of several runs side by side, such as with and without gradient
+`run` draws learning curves, gradient flow and attention maps into a finished run's folder. `curves`
+sets the learning curves of several runs side by side, such as with and without gradient
 block. `flow` shows which loss reaches which part of any saved RocketModel; the batch is a NumPy
-file with `x`, `y` and, if wanted, `sample_weight`. A run's own pictures are in its folder.
+file with `x`, `y` and, if wanted, `sample_weight`.
 """
 
 import argparse
@@ -24,6 +26,9 @@ def main(argv=None):
         prog="pictures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="all pictures of a run, into its folder")
+    run.add_argument("workdir", type=Path, help="folder of a finished run")
+    run.set_defaults(draw=_run)
     curves = commands.add_parser("curves", help="learning curves of runs, side by side")
     curves.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     curves.set_defaults(draw=_curves)
@@ -35,15 +40,25 @@ def main(argv=None):
         command.add_argument("--output", required=True, type=Path, help="PNG file to write")
     arguments = parser.parse_args(argv)
     try:
-        pictures.save(arguments.draw(arguments), arguments.output)
+        written = arguments.draw(arguments)
     except ConfigError as error:
         print(f"pictures: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"pictures: {error}", file=sys.stderr)
+    except (OSError, RuntimeError) as error:
+        print("pictures: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
-    print(f"written: {arguments.output}")
+    print(f"written: {written}")
     return 0
+
+
+def _run(arguments):
+    folder = RunFolder(arguments.workdir)
+    folder.read_config()
+    load_tensorflow_quietly()
+    from rocket_tf import train
+
+    train.draw_pictures(arguments.workdir)
+    return folder.pictures
 
 
 def _curves(arguments):
@@ -52,7 +67,8 @@ def _curves(arguments):
         folder = RunFolder(path)
         folder.read_config()
         histories[_short_name(path, arguments.runs)] = folder.read_metrics()
-    return pictures.learning_curves(histories)
+    pictures.save(pictures.learning_curves(histories), arguments.output)
+    return arguments.output
 
 
 def _short_name(path, paths):
@@ -92,7 +108,8 @@ def _flow(arguments):
         flow = gradient_flow(model, batch["x"], batch["y"], batch.get("sample_weight"))
     except ValueError as error:
         raise ConfigError(f"--model, --batch: {' '.join(str(error).split())}") from None
-    return pictures.gradient_flow(flow)
+    pictures.save(pictures.gradient_flow(flow), arguments.output)
+    return arguments.output
 
 
 if __name__ == "__main__":
