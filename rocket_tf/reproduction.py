@@ -138,11 +138,16 @@ class Reproduction:
         }
 
     def histories(self):
-        """The metrics of the first seed's finished runs, by method, of the table's first row."""
+        """The metrics of runs whose learning curves are worth seeing side by side, by method.
+
+        Of the table's first row and first seed: base, rocket, and rocket without gradient block,
+        where they are there.
+        """
         row = self.table.rows[0]
         folders = {
             Column(column.method).title: self._run(row, column.method, self.seeds[0]).folder
             for column in self.columns(row)
+            if column.method in ("light", "rocket", "rocket_no_gradient_block")
         }
         return {
             title: folder.read_metrics()

@@ -6,6 +6,7 @@ They are made from plain data, without pyplot: no window, no state that outlives
 import io
 import math
 
+import matplotlib
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -194,7 +195,10 @@ def save(figure, path):
 
 
 def _cycle(count):
-    return [_COLOURS[index % len(_COLOURS)] for index in range(count)]
+    """So many colours, all different."""
+    if count <= len(_COLOURS):
+        return _COLOURS[:count]
+    return [matplotlib.colormaps["turbo"](index / count) for index in range(count)]
 
 
 def _label(name, what, histories):
