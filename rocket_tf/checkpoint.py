@@ -1,10 +1,12 @@
 """Checkpoints of a run: save, keep the newest, resume from the newest that is whole."""
 
 import logging
+from pathlib import Path
 
 import tensorflow as tf
 
 _LOGGER = logging.getLogger(__name__)
+_NAME = "epoch"
 
 
 class CheckpointError(RuntimeError):
@@ -34,7 +36,7 @@ class Checkpoints:
             epoch=self._epoch,
         )
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(directory), max_to_keep=kept, checkpoint_name="epoch"
+            self._checkpoint, str(directory), max_to_keep=kept, checkpoint_name=_NAME
         )
 
     def save(self, epoch):
@@ -69,3 +71,26 @@ class Checkpoints:
                 "folder of the run away to start anew"
             )
         return 0
+
+
+def restore_weights(directory, epoch, model):
+    """Gives a model the weights of one epoch, without optimizer, so under any dtype policy.
+
+    Args:
+        directory: folder of checkpoints that `Checkpoints` saved.
+        epoch: the epoch, counted from 1.
+        model: built `keras.Model` with the variables of the one that was saved.
+
+    Raises:
+        CheckpointError: if that epoch's checkpoint is missing or damaged.
+    """
+    checkpoint = tf.train.Checkpoint(model=[variable.value for variable in model.variables])
+    try:
+        status = checkpoint.restore(str(Path(directory) / f"{_NAME}-{epoch}"))
+        status.assert_existing_objects_matched().expect_partial()
+    except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
+        raise CheckpointError(
+            f"{directory}: the checkpoint of epoch {epoch}, the one that counts, is missing or "
+            f"damaged ({type(error).__name__}); put it back, or train the run anew in another "
+            "folder"
+        ) from error

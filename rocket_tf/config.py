@@ -234,7 +234,10 @@ FIELDS: Mapping[str, Field] = {
         True, "same seed, same machine, same result to the last digit; False may be faster on GPUs"
     ),
     "evaluate_every_epochs": _integer(
-        1, "epochs between two evaluations on the test examples; the last epoch always is", 1
+        1,
+        "epochs between two evaluations, on the validation examples or, where none are held out, "
+        "on the test examples; the last epoch always is evaluated",
+        1,
     ),
     "checkpoints_kept": _integer(3, "the last so many checkpoints are kept", 1),
     "pictures": _switch(

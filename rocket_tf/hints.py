@@ -100,7 +100,7 @@ def attention_map(activations):
         where the activations are zeros.
     """
     squares = ops.mean(ops.square(activations), axis=-1)
-    positions = math.prod(squares.shape[1:])
+    positions = math.prod(ops.shape(squares)[1:])
     return ops.normalize(ops.reshape(squares, (-1, positions)), axis=-1)
 
 

@@ -111,12 +111,19 @@ def check_hidden(hints, outputs):
                 # Maps are over positions; channels are averaged away.
                 compared = [shape[:-1] for shape in shapes]
             own_loss = not isinstance(hint.loss, tuple(HINT_LOSSES.values()))
-            if (compared[0] != compared[1] and not own_loss) or min(map(len, compared)) < 2:
+            if (not _may_be_equal(*compared) and not own_loss) or min(map(len, compared)) < 2:
                 raise ValueError(
                     f"{hint.loss.name} cannot compare the light net's layer {mine!r} with the "
                     f"{hint.follows}'s {theirs!r}: shapes {shapes[0]} and {shapes[1]}; pair layers "
                     "of one shape (for attention, of one height and width)"
                 )
+
+
+def _may_be_equal(first, second):
+    """Whether two shapes are equal as far as their sizes are known."""
+    return len(first) == len(second) and all(
+        None in (mine, theirs) or mine == theirs for mine, theirs in zip(first, second, strict=True)
+    )
 
 
 class _FunctionLoss(keras.losses.Loss):

@@ -12,6 +12,7 @@ from pathlib import Path
 from rocket_tf import config as options
 from rocket_tf import statistics
 from rocket_tf.config import ConfigError
+from rocket_tf.methods import METHODS
 from rocket_tf.paper_tables import Column, Row, Table, config_of
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.startup import load_tensorflow_quietly
@@ -56,6 +57,7 @@ class Reproduction:
         self.settings = dict(settings)
         self.methods = methods
         self._root = Path(runs)
+        self._check_settings()
         self.runs = self._plan()
         for run in self.runs:
             options.check(run.config)
@@ -103,9 +105,9 @@ class Reproduction:
             run's summary is about. "rows" hold "cells", one a column: "paper" (the paper's figure
             or `None`), "by_seed", the figures of `statistics.describe`, and "difference", the
             paired difference to the base; and "order", as `statistics.compare_order` gives it for
-            the light nets, or `None` where the paper has no figures.
+            the light nets, or `None` where the paper has no figures. "config" is the row's
+            recipe, and "curves" the metrics of a few runs, by title, for pictures.
         """
-        first = self.runs[0].config
         versions = [
             summary["versions"]
             for summary in (run.folder.read_summary() for run in self.runs)
@@ -117,14 +119,10 @@ class Reproduction:
             "command": command,
             "note": note,
             "seeds": len(self.seeds),
-            "recipe": {
-                "epochs": first["epochs"],
-                "train_examples": options.number_of_training_examples(first),
-                **{
-                    name: value
-                    for name, value in self.settings.items()
-                    if name not in ("epochs", "train_examples", "data_dir")
-                },
+            "settings": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in self.settings.items()
+                if name != "data_dir"
             },
             "versions": {
                 "python": platform.python_version(),
@@ -134,10 +132,11 @@ class Reproduction:
                 },
             },
             "machine": {"processors": os.cpu_count(), "architecture": platform.machine()},
-            "rows": [self._row_result(row) for row in self.table.rows],
+            "rows": [self._row_result(row) for row in self.table.rows if self.columns(row)],
+            "curves": self._curves(),
         }
 
-    def histories(self):
+    def _curves(self):
         """The metrics of runs whose learning curves are worth seeing side by side, by method.
 
         Of the table's first row and first seed: base, rocket, and rocket without gradient block,
@@ -149,25 +148,54 @@ class Reproduction:
             for column in self.columns(row)
             if column.method in ("light", "rocket", "rocket_no_gradient_block")
         }
+        # How fast the machine was is no part of a table.
+        left_out = ("step", "learning_rate", "examples_per_second")
         return {
-            title: folder.read_metrics()
+            title: [
+                {name: value for name, value in line.items() if name not in left_out}
+                for line in folder.read_metrics()
+            ]
             for title, folder in folders.items()
             if folder.read_summary() is not None
         }
+
+    def _check_settings(self):
+        """Checks that no setting takes away what tells the cells from each other."""
+        taken = {"seed", "dataset", "booster_run", "pictures", *self.table.varied}
+        for row in self.table.rows:
+            taken |= set(row.settings)
+            for column in self.columns(row):
+                taken |= set(METHODS[column.method].settings)
+        for name in self.settings:
+            if name in taken:
+                raise ConfigError(
+                    f"--set: got {name}, which the table itself sets for its cells; expected none "
+                    f"of {', '.join(sorted(taken))}"
+                )
 
     def _plan(self):
         runs = {}
         for seed in self.seeds:
             for row in self.table.rows:
                 methods = list(dict.fromkeys(column.method for column in self.columns(row)))
-                # First what others follow, which other methods than its own would train.
-                for method in sorted(methods, key=lambda method: method != "booster"):
+                if not methods:
+                    continue
+                followed = set(methods) & set(options.METHODS_WITH_TEACHER)
+                # First what others follow, whether or not the table has a column for it.
+                first = ["booster"] if followed or "booster" in methods else []
+                for method in dict.fromkeys([*first, *methods]):
                     run = self._run(row, method, seed)
                     runs.setdefault(run.folder.path, run)
         if not runs:
+            defined = dict.fromkeys(
+                column.method
+                for row in self.table.rows
+                for column in self.table.columns
+                if column not in row.excluded
+            )
             raise ConfigError(
-                f"--methods: got {', '.join(self.methods)}, expected some of "
-                f"{', '.join(dict.fromkeys(column.method for column in self.table.columns))}"
+                f"--methods: got {', '.join(self.methods)}, expected some of those that are "
+                f"defined for these rows: {', '.join(defined)}"
             )
         return list(runs.values())
 
@@ -223,9 +251,20 @@ class Reproduction:
             "key": row.key,
             "title": row.title,
             "dataset": row.dataset,
+            "config": self._recipe(row),
             "cells": cells,
             "excluded": [column.title for column in row.excluded],
             "order": order if order["pairs"] else None,
+        }
+
+    def _recipe(self, row):
+        """The configuration that a row's methods start from, without what is each run's own."""
+        config = self._run(row, self.columns(row)[0].method, self.seeds[0]).config
+        own = ("seed", *self.table.varied, "method", "data_dir", "booster_run", "pictures")
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in config.items()
+            if name not in own
         }
 
     def _errors(self, row, column):

@@ -172,15 +172,7 @@ class RocketModel(keras.Model):
             the names of the layers that hints read to their outputs; empty where none does.
         """
         read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
-        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-            return read(x, training=training)
-        # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
-        # example of zeros takes its place, and its outputs are dropped.
-        examples = tf.shape(keras.tree.flatten(x)[0])[0]
-        x = keras.tree.map_structure(_at_least_one_example, x)
-        return keras.tree.map_structure(
-            lambda outputs: _first_examples(outputs, examples), read(x, training=training)
-        )
+        return _call(read, x, training)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
@@ -203,9 +195,13 @@ class RocketModel(keras.Model):
         examples = tf.shape(y_pred["light"])[0]
         terms = self.objective_terms(x, y, y_pred, sample_weight, hidden)
         mean = tf.add_n([weight * value for weight, value in terms.values()])
-        # Regularisation is the same on all replicas, and Keras gives each an equal share of it.
+        # Regularisation is the same on all replicas, and Keras gives each an equal share of it. A
+        # teacher's is none of the objective's business.
+        teachers = [] if self.teacher is None else [id(loss) for loss in self.teacher.losses]
         shared = [
-            tf.cast(self._aggregate_additional_loss(loss), mean.dtype) for loss in self.losses
+            tf.cast(self._aggregate_additional_loss(loss), mean.dtype)
+            for loss in self.losses
+            if id(loss) not in teachers
         ]
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         for name, (_, value) in terms.items():
@@ -230,8 +226,8 @@ class RocketModel(keras.Model):
         # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
 
-        def mean(loss, target, prediction):
-            value = loss(target, prediction, sample_weight) * replicas
+        def mean(loss, target, prediction, weight=sample_weight):
+            value = loss(target, prediction, weight) * replicas
             return keras.ops.cast(value, keras.config.floatx())
 
         terms = {
@@ -240,7 +236,7 @@ class RocketModel(keras.Model):
         }
         followed, hidden = dict(y_pred), dict(hidden or {})
         if any(hint.follows == "teacher" for hint in self.hints):
-            followed["teacher"], hidden["teacher"] = self._read_teacher(x, training=False)
+            followed["teacher"], hidden["teacher"] = _call(self._read_teacher, x, training=False)
         for hint in self.hints:
             if hint.layers is None:
                 pairs = [(followed[hint.follows], y_pred["light"])]
@@ -251,7 +247,19 @@ class RocketModel(keras.Model):
                 ]
             if self.gradient_block or hint.follows == "teacher":
                 pairs = [(tf.stop_gradient(target), prediction) for target, prediction in pairs]
-            terms[hint.name] = hint.weight, sum(mean(hint.loss, *pair) for pair in pairs)
+            weights = [
+                sample_weight
+                if hint.layers is None
+                else _for_every_position(sample_weight, hint.loss, *pair)
+                for pair in pairs
+            ]
+            terms[hint.name] = (
+                hint.weight,
+                sum(
+                    mean(hint.loss, *pair, weight)
+                    for pair, weight in zip(pairs, weights, strict=True)
+                ),
+            )
         return terms
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -291,7 +299,7 @@ class RocketModel(keras.Model):
             "name": self.name,
             "joint": keras.saving.serialize_keras_object(joint),
             "nets": {role: graph.net_config(role, net, joint) for role, net in nets.items()},
-            "teacher": keras.saving.serialize_keras_object(self.teacher),
+            "teacher": keras.saving.serialize_keras_object(_without_optimizer(self.teacher)),
             "hint": [keras.saving.serialize_keras_object(hint) for hint in self.hints],
             "gradient_block": self.gradient_block,
         }
@@ -364,6 +372,11 @@ class RocketModel(keras.Model):
         }
 
 
+def _without_optimizer(net):
+    """The net as it was before `compile`; what it was trained with is not needed any more."""
+    return None if net is None else keras.Model(net.input, net.output, name=net.name)
+
+
 def _share_of_global_batch(examples, dtype):
     """This replica's examples, as a fraction of all replicas'."""
     replica = tf.distribute.get_replica_context()
@@ -371,6 +384,27 @@ def _share_of_global_batch(examples, dtype):
         return tf.ones((), dtype)
     examples = tf.cast(examples, dtype)
     return examples / replica.all_reduce("SUM", examples)
+
+
+def _call(graph, x, training):
+    """Calls a graph, also on a replica that was left without examples."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return graph(x, training=training)
+    # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
+    # example of zeros takes its place, and its outputs are dropped.
+    examples = tf.shape(keras.tree.flatten(x)[0])[0]
+    x = keras.tree.map_structure(_at_least_one_example, x)
+    return keras.tree.map_structure(
+        lambda outputs: _first_examples(outputs, examples), graph(x, training=training)
+    )
+
+
+def _for_every_position(sample_weight, loss, target, prediction):
+    """Weights of examples, in the shape of a loss that has a value for each position of them."""
+    if sample_weight is None or len(sample_weight.shape) != 1:
+        return sample_weight
+    rank = len(loss.call(target, prediction).shape)
+    return tf.reshape(sample_weight, [-1] + [1] * (rank - 1))
 
 
 def _at_least_one_example(tensor):

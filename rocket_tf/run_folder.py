@@ -33,6 +33,7 @@ class RunFolder:
         self.light = self.path / "light"
         self._config = self.path / "config.json"
         self._metrics = self.path / "metrics.jsonl"
+        self._followed = self.path / "booster.json"
         self._summary = self.path / "summary.json"
 
     def check(self, config):
@@ -56,12 +57,41 @@ class RunFolder:
         booster_folder = self.booster_folder(config)
         if booster_folder is not None:
             booster_folder.config_of_booster(config)
+            self._check_followed(booster_folder)
 
     def booster_folder(self, config):
         """The folder of the run that trains the booster to follow; `None` without such a run."""
         if config["method"] not in options.METHODS_WITH_TEACHER:
             return None
         return RunFolder(config["booster_run"] or self.path / "booster")
+
+    def write_followed(self, booster_folder):
+        """Writes down which booster this run follows."""
+        files.write_json(self._followed, booster_folder.as_booster())
+
+    def read_followed(self):
+        """The booster that this run follows, as `as_booster` gives it, or `None`."""
+        return _read_json(self._followed) if self._followed.exists() else None
+
+    def as_booster(self):
+        """What tells the booster of this finished run from others: its configuration and error."""
+        config = self.read_config()
+        free = [*_FREE_FIELDS, *options.unread_fields(config)]
+        return {
+            "config": {name: config[name] for name in options.FIELDS if name not in free},
+            "test_error": self.read_summary()["booster"]["test_error"],
+        }
+
+    def _check_followed(self, booster_folder):
+        followed = self.read_followed()
+        if followed is None or booster_folder.read_summary() is None:
+            return
+        if booster_folder.as_booster() != followed:
+            raise options.ConfigError(
+                f"config.booster_run: {self.path} follows another booster than that of "
+                f"{booster_folder.path} (test error {followed['test_error']} %); name its folder, "
+                "or give this run another --workdir"
+            )
 
     def config_of_booster(self, config):
         """The configuration of this run, whose booster another run follows.
@@ -80,6 +110,9 @@ class RunFolder:
         matched = _MATCHED_BY_BOOSTER
         if config["method"] == "no_joint_training":
             matched += _MATCHED_BY_COPY
+        if config["validation_examples"]:
+            # Or the booster may have seen what chooses the epoch.
+            matched += ("validation_examples", "train_examples")
         ignored = [name for name in options.FIELDS if name not in matched]
         wanted = {**config, "method": "booster"}
         different = options.differences(own, wanted, ignored)

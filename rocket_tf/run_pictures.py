@@ -8,26 +8,27 @@ from rocket_tf.reporting import pictures
 from rocket_tf.rocket import RocketModel
 
 _IMAGES_SHOWN = 8
+# However large the batches of the run, whose gradients several devices may have shared.
+_EXAMPLES_OF_FLOW = 128
 
 
-def draw(model, data, folder, batch_size, num_classes=None):
+def draw(model, data, folder, num_classes=None):
     """Draws a run's pictures into its folder.
 
     Args:
         model: the trained model.
         data: the run's `ImageData`.
         folder: the run's `RunFolder`, with its metrics.
-        batch_size: examples in the batch whose gradients are shown.
         num_classes: classes of one-hot labels; `None`: labels are integers.
     """
     curves = pictures.learning_curves({folder.path.name: folder.read_metrics()})
     pictures.save(curves, folder.pictures / "learning_curves.png")
     if not isinstance(model, RocketModel):
         return
-    labels = data.train_labels[:batch_size]
+    labels = data.train_labels[:_EXAMPLES_OF_FLOW]
     if num_classes is not None:
         labels = keras.utils.to_categorical(labels, num_classes)
-    flow = gradient_flow(model, data.train_images[:batch_size], labels)
+    flow = gradient_flow(model, data.train_images[:_EXAMPLES_OF_FLOW], labels)
     pictures.save(pictures.gradient_flow(flow), folder.pictures / "gradient_flow.png")
 
     other = {"booster": model.booster} if model.booster is not None else {"teacher": model.teacher}

@@ -60,7 +60,8 @@ def compare_order(expected, measured):
         Dict with "pairs", how many pairs of names differ in `expected`; "agree", in how many of
         them the measured means differ in the same direction; and "certain" and "against", lists of
         pairs `[lower, higher]` as expected, for which the interval of the paired difference leaves
-        0 out, in the expected direction and in the other.
+        0 out, in the expected direction and in the other. An interval of no width, of differences
+        that happen to be equal, says nothing. The intervals are not widened for being many.
     """
     names = [name for name in expected if measured.get(name)]
     result = {"pairs": 0, "agree": 0, "certain": [], "against": []}
@@ -74,8 +75,9 @@ def compare_order(expected, measured):
                 continue
             result["pairs"] += 1
             result["agree"] += difference["mean"] < 0
-            if difference["interval"] and difference["interval"][1] < 0:
+            low, high = difference["interval"] or (0.0, 0.0)
+            if low < high < 0:
                 result["certain"].append([lower, higher])
-            if difference["interval"] and difference["interval"][0] > 0:
+            if 0 < low < high:
                 result["against"].append([lower, higher])
     return result

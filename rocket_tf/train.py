@@ -12,7 +12,7 @@ from rocket_tf import callbacks as run_callbacks
 from rocket_tf import config as options
 from rocket_tf import run_pictures
 from rocket_tf.building import build_model, build_nets, mixes_labels
-from rocket_tf.checkpoint import CheckpointError, Checkpoints
+from rocket_tf.checkpoint import Checkpoints, restore_weights
 from rocket_tf.costs import count_multiply_adds, count_parameters
 from rocket_tf.data import images, kerascv, pipeline
 from rocket_tf.data.catalog import DATASETS
@@ -55,15 +55,18 @@ def train_and_evaluate(config, workdir, verbose=True):
         if booster_folder.read_summary() is None:
             tell(f"First the booster that the light net will follow, in {booster_folder.path}")
         train_and_evaluate(booster_config, booster_folder.path, verbose)
+        folder.check(config)  # now that it is known which booster that is
     with _keras_settings(config):
         strategy = make_strategy(config["replicas"])
         tell(f"Reading {config['dataset']}", flush=True)
         data = _load_data(config, config["data_dir"])
-        folder.write_config(config)
         with strategy.scope():
             model = build_model(config, _load_booster(booster_folder))
             checkpoints = Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
             first_epoch = checkpoints.restore()
+        folder.write_config(config)
+        if booster_folder is not None:
+            folder.write_followed(booster_folder)
         folder.drop_metrics_after(first_epoch)
         tell(
             f"Training on {len(data.train_images)} examples, "
@@ -76,7 +79,7 @@ def train_and_evaluate(config, workdir, verbose=True):
         summary = _summarize(model, data, config, strategy, folder, booster_folder)
         if config["pictures"]:
             tell("Drawing pictures", flush=True)
-            run_pictures.draw(model, data, folder, config["batch_size"], _one_hot_classes(config))
+            run_pictures.draw(model, data, folder, _one_hot_classes(config))
         folder.write_summary(summary)
     return summary
 
@@ -122,7 +125,7 @@ def draw_pictures(workdir, data_dir=""):
     with _keras_settings(config):
         data = _load_data(config, data_dir or config["data_dir"])
         model = _trained_model(config, folder, make_strategy(config["replicas"]))
-        run_pictures.draw(model, data, folder, config["batch_size"], _one_hot_classes(config))
+        run_pictures.draw(model, data, folder, _one_hot_classes(config))
 
 
 @contextlib.contextmanager
@@ -221,7 +224,10 @@ def _finished_run(workdir):
 def _trained_model(config, folder, strategy):
     """The model of a finished run, with the weights which its summary is about."""
     with strategy.scope():
-        model = build_model(config, _load_booster(folder.booster_folder(config)))
+        followed = folder.read_followed()
+        # Its weights are in the run's own checkpoints.
+        teacher = None if followed is None else build_nets(config | followed["config"])[1]
+        model = build_model(config, teacher)
         _restore_result(model, config, folder)
     return model
 
@@ -241,17 +247,9 @@ def _load_booster(folder):
     if folder is None:
         return None
     config = folder.read_config()
-    model = build_model(config)
-    _restore_result(model, config, folder)
-    return model
-
-
-def _result_checkpoints(model, config, folder):
-    """The checkpoints that hold the weights which a run's summary is about."""
-    if config["validation_examples"]:
-        # Two, because a killed process may have saved one that comes again.
-        return Checkpoints(folder.chosen, model, kept=2)
-    return Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
+    _, booster = build_nets(config)
+    _restore_result(booster, config, folder)
+    return booster
 
 
 def _restore_result(model, config, folder):
@@ -260,25 +258,26 @@ def _restore_result(model, config, folder):
     Raises:
         CheckpointError: if their checkpoint is missing or damaged.
     """
-    epoch = _result_epoch(config, folder)
-    if _result_checkpoints(model, config, folder).restore() != epoch:
-        raise CheckpointError(
-            f"{folder.path}: the checkpoint of epoch {epoch}, the one that counts, is missing or "
-            "damaged; put it back, or train the run anew in another folder"
-        )
+    directory = folder.chosen if config["validation_examples"] else folder.checkpoints
+    restore_weights(directory, _result_epoch(config, folder), model)
 
 
 def _result_epoch(config, folder):
-    """The last epoch; with validation, the first of those with the fewest validation errors."""
+    """The last epoch; with validation, the first of those with the fewest validation errors.
+
+    `None` as long as nothing was measured.
+    """
     if not config["validation_examples"]:
         return config["epochs"]
     metric = f"val_{options.trained_net(config)}_accuracy"
     measured = [line for line in folder.read_metrics() if metric in line]
-    return max(measured, key=lambda line: line[metric])["epoch"]
+    best = max(measured, key=lambda line: line[metric], default={})
+    return best.get("epoch")
 
 
 def _keep_chosen(model, config, folder):
-    checkpoints = _result_checkpoints(model, config, folder)
+    # Two, because a killed process may have saved one that comes out otherwise the second time.
+    checkpoints = Checkpoints(folder.chosen, model, kept=2)
     return run_callbacks.SaveCheckpoints(
         checkpoints, when=lambda epoch: epoch == _result_epoch(config, folder)
     )

@@ -129,6 +129,44 @@ class TestObjective:
         rocket = rocket_with(Hint("logits_mse", layers={"low": "low"}, weight=1.0), 0.0)
         assert rocket.evaluate(*images(4), return_dict=True, verbose=0)["hint_loss"] == 0
 
+    @pytest.mark.parametrize("count", [4, 6])
+    def test_sample_weight_weighs_examples_at_all_their_positions(self, count):
+        # As many examples as columns of the images, or not.
+        hint = Hint("logits_mse", layers={"low": "other_low"}, weight=1.0)
+        (light, _), (_, booster) = pair(), pair(prefix="other_")
+        rocket = RocketModel(light, booster, hint=hint)
+        rocket.compile("sgd", CROSS_ENTROPY)
+        x, y = images(count)
+        weight = np.linspace(0.0, 2.0, count)
+        mine, theirs = (
+            x.astype(np.float64) @ net.get_layer(name).kernel.numpy()[0, 0]
+            for net, name in ((light, "low"), (booster, "other_low"))
+        )
+        values = np.sum((mine - theirs) ** 2, -1).mean((1, 2))
+        logs = rocket.evaluate(
+            x, y, sample_weight=weight, batch_size=count, return_dict=True, verbose=0
+        )
+        np.testing.assert_allclose(logs["hint_loss"], np.mean(weight * values), rtol=1e-5)
+
+    def test_images_of_any_size(self):
+        inputs = keras.Input((None, None, CHANNELS))
+
+        def net(role):
+            high = layers.Conv2D(3, 1, use_bias=False, name=f"{role}_high")(inputs)
+            logits = layers.GlobalAveragePooling2D()(high)
+            return keras.Model(inputs, layers.Dense(3, name=f"{role}_logits")(logits), name=role)
+
+        rocket = RocketModel(net("light"), net("booster"), hint=Hint("attention", layers=LAYERS))
+        rocket.compile("sgd", CROSS_ENTROPY)
+        for size in (4, 6):
+            x = np.random.default_rng(size).normal(size=(2, size, size, CHANNELS))
+            mine, theirs = (
+                attention(x @ rocket.get_layer(f"{role}_high").kernel.numpy()[0, 0])
+                for role in ("light", "booster")
+            )
+            logs = rocket.evaluate(x, np.zeros(2), return_dict=True, verbose=0)
+            np.testing.assert_allclose(logs["hint_loss"], np.mean((mine - theirs) ** 2), rtol=1e-4)
+
     def test_hidden_and_logit_hints_together(self):
         hints = [Hint("logits_mse"), Hint("attention", layers=LAYERS, name="attention_loss")]
         rocket = rocket_with(hints, 0.0)
@@ -181,6 +219,57 @@ class TestTeacher:
         assert losses[-1] < 0.9 * losses[0]
         for old, new in zip(before, teacher.get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
+
+    def test_its_own_losses_are_none_of_the_objectives(self):
+        light, _ = pair()
+        inputs = keras.Input((SIZE, SIZE, CHANNELS))
+        flat = layers.ActivityRegularization(l2=1.0, name="regularized")(layers.Flatten()(inputs))
+        teacher = keras.Model(inputs, layers.Dense(3)(flat), name="teacher")
+        rocket = RocketModel(
+            light, hint=Hint("logits_mse", 0.0, follows="teacher"), teacher=teacher
+        )
+        rocket.compile("sgd", CROSS_ENTROPY)
+        logs = rocket.evaluate(*images(4), return_dict=True, verbose=0)
+        assert logs["loss"] == pytest.approx(logs["light_loss"], rel=1e-6)
+
+    @pytest.mark.parametrize("layers_read", [None, {"light_high": "teacher_booster_high"}])
+    def test_a_replica_without_examples(self, two_replicas, layers_read):
+        """5 examples in batches of 2: the last batch leaves the second replica empty."""
+        loss = "logits_mse" if layers_read is None else "attention"
+        x, y = images(5)
+
+        def build():
+            light, _ = pair()
+            _, teacher = pair(prefix="teacher_")
+            hint = Hint(loss, 1.0, follows="teacher", layers=layers_read)
+            model = RocketModel(light, teacher=teacher, hint=hint)
+            model.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
+            return model
+
+        one = build()
+        with two_replicas.scope():
+            two = build()
+        two.set_weights(one.get_weights())
+        one, two = (
+            model.fit(x, y, batch_size=2, shuffle=False, verbose=0).history for model in (one, two)
+        )
+        assert set(two) == set(one)
+        for name, values in one.items():
+            np.testing.assert_allclose(two[name], values, rtol=1e-5)
+
+    def test_a_compiled_teacher_is_saved_without_its_optimizer(self, tmp_path, recwarn):
+        light, _ = pair()
+        _, teacher = pair(prefix="teacher_")
+        teacher.compile("adam", CROSS_ENTROPY)
+        teacher.fit(*images(4), verbose=0)
+        rocket = RocketModel(light, hint=Hint("kd", follows="teacher"), teacher=teacher)
+        rocket.compile("sgd", CROSS_ENTROPY)
+        rocket.save(tmp_path / "rocket.keras")
+        loaded = keras.models.load_model(tmp_path / "rocket.keras")
+        assert not [str(each.message) for each in recwarn if "optimizer" in str(each.message)]
+        assert not loaded.teacher.compiled
+        for mine, theirs in zip(teacher.get_weights(), loaded.teacher.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 class TestWorkflows:

@@ -14,7 +14,7 @@ from rocket_tf.reporting import markdown, page, pictures, writing
 from rocket_tf.reproduction import Reproduction
 from rocket_tf.run_folder import RunFolder
 from tests.runs import small_config
-from tests.test_reproduction import TestResult, pretend
+from tests.test_reproduction import ERRORS, pretend
 
 PNG = b"\x89PNG\r\n"
 
@@ -22,7 +22,7 @@ PNG = b"\x89PNG\r\n"
 @pytest.fixture
 def result(tmp_path):
     reproduced = Reproduction(TABLES["1"].with_rows(["interval", "bottom"]), 3, {}, tmp_path)
-    pretend(reproduced, TestResult.ERRORS)
+    pretend(reproduced, ERRORS)
     return reproduced.result("python -m tools.reproduce --table=1", note="A <JPEG> copy.")
 
 
@@ -42,17 +42,25 @@ class TestMarkdown:
         assert "| rocket | 7.87 | 7.80 ± 0.72 | 8.00 | -1.20 [-2.06, -0.34] | 3 |" in text
         assert "| booster alone | 6.58 | not run | – | – | 0 |" in text
         assert "| AT | – | not defined for these nets | – | – | – |" in text
-        assert "after 200 epochs on 50000 training examples" in text
+        assert "200 epochs on 50000 training examples; errors are the last epoch's" in text
         assert "A <JPEG> copy." in text
         assert "    python -m tools.reproduce --table=1" in text
+
+    def test_recipe_of_rows_that_differ(self, tmp_path):
+        reproduced = Reproduction(TABLES["4"], 1, {"precision": "mixed_bfloat16"}, tmp_path)
+        pretend(reproduced, ERRORS)
+        svhn, cifar = map(markdown.recipe_in_words, reproduced.result("command")["rows"])
+        assert svhn.startswith("80 epochs on 598388 training examples, mixed_bfloat16; the epoch")
+        assert "chosen on 6000 held-out training examples" in svhn
+        assert cifar.startswith("200 epochs on 50000 training examples, mixed_bfloat16; errors")
 
     def test_order_in_words(self):
         words = markdown.order_in_words(
             {"pairs": 3, "agree": 2, "certain": [["a", "b"]], "against": []}
         )
         assert "does not hold throughout: 2 of 3 pairs" in words
-        assert "interval: a below b." in words
-        assert words.endswith("than this: none.")
+        assert "leaves 0 out: a below b." in words
+        assert words.endswith("contradict the paper so: none.")
         holds = markdown.order_in_words({"pairs": 1, "agree": 1, "certain": [], "against": []})
         assert "holds: 1 of 1" in holds
 
@@ -150,7 +158,8 @@ class TestPictures:
 
 class TestPages:
     def test_a_table_is_one_self_contained_file(self, result, tmp_path):
-        writing.write_table(result, {"rocket": TestPictures.HISTORY}, tmp_path / "out" / "table")
+        result = {**result, "curves": {"rocket": TestPictures.HISTORY}}
+        writing.write_table(result, tmp_path / "out" / "table")
         assert json.loads((tmp_path / "out" / "table.json").read_text()) == result
         assert (tmp_path / "out" / "table.png").read_bytes().startswith(PNG)
         text = (tmp_path / "out" / "table.html").read_text()
@@ -160,6 +169,7 @@ class TestPages:
         assert "A &lt;JPEG&gt; copy." in text
         assert "<td>7.80 ± 0.72</td>" in text
         assert "<script" not in text
+        assert "<td>learning_rate_drops</td><td>[0.3, 0.6, 0.8]</td>" in text
 
     def test_a_run(self, finished, tmp_path):
         writing.write_run_page(finished, tmp_path / "run.html")
@@ -191,7 +201,8 @@ class TestPages:
         rebuilt = dict(ready_configs.load("digits", "kd"))
         for name, text in overrides.items():
             rebuilt[name] = options.parse_override(name, text)
-        assert options.differences(rebuilt, config, ignored=("pictures",)) == []
+        ignored = ["pictures", *options.unread_fields(config)]
+        assert options.differences(rebuilt, config, ignored) == []
 
     def test_the_command_of_a_configuration_that_comes_along_is_the_shortest(self):
         for name, method, expected in (

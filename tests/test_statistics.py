@@ -45,7 +45,7 @@ def test_order():
     measured = {
         "base": {0: 5.0, 1: 5.2, 2: 5.1},
         "kd": {0: 6.0, 1: 6.3, 2: 6.1},  # above base, beyond the interval
-        "rocket": {0: 4.0, 1: 4.3, 2: 4.1},  # below both, beyond it
+        "rocket": {0: 4.0, 1: 4.3, 2: 4.2},  # below both, beyond it
         "same": {0: 4.9, 1: 5.4, 2: 4.9},  # below base by the mean alone; below kd beyond it
         "not run": {},
     }
@@ -55,6 +55,11 @@ def test_order():
         "certain": [["rocket", "base"], ["rocket", "kd"], ["same", "kd"]],
         "against": [["kd", "base"]],
     }
+
+
+def test_differences_that_happen_to_be_equal_are_never_certain():
+    order = compare_order({"a": 2.0, "b": 1.0}, {"a": {0: 5.0, 1: 6.0}, "b": {0: 4.0, 1: 5.0}})
+    assert order == {"pairs": 1, "agree": 1, "certain": [], "against": []}
 
 
 def test_order_of_one_seed_is_never_certain():

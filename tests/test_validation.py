@@ -90,6 +90,38 @@ def test_a_damaged_choice_is_not_passed_over(finished, tmp_path):
         train.evaluate(copy)
 
 
+def test_evaluated_now_and_then(tmp_path):
+    config = small_config(validation_examples=20, evaluate_every_epochs=2, method="light")
+    summary = train.train_and_evaluate(config, tmp_path, verbose=False)
+    measured = [line["epoch"] for line in metrics(tmp_path) if "val_light_accuracy" in line]
+    assert measured == [2, 3]
+    assert summary["epoch"] in measured
+
+
+def test_a_choice_that_comes_out_otherwise_the_second_time(finished, tmp_path, monkeypatch):
+    """Killed after the choice of epoch 3 was saved; repeated, epoch 3 is worse than epoch 2."""
+    _, summary = finished
+
+    def better(folder, line):
+        accuracy = {**ACCURACIES, 3: 0.95}[line["epoch"]]
+        _append(folder, {**line, "val_light_accuracy": accuracy})
+
+    def interrupt(checkpoints, epoch):
+        if checkpoints._manager.directory.endswith("checkpoints") and epoch == 3:
+            raise KeyboardInterrupt
+        save(checkpoints, epoch)
+
+    save = Checkpoints.save
+    monkeypatch.setattr(RunFolder, "append_metrics", better)
+    monkeypatch.setattr(Checkpoints, "save", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train.train_and_evaluate(CONFIG, tmp_path, verbose=False)
+    assert tf.train.latest_checkpoint(tmp_path / "chosen").endswith("epoch-3")
+    monkeypatch.setattr(Checkpoints, "save", save)
+    monkeypatch.setattr(RunFolder, "append_metrics", append_given)
+    assert train.train_and_evaluate(CONFIG, tmp_path, verbose=False) == summary
+
+
 def test_held_out_examples_are_what_validates(tmp_path):
     config = small_config(validation_examples=20, method="booster", epochs=1)
     summary = train.train_and_evaluate(config, tmp_path, verbose=False)

@@ -4,7 +4,7 @@
         --weights=0.3,1,3,10 --validation_examples=500 --seeds=2
 
 Trains with every weight and seed, and takes the weight with the least mean validation error; runs
-that are there are not run again. Writes `<output>.json`.
+that are there are not run again. Writes the figures into `--output`, a JSON file.
 """
 
 import argparse
@@ -16,6 +16,13 @@ from rocket_tf import files, ready_configs, statistics
 from rocket_tf.methods import METHODS
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.startup import load_tensorflow_quietly
+
+# Those whose objective reads the weight.
+_METHODS_WITH_HINT = [
+    name
+    for name, method in METHODS.items()
+    if "hint_weight" not in options.unread_fields({**options.default(), **method.settings})
+]
 
 
 def main(argv=None):
@@ -30,23 +37,32 @@ def main(argv=None):
     import keras
 
     from rocket_tf import train
+    from rocket_tf.callbacks import NonFiniteLossError
 
     errors = {}
     for number, (weight, config, workdir) in enumerate(runs, 1):
         print(f"== run {number} of {len(runs)}: weight {weight:g}, {workdir}", flush=True)
         try:
             summary = train.train_and_evaluate(config, workdir)
+            error = summary["light"]["validation_error"]
+        except NonFiniteLossError as divergence:
+            print(f"weight {weight:g} diverges, which counts as an error of 100 %: {divergence}")
+            error = 100.0
         except KeyboardInterrupt:
             print("choose_hint_weight: interrupted; the same command goes on", file=sys.stderr)
             return 130
+        except (options.ConfigError, RuntimeError, OSError) as fault:
+            print("choose_hint_weight: " + " ".join(str(fault).split()), file=sys.stderr)
+            return 1
         keras.backend.clear_session()
-        errors.setdefault(weight, []).append(summary["light"]["validation_error"])
+        errors.setdefault(weight, []).append(error)
     result = compare(errors)
     for weight, figures in result["validation_errors"].items():
         print(f"weight {weight}: {figures['mean']:.2f} %, by seed {figures['by_seed']}")
     print(f"chosen: {result['chosen']:g}")
     if arguments.output:
-        files.write_json(arguments.output, {"arguments": vars(arguments), **result})
+        asked = {name: vars(arguments)[name] for name in vars(arguments) if name != "runs"}
+        files.write_json(arguments.output, {"arguments": asked, **result})
     return 0
 
 
@@ -74,7 +90,7 @@ def _parse(argv):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", required=True, choices=ready_configs.paths())
-    parser.add_argument("--method", required=True, choices=METHODS)
+    parser.add_argument("--method", required=True, choices=_METHODS_WITH_HINT)
     parser.add_argument("--weights", required=True, help="weights, with commas between")
     parser.add_argument("--validation_examples", type=int, required=True)
     parser.add_argument("--seeds", type=int, default=3, help="(default: %(default)s)")
@@ -97,12 +113,13 @@ def _runs(arguments):
             f"{arguments.validation_examples}, expected whole numbers of at least 1"
         )
     runs = []
+    pair = f"{arguments.config}_{arguments.method}"
     for seed in range(arguments.seeds):
         for weight in weights:
             config = ready_configs.load(arguments.config, arguments.method)
             config.update({**settings, "hint_weight": weight, "seed": seed})
+            config.booster_run = str(Path(arguments.runs) / pair / "booster" / f"seed{seed}")
             options.check(config)
-            pair = f"{arguments.config}_{arguments.method}"
             workdir = Path(arguments.runs) / pair / f"weight{weight:g}" / f"seed{seed}"
             RunFolder(workdir).check(config)
             runs.append((weight, config, workdir))

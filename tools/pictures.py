@@ -7,11 +7,12 @@
 `run` draws learning curves, gradient flow and attention maps into a finished run's folder. `curves`
 sets the learning curves of several runs side by side, such as with and without gradient
 block. `flow` shows which loss reaches which part of any saved RocketModel; the batch is a NumPy
-file with `x`, `y` and, if wanted, `sample_weight`.
+file with `x` (or, for several inputs by name, `x.<name>`), `y` and, if wanted, `sample_weight`.
 """
 
 import argparse
 import sys
+import zipfile
 from pathlib import Path
 
 from rocket_tf.config import ConfigError
@@ -94,18 +95,21 @@ def _flow(arguments):
     try:
         batch = dict(np.load(arguments.batch))
         model = keras.models.load_model(arguments.model)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(
             f"--model, --batch: cannot be read ({' '.join(str(error).split())}); expected a "
             "RocketModel saved as .keras and a .npz file"
         ) from None
-    if not {"x", "y"} <= set(batch):
+    # A model with several inputs has an array for each, such as x.user and x.item.
+    inputs = {name.removeprefix("x."): batch[name] for name in batch if name.startswith("x.")}
+    inputs = inputs or batch.get("x")
+    if inputs is None or "y" not in batch:
         raise ConfigError(
             f"--batch: {arguments.batch} holds {', '.join(batch)}, expected x, y and, if wanted, "
             "sample_weight"
         )
     try:
-        flow = gradient_flow(model, batch["x"], batch["y"], batch.get("sample_weight"))
+        flow = gradient_flow(model, inputs, batch["y"], batch.get("sample_weight"))
     except ValueError as error:
         raise ConfigError(f"--model, --batch: {' '.join(str(error).split())}") from None
     pictures.save(pictures.gradient_flow(flow), arguments.output)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from rocket_tf.config import ConfigError
-from rocket_tf.reporting.writing import write_run_page, write_table
+from rocket_tf.reporting.writing import write_run_page, write_table_page
 from rocket_tf.run_folder import RunFolder
 
 
@@ -31,7 +31,7 @@ def main(argv=None):
             write_run_page(RunFolder(arguments.workdir), written)
         else:
             written = arguments.table.with_suffix(".html")
-            write_table(_read_table(arguments.table), {}, arguments.table.with_suffix(""))
+            _write_table_page(arguments.table, written)
     except ConfigError as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
@@ -42,17 +42,16 @@ def main(argv=None):
     return 0
 
 
-def _read_table(path):
+def _write_table_page(path, page):
     expected = "expected a JSON file that tools.reproduce wrote"
     try:
-        result = json.loads(path.read_text())
+        write_table_page(json.loads(path.read_text()), page)
     except FileNotFoundError:
         raise ConfigError(f"--table: {path} is not there; {expected}") from None
-    except ValueError as error:
-        raise ConfigError(f"--table: {path} cannot be read ({error}); {expected}") from None
-    if not isinstance(result, dict) or not {"table", "rows", "recipe"} <= set(result):
-        raise ConfigError(f"--table: {path} holds something else; {expected}")
-    return result
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ConfigError(
+            f"--table: {path} cannot be read ({type(error).__name__}: {error}); {expected}"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main(argv=None):
     command = shlex.join(["python", "-m", "tools.reproduce", *_without_places(argv)])
 
     def write():
-        write_table(reproduction.result(command, arguments.note), reproduction.histories(), output)
+        write_table(reproduction.result(command, arguments.note), output)
 
     try:
         reproduction.complete(after_run=write)
@@ -42,10 +42,10 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("reproduce: interrupted; the same command goes on", file=sys.stderr)
         return 130
-    except (RuntimeError, FloatingPointError, OSError) as error:
+    except (options.ConfigError, RuntimeError, FloatingPointError, OSError) as error:
         print("reproduce: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
-    print(output.with_suffix(".md").read_text())
+    print(Path(f"{output}.md").read_text())
     print(f"written: {output}.md, .json, .png, .html")
     return 0
 
@@ -110,11 +110,11 @@ def _without_places(argv):
     """The arguments that decide the figures, not where they are kept."""
     kept, rest = [], iter(argv)
     for argument in rest:
-        name, equals, _ = argument.partition("=")
-        if name in ("--runs", "--note"):
-            if not equals:
-                next(rest, None)
-        else:
+        name, equals, value = argument.partition("=")
+        if not equals and name in ("--runs", "--note", "--set"):
+            value = next(rest, "")
+            argument = f"{name}={value}"
+        if name not in ("--runs", "--note") and not value.startswith("data_dir="):
             kept.append(argument)
     return kept
 

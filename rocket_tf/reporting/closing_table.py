@@ -36,7 +36,7 @@ def closing_table(summary, workdir):
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     lines.append(
-        f"after epoch {summary['epochs']}, on {summary['test_examples']} test examples; "
+        f"after epoch {summary['epoch']}, on {summary['test_examples']} test examples; "
         f"details in {workdir}"
     )
     if summary.get("export"):

@@ -1,5 +1,8 @@
 """A table's result as Markdown, and its parts in words."""
 
+from rocket_tf.data.catalog import DATASETS
+
+INTRODUCTION = "Test errors in per cent. Differences are paired by seed."
 HEADER = (
     "method",
     "paper, median of 3",
@@ -20,9 +23,9 @@ def table_as_markdown(result):
         Text.
     """
     lines = [f"# {result['title']}", ""]
-    lines += [f"{recipe_in_words(result)} {result['note']}".strip(), ""]
+    lines += [f"{INTRODUCTION} {result['note']}".strip(), ""]
     for row in result["rows"]:
-        lines += [f"## {row['title']} ({row['dataset']})", ""]
+        lines += [f"## {row['title']} ({row['dataset']})", "", recipe_in_words(row), ""]
         lines.append(f"| {' | '.join(HEADER)} |")
         lines.append("|---" * len(HEADER) + "|")
         lines += [f"| {' | '.join(line)} |" for line in lines_of_row(row)]
@@ -40,19 +43,17 @@ def lines_of_row(row):
     return lines + [[title, *excluded] for title in row["excluded"]]
 
 
-def recipe_in_words(result):
-    """How the runs of a table were trained, and what the figures are."""
-    recipe = result["recipe"]
-    further = [
-        f"{name}={value}"
-        for name, value in recipe.items()
-        if name not in ("epochs", "train_examples")
-    ]
-    return (
-        f"Test errors in per cent after {recipe['epochs']} epochs on {recipe['train_examples']} "
-        f"training examples{' (' + ', '.join(further) + ')' if further else ''}, never the best "
-        "one. Differences are paired by seed."
-    )
+def recipe_in_words(row):
+    """How the runs of a table's row were trained, and what their figures are."""
+    config = row["config"]
+    available = config["train_examples"] or DATASETS[row["dataset"]].train_examples
+    held_out = config["validation_examples"]
+    text = f"{config['epochs']} epochs on {available - held_out} training examples"
+    if config["precision"] != "float32":
+        text += f", {config['precision']}"
+    if held_out:
+        return f"{text}; the epoch is chosen on {held_out} held-out training examples."
+    return f"{text}; errors are the last epoch's, never the best one's."
 
 
 def order_in_words(order):
@@ -64,8 +65,8 @@ def order_in_words(order):
     holds = "holds" if order["agree"] == order["pairs"] else "does not hold throughout"
     return (
         f"The paper's order of the light nets {holds}: {order['agree']} of {order['pairs']} pairs "
-        "of means come the paper's way round. Pairs whose difference is beyond its 95 % interval: "
-        f"{name(order['certain'])}. Beyond it the other way round than this: "
+        "of means come the paper's way round. Pairs whose 95 % interval, each taken alone, leaves "
+        f"0 out: {name(order['certain'])}. Those that contradict the paper so: "
         f"{name(order['against'])}."
     )
 

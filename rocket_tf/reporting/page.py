@@ -28,12 +28,15 @@ def table_page(result, pictures):
     Returns:
         HTML text.
     """
-    parts = [_paragraph(markdown.recipe_in_words(result)), _paragraph(result["note"])]
+    parts = [_paragraph(markdown.INTRODUCTION), _paragraph(result["note"])]
     for row in result["rows"]:
         parts.append(_heading(f"{row['title']} ({row['dataset']})"))
+        parts.append(_paragraph(markdown.recipe_in_words(row)))
         parts.append(_table(markdown.HEADER, markdown.lines_of_row(row)))
         if row["order"]:
             parts.append(_paragraph(markdown.order_in_words(row["order"])))
+        config = _table(("field", "value"), row["config"].items())
+        parts.append(f"<details><summary>configuration</summary>{config}</details>")
     parts += _pictures(pictures)
     parts += [_heading("How to get it"), _code(result["command"])]
     parts += [_heading("Versions and machine")]

@@ -10,23 +10,26 @@ _PICTURES = {
 }
 
 
-def write_table(result, histories, output):
-    """Writes a table as `<output>.json`, `.md`, `.png` (error bars) and `.html` (with curves).
+def write_table(result, output):
+    """Writes a table as `<output>.json`, `.md`, `.png` (error bars) and `.html`.
 
     Args:
         result: as `Reproduction.result` gives it.
-        histories: dict from titles of runs to their metrics, for the learning curves.
         output: path without suffix.
     """
-    error_bars = pictures.as_png(pictures.table_errors(result))
-    shown = {"Errors": error_bars}
-    if histories:
-        caption = f"Learning curves of seed 0, {result['rows'][0]['title']}"
-        shown[caption] = pictures.as_png(pictures.learning_curves(histories))
     files.write_json(f"{output}.json", result)
     files.write_text(f"{output}.md", markdown.table_as_markdown(result))
-    files.write_bytes(f"{output}.png", error_bars)
-    files.write_text(f"{output}.html", page.table_page(result, shown))
+    files.write_bytes(f"{output}.png", pictures.as_png(pictures.table_errors(result)))
+    write_table_page(result, f"{output}.html")
+
+
+def write_table_page(result, path):
+    """Writes the HTML page of a table, with error bars and learning curves."""
+    shown = {"Errors": pictures.as_png(pictures.table_errors(result))}
+    if result["curves"]:
+        caption = f"Learning curves of seed 0, {result['rows'][0]['title']}"
+        shown[caption] = pictures.as_png(pictures.learning_curves(result["curves"]))
+    files.write_text(path, page.table_page(result, shown))
 
 
 def write_run_page(folder, output):
