@@ -45,6 +45,11 @@ class TestReproduce:
         assert reproduce.main(arguments) == 0
         assert "== run" not in capsys.readouterr().out
         assert json.loads((tmp_path / "results" / "digits.json").read_text()) == result
+        more = [*arguments, "--seeds=2", "--write_only"]
+        assert reproduce.main(more) == 0
+        assert "== run" not in capsys.readouterr().out
+        written = json.loads((tmp_path / "results" / "digits.json").read_text())
+        assert written["rows"][0]["cells"] == result["rows"][0]["cells"]
 
     @pytest.mark.parametrize(
         "arguments, named",

@@ -37,7 +37,8 @@ def main(argv=None):
         write_table(reproduction.result(command, arguments.note), output)
 
     try:
-        reproduction.complete(after_run=write)
+        if not arguments.write_only:
+            reproduction.complete(after_run=write)
         write()
     except KeyboardInterrupt:
         print("reproduce: interrupted; the same command goes on", file=sys.stderr)
@@ -70,6 +71,9 @@ def _parse(argv):
     )
     parser.add_argument(
         "--runs", default="runs/reproduce", help="folder of the runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--write_only", action="store_true", help="write the table of the runs that are there"
     )
     parser.add_argument("--output", help="where to write, no suffix (default: in the runs' folder)")
     parser.add_argument("--note", default="", help="what a reader of the figures must know")
@@ -114,7 +118,7 @@ def _without_places(argv):
         if not equals and name in ("--runs", "--note", "--set"):
             value = next(rest, "")
             argument = f"{name}={value}"
-        if name not in ("--runs", "--note") and not value.startswith("data_dir="):
+        if name not in ("--runs", "--note", "--write_only") and not value.startswith("data_dir="):
             kept.append(argument)
     return kept
 

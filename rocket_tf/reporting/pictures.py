@@ -159,11 +159,10 @@ def gradient_flow(flow, title=""):
     positive = norms[norms > 0]
     scale = None
     if positive.size:
-        low = positive.min()
-        scale = LogNorm(low / 2, max(positive.max(), low * 10))
-    figure = Figure(figsize=(5.8, 1.2 + 0.55 * len(terms)), layout="constrained")
+        scale = LogNorm(positive.min() / 2, positive.max() * 1.2)
+    figure = Figure(figsize=(5.2, 1.0 + 0.5 * len(terms)), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(np.ma.masked_equal(norms, 0), norm=scale, cmap="Blues", aspect="auto")
+    axes.imshow(np.ma.masked_equal(norms, 0), norm=scale, cmap="Blues", aspect="auto")
     for line, term in enumerate(terms):
         for column, part in enumerate(parts):
             norm = flow[term][part]
@@ -176,8 +175,6 @@ def gradient_flow(flow, title=""):
     axes.set_yticks(range(len(terms)), terms)
     axes.set_title(title or "norm of each term's gradient on each part", fontsize=10)
     axes.tick_params(length=0)
-    if positive.size:
-        figure.colorbar(image, ax=axes, label="gradient norm")
     return figure
 
 
