@@ -1,5 +1,7 @@
 """Which devices a run trains on."""
 
+import functools
+
 import tensorflow as tf
 
 from rocket_tf.config import ConfigError
@@ -26,11 +28,17 @@ def make_strategy(replicas=0):
                 f"config.replicas: got {replicas}, expected at most {len(gpus)}, the GPUs of this "
                 "machine; lower it, or 0 for all"
             )
-        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas or len(gpus))])
+        return _mirrored("GPU", replicas or len(gpus))
     if replicas <= 1:
         return tf.distribute.get_strategy()
     _make_logical_cpus(replicas)
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    return _mirrored("CPU", replicas)
+
+
+@functools.cache
+def _mirrored(kind, count):
+    """One strategy for the whole process: a second one's collectives clash with the first's."""
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
 
 def _make_logical_cpus(count):

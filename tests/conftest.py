@@ -8,6 +8,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from rocket_tf.distribution import make_strategy
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
@@ -23,4 +25,4 @@ def same_start():
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return make_strategy(2)

@@ -169,3 +169,9 @@ def test_trains_on_gpus():
     strategy = make_strategy()
     history, _, _, _ = trained(strategy, normalized_pair, (x, y), 8)
     assert history["loss"][-1] < history["loss"][0]
+
+
+def test_a_process_has_one_strategy_for_the_same_devices():
+    """Two of them fail in TensorFlow: their collective operations have the same keys."""
+    assert make_strategy(2) is make_strategy(2)
+    assert make_strategy(2).num_replicas_in_sync == 2
