@@ -79,6 +79,8 @@ def _are_drops(values):
 # Those that need a booster that was trained before.
 METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
 METHODS = ("rocket", "light", "booster", *METHODS_WITH_TEACHER)
+# None of these changes what is computed.
+_FREE_FIELDS = ("data_dir", "booster_run", "checkpoints_kept", "pictures")
 
 FIELDS: Mapping[str, Field] = {
     "seed": Field(
@@ -283,6 +285,16 @@ def parse_override(name: str, text: str) -> object:
         raise ConfigError(_message(name, text)) from None
 
 
+def parse_overrides(overrides: list[str]) -> dict:
+    """Fields and values, from texts such as `epochs=20`.
+
+    Raises:
+        ConfigError: as `parse_override`.
+    """
+    parted = (override.partition("=") for override in overrides)
+    return {name: parse_override(name, text) for name, _, text in parted}
+
+
 def check(config: Mapping) -> None:
     """Checks a whole configuration.
 
@@ -347,6 +359,11 @@ def unread_fields(config: Mapping) -> list[str]:
         "attention_weight": config["method"] == "at",
     }
     return [name for name, is_read in read.items() if not is_read]
+
+
+def fields_of_no_account(config: Mapping) -> list[str]:
+    """The fields in which two runs may differ and compute the same."""
+    return [*_FREE_FIELDS, *unread_fields(config)]
 
 
 def booster_config(config: Mapping) -> dict:

@@ -7,8 +7,6 @@ from pathlib import Path
 from rocket_tf import config as options
 from rocket_tf import files
 
-# What a run may change when it is started again: none of it changes what is computed.
-_FREE_FIELDS = ("data_dir", "booster_run", "checkpoints_kept", "pictures")
 # What a booster must have in common with the run that follows it, and with a light net that starts
 # from a copy of its layers.
 _MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
@@ -47,7 +45,7 @@ class RunFolder:
                 f"--workdir: {self.path} is a file, expected a folder; name another"
             )
         if self._config.exists():
-            ignored = [*_FREE_FIELDS, *options.unread_fields(config)]
+            ignored = options.fields_of_no_account(config)
             different = options.differences(self.read_config(), config, ignored)
             if different:
                 raise options.ConfigError(
@@ -76,7 +74,7 @@ class RunFolder:
     def as_booster(self):
         """What tells the booster of this finished run from others: its configuration and error."""
         config = self.read_config()
-        free = [*_FREE_FIELDS, *options.unread_fields(config)]
+        free = options.fields_of_no_account(config)
         return {
             "config": {name: config[name] for name in options.FIELDS if name not in free},
             "test_error": self.read_summary()["booster"]["test_error"],
@@ -148,6 +146,20 @@ class RunFolder:
             ConfigError: if the summary cannot be read.
         """
         return _read_json(self._summary) if self._summary.exists() else None
+
+    def read_finished(self):
+        """Configuration and summary of a finished run.
+
+        Raises:
+            ConfigError: if the folder holds no run, or one that is not finished.
+        """
+        config, summary = self.read_config(), self.read_summary()
+        if summary is None:
+            raise options.ConfigError(
+                f"--workdir: the run in {self.path} is not finished; finish it with the command "
+                "that began it"
+            )
+        return config, summary
 
     def write_summary(self, summary):
         """Writes `summary.json`, which marks the run as finished."""

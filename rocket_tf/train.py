@@ -210,14 +210,8 @@ def _evaluation_data(images, labels, config, strategy):
 def _finished_run(workdir):
     """Folder, configuration and summary of a finished run."""
     folder = RunFolder(workdir)
-    config = folder.read_config()
+    config, summary = folder.read_finished()
     options.check(config)
-    summary = folder.read_summary()
-    if summary is None:
-        raise options.ConfigError(
-            f"--workdir: the run in {workdir} is not finished; finish it with the command that "
-            "began it"
-        )
     return folder, config, summary
 
 

@@ -103,9 +103,7 @@ def _parse(argv):
 def _runs(arguments):
     """Weight, configuration and folder of each run, all of them checked."""
     settings = {"validation_examples": arguments.validation_examples}
-    for override in arguments.set:
-        name, _, text = override.partition("=")
-        settings[name] = options.parse_override(name, text)
+    settings |= options.parse_overrides(arguments.set)
     weights = [options.parse_override("hint_weight", text) for text in arguments.weights.split(",")]
     if arguments.seeds < 1 or arguments.validation_examples < 1:
         raise options.ConfigError(

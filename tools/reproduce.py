@@ -90,10 +90,7 @@ def _reproduction(arguments):
     seeds = table.seeds if arguments.seeds is None else arguments.seeds
     if seeds < 1:
         raise options.ConfigError(f"--seeds: got {seeds}, expected a whole number of at least 1")
-    settings = {}
-    for override in arguments.set:
-        name, _, text = override.partition("=")
-        settings[name] = options.parse_override(name, text)
+    settings = options.parse_overrides(arguments.set)
     for name in ("epochs", "train_examples"):
         if getattr(arguments, name) is not None:
             settings[name] = getattr(arguments, name)

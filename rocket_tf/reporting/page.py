@@ -57,12 +57,7 @@ def run_page(folder, pictures):
     Raises:
         ConfigError: if the folder holds no finished run.
     """
-    config, summary = folder.read_config(), folder.read_summary()
-    if summary is None:
-        raise options.ConfigError(
-            f"--workdir: the run in {folder.path} is not finished; finish it with the command "
-            "that began it"
-        )
+    config, summary = folder.read_finished()
     nets = [
         (
             net,
@@ -102,8 +97,7 @@ def run_page(folder, pictures):
 def command_of(config):
     """The shortest command that trains with a configuration: a file, a method, and overrides."""
     candidates = []
-    ignored = ("data_dir", "booster_run", "checkpoints_kept", "pictures")
-    ignored += tuple(options.unread_fields(config))
+    ignored = options.fields_of_no_account(config)
     for name in ready_configs.paths():
         for method in METHODS:
             ready = dict(ready_configs.load(name, method))

@@ -19,17 +19,19 @@ def write_table(result, output):
     """
     files.write_json(f"{output}.json", result)
     files.write_text(f"{output}.md", markdown.table_as_markdown(result))
-    files.write_bytes(f"{output}.png", pictures.as_png(pictures.table_errors(result)))
-    write_table_page(result, f"{output}.html")
+    error_bars = write_table_page(result, f"{output}.html")
+    files.write_bytes(f"{output}.png", error_bars)
 
 
 def write_table_page(result, path):
-    """Writes the HTML page of a table, with error bars and learning curves."""
-    shown = {"Errors": pictures.as_png(pictures.table_errors(result))}
+    """Writes the HTML page of a table, with error bars and learning curves; returns the bars."""
+    error_bars = pictures.as_png(pictures.table_errors(result))
+    shown = {"Errors": error_bars}
     if result["curves"]:
         caption = f"Learning curves of seed 0, {result['rows'][0]['title']}"
         shown[caption] = pictures.as_png(pictures.learning_curves(result["curves"]))
     files.write_text(path, page.table_page(result, shown))
+    return error_bars
 
 
 def write_run_page(folder, output):
