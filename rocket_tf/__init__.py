@@ -8,11 +8,16 @@ __version__ = "0.1.0"
 _COMMANDS = (
     "rocket_tf.main",
     "rocket_tf.config",
+    "rocket_tf.serving.latency_worker",
     "tools.benchmark",
     "tools.choose_hint_weight",
+    "tools.export",
+    "tools.latency",
     "tools.pictures",
+    "tools.predict",
     "tools.report",
     "tools.reproduce",
+    "tools.serve_check",
 )
 
 
@@ -28,9 +33,9 @@ def _is_command():
 if not _is_command():
     from rocket_tf import networks
     from rocket_tf.analysis import attention_maps, gradient_flow
-    from rocket_tf.export import export_light
     from rocket_tf.hints import Hint
     from rocket_tf.rocket import RocketModel
+    from rocket_tf.serving.saved_model import export_light
 
     __all__ = [
         "Hint",

@@ -73,6 +73,16 @@ class Checkpoints:
         return 0
 
 
+def checkpoint_path(directory, epoch):
+    """What TensorFlow calls an epoch's checkpoint, whose files' names begin so.
+
+    Args:
+        directory: folder of checkpoints.
+        epoch: the epoch, counted from 1.
+    """
+    return Path(directory) / f"{_NAME}-{epoch}"
+
+
 def restore_weights(directory, epoch, model):
     """Gives a model the weights of one epoch, without optimizer, so under any dtype policy.
 
@@ -86,7 +96,7 @@ def restore_weights(directory, epoch, model):
     """
     checkpoint = tf.train.Checkpoint(model=[variable.value for variable in model.variables])
     try:
-        status = checkpoint.restore(str(Path(directory) / f"{_NAME}-{epoch}"))
+        status = checkpoint.restore(str(checkpoint_path(directory, epoch)))
         status.assert_existing_objects_matched().expect_partial()
     except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
         raise CheckpointError(

@@ -5,7 +5,6 @@ often, the work was interrupted.
 """
 
 import dataclasses
-import os
 import platform
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rocket_tf import statistics
 from rocket_tf.config import ConfigError
 from rocket_tf.methods import METHODS
 from rocket_tf.paper_tables import Column, Row, Table, config_of
+from rocket_tf.provenance import machine
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.startup import load_tensorflow_quietly
 
@@ -131,7 +131,7 @@ class Reproduction:
                     for package in ("tensorflow", "keras")
                 },
             },
-            "machine": {"processors": os.cpu_count(), "architecture": platform.machine()},
+            "machine": machine(),
             "rows": [self._row_result(row) for row in self.table.rows if self.columns(row)],
             "curves": self._curves(),
         }

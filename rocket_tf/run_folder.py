@@ -167,8 +167,7 @@ class RunFolder:
 
     def newest_export(self):
         """The folder of the light net's newest exported version, or `None`."""
-        versions = self.light.glob("[0-9]*") if self.light.exists() else []
-        return max(versions, key=lambda path: int(path.name), default=None)
+        return files.newest_version(self.light)
 
     def append_metrics(self, line):
         """Adds an epoch's metrics, a dict, to `metrics.jsonl`."""

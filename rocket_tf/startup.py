@@ -23,7 +23,7 @@ def load_tensorflow_quietly():
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING)  # and not the root's, which absl has raised
     logger.propagate = False
-    with _stderr_kept_back():
+    with stderr_kept_back():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -31,14 +31,20 @@ def load_tensorflow_quietly():
 
 
 @contextlib.contextmanager
-def _stderr_kept_back():
-    """Keeps back what the process writes to stderr, libraries in C++ too; shows it on an error."""
+def stderr_kept_back(*telling):
+    """Keeps back what the process writes to stderr, libraries in C++ too; shows it on an error.
+
+    Args:
+        telling: kinds of exceptions that say all there is to say, on which it is not shown.
+    """
     with tempfile.TemporaryFile() as kept:
         sys.stderr.flush()
         stderr = os.dup(2)
         os.dup2(kept.fileno(), 2)
         try:
             yield
+        except telling:
+            raise
         except BaseException:
             kept.seek(0)
             os.write(stderr, kept.read())

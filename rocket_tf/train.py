@@ -12,13 +12,13 @@ from rocket_tf import callbacks as run_callbacks
 from rocket_tf import config as options
 from rocket_tf import run_pictures
 from rocket_tf.building import build_model, build_nets, mixes_labels
-from rocket_tf.checkpoint import Checkpoints, restore_weights
+from rocket_tf.checkpoint import Checkpoints, checkpoint_path, restore_weights
 from rocket_tf.costs import count_multiply_adds, count_parameters
 from rocket_tf.data import images, kerascv, pipeline
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.distribution import make_strategy
-from rocket_tf.export import export_light
 from rocket_tf.run_folder import RunFolder
+from rocket_tf.serving.saved_model import export_light
 
 
 def train_and_evaluate(config, workdir, verbose=True):
@@ -59,7 +59,7 @@ def train_and_evaluate(config, workdir, verbose=True):
     with _keras_settings(config):
         strategy = make_strategy(config["replicas"])
         tell(f"Reading {config['dataset']}", flush=True)
-        data = _load_data(config, config["data_dir"])
+        data = load_data(config)
         with strategy.scope():
             model = build_model(config, _load_booster(booster_folder))
             checkpoints = Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
@@ -103,12 +103,78 @@ def evaluate(workdir, data_dir=""):
     with _keras_settings(config):
         strategy = make_strategy(config["replicas"])
         test_only = {**config, "train_examples": 1, "validation_examples": 0}
-        data = _load_data(test_only, data_dir or config["data_dir"])
+        data = load_data(test_only, data_dir)
         model = _trained_model(config, folder, strategy)
         errors = _errors(_test(model, data, config, strategy))
     for net, error in errors.items():
         summary[net]["test_error"] = error
     return summary
+
+
+def restore(workdir, precision=None):
+    """The model of a finished run, with the weights which its summary is about.
+
+    Args:
+        workdir: the run's folder.
+        precision: dtype policy of the nets; `None`: the run's own.
+
+    Returns:
+        `(model, config, summary)`: a `RocketModel` or, for a net that was trained alone, that net;
+        the run's configuration; its summary.
+
+    Raises:
+        ConfigError: if the folder holds no finished run.
+        CheckpointError: if the checkpoint that counts is missing or damaged.
+    """
+    folder, config, summary = _finished_run(workdir)
+    with _keras_settings({**config, "precision": precision or config["precision"]}):
+        return _trained_model(config, folder, tf.distribute.get_strategy()), config, summary
+
+
+def load_data(config, data_dir=""):
+    """The data of a run.
+
+    Args:
+        config: a configuration.
+        data_dir: folder of TensorFlow Datasets; empty: the run's own.
+
+    Returns:
+        `rocket_tf.data.images.ImageData`.
+
+    Raises:
+        DataUnavailableError: if the data is neither on this machine nor to be downloaded.
+    """
+    return images.load(
+        config["dataset"],
+        data_dir or config["data_dir"],
+        config["train_examples"],
+        config["validation_examples"],
+        config["split_seed"],
+    )
+
+
+def provenance(folder, config, summary):
+    """What an export of a run says of where it comes from, as JSON can hold it.
+
+    Args:
+        folder: the run's `RunFolder`.
+        config: its configuration.
+        summary: its summary, or as much of it as there is before it is written.
+    """
+    return {
+        "config": {name: config[name] for name in options.FIELDS},
+        "data": {name: summary[name] for name in ("train_examples", "test_examples")}
+        | {"dataset": config["dataset"]},
+        "test_error": {
+            net: summary[net]["test_error"] for net in ("light", "booster") if net in summary
+        },
+        "epoch": summary["epoch"],
+        "checkpoint": str(
+            checkpoint_path(_result_directory(config, folder), summary["epoch"]).relative_to(
+                folder.path
+            )
+        ),
+    }
 
 
 def draw_pictures(workdir, data_dir=""):
@@ -123,7 +189,7 @@ def draw_pictures(workdir, data_dir=""):
     """
     folder, config, _ = _finished_run(workdir)
     with _keras_settings(config):
-        data = _load_data(config, data_dir or config["data_dir"])
+        data = load_data(config, data_dir)
         model = _trained_model(config, folder, make_strategy(config["replicas"]))
         run_pictures.draw(model, data, folder, _one_hot_classes(config))
 
@@ -226,16 +292,6 @@ def _trained_model(config, folder, strategy):
     return model
 
 
-def _load_data(config, data_dir):
-    return images.load(
-        config["dataset"],
-        data_dir,
-        config["train_examples"],
-        config["validation_examples"],
-        config["split_seed"],
-    )
-
-
 def _load_booster(folder):
     """The trained booster of a finished run, or `None` without a run."""
     if folder is None:
@@ -252,8 +308,12 @@ def _restore_result(model, config, folder):
     Raises:
         CheckpointError: if their checkpoint is missing or damaged.
     """
-    directory = folder.chosen if config["validation_examples"] else folder.checkpoints
-    restore_weights(directory, _result_epoch(config, folder), model)
+    restore_weights(_result_directory(config, folder), _result_epoch(config, folder), model)
+
+
+def _result_directory(config, folder):
+    """Where the checkpoint is that a run's summary is about."""
+    return folder.chosen if config["validation_examples"] else folder.checkpoints
 
 
 def _result_epoch(config, folder):
@@ -316,7 +376,10 @@ def _summarize(model, data, config, strategy, folder, booster_folder):
     if "light" in test_errors:
         # An earlier process may have come as far as this, with the same weights.
         version = folder.newest_export() or export_light(
-            model, folder.light, class_names=data.class_names
+            model,
+            folder.light,
+            class_names=data.class_names,
+            provenance=provenance(folder, config, summary),
         )
         summary["export"] = str(version.relative_to(folder.path))
     summary["versions"] = {

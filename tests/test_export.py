@@ -14,6 +14,8 @@ from keras import layers
 
 from rocket_tf import RocketModel, export_light
 from rocket_tf.networks import wide_resnet_pair
+from rocket_tf.serving import saved_model, warmup
+from rocket_tf.serving import signatures as serving_signatures
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 
 NAMES = ["plane", "car", "bird"]
@@ -71,18 +73,106 @@ def test_a_fresh_process_computes_what_the_model_computes(rocket, version, tmp_p
     assert list(outputs["class_names"]) == [NAMES[index] for index in logits.argmax(-1)]
 
 
-def test_signature(version):
-    serve = tf.saved_model.load(str(version)).signatures["serving_default"]
-    (specification,) = serve.structured_input_signature[1].values()
-    assert (specification.name, specification.dtype) == ("images", tf.uint8)
-    assert specification.shape.as_list() == [None, 8, 8, 3]
-    types = {name: (t.dtype, t.shape.as_list()) for name, t in serve.structured_outputs.items()}
-    assert types == {
-        "logits": (tf.float32, [None, 3]),
-        "probabilities": (tf.float32, [None, 3]),
-        "classes": (tf.int64, [None]),
-        "class_names": (tf.string, [None]),
+def test_signatures(version):
+    signatures = tf.saved_model.load(str(version)).signatures
+    inputs = {
+        "serving_default": ("images", tf.uint8, [None, 8, 8, 3]),
+        "serve_float": ("images", tf.float32, [None, 8, 8, 3]),
+        "serve_bytes": ("image_bytes", tf.string, [None]),
     }
+    assert set(signatures) == set(inputs)
+    for name, serve in signatures.items():
+        (specification,) = serve.structured_input_signature[1].values()
+        shape = specification.shape.as_list()
+        assert (specification.name, specification.dtype, shape) == inputs[name]
+        types = {key: (t.dtype, t.shape.as_list()) for key, t in serve.structured_outputs.items()}
+        assert types == {
+            "logits": (tf.float32, [None, 3]),
+            "probabilities": (tf.float32, [None, 3]),
+            "classes": (tf.int64, [None]),
+            "class_names": (tf.string, [None]),
+        }
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_signatures_compute_the_same_of_pixels_floats_and_files(rocket, version, count):
+    signatures = tf.saved_model.load(str(version)).signatures
+    images = pixels(count)
+    files = tf.constant([tf.io.encode_png(image).numpy() for image in images])
+    expected = rocket.predict(images, verbose=0)
+    for outputs in (
+        signatures["serving_default"](images=tf.constant(images)),
+        signatures["serve_float"](images=tf.constant(images, tf.float32)),
+        signatures["serve_bytes"](image_bytes=files),
+    ):
+        np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_files_of_other_sizes_and_colours_are_resized(rocket, version):
+    serve = tf.saved_model.load(str(version)).signatures["serve_bytes"]
+    grey = np.random.default_rng(0).integers(0, 256, (32, 24, 1)).astype(np.uint8)
+    logits = serve(image_bytes=tf.constant([tf.io.encode_jpeg(grey, quality=100).numpy()]))
+    decoded = tf.io.decode_jpeg(tf.io.encode_jpeg(grey, quality=100), channels=3)
+    # Bilinear with antialiasing to a quarter and a third is a mean with triangular weights.
+    resized = triangle(triangle(decoded.numpy().astype(np.float64), 8, 0), 8, 1)
+    expected = rocket.light(resized[None].astype(np.float32), training=False)
+    np.testing.assert_allclose(logits["logits"], expected, rtol=1e-3, atol=1e-3)
+
+
+def triangle(array, size, axis):
+    """Resizes one axis downwards by weights that fall off linearly."""
+    scale = array.shape[axis] / size
+    centres = (np.arange(size) + 0.5) * scale - 0.5
+    distances = np.abs(np.arange(array.shape[axis])[None] - centres[:, None]) / scale
+    weights = np.maximum(0, 1 - distances)
+    weights /= weights.sum(1, keepdims=True)
+    return np.moveaxis(np.tensordot(weights, array, (1, axis)), 0, axis)
+
+
+def test_labels_provenance_and_warm_up_come_along(rocket, tmp_path):
+    version = export_light(rocket, tmp_path, NAMES, provenance={"test_error": {"light": 12.5}})
+    assert (version / "assets" / "labels.txt").read_text().splitlines() == NAMES
+    told = json.loads((version / "assets.extra" / "provenance.json").read_text())
+    assert told["test_error"] == {"light": 12.5} and told["optimized"] is False
+    assert told["net"]["parameters"] == rocket.light.count_params()
+    assert told["software"]["tensorflow"] == tf.__version__
+    requests = dict(warmup.read(version))
+    assert set(requests) == {"serving_default", "serve_float", "serve_bytes"}
+    assert requests["serving_default"]["images"].dtype == np.uint8
+    # What no server would take is found out when it is read.
+    path = version / warmup.FILE
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="is damaged"):
+        warmup.read(version)
+
+
+def test_warm_up_requests_take_the_examples_that_are_given(rocket, tmp_path):
+    version = export_light(rocket, tmp_path, examples=pixels(4))
+    (given,) = dict(warmup.read(version))["serve_float"].values()
+    np.testing.assert_array_equal(given, pixels(4)[:1])
+
+
+def test_an_optimized_export_computes_the_same_and_holds_no_variables(
+    rocket, tmp_path, monkeypatch
+):
+    images = pixels(8)
+    for ratio in (0.9, 1.1):  # as if measured
+        monkeypatch.setattr(saved_model, "_time_ratio", lambda *_, ratio=ratio: ratio)
+        version = export_light(rocket, tmp_path, NAMES, optimize=True)
+        told = json.loads((version / "assets.extra" / "provenance.json").read_text())
+        assert told["optimized"] is (ratio < 1)
+        assert told["optimization"]["folded_batch_normalizations"] == 3
+        loaded = tf.saved_model.load(str(version))
+        assert (len(loaded.light_variables) == 0) is (ratio < 1)
+        outputs = loaded.signatures["serving_default"](images=tf.constant(images))
+        expected = rocket.predict(images, verbose=0)
+        np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_latencies_are_compared_in_turns(monkeypatch):
+    clock = iter(np.cumsum([0.0] + [1.0, 0.0, 2.0, 0.0] * 1000))
+    monkeypatch.setattr(saved_model.time, "perf_counter", lambda: next(clock))
+    assert saved_model._time_ratio(lambda: None, lambda: None) == 0.5
 
 
 def test_its_variables_are_the_light_nets_each_once(rocket, version):
@@ -115,15 +205,63 @@ def test_versions_count_up_and_nothing_is_overwritten(rocket, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["7", "8", "9", "notes"]
 
 
+def test_a_version_is_overwritten_only_when_asked(rocket, tmp_path):
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "old").write_text("old")
+    with pytest.raises(FileExistsError, match="not overwritten unless asked"):
+        export_light(rocket, tmp_path, version=3)
+    assert [path.name for path in (tmp_path / "3").iterdir()] == ["old"]
+    assert export_light(rocket, tmp_path, version=3, overwrite=True) == tmp_path / "3"
+    assert (tmp_path / "3" / "saved_model.pb").exists()
+    assert not (tmp_path / "3" / "old").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["3"]
+    with pytest.raises(ValueError, match="positive integer"):
+        export_light(rocket, tmp_path, version=0)
+
+
 def test_an_export_that_fails_leaves_nothing(rocket, tmp_path, monkeypatch):
     def fail(module, path, signatures):
-        os.makedirs(path)
-        raise OSError("No space left on device")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(OSError, match="No space"):
         export_light(rocket, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_computes_something_else_leaves_nothing(rocket, tmp_path, monkeypatch):
+    make = serving_signatures.make_signatures
+
+    def make_wrong(net, infer, *rest):
+        return make(net, lambda inputs: infer(inputs) + 0.001, *rest)
+
+    monkeypatch.setattr(serving_signatures, "make_signatures", make_wrong)
+    with pytest.raises(RuntimeError, match="does not compute what the model computes"):
+        export_light(rocket, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    """Files cannot grow beyond 40 kB in a process of its own."""
+    script = """
+        import resource, signal, sys
+        import rocket_tf
+        light, _ = rocket_tf.networks.wide_resnet_pair(10, 16, 1, 3, (8, 8, 3), seed=0)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        try:
+            rocket_tf.export_light(light, sys.argv[1])
+        except OSError as error:
+            print("refused:", error)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "serving")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert "refused:" in result.stdout, result.stderr
+    assert list((tmp_path / "serving").iterdir()) == []
 
 
 def test_nets_that_do_not_normalise_pixels_keep_their_inputs(tmp_path):
@@ -179,9 +317,11 @@ def test_under_mirrored_strategy(two_replicas, tmp_path):
     np.testing.assert_allclose(serve(features=tf.constant(x))["logits"], rocket.light(x), rtol=1e-6)
 
 
-def test_wrong_number_of_class_names(rocket, tmp_path):
+def test_wrong_class_names(rocket, tmp_path):
     with pytest.raises(ValueError, match="each of the 3 classes"):
         export_light(rocket, tmp_path, class_names=["plane", "car"])
+    with pytest.raises(ValueError, match="of one line each"):
+        export_light(rocket, tmp_path, class_names=["plane", "car", "big\nbird"])
 
 
 def test_a_saved_rocket_loads_in_a_fresh_process_that_imports_the_package(rocket, tmp_path):

@@ -8,12 +8,12 @@ alike, and their ratios are those to quote. Data are random images; nets are WRN
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
 from pathlib import Path
 
+from rocket_tf.provenance import machine
 from rocket_tf.startup import load_tensorflow_quietly
 
 RATIOS = {
@@ -172,7 +172,7 @@ def measure(batch_size, steps, light_depth, booster_depth):
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         },
-        "machine": {"processors": os.cpu_count(), "architecture": platform.machine()},
+        "machine": machine(),
     }
 
 

@@ -1,0 +1,48 @@
+"""What made a file: versions of the software, the revision of this one, and the machine."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import rocket_tf
+
+
+def software(*packages):
+    """Versions of packages, and of rocket_tf with its revision where it runs from a clone.
+
+    Args:
+        packages: names of installed packages.
+
+    Returns:
+        Dict from names to versions; `revision` is the commit, with "+changes" where files differ
+        from it, and left out where there is no clone.
+    """
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    versions["rocket_tf"] = rocket_tf.__version__
+    revision = _revision()
+    return versions | ({"revision": revision} if revision else {})
+
+
+def machine():
+    """What a machine is, as far as it tells how fast it is."""
+    return {"processors": os.cpu_count(), "architecture": platform.machine()}
+
+
+def _revision():
+    source = Path(__file__).resolve()
+    try:
+        # Fails outside of a clone, and in one that this is merely installed in.
+        _git(source.parent, "ls-files", "--error-unmatch", source.name)
+        commit = _git(source.parent, "rev-parse", "HEAD")
+        changed = _git(source.parent, "status", "--porcelain", "--untracked-files=no", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + ("+changes" if changed else "")
+
+
+def _git(folder, *arguments):
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()

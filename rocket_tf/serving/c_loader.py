@@ -1,0 +1,411 @@
+"""SavedModels through TensorFlow's C API, without importing tensorflow.
+
+The C++ loader and session behind it are those of TensorFlow Serving, so that a model which runs
+here is one that the server takes; and a process needs a second to have them, not ten. TensorFlow
+must be installed, as its library is what is loaded.
+"""
+
+import ctypes
+import dataclasses
+import functools
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import unknown_fields
+from google.protobuf.empty_pb2 import Empty
+
+_DTYPES = {  # of tensorflow/core/framework/types.proto
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    7: "string",
+    9: "int64",
+    10: "bool",
+    17: "uint16",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
+}
+_DTYPE_NUMBERS = {name: number for number, name in _DTYPES.items()}
+_STRING_BYTES = 24  # of a TF_TString
+_INTERNAL_SIGNATURES = ("__saved_model_init_op",)
+INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
+
+
+class LoaderError(RuntimeError):
+    """A SavedModel that cannot be loaded, or a request that it cannot answer.
+
+    Attributes:
+        code: TensorFlow's status code, which is gRPC's: 3 for an invalid argument, and so on.
+    """
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a signature.
+
+    Attributes:
+        tensor: its name in the graph.
+        dtype: NumPy's name of its dtype, or "string".
+        shape: tuple with `None` for what may vary; `None` if nothing is known.
+    """
+
+    tensor: str
+    dtype: str
+    shape: tuple | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """What a signature takes and gives: dicts from names to `TensorInfo`."""
+
+    inputs: dict
+    outputs: dict
+
+
+class LoadedModel:
+    """A SavedModel in a session of its own.
+
+    Args:
+        directory: the SavedModel's folder.
+        threads: threads of an operation and between operations; 0: as many as there are cores.
+            TensorFlow keeps to the first number that a process asks for.
+
+    Attributes:
+        signatures: dict from names to `Signature`.
+
+    Raises:
+        LoaderError: if it cannot be loaded; the message is TensorFlow's own.
+    """
+
+    def __init__(self, directory, threads=0):
+        self.signatures = read_signatures(directory)
+        self._library = _library()
+        self._graph = self._library.TF_NewGraph()
+        options = self._library.TF_NewSessionOptions()
+        if threads:
+            config = _session_config(threads)
+            self._call("TF_SetConfig", options, config, len(config))
+        tags = (ctypes.c_char_p * 1)(b"serve")
+        self._session = self._call(
+            "TF_LoadSessionFromSavedModel",
+            options,
+            None,
+            os.fsencode(directory),
+            tags,
+            1,
+            self._graph,
+            None,
+        )
+        self._library.TF_DeleteSessionOptions(options)
+
+    def predict(self, inputs, signature="serving_default", outputs=None):
+        """Answers one request.
+
+        Args:
+            inputs: dict from the signature's input names to arrays; of bytes for strings. Dtypes
+                must be those of the signature, as the server demands it.
+            signature: name of the signature.
+            outputs: names of the outputs that are wanted; `None`: all.
+
+        Returns:
+            Dict from the signature's output names to arrays; strings as arrays of bytes objects.
+
+        Raises:
+            LoaderError: if there is no such signature, inputs are missing, unknown or of another
+                dtype, or TensorFlow cannot compute the outputs.
+        """
+        wanted = self._wanted(signature)
+        if inputs.keys() != wanted.inputs.keys():
+            raise LoaderError(
+                f"{signature} takes {sorted(wanted.inputs)}, got {sorted(inputs)}",
+                INVALID_ARGUMENT,
+            )
+        arrays = {name: np.asarray(array) for name, array in inputs.items()}
+        for name, array in arrays.items():
+            dtype = "string" if array.dtype.kind in "OSU" else array.dtype.name
+            if dtype != wanted.inputs[name].dtype:
+                raise LoaderError(
+                    f"{name} must be {wanted.inputs[name].dtype}, got {dtype}", INVALID_ARGUMENT
+                )
+        outputs = list(wanted.outputs) if outputs is None else outputs
+        unknown = set(outputs) - wanted.outputs.keys()
+        if unknown:
+            raise LoaderError(
+                f"{signature} gives {sorted(wanted.outputs)}, not {sorted(unknown)}",
+                INVALID_ARGUMENT,
+            )
+        tensors = [self._to_tensor(array) for array in arrays.values()]
+        try:
+            return self._run(wanted, list(arrays), tensors, outputs)
+        finally:
+            for array, tensor in zip(arrays.values(), tensors, strict=True):
+                self._free(array, tensor)
+
+    def close(self):
+        """Ends the session and frees what it holds."""
+        self._call("TF_CloseSession", self._session)
+        self._call("TF_DeleteSession", self._session)
+        self._library.TF_DeleteGraph(self._graph)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _wanted(self, signature):
+        if signature not in self.signatures:
+            raise LoaderError(
+                f"Serving signature key {signature!r} not found; there are "
+                f"{', '.join(sorted(self.signatures))}",
+                FAILED_PRECONDITION,
+            )
+        return self.signatures[signature]
+
+    def _run(self, signature, names, tensors, wanted):
+        inputs = (_Output * len(names))(
+            *[self._output(signature.inputs[name].tensor) for name in names]
+        )
+        outputs = (_Output * len(wanted))(
+            *[self._output(signature.outputs[name].tensor) for name in wanted]
+        )
+        results = (ctypes.c_void_p * len(outputs))()
+        self._call(
+            "TF_SessionRun",
+            self._session,
+            None,
+            inputs,
+            (ctypes.c_void_p * len(tensors))(*tensors),
+            len(inputs),
+            outputs,
+            results,
+            len(outputs),
+            None,
+            0,
+            None,
+        )
+        return {name: self._to_array(tensor) for name, tensor in zip(wanted, results, strict=True)}
+
+    def _output(self, tensor_name):
+        operation, _, index = tensor_name.partition(":")
+        pointer = self._library.TF_GraphOperationByName(self._graph, operation.encode())
+        return _Output(pointer, int(index or 0))
+
+    def _to_tensor(self, array):
+        is_string = array.dtype.kind in "OSU"
+        number = _DTYPE_NUMBERS["string" if is_string else array.dtype.name]
+        size = array.size * _STRING_BYTES if is_string else array.nbytes
+        shape = (ctypes.c_int64 * array.ndim)(*array.shape)
+        tensor = self._library.TF_AllocateTensor(number, shape, array.ndim, size)
+        data = self._library.TF_TensorData(tensor)
+        if not is_string:
+            ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, size)
+            return tensor
+        for index, text in enumerate(array.reshape(-1)):
+            content = text.encode() if isinstance(text, str) else bytes(text)
+            place = data + index * _STRING_BYTES
+            self._library.TF_StringInit(place)
+            self._library.TF_StringCopy(place, content, len(content))
+        return tensor
+
+    def _to_array(self, tensor):
+        """The tensor's content; the tensor is freed."""
+        dtype = _DTYPES[self._library.TF_TensorType(tensor)]
+        dimensions = self._library.TF_NumDims(tensor)
+        shape = tuple(self._library.TF_Dim(tensor, axis) for axis in range(dimensions))
+        data = self._library.TF_TensorData(tensor)
+        if dtype == "string":
+            array = np.empty(shape, object)
+            flat = array.reshape(-1)
+            for index in range(array.size):
+                place = data + index * _STRING_BYTES
+                start = self._library.TF_StringGetDataPointer(place)
+                flat[index] = ctypes.string_at(start, self._library.TF_StringGetSize(place))
+        else:
+            array = np.empty(shape, dtype)
+            ctypes.memmove(array.ctypes.data, data, array.nbytes)
+        self._library.TF_DeleteTensor(tensor)
+        return array
+
+    def _free(self, array, tensor):
+        if array.dtype.kind in "OSU":
+            data = self._library.TF_TensorData(tensor)
+            for index in range(array.size):
+                self._library.TF_StringDealloc(data + index * _STRING_BYTES)
+        self._library.TF_DeleteTensor(tensor)
+
+    def _call(self, function, *arguments):
+        """Calls a function whose last parameter is a status, and raises what that says."""
+        status = self._library.TF_NewStatus()
+        try:
+            result = getattr(self._library, function)(*arguments, status)
+            code = self._library.TF_GetCode(status)
+            if code:
+                message = self._library.TF_Message(status).decode(errors="replace")
+                raise LoaderError(" ".join(message.split()), code)
+            return result
+        finally:
+            self._library.TF_DeleteStatus(status)
+
+
+def read_signatures(directory):
+    """The signatures of a SavedModel for serving.
+
+    Args:
+        directory: the SavedModel's folder.
+
+    Returns:
+        Dict from names to `Signature`.
+
+    Raises:
+        LoaderError: if the folder holds no SavedModel that can be read.
+    """
+    path = Path(directory) / "saved_model.pb"
+    try:
+        content = path.read_bytes()
+        (meta_graph,) = _fields(content)[2]
+        entries = [_fields(entry) for entry in _fields(meta_graph).get(5, [])]
+    except FileNotFoundError:
+        raise LoaderError(
+            f"{directory} is no SavedModel: there is no saved_model.pb in it", FAILED_PRECONDITION
+        ) from None
+    except Exception as error:  # whatever the parser raises for bytes that are something else
+        raise LoaderError(
+            f"{path} cannot be read as a SavedModel of one graph ({type(error).__name__})",
+            FAILED_PRECONDITION,
+        ) from error
+    signatures = {}
+    for entry in entries:
+        name, signature = entry[1][0].decode(), _fields(entry[2][0])
+        if name not in _INTERNAL_SIGNATURES:
+            signatures[name] = Signature(
+                _tensor_infos(signature.get(1, [])), _tensor_infos(signature.get(2, []))
+            )
+    return signatures
+
+
+def _tensor_infos(entries):
+    infos = {}
+    for entry in map(_fields, entries):
+        info = _fields(entry[2][0])
+        infos[entry[1][0].decode()] = TensorInfo(
+            tensor=info[1][0].decode(),
+            dtype=_DTYPES.get(info[2][0], f"dtype {info[2][0]}"),
+            shape=_shape(_fields(info[3][0])) if 3 in info else None,
+        )
+    return dict(sorted(infos.items()))
+
+
+def _shape(shape):
+    if shape.get(3, [0])[0]:  # of unknown rank
+        return None
+    sizes = [_fields(dimension).get(1, [0])[0] for dimension in shape.get(2, [])]
+    return tuple(None if size >= 2**63 else size for size in sizes)  # -1 reads as 2**64 - 1
+
+
+def _fields(content):
+    """The fields of a protocol buffer by number, each a list of ints and bytes.
+
+    TensorFlow has the classes of its messages, and importing them imports all of it.
+    """
+    message = Empty()
+    message.ParseFromString(content)
+    fields = {}
+    for field in unknown_fields.UnknownFieldSet(message):
+        fields.setdefault(field.field_number, []).append(field.data)
+    return fields
+
+
+def _session_config(threads):
+    """A ConfigProto with intra_op (field 2) and inter_op (field 5) parallelism_threads."""
+    return bytes([2 << 3, threads, 5 << 3, threads])
+
+
+class _Output(ctypes.Structure):
+    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
+
+
+_POINTER = ctypes.c_void_p
+_FUNCTIONS = {  # of tensorflow/c/c_api.h and tf_tensor.h: result, arguments
+    "TF_NewStatus": (_POINTER, []),
+    "TF_DeleteStatus": (None, [_POINTER]),
+    "TF_GetCode": (ctypes.c_int, [_POINTER]),
+    "TF_Message": (ctypes.c_char_p, [_POINTER]),
+    "TF_NewGraph": (_POINTER, []),
+    "TF_DeleteGraph": (None, [_POINTER]),
+    "TF_NewSessionOptions": (_POINTER, []),
+    "TF_DeleteSessionOptions": (None, [_POINTER]),
+    "TF_SetConfig": (None, [_POINTER, ctypes.c_char_p, ctypes.c_size_t, _POINTER]),
+    "TF_LoadSessionFromSavedModel": (
+        _POINTER,
+        [
+            _POINTER,
+            _POINTER,
+            ctypes.c_char_p,
+            ctypes.POINTER(ctypes.c_char_p),
+            ctypes.c_int,
+            _POINTER,
+            _POINTER,
+            _POINTER,
+        ],
+    ),
+    "TF_CloseSession": (None, [_POINTER, _POINTER]),
+    "TF_DeleteSession": (None, [_POINTER, _POINTER]),
+    "TF_GraphOperationByName": (_POINTER, [_POINTER, ctypes.c_char_p]),
+    "TF_SessionRun": (
+        None,
+        [
+            _POINTER,
+            _POINTER,
+            ctypes.POINTER(_Output),
+            ctypes.POINTER(_POINTER),
+            ctypes.c_int,
+            ctypes.POINTER(_Output),
+            ctypes.POINTER(_POINTER),
+            ctypes.c_int,
+            _POINTER,
+            ctypes.c_int,
+            _POINTER,
+            _POINTER,
+        ],
+    ),
+    "TF_AllocateTensor": (
+        _POINTER,
+        [ctypes.c_int, ctypes.POINTER(ctypes.c_int64), ctypes.c_int, ctypes.c_size_t],
+    ),
+    "TF_DeleteTensor": (None, [_POINTER]),
+    "TF_TensorData": (_POINTER, [_POINTER]),
+    "TF_TensorType": (ctypes.c_int, [_POINTER]),
+    "TF_NumDims": (ctypes.c_int, [_POINTER]),
+    "TF_Dim": (ctypes.c_int64, [_POINTER, ctypes.c_int]),
+    "TF_StringInit": (None, [_POINTER]),
+    "TF_StringCopy": (None, [_POINTER, ctypes.c_char_p, ctypes.c_size_t]),
+    "TF_StringDealloc": (None, [_POINTER]),
+    "TF_StringGetDataPointer": (_POINTER, [_POINTER]),
+    "TF_StringGetSize": (ctypes.c_size_t, [_POINTER]),
+}
+
+
+@functools.cache
+def _library():
+    """TensorFlow's shared library, from where it is installed."""
+    installed = importlib.util.find_spec("tensorflow")
+    if installed is None:
+        raise LoaderError("TensorFlow is not installed: pip install tensorflow", 9)
+    folder = Path(installed.origin).parent
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    library = ctypes.CDLL(str(next(folder.glob("libtensorflow_cc.*"))))
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -1,0 +1,86 @@
+"""The light net for other runtimes: LiteRT (phones, small machines) and ONNX."""
+
+import logging
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf.serving.folding import as_constants, fold_batch_normalization
+from rocket_tf.serving.signatures import DEFAULT, input_names, make_signatures
+from rocket_tf.startup import stderr_kept_back
+
+_OPSET = 18
+
+
+def to_litert(net, calibration=None):
+    """The net's inference for LiteRT, as a flat buffer.
+
+    It has one signature, `serving_default`, with the inputs, the outputs and the batch sizes of the
+    SavedModel's, less `class_names`.
+
+    Args:
+        net: functional `keras.Model` of float32, logits as its output.
+        calibration: inputs of the net, arrays in the structure of its inputs, whose activations
+            set the ranges of an int8 model; `None`: a float32 model.
+
+    Returns:
+        bytes, the content of a `.tflite` file.
+    """
+    function = _frozen_function(net)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
+    if calibration is not None:
+        arrays = dict(zip(input_names(net), keras.tree.flatten(calibration), strict=True))
+        specifications = function.structured_input_signature[1]
+        arrays = {
+            name: np.asarray(array).astype(specifications[name].dtype.as_numpy_dtype)
+            for name, array in arrays.items()
+        }
+        examples = len(next(iter(arrays.values())))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            {name: array[index : index + 1] for name, array in arrays.items()}
+            for index in range(examples)
+        )
+    with warnings.catch_warnings():
+        # The converter calibrates with TensorFlow's own interpreter, which is to go.
+        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
+        with stderr_kept_back():
+            return converter.convert()
+
+
+def to_onnx(net):
+    """The net's inference as an ONNX model of opset 18.
+
+    Inputs, outputs and batch sizes are those of the SavedModel's `serving_default`, less
+    `class_names`.
+
+    Args:
+        net: functional `keras.Model` of float32, logits as its output.
+
+    Returns:
+        bytes, the content of an `.onnx` file.
+    """
+    import tf2onnx
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    function = _frozen_function(net)
+    frozen = convert_variables_to_constants_v2(function)  # what layers hold beside variables
+    outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    model, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        name=net.name,
+        input_names=[tensor.name for tensor in frozen.inputs],
+        output_names=[tensor.name for tensor in outputs.values()],
+        tensors_to_rename={tensor.name: name for name, tensor in outputs.items()}
+        | {tensor.name: tensor.op.name for tensor in frozen.inputs},
+        opset=_OPSET,
+    )
+    return model.SerializeToString()
+
+
+def _frozen_function(net):
+    folded, _ = fold_batch_normalization(net)
+    return make_signatures(net, as_constants(folded))[DEFAULT]

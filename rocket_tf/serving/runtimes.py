@@ -1,0 +1,192 @@
+"""Exports in the runtimes that serve them, all asked in one way; TensorFlow is not imported."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from rocket_tf.config import ConfigError
+from rocket_tf.startup import stderr_kept_back
+
+INSTALL = 'pip install "rocket_tf[formats]", or in a clone: pip install -e ".[formats]"'
+# By runtime: the package that it comes in.
+PACKAGES = {
+    "tensorflow": "tensorflow",
+    "litert": "ai_edge_litert",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}
+
+
+# By format: what it takes beside TensorFlow, to be written and to be proved.
+FORMATS = {"savedmodel": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
+
+
+def check_formats(formats):
+    """Checks names of formats, and that their packages are installed.
+
+    Raises:
+        ConfigError: if they are not.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(
+                f"--formats: got {name!r}, expected some of {','.join(FORMATS)}, with commas "
+                "between"
+            )
+        if missing(*FORMATS[name]):
+            raise ConfigError(
+                f"--formats: {name} needs {' and '.join(missing(*FORMATS[name]))}, not installed "
+                f"here; {INSTALL}"
+            )
+
+
+def missing(*packages):
+    """Those of the packages that are not installed."""
+    return [name for name in packages if importlib.util.find_spec(name) is None]
+
+
+def load(path, threads=0, runtime=None, logits_alone=False):
+    """An export, ready to answer.
+
+    Args:
+        path: folder of a SavedModel, or a `.tflite` or `.onnx` file.
+        threads: how many threads compute; 0: as many as the runtime likes.
+        runtime: a key of `PACKAGES`; `None`: what belongs to the path, ONNX Runtime for `.onnx`.
+        logits_alone: whether other outputs than `logits` are left out, where the runtime can do so
+            and there are logits.
+
+    Returns:
+        Function from a dict of inputs by name, as NumPy arrays, to a dict of outputs, with the
+        attribute `inputs`: dict from names to `(dtype, shape)`.
+
+    Raises:
+        ConfigError: if there is no such export, or its runtime is not installed.
+    """
+    path = Path(path)
+    runtime = runtime or _runtime_of(path)
+    package = PACKAGES[runtime]
+    if missing(package):
+        raise ConfigError(f"{path}: needs {package}, which is not installed; {INSTALL}")
+    return _LOADERS[runtime](path, threads, logits_alone)
+
+
+def _runtime_of(path):
+    if path.is_dir():
+        return "tensorflow"
+    by_suffix = {".tflite": "litert", ".onnx": "onnxruntime"}
+    if not path.exists() or path.suffix not in by_suffix:
+        raise ConfigError(
+            f"{path}: expected the folder of a SavedModel, or a .tflite or .onnx file; "
+            + ("that is another kind of file" if path.exists() else "there is nothing")
+        )
+    return by_suffix[path.suffix]
+
+
+class _TensorFlow:
+    """`serving_default` of a SavedModel, in a session of TensorFlow's C++ library."""
+
+    def __init__(self, path, threads, logits_alone):
+        from rocket_tf.serving.c_loader import LoadedModel, LoaderError
+
+        with stderr_kept_back(LoaderError):
+            self._model = LoadedModel(path, threads)
+        signature = self._model.signatures["serving_default"]
+        self.inputs = {name: (info.dtype, info.shape) for name, info in signature.inputs.items()}
+        self._outputs = _wanted(signature.outputs, logits_alone)
+
+    def __call__(self, inputs):
+        return self._model.predict(inputs, outputs=self._outputs)
+
+
+class _LiteRT:
+    def __init__(self, path, threads, logits_alone):
+        from ai_edge_litert.interpreter import Interpreter
+
+        with stderr_kept_back():
+            self._interpreter = Interpreter(str(path), num_threads=threads or None)
+            self._interpreter.allocate_tensors()
+        self._run = self._interpreter.get_signature_runner("serving_default")
+        self.inputs = {
+            name: (np.dtype(detail["dtype"]).name, _open_shape(detail["shape_signature"]))
+            for name, detail in self._run.get_input_details().items()
+        }
+
+    def __call__(self, inputs):
+        return self._run(**inputs)
+
+
+class _OnnxRuntime:
+    def __init__(self, path, threads, logits_alone):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        outputs = [output.name for output in self._session.get_outputs()]
+        self._outputs = _wanted(outputs, logits_alone)
+        self.inputs = {
+            given.name: (_ONNX_DTYPES.get(given.type, given.type), _open_shape(given.shape))
+            for given in self._session.get_inputs()
+        }
+
+    def __call__(self, inputs):
+        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+
+
+class _OpenVino:
+    def __init__(self, path, threads, logits_alone):
+        import openvino
+
+        core = openvino.Core()
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        compiled = core.compile_model(core.read_model(str(path)), "CPU", options)
+        self._request = compiled.create_infer_request()
+        outputs = [output.get_any_name() for output in compiled.outputs]
+        self._outputs = _wanted(outputs, logits_alone)
+        self.inputs = {
+            given.get_any_name(): (
+                given.element_type.to_dtype().name,
+                tuple(
+                    None if size.is_dynamic else size.get_length()
+                    for size in given.get_partial_shape()
+                ),
+            )
+            for given in compiled.inputs
+        }
+
+    def __call__(self, inputs):
+        self._request.infer(inputs)
+        return {name: np.array(self._request.get_tensor(name).data) for name in self._outputs}
+
+
+_LOADERS = {
+    "tensorflow": _TensorFlow,
+    "litert": _LiteRT,
+    "onnxruntime": _OnnxRuntime,
+    "openvino": _OpenVino,
+}
+_ONNX_DTYPES = {
+    "tensor(uint8)": "uint8",
+    "tensor(float)": "float32",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(string)": "string",
+}
+
+
+def _wanted(outputs, logits_alone):
+    return ["logits"] if logits_alone and "logits" in outputs else list(outputs)
+
+
+def _open_shape(shape):
+    """A shape with `None` for what may vary, which runtimes write as -1 or as a name."""
+    return tuple(
+        int(size) if isinstance(size, int | np.integer) and size >= 0 else None for size in shape
+    )

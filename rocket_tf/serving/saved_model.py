@@ -1,0 +1,281 @@
+"""The light net alone, as a SavedModel for TensorFlow Serving."""
+
+import datetime
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf import files
+from rocket_tf.costs import count_parameters
+from rocket_tf.provenance import software
+from rocket_tf.serving import signatures as serving_signatures
+from rocket_tf.serving import warmup
+from rocket_tf.serving.folding import as_constants, fold_batch_normalization
+
+PROVENANCE_FILE = Path("assets.extra/provenance.json")
+LABELS_FILE = "labels.txt"
+# Between the logits of the model and of its export, relative to logits above 1.
+LARGEST_DIFFERENCE = 1e-5
+_LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
+_TIMED_BLOCKS, _TIMED_CALLS = 20, 10
+
+
+def export_light(
+    model,
+    directory,
+    class_names=None,
+    input_dtype=None,
+    *,
+    optimize=False,
+    examples=None,
+    provenance=None,
+    version=None,
+    overwrite=False,
+):
+    """Writes the inference path of the light net to `<directory>/<version>/`.
+
+    The SavedModel holds each variable that the light net reads once, and nothing of the booster,
+    the optimizer or random generators. Its signatures take any batch size unless the net fixes one:
+
+    - `serving_default`: the net's inputs by their names (characters other than letters, digits and
+      underscores become underscores); pixels as uint8;
+    - `serve_float`, for nets on pixels: the same as float32, 0 to 255;
+    - `serve_bytes`, for nets on pixels of one size and one or three channels: `image_bytes` for an
+      input `images`, string, shape (batch,), PNG or JPEG files that are decoded and resized inside.
+
+    All of them return
+
+    - `logits`: float32, shape (batch, ..., classes);
+    - `probabilities`: their softmax; of a single logit, its sigmoid;
+    - `classes`: int64, shape (batch, ...), the most probable class; of a single logit, 0 or 1;
+    - `class_names`: string, the classes by name, where `class_names` are given.
+
+    With it come `assets/labels.txt` (the class names, a line each), warm-up requests for TensorFlow
+    Serving and `assets.extra/provenance.json`. Before the folder gets its name, the export is
+    loaded, the warm-up requests are run, and their logits compared with the model's.
+
+    Args:
+        model: a `RocketModel`, or a functional `keras.Model` to export as it is.
+        directory: the model's folder, as TensorFlow Serving's `base_path`.
+        class_names: names of the classes, in their order.
+        input_dtype: dtype of the inputs of `serving_default`, cast to the net's own inside. `None`:
+            uint8 for a net on pixels (one input of shape (batch, height, width, channels), read by
+            a `Normalization` or `Rescaling` layer alone), the net's own otherwise.
+        optimize: whether to fold batch normalisations into convolutions and to make the weights
+            constants, if this is measured to answer a batch of one faster on this machine, and
+            changes no logit by more than 1e-5.
+        examples: inputs of the net, of which the warm-up requests take the first; arrays in the
+            structure of the net's inputs. `None`: made up.
+        provenance: dict that goes into `provenance.json` beside versions and time.
+        version: number of the version. `None`: one more than the highest.
+        overwrite: whether a version that is there is replaced, once the new one is whole.
+
+    Returns:
+        `pathlib.Path` of the version that was written.
+
+    Raises:
+        ValueError: if the number of class names is not that of the classes, one has line breaks, or
+            the version is not a positive integer.
+        FileExistsError: if the version is there.
+        RuntimeError: if the export does not compute what the model computes.
+        OSError: if the folder cannot be written.
+    """
+    light = getattr(model, "light", model)
+    _check_class_names(light, class_names)
+    if version is not None and (not isinstance(version, int) or version < 1):
+        raise ValueError(f"version must be a positive integer. Received: version={version!r}")
+    warmup_example, examples = _examples(light, examples)
+    signatures = serving_signatures.make_signatures(
+        light, lambda inputs: light(inputs, training=False), class_names, input_dtype
+    )
+    requests = _requests(light, signatures, warmup_example)
+    told = {**(provenance or {}), "net": describe_net(light), "optimized": False}
+    if optimize:
+        faster, measured = _optimized(
+            light, signatures, _requests(light, signatures, examples), class_names, input_dtype
+        )
+        signatures = faster or signatures
+        told |= {"optimized": faster is not None, "optimization": measured}
+    with files.new_version(directory, version, overwrite) as (folder, final):
+        _save(light, signatures, class_names, folder)
+        warmup.write(folder, requests)
+        write_provenance(folder / PROVENANCE_FILE, told)
+        _prove(light, folder, examples)
+    return final
+
+
+def _check_class_names(light, class_names):
+    if class_names is None:
+        return
+    classes = max(light.outputs[0].shape[-1], 2)
+    if len(class_names) != classes:
+        raise ValueError(
+            f"class_names must name each of the {classes} classes. "
+            f"Received {len(class_names)}: {list(class_names)}"
+        )
+    broken = [name for name in class_names if len(str(name).splitlines()) > 1]
+    if broken:
+        raise ValueError(f"class_names must be of one line each. Received: {broken}")
+
+
+def _examples(light, examples):
+    """Arrays in the order of the net's inputs and of their dtypes: to warm up, and to compare."""
+    if examples is None:
+        random = np.random.default_rng(0)
+        # Warm-up requests of one value are stored as one value.
+        return (
+            [_made_up(tensor, lambda shape: np.full(shape, 127)) for tensor in light.inputs],
+            [_made_up(tensor, partial(random.integers, 0, 256)) for tensor in light.inputs],
+        )
+    keras.tree.assert_same_structure(light.input, examples)
+    given = [
+        np.asarray(array, object if tensor.dtype == "string" else tensor.dtype)
+        for tensor, array in zip(light.inputs, keras.tree.flatten(examples), strict=True)
+    ]
+    first = [
+        array[: tensor.shape[0] or 1] for tensor, array in zip(light.inputs, given, strict=True)
+    ]
+    return first, first
+
+
+def _made_up(tensor, fill):
+    """An input of the right shape and dtype: whole numbers of 0 to 255, which are pixels too."""
+    shape = [size or 1 for size in tensor.shape]
+    if tensor.dtype == "string":
+        return np.full(shape, b"", object)
+    is_float = tensor.dtype.startswith(("float", "bfloat"))
+    return (fill(shape) if is_float else np.zeros(shape)).astype(tensor.dtype)
+
+
+def _requests(light, signatures, example):
+    """The same example as a request to each signature."""
+    requests = {}
+    for signature, function in signatures.items():
+        wanted = function.structured_input_signature[1]
+        if signature == serving_signatures.ENCODED:
+            (name,) = wanted
+            files_of_images = [
+                tf.io.encode_png(image.astype(np.uint8)).numpy() for image in example[0]
+            ]
+            requests[signature] = {name: np.array(files_of_images, object)}
+            continue
+        requests[signature] = {
+            name: array.astype(wanted[name].dtype.as_numpy_dtype)
+            for name, array in zip(serving_signatures.input_names(light), example, strict=True)
+        }
+    return requests
+
+
+def describe_net(net):
+    """Parameters, inputs and dtypes of a net, for its provenance."""
+    return {
+        "name": net.name,
+        "parameters": count_parameters(net),
+        "inputs": [
+            {"name": name, "shape": list(tensor.shape), "dtype": tensor.dtype}
+            for name, tensor in zip(serving_signatures.input_names(net), net.inputs, strict=True)
+        ],
+        "compute_dtypes": sorted({layer.compute_dtype for layer in net.layers if layer.weights}),
+    }
+
+
+def _optimized(light, plain, requests, class_names, input_dtype):
+    """Signatures that answer faster, or `None`, and what was measured."""
+    folded, count = fold_batch_normalization(light)
+    fast = serving_signatures.make_signatures(light, as_constants(folded), class_names, input_dtype)
+    request = _as_tensors(requests[serving_signatures.DEFAULT])
+    plain, fast_default = plain[serving_signatures.DEFAULT], fast[serving_signatures.DEFAULT]
+    largest = difference(plain(**request)["logits"], fast_default(**request)["logits"])
+    ratio = _time_ratio(lambda: fast_default(**request), lambda: plain(**request))
+    measured = {
+        "folded_batch_normalizations": count,
+        "latency_ratio_to_plain": round(ratio, 3),
+        "largest_difference": largest,
+    }
+    is_better = ratio < 1 and largest <= LARGEST_DIFFERENCE
+    return (fast if is_better else None), measured
+
+
+def _time_ratio(first, second):
+    """Median over blocks of the ratio of two calls' medians; they take turns."""
+    ratios = []
+    for block in range(_TIMED_BLOCKS + 1):
+        times = [], []
+        for _ in range(_TIMED_CALLS):
+            for call, taken in zip((first, second), times, strict=True):
+                start = time.perf_counter()
+                call()
+                taken.append(time.perf_counter() - start)
+        if block:  # the first one warms up
+            ratios.append(statistics.median(times[0]) / statistics.median(times[1]))
+    return statistics.median(ratios)
+
+
+def _save(light, signatures, class_names, directory):
+    module = tf.Module()
+    module.light_variables = list(signatures[serving_signatures.DEFAULT].variables)
+    module.tables = _lookup_tables(light)
+    with tempfile.TemporaryDirectory() as folder:
+        if class_names is not None:
+            labels = Path(folder) / LABELS_FILE
+            labels.write_text("".join(f"{name}\n" for name in class_names))
+            module.labels = tf.saved_model.Asset(str(labels))
+        try:
+            tf.saved_model.save(module, str(directory), signatures=signatures)
+        except tf.errors.OpError as error:  # of TensorFlow's own file system
+            raise OSError(f"{directory.parent}: cannot be written: {error.message}") from error
+
+
+def _lookup_tables(light):
+    """The tables that layers such as `StringLookup` read, which are no variables."""
+    return [
+        value
+        for layer in light._flatten_layers()
+        for value in vars(layer).values()
+        if isinstance(value, tf.saved_model.experimental.TrackableResource)
+    ]
+
+
+def write_provenance(path, told):
+    """Writes what is told of an export as JSON, with versions of the software and the time."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    content = {**told, "software": software("tensorflow", "keras"), "created": created}
+    files.write_json(path, content)
+
+
+def _prove(light, directory, examples):
+    """Runs the warm-up requests through the export, as the server will, and compares logits."""
+    served = tf.saved_model.load(str(directory)).signatures
+    for signature, inputs in warmup.read(directory):
+        served[signature](**_as_tensors(inputs))
+    expected = light(keras.tree.pack_sequence_as(light.input, _as_tensors(examples)))
+    allowed = allowed_difference(light)
+    for signature, inputs in _requests(light, served, examples).items():
+        largest = difference(expected, served[signature](**_as_tensors(inputs))["logits"])
+        if not largest <= allowed:  # not a number, either
+            raise RuntimeError(
+                f"The export's {signature} does not compute what the model computes: logits differ "
+                f"by {largest:.1g}, and {allowed:.0e} is allowed; nothing was written"
+            )
+
+
+def _as_tensors(arrays):
+    return keras.tree.map_structure(tf.convert_to_tensor, arrays)
+
+
+def allowed_difference(net):
+    """How far the logits of an export may be from the net's, relative to logits above 1."""
+    is_float32 = describe_net(net)["compute_dtypes"] == ["float32"]
+    return LARGEST_DIFFERENCE if is_float32 else _LARGEST_DIFFERENCE_OF_HALF_PRECISION
+
+
+def difference(expected, actual):
+    """The largest difference of logits, relative to those above 1; NaN where one is."""
+    expected, actual = (np.asarray(logits, np.float64) for logits in (expected, actual))
+    return float(np.max(np.abs(expected - actual) / np.maximum(1, np.abs(expected)), initial=0))

@@ -1,0 +1,154 @@
+"""What a served light net can be asked: its inputs and outputs, as functions to trace."""
+
+import re
+
+import keras
+import tensorflow as tf
+
+DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
+
+
+def input_names(net):
+    """The names of a net's inputs in signatures: letters, digits and underscores.
+
+    Args:
+        net: functional `keras.Model`.
+    """
+    return [re.sub(r"\W", "_", tensor.name) for tensor in net.inputs]
+
+
+def takes_pixels(net):
+    """Whether a net takes raw pixels: all that reads its only input is a normalisation.
+
+    Args:
+        net: functional `keras.Model`.
+    """
+    if len(net.inputs) != 1 or len(net.inputs[0].shape) != 4:
+        return False
+    readers = [
+        layer
+        for layer in net.layers
+        for node in layer._inbound_nodes
+        if any(tensor is net.inputs[0] for tensor in node.input_tensors)
+    ]
+    return bool(readers) and all(
+        isinstance(layer, keras.layers.Normalization | keras.layers.Rescaling) for layer in readers
+    )
+
+
+def make_signatures(net, infer, class_names=None, input_dtype=None):
+    """The signatures of a net.
+
+    Args:
+        net: functional `keras.Model` whose inputs and logits are meant.
+        infer: function from its inputs to logits; the net itself, or one that computes the same.
+        class_names: names of the classes, in their order, or `None`.
+        input_dtype: dtype of the inputs of `serving_default`; `None`: uint8 for pixels, the net's
+            own otherwise.
+
+    Returns:
+        Dict from names to concrete functions with named inputs and outputs, as `export_light`
+        describes them.
+    """
+    answer = _answer_function(net, infer, class_names)
+    if not takes_pixels(net):
+        return {DEFAULT: _cast_inputs(net, answer, input_dtype)}
+    signatures = {
+        DEFAULT: _cast_inputs(net, answer, input_dtype or "uint8"),
+        FLOAT: _cast_inputs(net, answer, "float32"),
+    }
+    if _takes_files(net):
+        signatures[ENCODED] = _decode_inputs(net, answer)
+    return signatures
+
+
+def decode_images(encoded, shape):
+    """Images from PNG, JPEG, BMP or GIF files, resized where they have another size.
+
+    Args:
+        encoded: string tensor, shape (batch,).
+        shape: (height, width, channels) to give; colours become grey, or grey colours, as the
+            decoder does it. Resizing is bilinear, with antialiasing, and keeps no proportions.
+
+    Returns:
+        float32 tensor, 0 to 255, shape (batch, *shape).
+    """
+    height, width, channels = shape
+
+    def decode_image(content):
+        image = tf.io.decode_image(content, channels=channels, expand_animations=False)
+        # The identity on images that have the size.
+        image = tf.image.resize(image, (height, width), antialias=True)
+        return tf.ensure_shape(image, shape)
+
+    return tf.map_fn(decode_image, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+
+def _answer_function(net, infer, class_names):
+    """From the net's inputs by name to all outputs; one function, whatever calls it."""
+    names = input_names(net)
+    class_table = None if class_names is None else tf.constant(list(class_names))
+
+    @tf.function(autograph=False)
+    def answer(**tensors):
+        # A session takes any shape for a placeholder, and convolutions may make do with it.
+        checked = [
+            tf.ensure_shape(tensors[name], tensor.shape)
+            for name, tensor in zip(names, net.inputs, strict=True)
+        ]
+        logits = tf.cast(infer(keras.tree.pack_sequence_as(net.input, checked)), tf.float32)
+        outputs = {"logits": logits}
+        if logits.shape[-1] == 1:
+            outputs["probabilities"] = tf.sigmoid(logits)
+            outputs["classes"] = tf.cast(logits[..., 0] > 0, tf.int64)
+        else:
+            outputs["probabilities"] = tf.nn.softmax(logits)
+            outputs["classes"] = tf.argmax(logits, axis=-1)
+        if class_table is not None:
+            outputs["class_names"] = tf.gather(class_table, outputs["classes"])
+        return outputs
+
+    return answer.get_concrete_function(**_specifications(net))
+
+
+def _specifications(net, dtype=None):
+    return {
+        name: tf.TensorSpec(tensor.shape, dtype or tensor.dtype, name=name)
+        for name, tensor in zip(input_names(net), net.inputs, strict=True)
+    }
+
+
+def _cast_inputs(net, answer, dtype):
+    """The answer to inputs of another dtype, or of the net's own for `None`."""
+    dtypes = {name: tensor.dtype for name, tensor in answer.structured_input_signature[1].items()}
+    if dtype is None or all(own == dtype for own in dtypes.values()):
+        return answer
+
+    @tf.function(autograph=False)
+    def serve(**tensors):
+        return answer(**{name: tf.cast(tensors[name], own) for name, own in dtypes.items()})
+
+    return serve.get_concrete_function(**_specifications(net, dtype))
+
+
+def _takes_files(net):
+    """Whether image files can be made what a net on pixels takes."""
+    *size, channels = net.inputs[0].shape[1:]
+    return None not in size and channels in (1, 3)
+
+
+def _decode_inputs(net, answer):
+    """The answer to image files."""
+    (images,) = net.inputs
+    (own_name,) = input_names(net)
+    # Clients of the REST interface write {"b64": ...}; names that end so say what is meant.
+    name = f"{own_name.removesuffix('s')}_bytes"
+
+    @tf.function(autograph=False)
+    def serve(**tensors):
+        pixels = decode_images(tensors[name], images.shape[1:])
+        return answer(**{own_name: tf.cast(pixels, images.dtype)})
+
+    return serve.get_concrete_function(
+        **{name: tf.TensorSpec(images.shape[:1], tf.string, name=name)}
+    )

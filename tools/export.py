@@ -1,0 +1,98 @@
+"""Exports the light net of a finished run, and proves each export on the run's test images.
+
+    python -m tools.export --workdir=runs/digits --formats=savedmodel,litert,onnx
+
+Writes <output>/light/<version>, <output>/litert/<version> and <output>/onnx/<version>.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rocket_tf.config import ConfigError, check
+from rocket_tf.startup import load_tensorflow_quietly
+
+_COLUMNS = "{:<20} {:>10} {:>12} {:>14}  {}"
+
+
+def main(argv=None):
+    """Exports what the arguments ask for; returns the process's exit code."""
+    arguments = _parse(argv)
+    try:
+        return _export(arguments)
+    except ConfigError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a finished run")
+    parser.add_argument(
+        "--formats", default="savedmodel", help="some of savedmodel,litert,onnx (%(default)s)"
+    )
+    parser.add_argument("--output", type=Path, help="folder to write to (the run's own)")
+    parser.add_argument(
+        "--optimize",
+        action="store_true",
+        help="SavedModel with folded batch normalisation and constant weights, if that is faster",
+    )
+    parser.add_argument(
+        "--precision",
+        help="Keras dtype policy of the SavedModel (the run's own); other formats are float32",
+    )
+    parser.add_argument(
+        "--calibration_examples",
+        type=int,
+        default=500,
+        help="training images that set the ranges of int8 (%(default)s)",
+    )
+    parser.add_argument("--data_dir", default="", help="folder of TensorFlow Datasets")
+    arguments = parser.parse_args(argv)
+    arguments.formats = arguments.formats.split(",")
+    return arguments
+
+
+def _export(arguments):
+    from rocket_tf.run_folder import RunFolder
+    from rocket_tf.serving.runtimes import check_formats
+
+    check_formats(arguments.formats)
+    if arguments.calibration_examples < 1:
+        raise ConfigError(
+            f"--calibration_examples: got {arguments.calibration_examples}, expected at least 1"
+        )
+    config, _ = RunFolder(arguments.workdir).read_finished()
+    if arguments.precision is not None:
+        check({**config, "precision": arguments.precision})
+    print("Loading TensorFlow", flush=True)
+    load_tensorflow_quietly()
+    from rocket_tf.checkpoint import CheckpointError
+    from rocket_tf.data.images import DataUnavailableError
+    from rocket_tf.serving.exporting import export_run
+
+    print(f"Exporting the light net of {arguments.workdir}", flush=True)
+    print(_COLUMNS.format("", "kB", "test error", "difference", "path"))
+    try:
+        for export in export_run(**vars(arguments)):
+            print(
+                _COLUMNS.format(
+                    export.kind,
+                    f"{export.size / 1000:.0f}",
+                    f"{export.test_error:.2f} %",
+                    f"{export.difference:.1e}",
+                    export.path,
+                ),
+                flush=True,
+            )
+    except (CheckpointError, DataUnavailableError, OSError, RuntimeError) as error:
+        print("export: " + " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    print("difference: of logits from the trained model's, in float32; relative to logits above 1")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
