@@ -1,9 +1,10 @@
 """Files that are there whole or not at all."""
 
-import contextlib
+import errno
 import json
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 
@@ -13,15 +14,24 @@ def write_text(path, text):
 
 
 def write_bytes(path, content):
-    """Writes a file, making its folder; a process killed meanwhile leaves the old one."""
+    """Writes a file, making its folder; a process killed meanwhile leaves the old one.
+
+    Raises:
+        OSError: if it cannot be written; it names the file, and leaves nothing.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path, content):
@@ -29,42 +39,75 @@ def write_json(path, content):
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-@contextlib.contextmanager
-def new_version(directory, version=None, overwrite=False):
+def write_version(directory, write, version=None, overwrite=False):
     """Makes a numbered folder that gets its name when all of it is written.
 
     Args:
         directory: the folder of the versions, made where it is missing.
+        write: called with the folder to write to; if it raises, the folder is taken away.
         version: the number; `None`: one more than the highest there is.
         overwrite: whether a version that is there gives way, when the new one is whole.
 
-    Yields:
-        `(partial, final)`: the folder to write to, and what it will be called. It is taken away if
-        the body raises.
+    Returns:
+        `pathlib.Path` of the version.
 
     Raises:
         FileExistsError: if the version is there, and `overwrite` is not set.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    final = directory / str(_next_version(directory) if version is None else version)
-    if final.exists() and not overwrite:
+    if version is not None and not overwrite:
+        _check_is_new(directory / str(version))
+    partial = directory / f".{uuid.uuid4().hex}.partial"
+    partial.mkdir()
+    try:
+        write(partial)
+        _flush(partial)
+        if version is not None:
+            return _give_name(partial, directory / str(version), overwrite)
+        while True:
+            try:
+                return _give_name(partial, directory / str(_next_version(directory)), False)
+            except FileExistsError:
+                continue  # another process was faster; the next number, then
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _give_name(partial, final, overwrite):
+    if not overwrite or not final.exists():
+        _check_is_new(final)
+        try:
+            os.rename(partial, final)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                _check_is_new(final)
+            raise
+        return final
+    replaced = partial.with_suffix(".replaced")
+    os.rename(final, replaced)
+    try:
+        os.rename(partial, final)
+    except OSError:
+        os.rename(replaced, final)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+    return final
+
+
+def _check_is_new(final):
+    if final.exists():
         raise FileExistsError(
             f"{final} is there; versions are not overwritten unless asked for: take another "
             "version, or none for the next"
         )
-    partial = directory / f".{final.name}.{os.getpid()}.partial"
-    replaced = directory / f".{final.name}.{os.getpid()}.replaced"
-    try:
-        partial.mkdir()
-        yield partial, final
-        _flush(partial)
-        if final.exists():
-            os.rename(final, replaced)
-        os.rename(partial, final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def size_of(path):
+    """Bytes of a file, or of all files in a folder."""
+    path = Path(path)
+    parts = path.rglob("*") if path.is_dir() else [path]
+    return sum(part.stat().st_size for part in parts if part.is_file())
 
 
 def newest_version(directory):

@@ -1,5 +1,6 @@
 """TensorFlow's C++ loader, in processes that never import tensorflow."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -181,3 +182,40 @@ def test_what_is_no_saved_model(version, tmp_path):
     with pytest.raises(c_loader.LoaderError) as caught:
         c_loader.LoadedModel(tmp_path / "damaged")
     assert caught.value.code
+
+
+def test_a_damaged_graph_is_refused_wherever_it_is_damaged(version, tmp_path):
+    content = bytearray((version / "saved_model.pb").read_bytes())
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[random.integers(len(content) - 4000, len(content))] ^= random.integers(1, 256)
+        (tmp_path / "saved_model.pb").write_bytes(damaged)
+        with contextlib.suppress(c_loader.LoaderError):  # and nothing else
+            c_loader.read_signatures(tmp_path)
+
+
+def test_strings_are_bytes_or_text(tmp_path):
+    inputs = keras.Input((1,), dtype="string", name="city")
+    ids = layers.StringLookup(vocabulary=["Lund"])(inputs)
+    net = keras.Model(inputs, layers.Flatten()(layers.Embedding(2, 2)(ids)))
+    with c_loader.LoadedModel(export_light(net, tmp_path)) as model:
+        lund, rome = model.predict({"city": [["Lund"], [b"Rome"]]})["logits"]
+        assert not np.array_equal(lund, rome)
+        for stray in (5, None):
+            with pytest.raises(c_loader.LoaderError, match="city must be string, got"):
+                model.predict({"city": np.array([[stray]], object)})
+
+
+def test_a_closed_model_answers_no_more(version):
+    model = c_loader.LoadedModel(version)
+    model.close()
+    model.close()
+    with pytest.raises(c_loader.LoaderError, match="closed"):
+        model.predict({"images": np.zeros((1, 8, 8, 3), np.uint8)})
+
+
+def test_wrong_numbers_of_threads(version):
+    for threads in (-1, 128):
+        with pytest.raises(ValueError, match="threads must be 0 to 127"):
+            c_loader.LoadedModel(version, threads)

@@ -82,6 +82,16 @@ def in_half_precision(inputs):
     return layers.BatchNormalization()(layers.Conv2D(2, 1, dtype="mixed_bfloat16")(inputs))
 
 
+def test_masks_do_not_stop_it():
+    inputs = keras.Input((4,), dtype="int32")
+    x = layers.Dense(3)(layers.Embedding(5, 2, mask_zero=True)(inputs))
+    net = moved(keras.Model(inputs, layers.BatchNormalization()(x)))
+    folded, count = fold_batch_normalization(net)
+    assert count == 0
+    x = np.array([[1, 2, 0, 0]])
+    np.testing.assert_allclose(folded(x), net(x, training=False), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "build",
     [

@@ -5,13 +5,15 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from rocket_tf import export_light
 from rocket_tf.data import images
-from rocket_tf.serving import converters, runtimes
+from rocket_tf.serving import converters, prediction, runtimes
 from rocket_tf.train import restore, train_and_evaluate
 from tests.runs import small_config
 from tools import export, latency, predict, serve_check
@@ -175,6 +177,61 @@ def test_predict(workdir, exports, digits, pictures, capsys, runtime):
     assert found[str(pictures / "large.jpg")]["class"] == str(logits[0].argmax())
 
 
+def test_deep_and_transparent_images_are_read_alike(exports, digits, tmp_path, capsys):
+    image = digits.test_images[0, ..., 0]
+    Image.fromarray(image.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(np.stack([image] * 3 + [0 * image], -1)).save(tmp_path / "transparent.png")
+    told = {}
+    for runtime in ("tensorflow", "litert"):
+        assert predict.main([str(paths(exports)[runtime]), str(tmp_path), "--format=jsonl"]) == 0
+        told[runtime] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for first, second in zip(*told.values(), strict=True):
+        assert first["classes"][0]["class"] == second["classes"][0]["class"]
+        assert first["classes"][0]["probability"] == pytest.approx(
+            second["classes"][0]["probability"], abs=0.02
+        )
+
+
+def test_predict_asks_in_batches(exports, pictures, capsys, monkeypatch):
+    batches = []
+    ask = prediction.Classifier.__call__
+
+    def count(self, paths):
+        batches.append(len(paths))
+        return ask(self, paths)
+
+    monkeypatch.setattr(prediction.Classifier, "__call__", count)
+    assert predict.main([str(exports / "light"), str(pictures), "--batch_size=4"]) == 0
+    assert batches == [4, 2]
+
+
+def test_predict_refuses_labels_that_do_not_fit(exports, pictures, tmp_path, capsys):
+    shutil.copytree(exports / "light" / "1", tmp_path / "1")
+    (tmp_path / "1" / "assets" / "labels.txt").write_text("cat\ndog\n")
+    assert predict.main([str(tmp_path), str(pictures)]) == 2
+    assert "names 2 classes, and the export has 10" in capsys.readouterr().err
+
+
+def test_exports_with_a_fixed_batch_are_not_taken_for_bad_images(pictures, tmp_path, capsys):
+    images = keras.Input(batch_shape=(4, 8, 8, 1), name="images")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    version = export_light(keras.Model(images, keras.layers.Dense(3)(x)), tmp_path)
+    assert predict.main([str(tmp_path), str(pictures)]) == 2
+    assert "takes batches of 4 alone" in capsys.readouterr().err
+    assert serve_check.main([str(version)]) == 0
+    assert "of 4 examples, row by row" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_what_no_runtime_can_load(pictures, tmp_path, capsys, suffix, content):
+    path = tmp_path / f"light{suffix}"
+    path.write_bytes(content)
+    assert predict.main([str(path), str(pictures)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"predict: {path}: ") and "cannot load it" in line
+
+
 def test_predict_tells_the_best_classes_in_a_table(exports, pictures, capsys):
     image = str(pictures / "more" / "0.png")
     assert predict.main([str(exports / "light"), image, "--top=3"]) == 0
@@ -192,7 +249,9 @@ def test_predict_names_what_is_no_image_and_goes_on(exports, pictures, tmp_path,
     output = capsys.readouterr()
     assert len(output.out.splitlines()) == 4
     (line,) = output.err.splitlines()
-    assert line == f"predict: {tmp_path / 'images' / '2.png'}: cannot be read as an image"
+    assert (
+        line == f"predict: {tmp_path / 'images' / '2.png'}: cannot be read as a PNG or JPEG image"
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,6 +262,7 @@ def test_predict_names_what_is_no_image_and_goes_on(exports, pictures, tmp_path,
         (["{pictures}/large.jpg", "{pictures}"], "that is another kind of file"),
         (["{exports}/light", "nowhere.png"], "nowhere.png: there is nothing"),
         (["{exports}/light", "{exports}/onnx"], "has no images; expected files ending in .png"),
+        (["{exports}/litert", "{pictures}"], "holds several exports (light.tflite, light_int8"),
         (["{exports}/light", "{pictures}", "--top=0"], "--top: got 0"),
     ],
 )
@@ -229,6 +289,7 @@ def test_serve_check_proves_the_export_of_a_run(workdir):
         "signatures",
         "batches",
         "agreement",
+        "labels",
         "variables",
         "warm-up",
         "checkpoint",
@@ -236,11 +297,6 @@ def test_serve_check_proves_the_export_of_a_run(workdir):
     assert "without importing tensorflow" in result.stdout
     assert "each once" in result.stdout and "3 requests replayed" in result.stdout
     assert f"the checkpoint of {workdir.resolve()}" in result.stdout
-
-
-def lose_the_graph(version):
-    (version / "saved_model.pb").unlink()
-    (version / "saved_model.pbtxt").write_text("")
 
 
 def cut_the_variables(version):
@@ -261,6 +317,29 @@ def damage_the_warm_up(version):
     path.write_bytes(path.read_bytes()[:-3])
 
 
+def lose_the_warm_up(version):
+    (version / "assets.extra" / "tf_serving_warmup_requests").unlink()
+
+
+def lose_the_labels(version):
+    (version / "assets" / "labels.txt").unlink()
+
+
+def forget_a_label(version):
+    (version / "assets" / "labels.txt").write_text("0\n1\n")
+
+
+def flip_a_weight(version):
+    (data,) = (version / "variables").glob("*.data*")
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+
+
+def damage_the_provenance(version):
+    (version / "assets.extra" / "provenance.json").write_text("{bad")
+
+
 def claim_other_parameters(version):
     path = version / "assets.extra" / "provenance.json"
     told = json.loads(path.read_text())
@@ -271,23 +350,42 @@ def claim_other_parameters(version):
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lose_the_graph, "holds neither a saved_model.pb nor versions"),
         (cut_the_variables, "failed: loader: TensorFlow's C++ loader refuses it"),
         (lose_the_index, "failed: files: there is no variables/variables.index"),
         (empty_the_labels, "is empty"),
         (damage_the_warm_up, "failed: warm-up:"),
         (claim_other_parameters, "failed: variables:"),
+        (lose_the_warm_up, "failed: warm-up: there is no"),
+        (lose_the_labels, "failed: labels: there is no"),
+        (forget_a_label, "failed: labels:"),
+        (flip_a_weight, "failed: loader:"),
+        (damage_the_provenance, "failed: variables: JSONDecodeError"),
     ],
 )
 def test_serve_check_names_what_is_wrong(exports, tmp_path, capsys, damage, message):
     version = tmp_path / "1"
     shutil.copytree(exports / "light" / "1", version)
     damage(version)
-    assert serve_check.main([str(version)]) in (1, 2)
+    assert serve_check.main([str(version)]) == 1
     output = capsys.readouterr()
     (line,) = output.err.splitlines()
     assert line.startswith("serve_check: ") and message in line
     assert "All checks passed" not in output.out
+
+
+def test_serve_check_of_what_is_no_export(tmp_path, capsys):
+    assert serve_check.main([str(tmp_path)]) == 2
+    assert "holds neither a saved_model.pb nor versions" in capsys.readouterr().err
+
+
+def test_serve_check_of_a_net_with_several_inputs(tmp_path, workdir, capsys):
+    inputs = {name: keras.Input((2,), name=name) for name in ("user", "item")}
+    joined = keras.layers.Concatenate()(list(inputs.values()))
+    export_light(keras.Model(inputs, keras.layers.Dense(1)(joined)), tmp_path)
+    assert serve_check.main([str(tmp_path)]) == 0
+    assert "5 parameters, each once" in capsys.readouterr().out
+    assert serve_check.main([str(tmp_path), f"--workdir={workdir}"]) == 1
+    assert "failed: checkpoint: the net in" in capsys.readouterr().err
 
 
 def test_serve_check_finds_another_checkpoint(exports, tmp_path, capsys):

@@ -23,10 +23,10 @@ from rocket_tf.serving import runtimes
 from rocket_tf.startup import load_tensorflow_quietly
 
 _RUNTIMES = {
-    # what it is called: package, kind of file
+    # what it is called: a key of runtimes.PACKAGES, kind of file
     "tensorflow": ("tensorflow", "savedmodel"),
-    "litert": ("ai_edge_litert", "litert"),
-    "litert int8": ("ai_edge_litert", "litert_int8"),
+    "litert": ("litert", "litert"),
+    "litert int8": ("litert", "litert_int8"),
     "onnxruntime": ("onnxruntime", "onnx"),
     "openvino": ("openvino", "onnx"),
 }
@@ -70,6 +70,7 @@ def _measure(arguments):
     if arguments.rounds < 1:
         raise ConfigError(f"--rounds: got {arguments.rounds}, expected at least 1")
     errors = _errors(arguments)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)  # or it fails before the work
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf.reporting.latency_picture import error_against_latency
@@ -93,24 +94,27 @@ def _measure(arguments):
         "ratios": _ratios(rows, sizes, load_seconds, latency.ratio),
         "versions": {
             package: importlib.metadata.version(package.replace("_", "-"))
-            for package in ("tensorflow", "keras", *sorted({_RUNTIMES[name][0] for name in chosen}))
+            for package in (
+                "tensorflow",
+                "keras",
+                *sorted({runtimes.PACKAGES[_RUNTIMES[name][0]] for name in chosen}),
+            )
         },
         "machine": machine(),
     }
     _print_rows(rows)
     for name, value in result["ratios"].items():
         print(f"{name}: {value:.2f}")
+    picture = as_png(error_against_latency(result))
     files.write_json(f"{arguments.output}.json", result)
-    files.write_bytes(f"{arguments.output}.png", as_png(error_against_latency(result)))
+    files.write_bytes(f"{arguments.output}.png", picture)
     print(f"written: {arguments.output}.json, .png")
 
 
 def _chosen(names):
     """The runtimes to time; all that are installed unless some are named."""
     if names is None:
-        chosen = [name for name, (package, _) in _RUNTIMES.items() if not runtimes.missing(package)]
-        if runtimes.missing("tf2onnx"):
-            chosen = [name for name in chosen if _RUNTIMES[name][1] != "onnx"]
+        chosen = [name for name in _RUNTIMES if not _missing(name)]
         for name in _RUNTIMES.keys() - chosen:
             print(f"{name}: left out, not installed; {runtimes.INSTALL}")
         return chosen
@@ -118,11 +122,15 @@ def _chosen(names):
     for name in chosen:
         if name not in _RUNTIMES:
             raise ConfigError(f"--runtimes: got {name!r}, expected some of {','.join(_RUNTIMES)}")
-        package, kind = _RUNTIMES[name]
-        missing = runtimes.missing(package, *(["tf2onnx"] if kind == "onnx" else []))
-        if missing:
-            raise ConfigError(f"--runtimes: {name} needs {missing[0]}; {runtimes.INSTALL}")
+        if _missing(name):
+            raise ConfigError(f"--runtimes: {name} needs {_missing(name)[0]}; {runtimes.INSTALL}")
     return chosen
+
+
+def _missing(name):
+    runtime, kind = _RUNTIMES[name]
+    converter = ["tf2onnx"] if kind == "onnx" else []
+    return runtimes.missing(runtimes.PACKAGES[runtime], *converter)
 
 
 def _errors(arguments):
@@ -183,15 +191,11 @@ def _export(workdir, chosen, folder):
         )
         paths["savedmodel"][_PLAIN] = folder / _PLAIN
         model.light.export(str(folder / _PLAIN), verbose=False)
-    sizes = {kind: {net: _size(path) for net, path in nets.items()} for kind, nets in paths.items()}
-    exports = {name: (_RUNTIMES[name][0], paths[_RUNTIMES[name][1]]) for name in chosen}
-    package_to_runtime = {package: name for name, package in runtimes.PACKAGES.items()}
-    return {name: (package_to_runtime[p], nets) for name, (p, nets) in exports.items()}, sizes
-
-
-def _size(path):
-    parts = [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]
-    return sum(part.stat().st_size for part in parts)
+    sizes = {
+        kind: {net: files.size_of(path) for net, path in nets.items()}
+        for kind, nets in paths.items()
+    }
+    return {name: (_RUNTIMES[name][0], paths[_RUNTIMES[name][1]]) for name in chosen}, sizes
 
 
 def _ratios(rows, sizes, load_seconds, ratio):

@@ -8,6 +8,7 @@ A file that is no image is named on stderr, the others are classified, and the e
 
 import argparse
 import json
+import os
 import sys
 
 import numpy as np
@@ -26,13 +27,14 @@ def main(argv=None):
     parser.add_argument("--top", type=int, default=1, help="classes to tell of each (%(default)s)")
     parser.add_argument("--batch_size", type=int, default=32, help="images at once (%(default)s)")
     arguments = parser.parse_args(argv)
-    from rocket_tf.serving.c_loader import LoaderError
-
     try:
         return _predict(arguments)
-    except (ConfigError, LoaderError) as error:
+    except ConfigError as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _predict(arguments):

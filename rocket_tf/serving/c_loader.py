@@ -1,4 +1,4 @@
-"""SavedModels through TensorFlow's C API, without importing tensorflow.
+"""SavedModels through TensorFlow's C API, which needs no `import tensorflow`.
 
 The C++ loader and session behind it are those of TensorFlow Serving, so that a model which runs
 here is one that the server takes; and a process needs a second to have them, not ten. TensorFlow
@@ -10,8 +10,10 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import weakref
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401 - so that NumPy knows bfloat16
 import numpy as np
 from google.protobuf import unknown_fields
 from google.protobuf.empty_pb2 import Empty
@@ -26,6 +28,7 @@ _DTYPES = {  # of tensorflow/core/framework/types.proto
     7: "string",
     9: "int64",
     10: "bool",
+    14: "bfloat16",
     17: "uint16",
     19: "float16",
     22: "uint32",
@@ -33,6 +36,7 @@ _DTYPES = {  # of tensorflow/core/framework/types.proto
 }
 _DTYPE_NUMBERS = {name: number for number, name in _DTYPES.items()}
 _STRING_BYTES = 24  # of a TF_TString
+_MOST_THREADS = 127  # what a byte of a protocol buffer holds
 _INTERNAL_SIGNATURES = ("__saved_model_init_op",)
 INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
 
@@ -88,25 +92,32 @@ class LoadedModel:
     """
 
     def __init__(self, directory, threads=0):
+        if not 0 <= threads <= _MOST_THREADS:
+            raise ValueError(f"threads must be 0 to {_MOST_THREADS}. Received: threads={threads}")
         self.signatures = read_signatures(directory)
-        self._library = _library()
-        self._graph = self._library.TF_NewGraph()
-        options = self._library.TF_NewSessionOptions()
-        if threads:
-            config = _session_config(threads)
-            self._call("TF_SetConfig", options, config, len(config))
-        tags = (ctypes.c_char_p * 1)(b"serve")
-        self._session = self._call(
-            "TF_LoadSessionFromSavedModel",
-            options,
-            None,
-            os.fsencode(directory),
-            tags,
-            1,
-            self._graph,
-            None,
-        )
-        self._library.TF_DeleteSessionOptions(options)
+        library = _library()
+        self._graph = library.TF_NewGraph()
+        options = library.TF_NewSessionOptions()
+        try:
+            if threads:
+                config = _session_config(threads)
+                _call("TF_SetConfig", options, config, len(config))
+            self._session = _call(
+                "TF_LoadSessionFromSavedModel",
+                options,
+                None,
+                os.fsencode(directory),
+                (ctypes.c_char_p * 1)(b"serve"),
+                1,
+                self._graph,
+                None,
+            )
+        except LoaderError:
+            library.TF_DeleteGraph(self._graph)
+            raise
+        finally:
+            library.TF_DeleteSessionOptions(options)
+        self._free_session = weakref.finalize(self, _free_session, self._session, self._graph)
 
     def predict(self, inputs, signature="serving_default", outputs=None):
         """Answers one request.
@@ -124,19 +135,17 @@ class LoadedModel:
             LoaderError: if there is no such signature, inputs are missing, unknown or of another
                 dtype, or TensorFlow cannot compute the outputs.
         """
+        if not self._free_session.alive:
+            raise LoaderError("the model has been closed", FAILED_PRECONDITION)
         wanted = self._wanted(signature)
         if inputs.keys() != wanted.inputs.keys():
             raise LoaderError(
                 f"{signature} takes {sorted(wanted.inputs)}, got {sorted(inputs)}",
                 INVALID_ARGUMENT,
             )
-        arrays = {name: np.asarray(array) for name, array in inputs.items()}
-        for name, array in arrays.items():
-            dtype = "string" if array.dtype.kind in "OSU" else array.dtype.name
-            if dtype != wanted.inputs[name].dtype:
-                raise LoaderError(
-                    f"{name} must be {wanted.inputs[name].dtype}, got {dtype}", INVALID_ARGUMENT
-                )
+        arrays = {
+            name: _checked(name, array, wanted.inputs[name]) for name, array in inputs.items()
+        }
         outputs = list(wanted.outputs) if outputs is None else outputs
         unknown = set(outputs) - wanted.outputs.keys()
         if unknown:
@@ -144,18 +153,16 @@ class LoadedModel:
                 f"{signature} gives {sorted(wanted.outputs)}, not {sorted(unknown)}",
                 INVALID_ARGUMENT,
             )
-        tensors = [self._to_tensor(array) for array in arrays.values()]
+        tensors = [_to_tensor(array) for array in arrays.values()]
         try:
             return self._run(wanted, list(arrays), tensors, outputs)
         finally:
             for array, tensor in zip(arrays.values(), tensors, strict=True):
-                self._free(array, tensor)
+                _free_tensor(array, tensor)
 
     def close(self):
-        """Ends the session and frees what it holds."""
-        self._call("TF_CloseSession", self._session)
-        self._call("TF_DeleteSession", self._session)
-        self._library.TF_DeleteGraph(self._graph)
+        """Ends the session and frees what it holds; so does the garbage collector."""
+        self._free_session()
 
     def __enter__(self):
         return self
@@ -180,7 +187,7 @@ class LoadedModel:
             *[self._output(signature.outputs[name].tensor) for name in wanted]
         )
         results = (ctypes.c_void_p * len(outputs))()
-        self._call(
+        _call(
             "TF_SessionRun",
             self._session,
             None,
@@ -194,68 +201,94 @@ class LoadedModel:
             0,
             None,
         )
-        return {name: self._to_array(tensor) for name, tensor in zip(wanted, results, strict=True)}
+        return {name: _to_array(tensor) for name, tensor in zip(wanted, results, strict=True)}
 
     def _output(self, tensor_name):
         operation, _, index = tensor_name.partition(":")
-        pointer = self._library.TF_GraphOperationByName(self._graph, operation.encode())
+        pointer = _library().TF_GraphOperationByName(self._graph, operation.encode())
         return _Output(pointer, int(index or 0))
 
-    def _to_tensor(self, array):
-        is_string = array.dtype.kind in "OSU"
-        number = _DTYPE_NUMBERS["string" if is_string else array.dtype.name]
-        size = array.size * _STRING_BYTES if is_string else array.nbytes
-        shape = (ctypes.c_int64 * array.ndim)(*array.shape)
-        tensor = self._library.TF_AllocateTensor(number, shape, array.ndim, size)
-        data = self._library.TF_TensorData(tensor)
-        if not is_string:
-            ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, size)
-            return tensor
-        for index, text in enumerate(array.reshape(-1)):
-            content = text.encode() if isinstance(text, str) else bytes(text)
-            place = data + index * _STRING_BYTES
-            self._library.TF_StringInit(place)
-            self._library.TF_StringCopy(place, content, len(content))
+
+def _free_session(session, graph):
+    _call("TF_CloseSession", session)
+    _call("TF_DeleteSession", session)
+    _library().TF_DeleteGraph(graph)
+
+
+def _checked(name, given, info):
+    """An input as an array of the signature's dtype; strings as an array of objects."""
+    array = np.asarray(given, object if info.dtype == "string" else None)
+    if info.dtype == "string":
+        strays = {type(text).__name__ for text in array.flat if not isinstance(text, bytes | str)}
+        dtype = ", ".join(sorted(strays)) or "string"
+    else:
+        dtype = "string" if array.dtype.kind in "SU" else array.dtype.name
+    if dtype != info.dtype:
+        raise LoaderError(f"{name} must be {info.dtype}, got {dtype}", INVALID_ARGUMENT)
+    return array
+
+
+def _to_tensor(array):
+    library = _library()
+    is_string = array.dtype == object
+    number = _DTYPE_NUMBERS["string" if is_string else array.dtype.name]
+    size = array.size * _STRING_BYTES if is_string else array.nbytes
+    shape = (ctypes.c_int64 * array.ndim)(*array.shape)
+    tensor = library.TF_AllocateTensor(number, shape, array.ndim, size)
+    data = library.TF_TensorData(tensor)
+    if not is_string:
+        ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, size)
         return tensor
+    for index, text in enumerate(array.flat):
+        content = text.encode() if isinstance(text, str) else text
+        place = data + index * _STRING_BYTES
+        library.TF_StringInit(place)
+        library.TF_StringCopy(place, content, len(content))
+    return tensor
 
-    def _to_array(self, tensor):
-        """The tensor's content; the tensor is freed."""
-        dtype = _DTYPES[self._library.TF_TensorType(tensor)]
-        dimensions = self._library.TF_NumDims(tensor)
-        shape = tuple(self._library.TF_Dim(tensor, axis) for axis in range(dimensions))
-        data = self._library.TF_TensorData(tensor)
-        if dtype == "string":
-            array = np.empty(shape, object)
-            flat = array.reshape(-1)
-            for index in range(array.size):
-                place = data + index * _STRING_BYTES
-                start = self._library.TF_StringGetDataPointer(place)
-                flat[index] = ctypes.string_at(start, self._library.TF_StringGetSize(place))
-        else:
-            array = np.empty(shape, dtype)
-            ctypes.memmove(array.ctypes.data, data, array.nbytes)
-        self._library.TF_DeleteTensor(tensor)
-        return array
 
-    def _free(self, array, tensor):
-        if array.dtype.kind in "OSU":
-            data = self._library.TF_TensorData(tensor)
-            for index in range(array.size):
-                self._library.TF_StringDealloc(data + index * _STRING_BYTES)
-        self._library.TF_DeleteTensor(tensor)
+def _to_array(tensor):
+    """The tensor's content; the tensor is freed."""
+    library = _library()
+    dtype = _DTYPES[library.TF_TensorType(tensor)]
+    shape = tuple(library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor)))
+    data = library.TF_TensorData(tensor)
+    if dtype == "string":
+        array = np.empty(shape, object)
+        flat = array.reshape(-1)
+        for index in range(array.size):
+            place = data + index * _STRING_BYTES
+            start = library.TF_StringGetDataPointer(place)
+            flat[index] = ctypes.string_at(start, library.TF_StringGetSize(place))
+    else:
+        array = np.empty(shape, dtype)
+        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+    library.TF_DeleteTensor(tensor)
+    return array
 
-    def _call(self, function, *arguments):
-        """Calls a function whose last parameter is a status, and raises what that says."""
-        status = self._library.TF_NewStatus()
-        try:
-            result = getattr(self._library, function)(*arguments, status)
-            code = self._library.TF_GetCode(status)
-            if code:
-                message = self._library.TF_Message(status).decode(errors="replace")
-                raise LoaderError(" ".join(message.split()), code)
-            return result
-        finally:
-            self._library.TF_DeleteStatus(status)
+
+def _free_tensor(array, tensor):
+    library = _library()
+    if array.dtype == object:
+        data = library.TF_TensorData(tensor)
+        for index in range(array.size):
+            library.TF_StringDealloc(data + index * _STRING_BYTES)
+    library.TF_DeleteTensor(tensor)
+
+
+def _call(function, *arguments):
+    """Calls a function whose last parameter is a status, and raises what that says."""
+    library = _library()
+    status = library.TF_NewStatus()
+    try:
+        result = getattr(library, function)(*arguments, status)
+        code = library.TF_GetCode(status)
+        if code:
+            message = library.TF_Message(status).decode(errors="replace")
+            raise LoaderError(" ".join(message.split()), code)
+        return result
+    finally:
+        library.TF_DeleteStatus(status)
 
 
 def read_signatures(directory):
@@ -272,26 +305,24 @@ def read_signatures(directory):
     """
     path = Path(directory) / "saved_model.pb"
     try:
-        content = path.read_bytes()
-        (meta_graph,) = _fields(content)[2]
-        entries = [_fields(entry) for entry in _fields(meta_graph).get(5, [])]
+        (meta_graph,) = _fields(path.read_bytes())[2]
+        signatures = {}
+        for entry in map(_fields, _fields(meta_graph).get(5, [])):
+            name, signature = entry[1][0].decode(), _fields(entry[2][0])
+            if name not in _INTERNAL_SIGNATURES:
+                signatures[name] = Signature(
+                    _tensor_infos(signature.get(1, [])), _tensor_infos(signature.get(2, []))
+                )
+        return signatures
     except FileNotFoundError:
         raise LoaderError(
             f"{directory} is no SavedModel: there is no saved_model.pb in it", FAILED_PRECONDITION
         ) from None
-    except Exception as error:  # whatever the parser raises for bytes that are something else
+    except Exception as error:  # whatever bytes that are something else make of themselves
         raise LoaderError(
             f"{path} cannot be read as a SavedModel of one graph ({type(error).__name__})",
             FAILED_PRECONDITION,
         ) from error
-    signatures = {}
-    for entry in entries:
-        name, signature = entry[1][0].decode(), _fields(entry[2][0])
-        if name not in _INTERNAL_SIGNATURES:
-            signatures[name] = Signature(
-                _tensor_infos(signature.get(1, [])), _tensor_infos(signature.get(2, []))
-            )
-    return signatures
 
 
 def _tensor_infos(entries):

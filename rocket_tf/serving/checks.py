@@ -1,5 +1,6 @@
 """What proves a SavedModel of a light net, check by check, as its server would meet it."""
 
+import contextlib
 import io
 import json
 import sys
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from rocket_tf.serving.c_loader import LoadedModel, LoaderError
+from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.startup import load_tensorflow_quietly, stderr_kept_back
 
 BATCH_SIZES = (1, 3, 8)
 _BYTES_PER_PARAMETER = 4.3
-_INDEX_BYTES_PER_VARIABLE = 250  # names and shapes, beside the numbers
+_BYTES_BESIDE_NUMBERS = 4000, 250  # in all, and for each variable: names and shapes
 
 
 class CheckFailed(Exception):
@@ -32,56 +34,73 @@ def prove(directory, workdir=None):
         `(name, told)` for each check that passed or had nothing to do, in words.
 
     Raises:
-        CheckFailed: by the first one that does not pass.
+        CheckFailed: by the first one that does not pass; the message begins with its name.
     """
     directory = Path(directory)
-    yield "files", _check_files(directory)
-    start = time.perf_counter()
+    yield _carry_out("files", _check_files, directory)
+    with contextlib.ExitStack() as stack:
+        start = time.perf_counter()
+        model = stack.enter_context(_carry_out("loader", _load, directory)[1])
+        seconds = time.perf_counter() - start
+        without = "" if "tensorflow" in sys.modules else ", without importing tensorflow"
+        yield "loader", f"TensorFlow's C++ loader takes it in {seconds:.1f} s{without}"
+        yield _carry_out("signatures", _check_signatures, model)
+        _, examples = _carry_out("inputs", _examples, model)
+        yield _carry_out("batches", _check_batches, model, examples)
+        yield _carry_out("agreement", _check_agreement, model, examples)
+        yield _carry_out("labels", _check_labels, model, directory)
+        load_tensorflow_quietly()
+        yield _carry_out("variables", _check_variables, directory)
+        yield _carry_out("warm-up", _check_warmup, model, directory)
+        yield _carry_out("checkpoint", _check_checkpoint, model, directory, workdir, examples)
+
+
+def _carry_out(name, check, *arguments):
+    """The check's name and what it tells; whatever stops it is a failure of the export."""
+    try:
+        return name, check(*arguments)
+    except CheckFailed as error:
+        raise CheckFailed(f"{name}: {error}") from error
+    except Exception as error:
+        told = " ".join(str(error).split())
+        raise CheckFailed(f"{name}: {type(error).__name__}: {told}") from error
+
+
+def _load(directory):
     try:
         with stderr_kept_back(LoaderError):
-            model = LoadedModel(directory)
+            return LoadedModel(directory)
     except LoaderError as error:
-        raise CheckFailed(f"loader: TensorFlow's C++ loader refuses it: {error}") from error
-    seconds = time.perf_counter() - start
-    without = "" if "tensorflow" in sys.modules else ", without importing tensorflow"
-    yield "loader", f"TensorFlow's C++ loader takes it in {seconds:.1f} s{without}"
-    yield "signatures", "; ".join(_check_signatures(model))
-    examples = _examples(model)
-    yield "batches", _check_batches(model, examples)
-    yield "agreement", _check_agreement(model, examples)
-    load_tensorflow_quietly()
-    yield "variables", _check_variables(directory)
-    yield "warm-up", _check_warmup(model, directory)
-    yield "checkpoint", _check_checkpoint(model, directory, workdir, examples)
+        raise CheckFailed(f"TensorFlow's C++ loader refuses it: {error}") from error
 
 
 def _check_files(directory):
     for name in ("saved_model.pb", "variables/variables.index"):
         if not (directory / name).is_file():
-            raise CheckFailed(f"files: there is no {name} in {directory}")
+            raise CheckFailed(f"there is no {name} in {directory}")
     parts = [path for path in directory.rglob("*") if path.is_file()]
     empty = [path for path in parts if not path.stat().st_size]
     if empty:
-        raise CheckFailed(f"files: {empty[0]} is empty")
+        raise CheckFailed(f"{empty[0]} is empty")
     size = sum(path.stat().st_size for path in parts)
     return f"{len(parts)} files, {size / 1000:.0f} kB"
 
 
 def _check_signatures(model):
     if "serving_default" not in model.signatures:
-        raise CheckFailed(
-            f"signatures: there is no serving_default; there are {', '.join(model.signatures)}"
-        )
+        raise CheckFailed(f"there is no serving_default; there are {', '.join(model.signatures)}")
+    described = []
     for name, signature in model.signatures.items():
         if not {"logits", "probabilities", "classes"} <= signature.outputs.keys():
             raise CheckFailed(
-                f"signatures: {name} gives {', '.join(signature.outputs)}; expected logits, "
+                f"{name} gives {', '.join(signature.outputs)}; expected logits, "
                 "probabilities and classes at least"
             )
         told = ", ".join(
             f"{key} {info.dtype} {_shape(info.shape)}" for key, info in signature.inputs.items()
         )
-        yield f"{name}({told})"
+        described.append(f"{name}({told})")
+    return "; ".join(described)
 
 
 def _shape(shape):
@@ -97,21 +116,13 @@ def _examples(model):
         if name == "serve_bytes":
             examples[name] = {key: _encoded(pixels) for key in inputs}
             continue
-        examples[name] = {key: _made_up(info) for key, info in inputs.items()}
+        examples[name] = {
+            key: made_up_input(info.dtype, info.shape, max(BATCH_SIZES))
+            for key, info in inputs.items()
+        }
         if name == "serving_default":
             (pixels, *_) = examples[name].values()
     return examples
-
-
-def _made_up(info):
-    """Whole numbers of 0 to 255 for pixels and floats, zeros for other numbers, empty strings."""
-    first, *rest = info.shape
-    shape = [first or max(BATCH_SIZES), *(size or 1 for size in rest)]
-    if info.dtype == "string":
-        return np.full(shape, b"", object)
-    if info.dtype == "uint8" or info.dtype.startswith("float"):
-        return np.random.default_rng(0).integers(0, 256, shape).astype(info.dtype)
-    return np.zeros(shape, info.dtype)
 
 
 def _encoded(images):
@@ -126,27 +137,41 @@ def _encoded(images):
 
 
 def _check_batches(model, examples):
+    asked = set()
     for name, inputs in examples.items():
         fixed = [info.shape[0] for info in model.signatures[name].inputs.values() if info.shape[0]]
         sizes = fixed[:1] or BATCH_SIZES
         whole = _predict(model, {key: array[: max(sizes)] for key, array in inputs.items()}, name)
         for size in sizes:
+            asked.add(size)
             outputs = _predict(model, {key: array[:size] for key, array in inputs.items()}, name)
             for key, array in outputs.items():
                 if len(array) != size:
-                    raise CheckFailed(
-                        f"batches: {name} gives {len(array)} {key} for a batch of {size}"
-                    )
-            _compare(f"batches: {name}, batch {size}", whole["logits"][:size], outputs["logits"])
-    return f"of {', '.join(map(str, BATCH_SIZES))} examples, row by row the same"
+                    raise CheckFailed(f"{name} gives {len(array)} {key} for a batch of {size}")
+            _compare(f"logits of {name}, batch {size},", whole["logits"][:size], outputs["logits"])
+    return f"of {', '.join(map(str, sorted(asked)))} examples, row by row the same"
 
 
 def _check_agreement(model, examples):
     default = _predict(model, examples["serving_default"])["logits"]
     others = [name for name in ("serve_float", "serve_bytes") if name in examples]
     for name in others:
-        _compare(f"agreement: {name}", default, _predict(model, examples[name], name)["logits"])
+        _compare(f"logits of {name}", default, _predict(model, examples[name], name)["logits"])
     return f"{', '.join(others)} as serving_default" if others else "one signature, nothing to do"
+
+
+def _check_labels(model, directory):
+    outputs = model.signatures["serving_default"].outputs
+    path = directory / "assets" / "labels.txt"
+    if not path.exists():
+        if "class_names" in outputs:
+            raise CheckFailed(f"there is no {path}, and the outputs have class_names")
+        return "the classes have no names"
+    labels = path.read_text("utf-8").splitlines()
+    classes = max((outputs["probabilities"].shape or (len(labels),))[-1], 2)
+    if len(labels) != classes:
+        raise CheckFailed(f"{path} names {len(labels)} classes of {classes}")
+    return f"{classes} classes have names"
 
 
 def _check_variables(directory):
@@ -164,17 +189,13 @@ def _check_variables(directory):
         return "none: the weights are constants of the graph"
     if provenance is not None and sum(sizes) != provenance["net"]["parameters"]:
         raise CheckFailed(
-            f"variables: {sum(sizes)} numbers are stored for {provenance['net']['parameters']} "
+            f"{sum(sizes)} numbers are stored for {provenance['net']['parameters']} "
             "parameters; expected each once"
         )
     stored = sum(path.stat().st_size for path in (directory / "variables").iterdir())
-    graph = _INDEX_BYTES_PER_VARIABLE * len(sizes)
-    if stored > _BYTES_PER_PARAMETER * sum(sizes) + graph:
-        raise CheckFailed(f"variables: {stored} bytes for {sum(sizes)} parameters")
-    content = (directory / "saved_model.pb").read_bytes()
-    for part in (b"optimizer", b"seed_generator"):
-        if part in content:
-            raise CheckFailed(f"variables: the graph speaks of {part.decode()}")
+    in_all, for_each = _BYTES_BESIDE_NUMBERS
+    if stored > _BYTES_PER_PARAMETER * sum(sizes) + in_all + for_each * len(sizes):
+        raise CheckFailed(f"{stored} bytes for {sum(sizes)} parameters")
     return f"{sum(sizes)} parameters, each once, {stored / sum(sizes):.2f} bytes each"
 
 
@@ -184,9 +205,11 @@ def _check_warmup(model, directory):
     try:
         requests = warmup.read(directory)
     except ValueError as error:
-        raise CheckFailed(f"warm-up: {error}") from error
+        raise CheckFailed(f"{error}") from error
+    if not requests and _provenance(directory) is not None:
+        raise CheckFailed(f"there is no {warmup.FILE}, which export_light writes")
     for signature, inputs in requests:
-        _predict(model, inputs, signature, "warm-up")
+        _predict(model, inputs, signature)
     return f"{len(requests)} requests replayed" if requests else "no requests come along"
 
 
@@ -195,22 +218,37 @@ def _check_checkpoint(model, directory, workdir, examples):
         workdir = directory.resolve().parent.parent
         if not (workdir / "config.json").exists():
             return "not compared: the export lies in no run's folder, and no --workdir is given"
+    import keras
+
     from rocket_tf import train
     from rocket_tf.checkpoint import CheckpointError
     from rocket_tf.config import ConfigError
     from rocket_tf.serving.saved_model import allowed_difference
+    from rocket_tf.serving.signatures import input_names
 
     provenance = _provenance(directory)
     is_float32 = provenance is not None and provenance["net"]["compute_dtypes"] == ["float32"]
     try:
         net, _, _ = train.restore(workdir, "float32" if is_float32 else None)
     except (CheckpointError, ConfigError) as error:
-        raise CheckFailed(f"checkpoint: {error}") from error
-    (images,) = examples["serving_default"].values()
+        raise CheckFailed(f"{error}") from error
     light = getattr(net, "light", net)
-    expected = light(images.astype("float32"), training=False)
-    logits = _predict(model, examples["serving_default"])["logits"]
-    largest = _compare("checkpoint", expected, logits, allowed_difference(light))
+    inputs = examples["serving_default"]
+    names = input_names(light)
+    if sorted(names) != sorted(inputs):
+        raise CheckFailed(f"the net in {workdir} takes {names}, and the export {list(inputs)}")
+    tensors = [
+        inputs[name].astype(tensor.dtype) if tensor.dtype != "string" else inputs[name]
+        for name, tensor in zip(names, light.inputs, strict=True)
+    ]
+    expected = light(keras.tree.pack_sequence_as(light.input, tensors), training=False)
+    logits = _predict(model, inputs)["logits"]
+    if expected.shape != logits.shape:
+        raise CheckFailed(
+            f"the net in {workdir} gives logits of shape {tuple(expected.shape)}, and the export "
+            f"{logits.shape}"
+        )
+    largest = _compare("logits", expected, logits, allowed_difference(light))
     return f"computes what the checkpoint of {workdir} does; logits differ by {largest:.1e} at most"
 
 
@@ -219,16 +257,15 @@ def _provenance(directory):
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def _predict(model, inputs, signature="serving_default", check="batches"):
+def _predict(model, inputs, signature="serving_default"):
     try:
         return model.predict(inputs, signature)
     except LoaderError as error:
-        raise CheckFailed(f"{check}: {signature}: {error}") from error
+        raise CheckFailed(f"{signature}: {error}") from error
 
 
-def _compare(check, expected, actual, allowed=1e-5):
-    expected, actual = np.asarray(expected, np.float64), np.asarray(actual, np.float64)
-    largest = float(np.max(np.abs(expected - actual) / np.maximum(1, np.abs(expected))))
+def _compare(what, expected, actual, allowed=LARGEST_DIFFERENCE):
+    largest = difference(expected, actual)
     if not largest <= allowed:  # not a number, either
-        raise CheckFailed(f"{check}: logits differ by {largest:.1g}, allowed is {allowed:.0e}")
+        raise CheckFailed(f"{what} differ by {largest:.1g}, allowed is {allowed:.0e}")
     return largest

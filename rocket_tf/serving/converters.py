@@ -27,6 +27,9 @@ def to_litert(net, calibration=None):
 
     Returns:
         bytes, the content of a `.tflite` file.
+
+    Raises:
+        RuntimeError: if the converter fails.
     """
     function = _frozen_function(net)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
@@ -46,8 +49,11 @@ def to_litert(net, calibration=None):
     with warnings.catch_warnings():
         # The converter calibrates with TensorFlow's own interpreter, which is to go.
         warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
-        with stderr_kept_back():
-            return converter.convert()
+        try:
+            with stderr_kept_back(Exception):
+                return converter.convert()
+        except Exception as error:  # of many kinds, also where the disk is full
+            raise RuntimeError(f"LiteRT's converter fails: {_last_line(error)}") from error
 
 
 def to_onnx(net):
@@ -61,6 +67,9 @@ def to_onnx(net):
 
     Returns:
         bytes, the content of an `.onnx` file.
+
+    Raises:
+        RuntimeError: if the converter fails.
     """
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -69,16 +78,23 @@ def to_onnx(net):
     frozen = convert_variables_to_constants_v2(function)  # what layers hold beside variables
     outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    model, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(),
-        name=net.name,
-        input_names=[tensor.name for tensor in frozen.inputs],
-        output_names=[tensor.name for tensor in outputs.values()],
-        tensors_to_rename={tensor.name: name for name, tensor in outputs.items()}
-        | {tensor.name: tensor.op.name for tensor in frozen.inputs},
-        opset=_OPSET,
-    )
+    try:
+        model, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph.as_graph_def(),
+            name=net.name,
+            input_names=[tensor.name for tensor in frozen.inputs],
+            output_names=[tensor.name for tensor in outputs.values()],
+            tensors_to_rename={tensor.name: name for name, tensor in outputs.items()}
+            | {tensor.name: tensor.op.name for tensor in frozen.inputs},
+            opset=_OPSET,
+        )
+    except Exception as error:  # of many kinds
+        raise RuntimeError(f"tf2onnx fails: {_last_line(error)}") from error
     return model.SerializeToString()
+
+
+def _last_line(error):
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"
 
 
 def _frozen_function(net):

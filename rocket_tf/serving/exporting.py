@@ -9,11 +9,11 @@ from rocket_tf import files, train
 from rocket_tf.config import ConfigError
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.serving import converters, runtimes
+from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
 from rocket_tf.serving.saved_model import (
     LABELS_FILE,
-    LARGEST_DIFFERENCE,
+    allowed_difference,
     describe_net,
-    difference,
     export_light,
     write_provenance,
 )
@@ -30,8 +30,8 @@ class Export:
         path: where it is.
         size: bytes of all of it.
         test_error: in per cent, on the run's test images, in the format's own runtime.
-        difference: the largest difference of its logits from the model's on the test images,
-            relative to logits above 1.
+        difference: the largest difference of its logits from those of the model, in the same
+            precision but for int8, on the test images; relative to logits above 1.
     """
 
     kind: str
@@ -71,7 +71,7 @@ def export_run(
         ConfigError: if a format is unknown or not installed, or there is no finished run with a
             light net.
         CheckpointError, DataUnavailableError: as `rocket_tf.train.evaluate`.
-        RuntimeError: if a float format does not compute what the model computes.
+        RuntimeError: if a converter fails, or a float format does not compute what the model does.
         OSError: if something cannot be written.
     """
     runtimes.check_formats(formats)
@@ -81,44 +81,51 @@ def export_run(
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
     data = train.load_data(config, data_dir)
     light = getattr(model, "light", model)
-    prover = _Prover(light, data.test_images, data.test_labels)
     told = train.provenance(folder, config, summary)
     output = Path(output or workdir)
     if "savedmodel" in formats:
-        yield _export_savedmodel(
-            folder, prover, data.class_names, output, optimize, precision, told
-        )
+        yield _export_savedmodel(folder, data, output, optimize, precision, told)
+    prover = _Prover(light, data)
+    told = {**told, "net": describe_net(light)}
     if "litert" in formats:
         calibration = data.train_images[:calibration_examples]
         contents = {
-            "light.tflite": ("LiteRT, float32", converters.to_litert(light)),
-            "light_int8.tflite": ("LiteRT, int8", converters.to_litert(light, calibration)),
+            "light.tflite": ("LiteRT, float32", converters.to_litert(light), LARGEST_DIFFERENCE),
+            "light_int8.tflite": ("LiteRT, int8", converters.to_litert(light, calibration), None),
         }
         yield from _write(output / "litert", contents, prover, data.class_names, told)
     if "onnx" in formats:
-        contents = {"light.onnx": ("ONNX", converters.to_onnx(light))}
+        contents = {"light.onnx": ("ONNX", converters.to_onnx(light), LARGEST_DIFFERENCE)}
         yield from _write(output / "onnx", contents, prover, data.class_names, told)
 
 
-def _export_savedmodel(folder, prover, class_names, output, optimize, precision, told):
+def _export_savedmodel(folder, data, output, optimize, precision, told):
     model, config, _ = train.restore(folder.path, precision)
+    light = getattr(model, "light", model)
+    prover = _Prover(light, data)
+    kind = f"SavedModel, {precision or config['precision']}"
+    proved = []
     version = export_light(
-        model, output / folder.light.name, class_names, optimize=optimize, provenance=told
+        light,
+        output / folder.light.name,
+        data.class_names,
+        optimize=optimize,
+        provenance=told,
+        prove=lambda partial: proved.append(prover.prove(kind, partial, allowed_difference(light))),
     )
-    shown = precision or config["precision"]
-    return prover.prove(f"SavedModel, {shown}", version, is_float=shown == "float32")
+    return dataclasses.replace(proved[0], path=version)
 
 
 class _Prover:
     """Asks exports for the classes of the test images."""
 
-    def __init__(self, light, images, labels):
-        self._light = light
-        self._images = images
-        self._labels = labels
-        self._logits = light.predict(images, batch_size=_BATCH, verbose=0)
+    def __init__(self, light, data):
+        self._images = data.test_images
+        self._labels = data.test_labels
+        self._logits = light.predict(self._images, batch_size=_BATCH, verbose=0)
 
-    def prove(self, kind, path, is_float):
+    def prove(self, kind, path, allowed=LARGEST_DIFFERENCE):
+        """What is measured of an export; `allowed=None` where it may differ from the model."""
         run = runtimes.load(path)
         (name,) = run.inputs
         batches = range(0, len(self._images), _BATCH)
@@ -126,34 +133,30 @@ class _Prover:
             [run({name: self._images[start : start + _BATCH]})["logits"] for start in batches]
         )
         largest = difference(self._logits, logits)
-        if is_float and not largest <= LARGEST_DIFFERENCE:
+        if allowed is not None and not largest <= allowed:  # not a number, either
             raise RuntimeError(
                 f"{kind} does not compute what the model computes: logits differ by {largest:.1g}, "
-                f"and {LARGEST_DIFFERENCE:.0e} is allowed; it was not kept"
+                f"and {allowed:.0e} is allowed; it was not kept"
             )
         return Export(
             kind=kind,
             path=path,
-            size=sum(part.stat().st_size for part in _files(path)),
+            size=files.size_of(path),
             test_error=100 * float(np.mean(logits.argmax(-1) != self._labels)),
             difference=largest,
         )
 
-    def provenance(self, told):
-        return {**told, "net": describe_net(self._light)}
-
 
 def _write(directory, contents, prover, class_names, told):
-    with files.new_version(directory) as (partial, final):
-        exports = []
-        for name, (kind, content) in contents.items():
-            files.write_bytes(partial / name, content)
-            exports.append(prover.prove(kind, partial / name, is_float="int8" not in name))
-        files.write_text(partial / LABELS_FILE, "".join(f"{name}\n" for name in class_names))
-        write_provenance(partial / "provenance.json", prover.provenance(told))
-    for export in exports:
-        yield dataclasses.replace(export, path=final / export.path.name)
+    """Writes a version with the files that `contents` names: their kind, bytes and allowance."""
+    exports = []
 
+    def write(folder):
+        for name, (kind, content, allowed) in contents.items():
+            files.write_bytes(folder / name, content)
+            exports.append(prover.prove(kind, folder / name, allowed))
+        files.write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in class_names))
+        write_provenance(folder / "provenance.json", told)
 
-def _files(path):
-    return [part for part in path.rglob("*") if part.is_file()] if path.is_dir() else [path]
+    final = files.write_version(directory, write)
+    return [dataclasses.replace(export, path=final / export.path.name) for export in exports]

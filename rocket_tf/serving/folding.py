@@ -76,7 +76,10 @@ def _folded_pairs(net):
     for normalization in net.layers:
         if not isinstance(normalization, layers.BatchNormalization):
             continue
-        (tensor,) = calls[normalization][0].input_tensors
+        tensors = calls[normalization][0].input_tensors
+        if len(tensors) != 1:
+            continue  # a mask comes with it
+        (tensor,) = tensors
         layer = tensor._keras_history.operation
         if (
             type(layer) in _FOLDABLE

@@ -5,6 +5,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 
@@ -101,6 +102,7 @@ class _Worker:
     """A `latency_worker` process."""
 
     def __init__(self, runtime, paths, threads):
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -112,10 +114,14 @@ class _Worker:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
         )
-        self._answer()
+        try:
+            self._answer()
+        except RuntimeError:
+            self.__exit__()
+            raise
 
     def ask(self, **request):
         print(json.dumps(request), file=self._process.stdin, flush=True)
@@ -127,9 +133,14 @@ class _Worker:
     def __exit__(self, *_):
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
 
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a process that timed ended with {self._process.wait()}")
+            self._process.wait()
+            self._errors.seek(0)
+            told = self._errors.read().strip().splitlines() or ["it says nothing"]
+            raise RuntimeError(f"a process that times calls has ended: {told[-1]}")
         return json.loads(line)

@@ -1,18 +1,21 @@
 """Image files, classified by an export of any format."""
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from rocket_tf import files
 from rocket_tf.config import ConfigError
 from rocket_tf.serving import runtimes
+from rocket_tf.serving.c_loader import INVALID_ARGUMENT, LoadedModel, LoaderError
 from rocket_tf.startup import stderr_kept_back
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_EXPORT_SUFFIXES = (".tflite", ".onnx")
 _SIGNATURE = "serve_bytes"
+_NO_IMAGE = "cannot be read as a PNG or JPEG image"
 
 
 class UnreadableImageError(ValueError):
@@ -23,7 +26,8 @@ def find_export(path):
     """The export that a path means: itself, or the newest version in a folder of versions.
 
     Args:
-        path: folder of a SavedModel, folder of versions, or a file.
+        path: folder of a SavedModel, folder of versions, folder with one .tflite or .onnx file, or
+            such a file.
 
     Returns:
         `pathlib.Path`.
@@ -32,17 +36,23 @@ def find_export(path):
         ConfigError: if there is none.
     """
     path = Path(path)
-    if path.is_dir() and not (path / "saved_model.pb").exists():
-        newest = files.newest_version(path)
-        if newest is None:
-            raise ConfigError(
-                f"{path}: holds neither a saved_model.pb nor versions (folders named by a number); "
-                "expected an export, as python -m tools.export writes them"
-            )
-        return newest
     if not path.exists():
         raise ConfigError(f"{path}: there is nothing; expected an export")
-    return path
+    if not path.is_dir() or (path / "saved_model.pb").exists():
+        return path
+    found = [part for part in sorted(path.iterdir()) if part.suffix in _EXPORT_SUFFIXES]
+    if len(found) > 1:
+        names = ", ".join(part.name for part in found)
+        raise ConfigError(f"{path}: holds several exports ({names}); name one of them")
+    if found:
+        return found[0]
+    newest = files.newest_version(path)
+    if newest is None:
+        raise ConfigError(
+            f"{path}: holds neither a saved_model.pb nor versions (folders named by a number); "
+            "expected an export, as python -m tools.export writes them"
+        )
+    return find_export(newest)
 
 
 def find_images(paths):
@@ -61,7 +71,9 @@ def find_images(paths):
     for path in map(Path, paths):
         if path.is_dir():
             images = [
-                part for part in sorted(path.rglob("*")) if part.suffix.lower() in IMAGE_SUFFIXES
+                part
+                for part in sorted(path.rglob("*"))
+                if part.suffix.lower() in IMAGE_SUFFIXES and part.is_file()
             ]
             if not images:
                 raise ConfigError(
@@ -85,22 +97,26 @@ class Classifier:
         export: path of the export, as `find_export` gives it.
 
     Attributes:
-        class_names: the classes' names, or their numbers as text where no labels come along.
+        class_names: the classes' names, or `None` where no labels come along.
 
     Raises:
-        ConfigError: if it takes no images, or its runtime is not installed.
-        LoaderError: if it is a SavedModel that cannot be loaded.
+        ConfigError: if it takes no batches of images, its labels do not fit, or it cannot be
+            loaded.
     """
 
     def __init__(self, export):
         export = Path(export)
         if export.is_dir():
-            self._infer = _saved_model(export)
+            self._infer, classes = _saved_model(export)
             labels = export / "assets" / "labels.txt"
         else:
-            self._infer = _with_pillow(export)
+            self._infer, classes = _with_pillow(export)
             labels = export.parent / "labels.txt"
-        self.class_names = labels.read_text().splitlines() if labels.exists() else None
+        self.class_names = labels.read_text("utf-8").splitlines() if labels.exists() else None
+        if self.class_names is not None and classes not in (None, len(self.class_names)):
+            raise ConfigError(
+                f"{labels}: names {len(self.class_names)} classes, and the export has {classes}"
+            )
 
     def __call__(self, paths):
         """Classifies files.
@@ -116,7 +132,7 @@ class Classifier:
         readable = [content for content in contents if isinstance(content, bytes)]
         try:
             answers = iter(self._infer(readable) if readable else [])
-        except Exception:
+        except UnreadableImageError:
             # One of them is no image, and the answer is for all of them: ask for each alone.
             answers = iter([self._alone(content) for content in readable])
         answers = [next(answers) if isinstance(content, bytes) else content for content in contents]
@@ -126,42 +142,54 @@ class Classifier:
         ]
 
     def name(self, index):
-        """The name of a class."""
+        """The name of a class, or its number."""
         return str(index) if self.class_names is None else self.class_names[index]
 
     def _alone(self, content):
         try:
             return self._infer([content])[0]
-        except Exception:  # of whatever decodes it
-            return ValueError("cannot be read as an image")
+        except UnreadableImageError as error:
+            return error
 
 
 def _content(path):
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        return ValueError(os.strerror(error.errno) if error.errno else str(error))
+        return UnreadableImageError(error.strerror)
 
 
 def _saved_model(export):
-    from rocket_tf.serving.c_loader import LoadedModel, LoaderError
-
-    with stderr_kept_back(LoaderError):
-        model = LoadedModel(export)
-    if _SIGNATURE not in model.signatures:
+    """A function from files' contents to probabilities, and how many there are."""
+    try:
+        with stderr_kept_back(LoaderError):
+            model = LoadedModel(export)
+    except LoaderError as error:
+        raise ConfigError(f"{export}: TensorFlow cannot load it: {error}") from error
+    signature = model.signatures.get(_SIGNATURE)
+    if signature is None or "probabilities" not in signature.outputs:
         raise ConfigError(
-            f"{export}: takes no image files (no signature {_SIGNATURE}; there are "
-            f"{', '.join(model.signatures)})"
+            f"{export}: classifies no image files (no signature {_SIGNATURE} with probabilities; "
+            f"there are {', '.join(model.signatures) or 'none'})"
         )
-    (name,) = model.signatures[_SIGNATURE].inputs
+    ((name, info),) = signature.inputs.items()
+    _check_batch(export, info.shape)
 
     def infer(contents):
-        return model.predict({name: np.array(contents, object)}, _SIGNATURE)["probabilities"]
+        try:
+            with stderr_kept_back(LoaderError):  # the decoder's complaints
+                answer = model.predict({name: contents}, _SIGNATURE, ["probabilities"])
+        except LoaderError as error:
+            if error.code != INVALID_ARGUMENT:
+                raise ConfigError(f"{export}: {error}") from error
+            raise UnreadableImageError(_NO_IMAGE) from error
+        return answer["probabilities"]
 
-    return infer
+    return infer, (signature.outputs["probabilities"].shape or [None])[-1]
 
 
 def _with_pillow(export):
+    """Likewise, of an export that takes pixels."""
     run = runtimes.load(export)
     (name, (dtype, shape)), *others = run.inputs.items()
     if others or len(shape) != 4 or None in shape[1:] or shape[-1] not in (1, 3):
@@ -169,19 +197,34 @@ def _with_pillow(export):
             f"{export}: takes no images (inputs: {run.inputs}); expected one input of shape "
             "(batch, height, width, 1 or 3)"
         )
+    _check_batch(export, shape)
 
     def infer(contents):
         images = np.stack([_decode(content, shape[1:]) for content in contents])
         return run({name: images.astype(dtype)})["probabilities"]
 
-    return infer
+    return infer, None
+
+
+def _check_batch(export, shape):
+    if shape is not None and shape[0] not in (None, 1):
+        raise ConfigError(
+            f"{export}: takes batches of {shape[0]} alone; export the net with a batch of any size"
+        )
 
 
 def _decode(content, shape):
-    from PIL import Image
-
+    """An image of the wanted size and channels, as the SavedModel would decode it."""
     height, width, channels = shape
-    image = Image.open(io.BytesIO(content)).convert("L" if channels == 1 else "RGB")
+    try:
+        image = Image.open(io.BytesIO(content))
+        if image.format not in ("PNG", "JPEG"):
+            raise UnreadableImageError(_NO_IMAGE)
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = image.convert("L" if channels == 1 else "RGB")
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's, for damaged files
+        raise UnreadableImageError(_NO_IMAGE) from error
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(shape)

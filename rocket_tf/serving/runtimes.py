@@ -61,14 +61,19 @@ def load(path, threads=0, runtime=None, logits_alone=False):
         attribute `inputs`: dict from names to `(dtype, shape)`.
 
     Raises:
-        ConfigError: if there is no such export, or its runtime is not installed.
+        ConfigError: if there is no such export, its runtime is not installed or cannot load it.
     """
     path = Path(path)
     runtime = runtime or _runtime_of(path)
     package = PACKAGES[runtime]
     if missing(package):
         raise ConfigError(f"{path}: needs {package}, which is not installed; {INSTALL}")
-    return _LOADERS[runtime](path, threads, logits_alone)
+    try:
+        with stderr_kept_back(Exception):
+            return _LOADERS[runtime](path, threads, logits_alone)
+    except Exception as error:  # runtimes raise whatever they like
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}: {package} cannot load it: {told}") from error
 
 
 def _runtime_of(path):
@@ -87,10 +92,9 @@ class _TensorFlow:
     """`serving_default` of a SavedModel, in a session of TensorFlow's C++ library."""
 
     def __init__(self, path, threads, logits_alone):
-        from rocket_tf.serving.c_loader import LoadedModel, LoaderError
+        from rocket_tf.serving.c_loader import LoadedModel
 
-        with stderr_kept_back(LoaderError):
-            self._model = LoadedModel(path, threads)
+        self._model = LoadedModel(path, threads)
         signature = self._model.signatures["serving_default"]
         self.inputs = {name: (info.dtype, info.shape) for name, info in signature.inputs.items()}
         self._outputs = _wanted(signature.outputs, logits_alone)
@@ -103,9 +107,8 @@ class _LiteRT:
     def __init__(self, path, threads, logits_alone):
         from ai_edge_litert.interpreter import Interpreter
 
-        with stderr_kept_back():
-            self._interpreter = Interpreter(str(path), num_threads=threads or None)
-            self._interpreter.allocate_tensors()
+        self._interpreter = Interpreter(str(path), num_threads=threads or None)
+        self._interpreter.allocate_tensors()
         self._run = self._interpreter.get_signature_runner("serving_default")
         self.inputs = {
             name: (np.dtype(detail["dtype"]).name, _open_shape(detail["shape_signature"]))

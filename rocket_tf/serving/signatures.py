@@ -9,12 +9,22 @@ DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
 
 
 def input_names(net):
-    """The names of a net's inputs in signatures: letters, digits and underscores.
+    """The names of a net's inputs in signatures: a letter, then letters, digits and underscores.
 
     Args:
         net: functional `keras.Model`.
+
+    Raises:
+        ValueError: if two names become one.
     """
-    return [re.sub(r"\W", "_", tensor.name) for tensor in net.inputs]
+    names = [re.sub(r"\W", "_", tensor.name, flags=re.ASCII) for tensor in net.inputs]
+    names = [name if name[0].isalpha() else f"input_{name}" for name in names]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"The inputs need names that differ in letters or digits: they become {names} in a "
+            f"signature. Received: {[tensor.name for tensor in net.inputs]}"
+        )
+    return names
 
 
 def takes_pixels(net):
@@ -63,7 +73,7 @@ def make_signatures(net, infer, class_names=None, input_dtype=None):
 
 
 def decode_images(encoded, shape):
-    """Images from PNG, JPEG, BMP or GIF files, resized where they have another size.
+    """Images from PNG or JPEG files, resized where they have another size.
 
     Args:
         encoded: string tensor, shape (batch,).

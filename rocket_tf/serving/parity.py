@@ -1,0 +1,38 @@
+"""Whether two runtimes compute the same: inputs to ask them with, and how far answers differ."""
+
+import numpy as np
+
+# Between the logits of the float32 model and of its export, relative to logits above 1.
+LARGEST_DIFFERENCE = 1e-5
+
+
+def made_up_input(dtype, shape, count):
+    """An input of the right shape and dtype, always the same.
+
+    Args:
+        dtype: NumPy's name, or "string".
+        shape: tuple with `None` for what may vary; what may vary beside the batch is 1.
+        count: size of the batch, where it may vary.
+
+    Returns:
+        Array of whole numbers of 0 to 255 for uint8 and floats, which are pixels too; of zeros for
+        other numbers, which are ids too; of empty strings.
+
+    Raises:
+        ValueError: if the shape is unknown or that of a scalar.
+    """
+    if not shape:
+        raise ValueError(f"an input has shape {shape}, expected one that begins with the batch")
+    first, *rest = shape
+    shape = [first or count, *(size or 1 for size in rest)]
+    if dtype == "string":
+        return np.full(shape, b"", object)
+    if dtype == "uint8" or dtype.startswith(("float", "bfloat")):
+        return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+    return np.zeros(shape, dtype)
+
+
+def difference(expected, actual):
+    """The largest difference of logits, relative to those above 1; NaN where one is."""
+    expected, actual = (np.asarray(logits, np.float64) for logits in (expected, actual))
+    return float(np.max(np.abs(expected - actual) / np.maximum(1, np.abs(expected)), initial=0))
