@@ -1,6 +1,7 @@
 """tools.export, predict, serve_check and latency, on a run of the trainer; formats' parity."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from rocket_tf import export_light
+from rocket_tf import export_light, files
 from rocket_tf.data import images
 from rocket_tf.serving import converters, prediction, runtimes
 from rocket_tf.train import restore, train_and_evaluate
@@ -108,6 +109,53 @@ def test_every_format_has_labels_and_provenance(exports):
         folder = exports / kind / "1"
         assert (folder / "labels.txt").read_text().split() == list("0123456789")
         assert json.loads((folder / "provenance.json").read_text())["config"]["dataset"] == "digits"
+
+
+def test_a_savedmodel_that_computes_something_else_is_not_kept(
+    workdir, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("rocket_tf.serving.exporting.allowed_difference", lambda net: 1e-12)
+    assert export.main([f"--workdir={workdir}", f"--output={tmp_path}"]) == 1
+    assert "SavedModel, float32 does not compute" in capsys.readouterr().err
+    assert list((tmp_path / "light").iterdir()) == []
+
+
+def test_precision_and_calibration_have_effects(workdir, tmp_path, capsys):
+    arguments = [f"--workdir={workdir}", f"--output={tmp_path}"]
+    assert export.main([*arguments, "--precision=mixed_bfloat16"]) == 0
+    path = tmp_path / "light" / "1" / "assets.extra" / "provenance.json"
+    assert "bfloat16" in json.loads(path.read_text())["net"]["compute_dtypes"]
+    assert "SavedModel, mixed_bfloat16" in capsys.readouterr().out
+    contents = []
+    for number in (1, 100):
+        calibration = f"--calibration_examples={number}"
+        assert export.main([*arguments, "--formats=litert", calibration]) == 0
+        newest = files.newest_version(tmp_path / "litert")
+        contents.append((newest / "light_int8.tflite").read_bytes())
+    assert contents[0] != contents[1]
+
+
+@pytest.mark.parametrize("formats", ["savedmodel", "litert"])
+def test_a_full_disk_leaves_nothing(workdir, tmp_path, formats):
+    """Files cannot grow beyond 60 kB in a process of its own."""
+    script = """
+import resource, signal, sys
+from tools import export
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+sys.exit(export.main(sys.argv[1:]))
+"""
+    arguments = [f"--workdir={workdir}", f"--output={tmp_path}", f"--formats={formats}"]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("export: ")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_format_that_computes_something_else_is_not_kept(workdir, tmp_path, monkeypatch, capsys):
