@@ -55,23 +55,23 @@ class LogEpochs(keras.callbacks.Callback):
     Args:
         write: called with a dict for each epoch.
         rename: from Keras's logs to the same under the names they are written by.
-        examples: training examples in an epoch.
+        examples: training examples of an epoch that this process sees.
         steps: steps in an epoch.
+        schedule: the learning rate by step, or a number.
     """
 
-    def __init__(self, write, rename, examples, steps):
+    def __init__(self, write, rename, examples, steps, schedule):
         super().__init__()
         self._write = write
         self._rename = rename
         self._examples = examples
         self._steps = steps
         self._seconds = 0.0
+        self._schedule = schedule
         self._began = None
-        self._learning_rate = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._seconds = 0.0
-        self._learning_rate = float(self.model.optimizer.learning_rate)
 
     def on_train_batch_begin(self, batch, logs=None):
         self._began = time.perf_counter()
@@ -81,33 +81,97 @@ class LogEpochs(keras.callbacks.Callback):
         self._seconds += time.perf_counter() - self._began
 
     def on_epoch_end(self, epoch, logs=None):
+        # Of the epoch's first step, also where this process came to it later.
+        first_step = epoch * self._steps
+        learning_rate = self._schedule(first_step) if callable(self._schedule) else self._schedule
         self._write(
             {
                 "epoch": epoch + 1,
                 "step": (epoch + 1) * self._steps,
-                "learning_rate": self._learning_rate,
+                "learning_rate": float(np.float32(learning_rate)),
                 "examples_per_second": round(self._examples / self._seconds, 1),
                 **{name: float(value) for name, value in self._rename(logs).items()},
             }
         )
 
 
+class Preempted(Exception):
+    """SIGTERM has come, and what was done is saved; the message says how far."""
+
+
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Saves a checkpoint after each epoch.
+    """Saves a checkpoint after each epoch, and within epochs when it is time, or SIGTERM has come.
 
     Args:
         checkpoints: a `rocket_tf.checkpoint.Checkpoints`.
-        when: whether it is saved after an epoch, counted from 1.
+        steps: steps in an epoch.
+        first_step: steps of the first epoch that were done before.
+        every_steps: a checkpoint after every so many steps of the run; 0: none within epochs.
+        is_preempted: function without arguments: whether the run has to stop.
     """
 
-    def __init__(self, checkpoints, when=lambda epoch: True):
+    def __init__(self, checkpoints, steps, first_step, every_steps, is_preempted):
         super().__init__()
         self._checkpoints = checkpoints
-        self._when = when
+        self._steps = steps
+        self._first_step = first_step
+        self._every_steps = every_steps
+        self._is_preempted = is_preempted
+        self._epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = self._first_step + batch + 1
+        if done == self._steps:
+            return  # the epoch ends, and its evaluation belongs to it
+        in_all = self._epoch * self._steps + done
+        preempted = self._is_preempted()
+        if preempted or (self._every_steps and in_all % self._every_steps == 0):
+            self._checkpoints.save(self._epoch, done)
+        if preempted:
+            raise Preempted(f"step {in_all} (epoch {self._epoch + 1}, step {done})")
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._when(epoch + 1):
+        self._checkpoints.save(epoch + 1)
+        self._first_step = 0
+        if self._is_preempted() and epoch + 1 < self.params["epochs"]:
+            raise Preempted(f"epoch {epoch + 1}")
+
+
+class KeepChosen(keras.callbacks.Callback):
+    """Saves a checkpoint of the epochs that are chosen so far.
+
+    Args:
+        checkpoints: a `rocket_tf.checkpoint.Checkpoints`.
+        is_chosen: whether an epoch, counted from 1, is.
+    """
+
+    def __init__(self, checkpoints, is_chosen):
+        super().__init__()
+        self._checkpoints = checkpoints
+        self._is_chosen = is_chosen
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._is_chosen(epoch + 1):
             self._checkpoints.save(epoch + 1)
+
+
+class RestoreMetrics(keras.callbacks.Callback):
+    """Gives the metrics the values that they had when the first epoch was interrupted.
+
+    Args:
+        values: arrays, one for each variable of the metrics.
+    """
+
+    def __init__(self, values):
+        super().__init__()
+        self._values = values
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in zip(self.model.metrics_variables, self._values, strict=True):
+            variable.assign(value)
 
 
 class ShowProgress(keras.callbacks.Callback):
@@ -117,15 +181,17 @@ class ShowProgress(keras.callbacks.Callback):
         epochs: epochs of the whole training.
         steps: steps in an epoch.
         first_epoch: epochs that are done.
+        first_step: steps that are done of the epoch after these.
         rename: from Keras's logs to the same under the names they are shown by.
         examples: what kind of examples the errors are measured on, "test" or "validation".
     """
 
-    def __init__(self, epochs, steps, first_epoch, rename, examples):
+    def __init__(self, epochs, steps, first_epoch, first_step, rename, examples):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
         self._first_epoch = first_epoch
+        self._first_step = first_step
         self._rename = rename
         self._examples = examples
         self._began = None
@@ -134,7 +200,7 @@ class ShowProgress(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._bar = tqdm(
             total=self._epochs * self._steps,
-            initial=self._first_epoch * self._steps,
+            initial=self._first_epoch * self._steps + self._first_step,
             unit="step",
             desc=f"epoch {self._first_epoch + 1}/{self._epochs}",
             disable=not sys.stderr.isatty(),

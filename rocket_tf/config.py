@@ -80,7 +80,13 @@ def _are_drops(values):
 METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
 METHODS = ("rocket", "light", "booster", *METHODS_WITH_TEACHER)
 # None of these changes what is computed.
-_FREE_FIELDS = ("data_dir", "booster_run", "checkpoints_kept", "pictures")
+_FREE_FIELDS = (
+    "data_dir",
+    "booster_run",
+    "checkpoints_kept",
+    "checkpoint_every_steps",
+    "pictures",
+)
 
 FIELDS: Mapping[str, Field] = {
     "seed": Field(
@@ -242,6 +248,9 @@ FIELDS: Mapping[str, Field] = {
         1,
     ),
     "checkpoints_kept": _integer(3, "the last so many checkpoints are kept", 1),
+    "checkpoint_every_steps": _integer(
+        0, "a checkpoint after every so many steps, beside those after each epoch; 0: none", 0
+    ),
     "pictures": _switch(
         True, "draw learning curves, gradient flow and attention maps into the run's folder"
     ),

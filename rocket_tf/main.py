@@ -19,6 +19,7 @@ from rocket_tf.startup import load_tensorflow_quietly
 _USAGE_ERROR = 2
 _RUN_ERROR = 1
 _INTERRUPTED = 130
+_PREEMPTED = 143  # as of a process that SIGTERM ended; schedulers take it as one to start again
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -90,7 +91,7 @@ def _run(work, workdir):
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf import train
-    from rocket_tf.callbacks import NonFiniteLossError
+    from rocket_tf.callbacks import NonFiniteLossError, Preempted
     from rocket_tf.checkpoint import CheckpointError
     from rocket_tf.data.images import DataUnavailableError
 
@@ -98,6 +99,10 @@ def _run(work, workdir):
         summary = work(train)
     except (CheckpointError, DataUnavailableError, NonFiniteLossError) as error:
         return _fail(error, _RUN_ERROR)
+    except Preempted as error:
+        return _fail(
+            f"SIGTERM: saved after {error}; the same command goes on from there", _PREEMPTED
+        )
     print(closing_table(summary, workdir))
     return 0
 

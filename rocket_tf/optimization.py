@@ -57,6 +57,21 @@ def piecewise_schedule(learning_rate, drops, factor, total_steps):
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
 
 
+def make_schedule(config, total_steps):
+    """The learning rate of a run: a schedule, or a number where it is constant.
+
+    Args:
+        config: a checked configuration (`rocket_tf.config`).
+        total_steps: steps in the whole run.
+    """
+    return piecewise_schedule(
+        config["learning_rate"],
+        config["learning_rate_drops"],
+        config["learning_rate_drop_factor"],
+        total_steps,
+    )
+
+
 def make_optimizer(config, total_steps):
     """The optimizer of a run.
 
@@ -67,12 +82,7 @@ def make_optimizer(config, total_steps):
     Returns:
         A `keras.optimizers.Optimizer`.
     """
-    schedule = piecewise_schedule(
-        config["learning_rate"],
-        config["learning_rate_drops"],
-        config["learning_rate_drop_factor"],
-        total_steps,
-    )
+    schedule = make_schedule(config, total_steps)
     if config["optimizer"] == "adam":
         return keras.optimizers.Adam(schedule)
     return SGDWithL2(schedule, momentum=0.9, l2=config["weight_decay"])

@@ -1,7 +1,10 @@
 """The files of a run's folder, and how they are read and written."""
 
+import contextlib
+import fcntl
 import json
 import os
+import socket
 from pathlib import Path
 
 from rocket_tf import config as options
@@ -33,6 +36,7 @@ class RunFolder:
         self._metrics = self.path / "metrics.jsonl"
         self._followed = self.path / "booster.json"
         self._summary = self.path / "summary.json"
+        self._owner = self.path / ".owner"
 
     def check(self, config):
         """Checks that a run with this configuration can start, or go on, in the folder.
@@ -56,6 +60,29 @@ class RunFolder:
         if booster_folder is not None:
             booster_folder.config_of_booster(config)
             self._check_followed(booster_folder)
+
+    @contextlib.contextmanager
+    def owned(self):
+        """Keeps other processes from training in the folder, which is made; it ends with this one.
+
+        Raises:
+            ConfigError: if another process trains in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._owner.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise options.ConfigError(
+                    f"--workdir: {self.path} is in use by {file.read() or 'another process'}; wait "
+                    "for its end, stop it, or name another folder"
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            # The lock goes with the process, however it ends; the file stays.
+            yield
 
     def booster_folder(self, config):
         """The folder of the run that trains the booster to follow; `None` without such a run."""

@@ -4,6 +4,8 @@ import contextlib
 import functools
 import importlib.metadata
 import math
+import signal
+import threading
 
 import keras
 import tensorflow as tf
@@ -12,11 +14,12 @@ from rocket_tf import callbacks as run_callbacks
 from rocket_tf import config as options
 from rocket_tf import run_pictures
 from rocket_tf.building import build_model, build_nets, mixes_labels
-from rocket_tf.checkpoint import Checkpoints, checkpoint_path, restore_weights
+from rocket_tf.checkpoint import Checkpoints, Progress, checkpoint_path, restore_weights
 from rocket_tf.costs import count_multiply_adds, count_parameters
 from rocket_tf.data import images, kerascv, pipeline
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.distribution import make_strategy
+from rocket_tf.optimization import make_schedule
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.serving.saved_model import export_light
 
@@ -39,6 +42,8 @@ def train_and_evaluate(config, workdir, verbose=True):
         DataUnavailableError: if the data is neither on this machine nor to be downloaded.
         CheckpointError: if there are checkpoints, and none can be read.
         NonFiniteLossError: if a loss is no number any more.
+        Preempted: if SIGTERM has come; what was done is saved.
+        OSError: if something cannot be written.
     """
     config = dict(config)
     options.check(config)
@@ -56,32 +61,54 @@ def train_and_evaluate(config, workdir, verbose=True):
             tell(f"First the booster that the light net will follow, in {booster_folder.path}")
         train_and_evaluate(booster_config, booster_folder.path, verbose)
         folder.check(config)  # now that it is known which booster that is
-    with _keras_settings(config):
+    with folder.owned(), _sigterm() as is_preempted, _keras_settings(config):
         strategy = make_strategy(config["replicas"])
         tell(f"Reading {config['dataset']}", flush=True)
         data = load_data(config)
         with strategy.scope():
             model = build_model(config, _load_booster(booster_folder))
             checkpoints = Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
-            first_epoch = checkpoints.restore()
+            progress, metrics = checkpoints.restore()
         folder.write_config(config)
         if booster_folder is not None:
             folder.write_followed(booster_folder)
-        folder.drop_metrics_after(first_epoch)
+        checkpoints.forget_after(progress)
+        folder.drop_metrics_after(progress.epochs)
+        done = f"epoch {progress.epochs} of {config['epochs']}"
         tell(
             f"Training on {len(data.train_images)} examples, "
-            f"{strategy.num_replicas_in_sync} replica(s), after epoch {first_epoch} of "
-            f"{config['epochs']}, in {workdir}",
+            f"{strategy.num_replicas_in_sync} replica(s), after {done}"
+            f"{f' and step {progress.steps} of the next' if progress.steps else ''}, in {workdir}",
             flush=True,
         )
-        if first_epoch < config["epochs"]:
-            _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbose)
+        fit = functools.partial(
+            _fit, model, data, config, strategy, folder, checkpoints, is_preempted, verbose
+        )
+        if progress.steps:
+            fit(progress, progress.epochs + 1, metrics)
+            progress = Progress(progress.epochs + 1)
+        if progress.epochs < config["epochs"]:
+            fit(progress, config["epochs"])
         summary = _summarize(model, data, config, strategy, folder, booster_folder)
         if config["pictures"]:
             tell("Drawing pictures", flush=True)
             run_pictures.draw(model, data, folder, _one_hot_classes(config))
         folder.write_summary(summary)
     return summary
+
+
+@contextlib.contextmanager
+def _sigterm():
+    """A function that tells whether SIGTERM has come, which then ends nothing by itself."""
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came.is_set  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+    try:
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def evaluate(workdir, data_dir=""):
@@ -208,8 +235,22 @@ def _keras_settings(config):
         keras.config.set_dtype_policy(policy)
 
 
-def _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbose):
+def _fit(
+    model,
+    data,
+    config,
+    strategy,
+    folder,
+    checkpoints,
+    is_preempted,
+    verbose,
+    progress,
+    last_epoch,
+    metrics=(),
+):
+    """Trains from what is done to the end of an epoch; all of an epoch, or all of several."""
     epochs, steps = config["epochs"], options.steps_per_epoch(config)
+    first_epoch, first_step = progress.epochs, progress.steps
     replicas = strategy.num_replicas_in_sync
     train = pipeline.training_dataset(
         data.train_images,
@@ -218,6 +259,7 @@ def _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbos
         epochs,
         config["seed"],
         first_epoch=first_epoch,
+        first_step=first_step,
         flip=config["flip"],
         crop_padding=config["crop_padding"],
         batch_augmentation=kerascv.make_augmentation(
@@ -238,20 +280,34 @@ def _fit(model, data, config, strategy, folder, checkpoints, first_epoch, verbos
 
     callbacks = [
         # First of all, so that nothing is written of an epoch that went wrong.
-        run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps),
-        run_callbacks.LogEpochs(folder.append_metrics, rename, len(data.train_images), steps),
-        *([_keep_chosen(model, config, folder)] if held_out else []),
-        run_callbacks.SaveCheckpoints(checkpoints),
+        run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
+        *([run_callbacks.RestoreMetrics(metrics)] if first_step else []),
+        run_callbacks.LogEpochs(
+            folder.append_metrics,
+            rename,
+            len(data.train_images) - first_step * config["batch_size"],
+            steps,
+            make_schedule(config, epochs * steps),
+        ),
+        *([_keep_chosen(model, config, folder, progress)] if held_out else []),
+        run_callbacks.SaveCheckpoints(
+            checkpoints, steps, first_step, config["checkpoint_every_steps"], is_preempted
+        ),
         keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
     ]
     if verbose:
         examples = "validation" if held_out else "test"
-        callbacks.append(run_callbacks.ShowProgress(epochs, steps, first_epoch, rename, examples))
+        callbacks.append(
+            run_callbacks.ShowProgress(epochs, steps, first_epoch, first_step, rename, examples)
+        )
+    if first_step:
+        # Metrics have variables once they have seen a batch.
+        model.evaluate(validation, steps=1, verbose=0)
     model.fit(
         pipeline.distribute(train, strategy),
-        epochs=epochs,
+        epochs=last_epoch,
         initial_epoch=first_epoch,
-        steps_per_epoch=steps,
+        steps_per_epoch=steps - first_step,
         validation_data=validation,
         validation_steps=validation_steps,
         validation_freq=[e for e in range(1, epochs + 1) if e % every == 0 or e == epochs],
@@ -329,11 +385,12 @@ def _result_epoch(config, folder):
     return best.get("epoch")
 
 
-def _keep_chosen(model, config, folder):
+def _keep_chosen(model, config, folder, progress):
     # Two, because a killed process may have saved one that comes out otherwise the second time.
     checkpoints = Checkpoints(folder.chosen, model, kept=2)
-    return run_callbacks.SaveCheckpoints(
-        checkpoints, when=lambda epoch: epoch == _result_epoch(config, folder)
+    checkpoints.forget_after(progress)
+    return run_callbacks.KeepChosen(
+        checkpoints, is_chosen=lambda epoch: epoch == _result_epoch(config, folder)
     )
 
 

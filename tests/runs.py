@@ -26,9 +26,15 @@ def small_config(**changes):
     return config
 
 
+def newest_checkpoint(directory):
+    """The path of the checkpoint of the most epochs, and of the most steps after them."""
+    indexes = directory.glob("*.index")
+    return max(indexes, key=lambda path: list(map(int, path.stem.split("-")[1::2]))).with_suffix("")
+
+
 def state(workdir):
     """All tensors of a run's newest checkpoint, by name, bit for bit."""
-    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(workdir / "checkpoints"))
+    reader = tf.train.load_checkpoint(str(newest_checkpoint(workdir / "checkpoints")))
     return {
         name: np.asarray(reader.get_tensor(name)).tobytes()
         for name in reader.get_variable_to_shape_map()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import SMALL, metrics, state
+from tests.runs import SMALL, metrics, newest_checkpoint, state
 
 ROOT = Path(__file__).parents[1]
 SMALL_RUN = ["--config=configs/digits.py"] + [
@@ -76,6 +77,31 @@ def test_killed_and_started_again_equals_uninterrupted(finished, tmp_path):
     assert run(*SMALL_RUN, f"--workdir={tmp_path}").returncode == 0
     assert state(tmp_path) == state(whole)
     assert metrics(tmp_path) == metrics(whole)
+
+
+def test_sigterm_saves_and_has_an_exit_code_of_its_own(tmp_path):
+    process = subprocess.Popen(
+        command(*SMALL_RUN, "--config.epochs=1000", f"--workdir={tmp_path}"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if (tmp_path / "metrics.jsonl").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 143
+    (line,) = told.splitlines()
+    epoch, step = re.fullmatch(
+        r"rocket_tf: SIGTERM: saved after (?:step \d+ \()?epoch (\d+)(?:, step (\d+)\))?; the same "
+        r"command goes on from there",
+        line,
+    ).groups()
+    newest = f"epoch-{int(epoch) - 1}-step-{step}" if step else f"epoch-{epoch}"
+    assert newest_checkpoint(tmp_path / "checkpoints").name == newest
 
 
 def test_a_damaged_checkpoint_is_reported(finished, tmp_path):

@@ -1,7 +1,12 @@
 """Runs from a configuration to an exported light net; interruption, faults, every switch."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import textwrap
 
 import keras
 import numpy as np
@@ -9,12 +14,13 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import train
-from rocket_tf.callbacks import NonFiniteLossError
-from rocket_tf.checkpoint import CheckpointError
+from rocket_tf.building import build_model
+from rocket_tf.callbacks import NonFiniteLossError, Preempted
+from rocket_tf.checkpoint import CheckpointError, Checkpoints, Progress
 from rocket_tf.config import ConfigError
 from rocket_tf.data import images
 from rocket_tf.run_folder import RunFolder
-from tests.runs import metrics, small_config, state
+from tests.runs import metrics, newest_checkpoint, small_config, state
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,7 @@ class TestRunFolder:
             "checkpoints",
             "tensorboard",
             "light",
+            ".owner",
         }
         assert (workdir / "light" / "1" / "saved_model.pb").exists()
         assert json.loads((workdir / "config.json").read_text())["booster_dropout"] == 0.1
@@ -124,6 +131,98 @@ class TestStartedAgain:
         assert resumed == summary
         assert state(tmp_path) == state(whole)
         assert metrics(tmp_path) == metrics(whole)
+
+    @pytest.mark.parametrize("stopped_at, replicas", [(2, 2), (5, 1)])
+    def test_resumed_in_the_middle_of_an_epoch(self, tmp_path, monkeypatch, stopped_at, replicas):
+        changes = {"replicas": replicas, "checkpoint_every_steps": 2, "epochs": 2}
+        config = small_config(booster_dropout=0.1, **changes)
+        summary = train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
+        update = train.run_callbacks.SaveCheckpoints.on_train_batch_end
+
+        def interrupt(callback, batch, logs=None):
+            update(callback, batch, logs)
+            if callback._epoch * 3 + batch + 1 == stopped_at:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train.run_callbacks.SaveCheckpoints, "on_train_batch_end", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
+        # Three steps an epoch: after 2 and 4 steps, and after each epoch.
+        newest = {2: "epoch-0-step-2", 5: "epoch-1-step-1"}[stopped_at]
+        assert newest_checkpoint(tmp_path / "resumed" / "checkpoints").name == newest
+        assert train.train_and_evaluate(config, tmp_path / "resumed", verbose=False) == summary
+        assert state(tmp_path / "resumed") == state(tmp_path / "whole")
+        assert metrics(tmp_path / "resumed") == metrics(tmp_path / "whole")
+
+    def test_sigterm_saves_and_stops(self, finished, tmp_path, monkeypatch):
+        whole, summary = finished
+        update = train.run_callbacks.StopOnNonFiniteLoss.on_train_batch_end
+
+        def terminate(callback, batch, logs=None):
+            update(callback, batch, logs)
+            if callback._step == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train.run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", terminate)
+            with pytest.raises(Preempted, match=r"step 5 \(epoch 2, step 2\)"):
+                train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path)
+        assert newest_checkpoint(tmp_path / "checkpoints").name == "epoch-1-step-2"
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path) == summary
+        assert state(tmp_path) == state(whole)
+        assert metrics(tmp_path) == metrics(whole)
+
+    def test_a_checkpoint_that_cannot_be_written(self, finished, tmp_path, monkeypatch):
+        whole, summary = finished
+        write = tf.train.Checkpoint.write
+
+        def fill_the_disk(checkpoint, path):
+            write(checkpoint, path)
+            if path.endswith("epoch-2"):
+                raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tf.train.Checkpoint, "write", fill_the_disk)
+            with pytest.raises(OSError, match=r"epoch-2: the checkpoint cannot be .*No space left"):
+                train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path)
+        names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+        assert names == {"epoch-1.index", "epoch-1.data-00000-of-00001"}
+        assert train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path) == summary
+        assert state(tmp_path) == state(whole)
+
+    def test_a_damaged_newer_checkpoint_does_not_displace_a_good_one(self, tmp_path):
+        config = small_config(method="light", checkpoints_kept=1)
+        model = build_model(config)
+        checkpoints = Checkpoints(tmp_path, model, kept=1)
+        checkpoints.save(1)
+        (tmp_path / "epoch-1-step-2.index").write_bytes(b"damaged")
+        progress, _ = checkpoints.restore()
+        assert progress == Progress(1)
+        checkpoints.forget_after(progress)
+        checkpoints.save(1, 1)
+        assert checkpoints.restore()[0] == Progress(1, 1)
+
+    def test_one_owner_at_a_time(self, tmp_path):
+        script = """
+            import sys, time
+            sys.orig_argv = ["python", "-m", "rocket_tf.main"]
+            from rocket_tf.run_folder import RunFolder
+            with RunFolder(sys.argv[1]).owned():
+                print("owned", flush=True)
+                time.sleep(600)
+        """
+        arguments = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as owner:
+            assert owner.stdout.readline() == "owned\n"
+            with pytest.raises(ConfigError, match=rf"is in use by process {owner.pid} on .*; wait"):
+                train.train_and_evaluate(small_config(method="light"), tmp_path)
+            assert [path.name for path in tmp_path.iterdir()] == [".owner"]
+            owner.kill()
+        # A dead owner's lock does not block.
+        with RunFolder(tmp_path).owned():
+            pass
 
     def test_interrupted_after_the_export(self, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
@@ -228,7 +327,7 @@ def test_the_last_good_checkpoint_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(train.run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", spoil)
     with pytest.raises(NonFiniteLossError, match="step 6: hint_loss = nan"):
         train.train_and_evaluate(small_config(), tmp_path)
-    assert tf.train.latest_checkpoint(tmp_path / "checkpoints").endswith("epoch-1")
+    assert newest_checkpoint(tmp_path / "checkpoints").name == "epoch-1"
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):

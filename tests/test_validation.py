@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from rocket_tf import train
 from rocket_tf.building import build_model
-from rocket_tf.checkpoint import CheckpointError, Checkpoints
+from rocket_tf.checkpoint import CheckpointError, Checkpoints, Progress
 from rocket_tf.data import images
 from rocket_tf.run_folder import RunFolder
-from tests.runs import metrics, small_config, state
+from tests.runs import metrics, newest_checkpoint, small_config, state
 
 CONFIG = small_config(validation_examples=20, booster_dropout=0.1)
 ACCURACIES = {1: 0.5, 2: 0.9, 3: 0.9}  # the second epoch is the first of the best
@@ -49,7 +49,7 @@ def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, t
     checkpoints = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
     for path in checkpoints.glob("epoch-3.*"):
         path.unlink()
-    assert Checkpoints(checkpoints, model, kept=3).restore() == 2
+    assert Checkpoints(checkpoints, model, kept=3).restore() == (Progress(2), [])
     data = images.load("digits")
     expected = model.light.predict(data.test_images, verbose=0)
     serve = tf.saved_model.load(str(workdir / summary["export"])).signatures["serving_default"]
@@ -79,8 +79,8 @@ def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch):
     assert train.train_and_evaluate(CONFIG, tmp_path, verbose=False) == summary
     assert metrics(tmp_path) == metrics(whole)
     assert state(tmp_path) == state(whole)
-    chosen = [tf.train.latest_checkpoint(folder / "chosen") for folder in (tmp_path, whole)]
-    assert [path.rsplit("/")[-1] for path in chosen] == ["epoch-2", "epoch-2"]
+    chosen = [newest_checkpoint(folder / "chosen").name for folder in (tmp_path, whole)]
+    assert chosen == ["epoch-2", "epoch-2"]
 
 
 def test_a_damaged_choice_is_not_passed_over(finished, tmp_path):
@@ -107,7 +107,7 @@ def test_a_choice_that_comes_out_otherwise_the_second_time(finished, tmp_path, m
         _append(folder, {**line, "val_light_accuracy": accuracy})
 
     def interrupt(checkpoints, epoch):
-        if checkpoints._manager.directory.endswith("checkpoints") and epoch == 3:
+        if checkpoints._directory.name == "checkpoints" and epoch == 3:
             raise KeyboardInterrupt
         save(checkpoints, epoch)
 
@@ -116,7 +116,7 @@ def test_a_choice_that_comes_out_otherwise_the_second_time(finished, tmp_path, m
     monkeypatch.setattr(Checkpoints, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train.train_and_evaluate(CONFIG, tmp_path, verbose=False)
-    assert tf.train.latest_checkpoint(tmp_path / "chosen").endswith("epoch-3")
+    assert newest_checkpoint(tmp_path / "chosen").name == "epoch-3"
     monkeypatch.setattr(Checkpoints, "save", save)
     monkeypatch.setattr(RunFolder, "append_metrics", append_given)
     assert train.train_and_evaluate(CONFIG, tmp_path, verbose=False) == summary

@@ -24,6 +24,7 @@ def training_dataset(
     seed,
     *,
     first_epoch=0,
+    first_step=0,
     flip=False,
     crop_padding=0,
     batch_augmentation=None,
@@ -40,6 +41,7 @@ def training_dataset(
         epochs: epochs of the whole training.
         seed: a non-negative integer.
         first_epoch: epochs, counted from 0, that are done.
+        first_step: batches that are done of the epoch after these.
         flip: as in `augmentation.mirror_and_shift`.
         crop_padding: likewise, in pixels.
         batch_augmentation: `f(images, labels) -> (images, labels)` on batches, or `None`.
@@ -76,7 +78,9 @@ def training_dataset(
                 batch_labels = tf.one_hot(batch_labels, num_classes)
             return batch, batch_labels
 
-        return tf.data.Dataset.range(parts).map(load_part, num_parallel_calls=tf.data.AUTOTUNE)
+        first_part = tf.where(epoch == first_epoch, tf.constant(first_step * replicas, tf.int64), 0)
+        dataset = tf.data.Dataset.range(first_part, parts)
+        return dataset.map(load_part, num_parallel_calls=tf.data.AUTOTUNE)
 
     dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_dataset)
     if batch_augmentation is not None:
