@@ -8,17 +8,26 @@ import signal
 import threading
 
 import keras
-import tensorflow as tf
 
 from rocket_tf import callbacks as run_callbacks
 from rocket_tf import config as options
 from rocket_tf import run_pictures
 from rocket_tf.building import build_model, build_nets, mixes_labels
-from rocket_tf.checkpoint import Checkpoints, Progress, checkpoint_path, restore_weights
+from rocket_tf.checkpoint import Checkpoints, Progress
 from rocket_tf.costs import count_multiply_adds, count_parameters
-from rocket_tf.data import images, kerascv, pipeline
+from rocket_tf.data import kerascv, pipeline
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.distribution import make_strategy
+from rocket_tf.finished_run import (
+    keras_settings,
+    load_booster,
+    load_data,
+    open_run,
+    provenance,
+    restore_result,
+    result_epoch,
+    trained_model,
+)
 from rocket_tf.optimization import make_schedule
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.serving.saved_model import export_light
@@ -61,12 +70,12 @@ def train_and_evaluate(config, workdir, verbose=True):
             tell(f"First the booster that the light net will follow, in {booster_folder.path}")
         train_and_evaluate(booster_config, booster_folder.path, verbose)
         folder.check(config)  # now that it is known which booster that is
-    with folder.owned(), _sigterm() as is_preempted, _keras_settings(config):
+    tell(f"Reading {config['dataset']}", flush=True)
+    data = load_data(config)  # before anything is written
+    with folder.owned(), _sigterm() as is_preempted, keras_settings(config):
         strategy = make_strategy(config["replicas"])
-        tell(f"Reading {config['dataset']}", flush=True)
-        data = load_data(config)
         with strategy.scope():
-            model = build_model(config, _load_booster(booster_folder))
+            model = build_model(config, load_booster(booster_folder))
             checkpoints = Checkpoints(folder.checkpoints, model, config["checkpoints_kept"])
             progress, metrics = checkpoints.restore()
         folder.write_config(config)
@@ -126,82 +135,16 @@ def evaluate(workdir, data_dir=""):
         CheckpointError: if the checkpoint of its last epoch is missing or damaged.
         DataUnavailableError: if the data is neither on this machine nor to be downloaded.
     """
-    folder, config, summary = _finished_run(workdir)
-    with _keras_settings(config):
+    folder, config, summary = open_run(workdir)
+    with keras_settings(config):
         strategy = make_strategy(config["replicas"])
         test_only = {**config, "train_examples": 1, "validation_examples": 0}
         data = load_data(test_only, data_dir)
-        model = _trained_model(config, folder, strategy)
+        model = trained_model(config, folder, strategy)
         errors = _errors(_test(model, data, config, strategy))
     for net, error in errors.items():
         summary[net]["test_error"] = error
     return summary
-
-
-def restore(workdir, precision=None):
-    """The model of a finished run, with the weights which its summary is about.
-
-    Args:
-        workdir: the run's folder.
-        precision: dtype policy of the nets; `None`: the run's own.
-
-    Returns:
-        `(model, config, summary)`: a `RocketModel` or, for a net that was trained alone, that net;
-        the run's configuration; its summary.
-
-    Raises:
-        ConfigError: if the folder holds no finished run.
-        CheckpointError: if the checkpoint that counts is missing or damaged.
-    """
-    folder, config, summary = _finished_run(workdir)
-    with _keras_settings({**config, "precision": precision or config["precision"]}):
-        return _trained_model(config, folder, tf.distribute.get_strategy()), config, summary
-
-
-def load_data(config, data_dir=""):
-    """The data of a run.
-
-    Args:
-        config: a configuration.
-        data_dir: folder of TensorFlow Datasets; empty: the run's own.
-
-    Returns:
-        `rocket_tf.data.images.ImageData`.
-
-    Raises:
-        DataUnavailableError: if the data is neither on this machine nor to be downloaded.
-    """
-    return images.load(
-        config["dataset"],
-        data_dir or config["data_dir"],
-        config["train_examples"],
-        config["validation_examples"],
-        config["split_seed"],
-    )
-
-
-def provenance(folder, config, summary):
-    """What an export of a run says of where it comes from, as JSON can hold it.
-
-    Args:
-        folder: the run's `RunFolder`.
-        config: its configuration.
-        summary: its summary, or as much of it as there is before it is written.
-    """
-    return {
-        "config": {name: config[name] for name in options.FIELDS},
-        "data": {name: summary[name] for name in ("train_examples", "test_examples")}
-        | {"dataset": config["dataset"]},
-        "test_error": {
-            net: summary[net]["test_error"] for net in ("light", "booster") if net in summary
-        },
-        "epoch": summary["epoch"],
-        "checkpoint": str(
-            checkpoint_path(_result_directory(config, folder), summary["epoch"]).relative_to(
-                folder.path
-            )
-        ),
-    }
 
 
 def draw_pictures(workdir, data_dir=""):
@@ -214,25 +157,11 @@ def draw_pictures(workdir, data_dir=""):
     Raises:
         ConfigError, CheckpointError, DataUnavailableError: as `evaluate`.
     """
-    folder, config, _ = _finished_run(workdir)
-    with _keras_settings(config):
+    folder, config, _ = open_run(workdir)
+    with keras_settings(config):
         data = load_data(config, data_dir)
-        model = _trained_model(config, folder, make_strategy(config["replicas"]))
+        model = trained_model(config, folder, make_strategy(config["replicas"]))
         run_pictures.draw(model, data, folder, _one_hot_classes(config))
-
-
-@contextlib.contextmanager
-def _keras_settings(config):
-    """Seed, determinism and dtype policy of a run; the dtype policy is put back afterwards."""
-    policy = keras.config.dtype_policy()
-    keras.utils.set_random_seed(config["seed"])
-    if config["deterministic"]:
-        tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(config["precision"])
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _fit(
@@ -329,68 +258,12 @@ def _evaluation_data(images, labels, config, strategy):
     return pipeline.distribute(dataset, strategy), math.ceil(len(images) / config["batch_size"])
 
 
-def _finished_run(workdir):
-    """Folder, configuration and summary of a finished run."""
-    folder = RunFolder(workdir)
-    config, summary = folder.read_finished()
-    options.check(config)
-    return folder, config, summary
-
-
-def _trained_model(config, folder, strategy):
-    """The model of a finished run, with the weights which its summary is about."""
-    with strategy.scope():
-        followed = folder.read_followed()
-        # Its weights are in the run's own checkpoints.
-        teacher = None if followed is None else build_nets(config | followed["config"])[1]
-        model = build_model(config, teacher)
-        _restore_result(model, config, folder)
-    return model
-
-
-def _load_booster(folder):
-    """The trained booster of a finished run, or `None` without a run."""
-    if folder is None:
-        return None
-    config = folder.read_config()
-    _, booster = build_nets(config)
-    _restore_result(booster, config, folder)
-    return booster
-
-
-def _restore_result(model, config, folder):
-    """Gives a model the weights which its run's summary is about.
-
-    Raises:
-        CheckpointError: if their checkpoint is missing or damaged.
-    """
-    restore_weights(_result_directory(config, folder), _result_epoch(config, folder), model)
-
-
-def _result_directory(config, folder):
-    """Where the checkpoint is that a run's summary is about."""
-    return folder.chosen if config["validation_examples"] else folder.checkpoints
-
-
-def _result_epoch(config, folder):
-    """The last epoch; with validation, the first of those with the fewest validation errors.
-
-    `None` as long as nothing was measured.
-    """
-    if not config["validation_examples"]:
-        return config["epochs"]
-    metric = f"val_{options.trained_net(config)}_accuracy"
-    measured = [line for line in folder.read_metrics() if metric in line]
-    best = max(measured, key=lambda line: line[metric], default={})
-    return best.get("epoch")
-
-
 def _keep_chosen(model, config, folder, progress):
     # Two, because a killed process may have saved one that comes out otherwise the second time.
     checkpoints = Checkpoints(folder.chosen, model, kept=2)
     checkpoints.forget_after(progress)
     return run_callbacks.KeepChosen(
-        checkpoints, is_chosen=lambda epoch: epoch == _result_epoch(config, folder)
+        checkpoints, is_chosen=lambda epoch: epoch == result_epoch(config, folder)
     )
 
 
@@ -403,13 +276,13 @@ def _test(model, data, config, strategy):
 
 def _summarize(model, data, config, strategy, folder, booster_folder):
     """The summary of a run whose epochs are done, with its light net exported."""
-    epoch = _result_epoch(config, folder)
+    epoch = result_epoch(config, folder)
     measured = next(line for line in folder.read_metrics() if line["epoch"] == epoch)
     measured = {name.removeprefix("val_"): measured[name] for name in measured if "val_" in name}
     test_errors, validation_errors = _errors(measured), {}
     if config["validation_examples"]:
         validation_errors = test_errors
-        _restore_result(model, config, folder)
+        restore_result(model, config, folder)
         test_errors = _errors(_test(model, data, config, strategy))
     summary = {
         "method": config["method"],

@@ -18,7 +18,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from rocket_tf.serving.c_loader import LoadedModel, LoaderError
+from rocket_tf.serving.c_api import LoaderError
+from rocket_tf.serving.c_loader import LoadedModel
 
 MODEL, VERSION = "light", 1
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -143,6 +143,7 @@ def test_checking_a_configuration_needs_no_tensorflow():
         ({"deterministic": 1}, "deterministic"),
         ({"evaluate_every_epochs": 0}, "evaluate_every_epochs"),
         ({"checkpoints_kept": 0}, "checkpoints_kept"),
+        ({"checkpoint_every_steps": -1}, "checkpoint_every_steps"),
         ({"epoch": 3}, "epoch: no such field; did you mean config.epochs"),
     ],
 )

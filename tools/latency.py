@@ -160,12 +160,12 @@ def _export(workdir, chosen, folder):
     """The exports to time, by runtime and net, and the bytes of each."""
     import numpy as np
 
-    from rocket_tf import train
+    from rocket_tf import finished_run
     from rocket_tf.serving import converters
     from rocket_tf.serving.saved_model import export_light
 
-    model, config, summary = train.restore(workdir, "float32")
-    told = train.provenance(RunFolder(workdir), config, summary)
+    model, config, summary = finished_run.restore(workdir, "float32")
+    told = finished_run.provenance(RunFolder(workdir), config, summary)
     # With all that an export of a run has, which the plain one has not.
     class_names = [f"class {index}" for index in range(model.light.output_shape[-1])]
     kinds = {_RUNTIMES[name][1] for name in chosen}

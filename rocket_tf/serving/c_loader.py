@@ -7,8 +7,6 @@ must be installed, as its library is what is loaded.
 
 import ctypes
 import dataclasses
-import functools
-import importlib.util
 import os
 import weakref
 from pathlib import Path
@@ -17,6 +15,15 @@ import ml_dtypes  # noqa: F401 - so that NumPy knows bfloat16
 import numpy as np
 from google.protobuf import unknown_fields
 from google.protobuf.empty_pb2 import Empty
+
+from rocket_tf.serving.c_api import (
+    FAILED_PRECONDITION,
+    INVALID_ARGUMENT,
+    LoaderError,
+    Output,
+    call,
+    load_library,
+)
 
 _DTYPES = {  # of tensorflow/core/framework/types.proto
     1: "float32",
@@ -38,19 +45,6 @@ _DTYPE_NUMBERS = {name: number for number, name in _DTYPES.items()}
 _STRING_BYTES = 24  # of a TF_TString
 _MOST_THREADS = 127  # what a byte of a protocol buffer holds
 _INTERNAL_SIGNATURES = ("__saved_model_init_op",)
-INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
-
-
-class LoaderError(RuntimeError):
-    """A SavedModel that cannot be loaded, or a request that it cannot answer.
-
-    Attributes:
-        code: TensorFlow's status code, which is gRPC's: 3 for an invalid argument, and so on.
-    """
-
-    def __init__(self, message, code):
-        super().__init__(message)
-        self.code = code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,14 +89,14 @@ class LoadedModel:
         if not 0 <= threads <= _MOST_THREADS:
             raise ValueError(f"threads must be 0 to {_MOST_THREADS}. Received: threads={threads}")
         self.signatures = read_signatures(directory)
-        library = _library()
+        library = load_library()
         self._graph = library.TF_NewGraph()
         options = library.TF_NewSessionOptions()
         try:
             if threads:
                 config = _session_config(threads)
-                _call("TF_SetConfig", options, config, len(config))
-            self._session = _call(
+                call("TF_SetConfig", options, config, len(config))
+            self._session = call(
                 "TF_LoadSessionFromSavedModel",
                 options,
                 None,
@@ -180,14 +174,14 @@ class LoadedModel:
         return self.signatures[signature]
 
     def _run(self, signature, names, tensors, wanted):
-        inputs = (_Output * len(names))(
+        inputs = (Output * len(names))(
             *[self._output(signature.inputs[name].tensor) for name in names]
         )
-        outputs = (_Output * len(wanted))(
+        outputs = (Output * len(wanted))(
             *[self._output(signature.outputs[name].tensor) for name in wanted]
         )
         results = (ctypes.c_void_p * len(outputs))()
-        _call(
+        call(
             "TF_SessionRun",
             self._session,
             None,
@@ -205,14 +199,14 @@ class LoadedModel:
 
     def _output(self, tensor_name):
         operation, _, index = tensor_name.partition(":")
-        pointer = _library().TF_GraphOperationByName(self._graph, operation.encode())
-        return _Output(pointer, int(index or 0))
+        pointer = load_library().TF_GraphOperationByName(self._graph, operation.encode())
+        return Output(pointer, int(index or 0))
 
 
 def _free_session(session, graph):
-    _call("TF_CloseSession", session)
-    _call("TF_DeleteSession", session)
-    _library().TF_DeleteGraph(graph)
+    call("TF_CloseSession", session)
+    call("TF_DeleteSession", session)
+    load_library().TF_DeleteGraph(graph)
 
 
 def _checked(name, given, info):
@@ -229,7 +223,7 @@ def _checked(name, given, info):
 
 
 def _to_tensor(array):
-    library = _library()
+    library = load_library()
     is_string = array.dtype == object
     number = _DTYPE_NUMBERS["string" if is_string else array.dtype.name]
     size = array.size * _STRING_BYTES if is_string else array.nbytes
@@ -249,7 +243,7 @@ def _to_tensor(array):
 
 def _to_array(tensor):
     """The tensor's content; the tensor is freed."""
-    library = _library()
+    library = load_library()
     dtype = _DTYPES[library.TF_TensorType(tensor)]
     shape = tuple(library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor)))
     data = library.TF_TensorData(tensor)
@@ -268,27 +262,12 @@ def _to_array(tensor):
 
 
 def _free_tensor(array, tensor):
-    library = _library()
+    library = load_library()
     if array.dtype == object:
         data = library.TF_TensorData(tensor)
         for index in range(array.size):
             library.TF_StringDealloc(data + index * _STRING_BYTES)
     library.TF_DeleteTensor(tensor)
-
-
-def _call(function, *arguments):
-    """Calls a function whose last parameter is a status, and raises what that says."""
-    library = _library()
-    status = library.TF_NewStatus()
-    try:
-        result = getattr(library, function)(*arguments, status)
-        code = library.TF_GetCode(status)
-        if code:
-            message = library.TF_Message(status).decode(errors="replace")
-            raise LoaderError(" ".join(message.split()), code)
-        return result
-    finally:
-        library.TF_DeleteStatus(status)
 
 
 def read_signatures(directory):
@@ -360,83 +339,3 @@ def _fields(content):
 def _session_config(threads):
     """A ConfigProto with intra_op (field 2) and inter_op (field 5) parallelism_threads."""
     return bytes([2 << 3, threads, 5 << 3, threads])
-
-
-class _Output(ctypes.Structure):
-    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
-
-
-_POINTER = ctypes.c_void_p
-_FUNCTIONS = {  # of tensorflow/c/c_api.h and tf_tensor.h: result, arguments
-    "TF_NewStatus": (_POINTER, []),
-    "TF_DeleteStatus": (None, [_POINTER]),
-    "TF_GetCode": (ctypes.c_int, [_POINTER]),
-    "TF_Message": (ctypes.c_char_p, [_POINTER]),
-    "TF_NewGraph": (_POINTER, []),
-    "TF_DeleteGraph": (None, [_POINTER]),
-    "TF_NewSessionOptions": (_POINTER, []),
-    "TF_DeleteSessionOptions": (None, [_POINTER]),
-    "TF_SetConfig": (None, [_POINTER, ctypes.c_char_p, ctypes.c_size_t, _POINTER]),
-    "TF_LoadSessionFromSavedModel": (
-        _POINTER,
-        [
-            _POINTER,
-            _POINTER,
-            ctypes.c_char_p,
-            ctypes.POINTER(ctypes.c_char_p),
-            ctypes.c_int,
-            _POINTER,
-            _POINTER,
-            _POINTER,
-        ],
-    ),
-    "TF_CloseSession": (None, [_POINTER, _POINTER]),
-    "TF_DeleteSession": (None, [_POINTER, _POINTER]),
-    "TF_GraphOperationByName": (_POINTER, [_POINTER, ctypes.c_char_p]),
-    "TF_SessionRun": (
-        None,
-        [
-            _POINTER,
-            _POINTER,
-            ctypes.POINTER(_Output),
-            ctypes.POINTER(_POINTER),
-            ctypes.c_int,
-            ctypes.POINTER(_Output),
-            ctypes.POINTER(_POINTER),
-            ctypes.c_int,
-            _POINTER,
-            ctypes.c_int,
-            _POINTER,
-            _POINTER,
-        ],
-    ),
-    "TF_AllocateTensor": (
-        _POINTER,
-        [ctypes.c_int, ctypes.POINTER(ctypes.c_int64), ctypes.c_int, ctypes.c_size_t],
-    ),
-    "TF_DeleteTensor": (None, [_POINTER]),
-    "TF_TensorData": (_POINTER, [_POINTER]),
-    "TF_TensorType": (ctypes.c_int, [_POINTER]),
-    "TF_NumDims": (ctypes.c_int, [_POINTER]),
-    "TF_Dim": (ctypes.c_int64, [_POINTER, ctypes.c_int]),
-    "TF_StringInit": (None, [_POINTER]),
-    "TF_StringCopy": (None, [_POINTER, ctypes.c_char_p, ctypes.c_size_t]),
-    "TF_StringDealloc": (None, [_POINTER]),
-    "TF_StringGetDataPointer": (_POINTER, [_POINTER]),
-    "TF_StringGetSize": (ctypes.c_size_t, [_POINTER]),
-}
-
-
-@functools.cache
-def _library():
-    """TensorFlow's shared library, from where it is installed."""
-    installed = importlib.util.find_spec("tensorflow")
-    if installed is None:
-        raise LoaderError("TensorFlow is not installed: pip install tensorflow", 9)
-    folder = Path(installed.origin).parent
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    library = ctypes.CDLL(str(next(folder.glob("libtensorflow_cc.*"))))
-    for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rocket_tf.serving.c_loader import LoadedModel, LoaderError
+from rocket_tf.serving.c_api import LoaderError
+from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.startup import load_tensorflow_quietly, stderr_kept_back
 
@@ -220,7 +221,7 @@ def _check_checkpoint(model, directory, workdir, examples):
             return "not compared: the export lies in no run's folder, and no --workdir is given"
     import keras
 
-    from rocket_tf import train
+    from rocket_tf import finished_run
     from rocket_tf.checkpoint import CheckpointError
     from rocket_tf.config import ConfigError
     from rocket_tf.serving.saved_model import allowed_difference
@@ -229,7 +230,7 @@ def _check_checkpoint(model, directory, workdir, examples):
     provenance = _provenance(directory)
     is_float32 = provenance is not None and provenance["net"]["compute_dtypes"] == ["float32"]
     try:
-        net, _, _ = train.restore(workdir, "float32" if is_float32 else None)
+        net, _, _ = finished_run.restore(workdir, "float32" if is_float32 else None)
     except (CheckpointError, ConfigError) as error:
         raise CheckFailed(f"{error}") from error
     light = getattr(net, "light", net)

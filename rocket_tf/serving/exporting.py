@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rocket_tf import files, train
+from rocket_tf import files, finished_run
 from rocket_tf.config import ConfigError
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.serving import converters, runtimes
@@ -76,12 +76,12 @@ def export_run(
     """
     runtimes.check_formats(formats)
     folder = RunFolder(workdir)
-    model, config, summary = train.restore(workdir, "float32")
+    model, config, summary = finished_run.restore(workdir, "float32")
     if "light" not in summary:
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
-    data = train.load_data(config, data_dir)
+    data = finished_run.load_data(config, data_dir)
     light = getattr(model, "light", model)
-    told = train.provenance(folder, config, summary)
+    told = finished_run.provenance(folder, config, summary)
     output = Path(output or workdir)
     if "savedmodel" in formats:
         yield _export_savedmodel(folder, data, output, optimize, precision, told)
@@ -100,7 +100,7 @@ def export_run(
 
 
 def _export_savedmodel(folder, data, output, optimize, precision, told):
-    model, config, _ = train.restore(folder.path, precision)
+    model, config, _ = finished_run.restore(folder.path, precision)
     light = getattr(model, "light", model)
     prover = _Prover(light, data)
     kind = f"SavedModel, {precision or config['precision']}"

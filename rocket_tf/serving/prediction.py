@@ -9,7 +9,8 @@ from PIL import Image
 from rocket_tf import files
 from rocket_tf.config import ConfigError
 from rocket_tf.serving import runtimes
-from rocket_tf.serving.c_loader import INVALID_ARGUMENT, LoadedModel, LoaderError
+from rocket_tf.serving.c_api import INVALID_ARGUMENT, LoaderError
+from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.startup import stderr_kept_back
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
