@@ -12,6 +12,7 @@ _COMMANDS = (
     "tools.benchmark",
     "tools.choose_hint_weight",
     "tools.export",
+    "tools.interruptions",
     "tools.latency",
     "tools.pictures",
     "tools.predict",

@@ -31,7 +31,7 @@ def build_nets(config):
 
 
 def build_model(config, teacher=None):
-    """The compiled model of a configuration: a `RocketModel`, or one of its nets alone.
+    """The compiled model of a configuration; a net that is trained alone is its light net.
 
     Args:
         config: a checked configuration.
@@ -39,13 +39,13 @@ def build_model(config, teacher=None):
             frozen.
 
     Returns:
-        A compiled `keras.Model` on uint8 or float images of 0 to 255.
+        A compiled `RocketModel` on uint8 or float images of 0 to 255.
     """
     light, booster = build_nets(config)
     method = config["method"]
     label_weights = None
     if method in ("light", "booster"):
-        model = {"light": light, "booster": booster}[method]
+        model = RocketModel({"light": light, "booster": booster}[method], hint=None)
     else:
         if method == "no_joint_training":
             _copy_shared_layers(teacher, light, booster)
@@ -63,9 +63,8 @@ def build_model(config, teacher=None):
         if mixes_labels(config)
         else keras.losses.SparseCategoricalCrossentropy
     )
-    total_steps = options.steps_per_epoch(config) * config["epochs"]
     model.compile(
-        optimizer=make_optimizer(config, total_steps),
+        optimizer=make_optimizer(config, options.total_steps(config)),
         loss=loss(from_logits=True),
         loss_weights=label_weights,
         metrics=["accuracy"],

@@ -57,7 +57,7 @@ class LogEpochs(keras.callbacks.Callback):
         rename: from Keras's logs to the same under the names they are written by.
         examples: training examples of an epoch that this process sees.
         steps: steps in an epoch.
-        schedule: the learning rate by step, or a number.
+        schedule: the learning rate by step.
     """
 
     def __init__(self, write, rename, examples, steps, schedule):
@@ -83,12 +83,11 @@ class LogEpochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         # Of the epoch's first step, also where this process came to it later.
         first_step = epoch * self._steps
-        learning_rate = self._schedule(first_step) if callable(self._schedule) else self._schedule
         self._write(
             {
                 "epoch": epoch + 1,
                 "step": (epoch + 1) * self._steps,
-                "learning_rate": float(np.float32(learning_rate)),
+                "learning_rate": float(self._schedule(first_step)),
                 "examples_per_second": round(self._examples / self._seconds, 1),
                 **{name: float(value) for name, value in self._rename(logs).items()},
             }

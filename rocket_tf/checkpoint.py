@@ -3,30 +3,34 @@
 import dataclasses
 import logging
 import os
-import re
 from pathlib import Path
 
 import tensorflow as tf
 
+from rocket_tf.progress import Progress, checkpoints_in
+
 _LOGGER = logging.getLogger(__name__)
-_NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?")
+_REPLICAS = "replicas"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow adds to a variable's name
 
 
 class CheckpointError(RuntimeError):
     """Checkpoints that cannot be read."""
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class Progress:
-    """How far a run has come.
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint says beside the state that it gave back.
 
     Attributes:
-        epochs: epochs that are done.
-        steps: steps that are done of the epoch after these.
+        progress: a `Progress`, of nothing where there is no checkpoint.
+        metrics: in the middle of an epoch, the values of the metrics' variables, a list of arrays.
+        replicas: on how many the state was computed; 0 if that is not known.
     """
 
-    epochs: int = 0
-    steps: int = 0
+    progress: Progress = dataclasses.field(default_factory=Progress)
+    metrics: list = dataclasses.field(default_factory=list)
+    replicas: int = 0
 
 
 class Checkpoints:
@@ -41,13 +45,15 @@ class Checkpoints:
         directory: the folder, made when first saved to.
         model: compiled and built `keras.Model`.
         kept: how many checkpoints are kept.
+        writes: whether this process writes; of several workers, only the chief does.
     """
 
-    def __init__(self, directory, model, kept):
+    def __init__(self, directory, model, kept, writes=True):
         model.optimizer.build(model.trainable_variables)
         self._directory = Path(directory)
         self._model = model
         self._kept = kept
+        self._writes = writes
         # Listed one by one: Keras's own tracking leaves out the state of dropout's generators.
         self._state = {
             "model": [variable.value for variable in model.variables],
@@ -57,18 +63,22 @@ class Checkpoints:
     def save(self, epochs, steps=0):
         """Saves the state after so many epochs, and so many steps of the next one.
 
-        In the middle of an epoch, the metrics' values are part of the state.
+        In the middle of an epoch, the metrics' values are part of the state. They are summed up
+        over all workers, so that all of them must come here.
 
         Raises:
             OSError: if it cannot be written; the checkpoints before it are as they were.
         """
-        state = dict(self._state)
+        replicas = self._model.distribute_strategy.num_replicas_in_sync
+        state = {**self._state, _REPLICAS: tf.Variable(replicas, trainable=False)}
         if steps:
             state["metrics"] = [
                 tf.Variable(metric.numpy(), trainable=False)
                 for metric in self._model.metrics_variables
             ]
-        path = checkpoint_path(self._directory, epochs, steps)
+        if not self._writes:
+            return
+        path = Progress(epochs, steps).checkpoint_in(self._directory)
         try:
             tf.train.Checkpoint(**state).write(str(path))
             for part in _files(path):
@@ -81,27 +91,26 @@ class Checkpoints:
                 f"{path}: the checkpoint cannot be written ({told}); those before it are as they "
                 "were: mend the cause, and start the same command again"
             ) from error
-        self._forget(self._found()[self._kept :])
+        self._forget(checkpoints_in(self._directory)[self._kept :])
 
     def forget_after(self, progress):
         """Takes away the checkpoints of what will be done again, which are damaged or stale."""
-        self._forget(found for found in self._found() if found > progress)
+        self._forget(found for found in checkpoints_in(self._directory) if found > progress)
 
     def restore(self):
         """Restores the newest checkpoint that can be read.
 
         Returns:
-            `(progress, metrics)`: a `Progress`, of nothing if there is no checkpoint; and the
-            values of the metrics' variables in the middle of an epoch, a list of arrays.
+            `Restored`.
 
         Raises:
             CheckpointError: if there are checkpoints, and none can be read.
         """
-        found = self._found()
+        found = checkpoints_in(self._directory)
         for progress in found:
-            path = checkpoint_path(self._directory, progress.epochs, progress.steps)
+            path = progress.checkpoint_in(self._directory)
             try:
-                metrics = _metrics(path) if progress.steps else []
+                restored = _read_beside_state(path, progress)
                 status = tf.train.Checkpoint(**self._state).read(str(path))
                 status.assert_existing_objects_matched().expect_partial()
             except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
@@ -111,37 +120,20 @@ class Checkpoints:
                     " ".join(str(error).split()) or type(error).__name__,
                 )
             else:
-                return progress, metrics
+                return restored
         if found:
             raise CheckpointError(
                 f"None of the checkpoints in {self._directory} can be read; move the folder of the "
                 "run away to start anew"
             )
-        return Progress(), []
+        return Restored()
 
     def _forget(self, found):
+        if not self._writes:
+            return
         for progress in found:
-            for part in _files(checkpoint_path(self._directory, progress.epochs, progress.steps)):
+            for part in _files(progress.checkpoint_in(self._directory)):
                 part.unlink(missing_ok=True)
-
-    def _found(self):
-        """The checkpoints that there are, the newest first."""
-        indexes = self._directory.glob("*.index")
-        names = [_NAME.fullmatch(index.stem) for index in indexes]
-        return sorted(
-            (Progress(int(name[1]), int(name[2] or 0)) for name in names if name), reverse=True
-        )
-
-
-def checkpoint_path(directory, epochs, steps=0):
-    """What TensorFlow calls a checkpoint, whose files' names begin so.
-
-    Args:
-        directory: folder of checkpoints.
-        epochs: epochs that were done.
-        steps: steps that were done of the epoch after these.
-    """
-    return Path(directory) / (f"epoch-{epochs}" + (f"-step-{steps}" if steps else ""))
 
 
 def _files(path):
@@ -154,11 +146,16 @@ def _flush(path):
         os.fsync(file.fileno())
 
 
-def _metrics(path):
+def _read_beside_state(path, progress):
     reader = tf.train.load_checkpoint(str(path))
-    shapes = reader.get_variable_to_shape_map()
-    names = [f"metrics/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(len(shapes))]
-    return [reader.get_tensor(name) for name in names if name in shapes]
+    names = reader.get_variable_to_shape_map()
+    metrics = [f"metrics/{index}{_VALUE}" for index in range(len(names))]
+    replicas = _REPLICAS + _VALUE
+    return Restored(
+        progress,
+        [reader.get_tensor(name) for name in metrics if name in names],
+        int(reader.get_tensor(replicas)) if replicas in names else 0,
+    )
 
 
 def restore_weights(directory, epoch, model):
@@ -174,7 +171,7 @@ def restore_weights(directory, epoch, model):
     """
     checkpoint = tf.train.Checkpoint(model=[variable.value for variable in model.variables])
     try:
-        status = checkpoint.read(str(checkpoint_path(directory, epoch)))
+        status = checkpoint.read(str(Progress(epoch).checkpoint_in(directory)))
         status.assert_existing_objects_matched().expect_partial()
     except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
         raise CheckpointError(

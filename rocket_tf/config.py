@@ -340,6 +340,21 @@ def steps_per_epoch(config: Mapping) -> int:
     return math.ceil(number_of_training_examples(config) / config["batch_size"])
 
 
+def total_steps(config: Mapping) -> int:
+    """Steps of the whole run."""
+    return steps_per_epoch(config) * config["epochs"]
+
+
+def drop_steps(drops, total: int) -> list[int]:
+    """The steps, counted from 0, from which on the learning rate has dropped once more.
+
+    Args:
+        drops: fractions of the training, increasing, between 0 and 1.
+        total: steps of the whole training.
+    """
+    return [round(fraction * total) for fraction in drops]
+
+
 def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:
     """The fields in which two configurations differ, each as `name: value → value`."""
     return [

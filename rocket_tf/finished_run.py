@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from rocket_tf import config as options
 from rocket_tf.building import build_model, build_nets
-from rocket_tf.checkpoint import checkpoint_path, restore_weights
+from rocket_tf.checkpoint import restore_weights
 from rocket_tf.data import images
+from rocket_tf.progress import Progress
 from rocket_tf.run_folder import RunFolder
 
 
@@ -20,8 +21,8 @@ def restore(workdir, precision=None):
         precision: dtype policy of the nets; `None`: the run's own.
 
     Returns:
-        `(model, config, summary)`: a `RocketModel` or, for a net that was trained alone, that net;
-        the run's configuration; its summary.
+        `(model, config, summary)`: a `RocketModel`, whose light net is the net that was trained
+        where one was trained alone; the run's configuration; its summary.
 
     Raises:
         ConfigError: if the folder holds no finished run.
@@ -71,9 +72,9 @@ def provenance(folder, config, summary):
         },
         "epoch": summary["epoch"],
         "checkpoint": str(
-            checkpoint_path(_result_directory(config, folder), summary["epoch"]).relative_to(
-                folder.path
-            )
+            Progress(summary["epoch"])
+            .checkpoint_in(_result_directory(config, folder))
+            .relative_to(folder.path)
         ),
     }
 

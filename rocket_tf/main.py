@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from rocket_tf import config as options
 from rocket_tf import ready_configs
+from rocket_tf.cluster import WorkerLostError, read_cluster
 from rocket_tf.reporting.closing_table import closing_table
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.startup import load_tensorflow_quietly
@@ -20,6 +21,7 @@ _USAGE_ERROR = 2
 _RUN_ERROR = 1
 _INTERRUPTED = 130
 _PREEMPTED = 143  # as of a process that SIGTERM ended; schedulers take it as one to start again
+_WORKER_LOST = 138  # which Kubernetes' training operator takes so, too
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -65,7 +67,8 @@ def _train():
     workdir = _WORKDIR.value or "runs/" + "_".join([Path(path).stem, *filter(None, [method])])
     folder = RunFolder(workdir)
     folder.check(config)
-    summary = folder.read_summary()
+    read_cluster()
+    summary = folder.read_summary_of(config)
     if summary is not None:
         print(f"The run in {workdir} is finished.")
         print(closing_table(summary, workdir))
@@ -82,12 +85,16 @@ def _evaluate():
         folder.check(_CONFIG.value)
         data_dir = _CONFIG.value.data_dir
     folder.read_config()
+    read_cluster()
     print(f"Evaluating the run in {folder.path} again")
     return _run(lambda train: train.evaluate(folder.path, data_dir), folder.path)
 
 
 def _run(work, workdir):
     """Does the work, given the module `rocket_tf.train`, and prints the table of its summary."""
+    cluster = read_cluster()
+    if not cluster.is_chief:
+        print(f"This is {cluster.describe()}; the chief, {cluster.addresses[0]}, tells the rest")
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf import train
@@ -103,7 +110,10 @@ def _run(work, workdir):
         return _fail(
             f"SIGTERM: saved after {error}; the same command goes on from there", _PREEMPTED
         )
-    print(closing_table(summary, workdir))
+    except WorkerLostError as error:
+        return _fail(f"{error}; the same commands go on from the last checkpoint", _WORKER_LOST)
+    if cluster.is_chief:
+        print(closing_table(summary, workdir))
     return 0
 
 

@@ -2,6 +2,8 @@
 
 import keras
 
+from rocket_tf.config import drop_steps
+
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SGDWithL2(keras.optimizers.SGD):
@@ -46,19 +48,19 @@ def piecewise_schedule(learning_rate, drops, factor, total_steps):
 
     Returns:
         `keras.optimizers.schedules.LearningRateSchedule`: step → learning rate. A drop at fraction
-        f holds from step round(f · total_steps) on, steps counted from 0. Without drops, the
-        learning rate as it is.
+        f holds from step round(f · total_steps) on, steps counted from 0.
     """
     if not drops:
-        return learning_rate
+        # A schedule, too, so that checkpoints are the same with drops and without.
+        return keras.optimizers.schedules.PiecewiseConstantDecay([total_steps], [learning_rate] * 2)
     values = [learning_rate * factor**count for count in range(len(drops) + 1)]
     # Keras keeps a value up to and including its boundary.
-    boundaries = [round(fraction * total_steps) - 1 for fraction in drops]
+    boundaries = [step - 1 for step in drop_steps(drops, total_steps)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
 
 
 def make_schedule(config, total_steps):
-    """The learning rate of a run: a schedule, or a number where it is constant.
+    """The learning rate of a run, a `keras.optimizers.schedules.LearningRateSchedule`.
 
     Args:
         config: a checked configuration (`rocket_tf.config`).

@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from rocket_tf import graph, objective
+from rocket_tf.distributed_fit import DistributedFit
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class RocketModel(keras.Model):
+class RocketModel(DistributedFit, keras.Model):
     """A light net that trains beside a booster and follows its logits (Zhou et al., AAAI 2018).
 
     The objective, for labels y, light logits l and booster logits z, averaged over the batch:
@@ -331,21 +332,6 @@ class RocketModel(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Before the first step under tf.distribute, Keras learns the shapes of a batch from the
-        # sum of its parts, which fails where a batch is split unevenly. One part has them too.
-        metrics_built = self._compile_metrics is None or self._compile_metrics.built
-        if metrics_built and self.optimizer is not None and self.optimizer.built:
-            return
-        strategy = self.distribute_strategy
-        if iterator is not None and strategy.num_replicas_in_sync > 1:
-            _, _, batches = next(iter(iterator))
-            data_batch = keras.tree.map_structure(
-                lambda value: strategy.experimental_local_results(value)[0], next(batches)
-            )
-            iterator = None
-        super()._maybe_symbolic_build(iterator, data_batch)
 
     def _for_each_net(self, argument, value):
         """A dict with an entry for each net, from such a dict or from one value for all."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rocket_tf import config as options
 from rocket_tf import files
+from rocket_tf.progress import Progress, checkpoints_in
+from rocket_tf.resuming import refused_changes
 
 # What a booster must have in common with the run that follows it, and with a light net that starts
 # from a copy of its layers.
@@ -23,10 +25,12 @@ class RunFolder:
         path: the folder.
         checkpoints, chosen, pictures, tensorboard, light: folders in it; `chosen` holds the
             checkpoint that validation chose, `light` the exported versions.
+        writes: whether this process writes its files; of several workers, only the chief does.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, writes=True):
         self.path = Path(path)
+        self.writes = writes
         self.checkpoints = self.path / "checkpoints"
         self.chosen = self.path / "chosen"
         self.pictures = self.path / "pictures"
@@ -48,9 +52,9 @@ class RunFolder:
             raise options.ConfigError(
                 f"--workdir: {self.path} is a file, expected a folder; name another"
             )
-        if self._config.exists():
-            ignored = options.fields_of_no_account(config)
-            different = options.differences(self.read_config(), config, ignored)
+        if self.holds_run():
+            done = max(checkpoints_in(self.checkpoints), default=Progress())
+            different = refused_changes(self.read_config(), config, done)
             if different:
                 raise options.ConfigError(
                     f"--workdir: {self.path} holds a run with other settings "
@@ -68,6 +72,9 @@ class RunFolder:
         Raises:
             ConfigError: if another process trains in it.
         """
+        if not self.writes:
+            yield
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         with self._owner.open("a+") as file:
             try:
@@ -88,11 +95,26 @@ class RunFolder:
         """The folder of the run that trains the booster to follow; `None` without such a run."""
         if config["method"] not in options.METHODS_WITH_TEACHER:
             return None
-        return RunFolder(config["booster_run"] or self.path / "booster")
+        return RunFolder(config["booster_run"] or self.path / "booster", self.writes)
 
-    def write_followed(self, booster_folder):
-        """Writes down which booster this run follows."""
-        files.write_json(self._followed, booster_folder.as_booster())
+    def begin(self, config, booster_folder, progress):
+        """Writes down what is trained here, and takes away what will be done again.
+
+        Args:
+            config: the run's configuration.
+            booster_folder: the folder of the run whose booster it follows, or `None`.
+            progress: how far it has come.
+        """
+        if not self.writes:
+            return
+        # First of all, or a longer run would look finished where a shorter one was.
+        self._summary.unlink(missing_ok=True)
+        self.write_config(config)
+        if booster_folder is not None:
+            files.write_json(self._followed, booster_folder.as_booster())
+        lines = [line for line in self.read_metrics() if line["epoch"] <= progress.epochs]
+        if self._metrics.exists():
+            files.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
     def read_followed(self):
         """The booster that this run follows, as `as_booster` gives it, or `None`."""
@@ -127,7 +149,7 @@ class RunFolder:
         Raises:
             ConfigError: if this folder is a file, or holds a run whose booster does not fit.
         """
-        if not self._config.exists():
+        if not self.holds_run():
             own = options.booster_config(config)
             self.check(own)
             return own
@@ -152,13 +174,17 @@ class RunFolder:
         """Makes the folder and writes `config.json`."""
         files.write_json(self._config, {name: config[name] for name in options.FIELDS})
 
+    def holds_run(self):
+        """Whether a run has begun in the folder."""
+        return self._config.exists()
+
     def read_config(self):
         """The configuration of the run in the folder.
 
         Raises:
             ConfigError: if the folder holds no run, or its configuration cannot be read.
         """
-        if not self._config.exists():
+        if not self.holds_run():
             raise options.ConfigError(
                 f"--workdir: {self.path} holds no run (no config.json); train one there first"
             )
@@ -173,6 +199,12 @@ class RunFolder:
             ConfigError: if the summary cannot be read.
         """
         return _read_json(self._summary) if self._summary.exists() else None
+
+    def read_summary_of(self, config):
+        """The summary, or `None` if the run is not finished with this configuration's epochs."""
+        if self.holds_run() and self.read_config()["epochs"] != config["epochs"]:
+            return None
+        return self.read_summary()
 
     def read_finished(self):
         """Configuration and summary of a finished run.
@@ -198,6 +230,8 @@ class RunFolder:
 
     def append_metrics(self, line):
         """Adds an epoch's metrics, a dict, to `metrics.jsonl`."""
+        if not self.writes:
+            return
         with self._metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
@@ -209,12 +243,6 @@ class RunFolder:
             return []
         lines = self._metrics.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
-
-    def drop_metrics_after(self, epoch):
-        """Takes away the metrics of epochs after the given one, which will be trained again."""
-        lines = [line for line in self.read_metrics() if line["epoch"] <= epoch]
-        if self._metrics.exists():
-            files.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _read_json(path):

@@ -5,7 +5,6 @@ import keras
 from rocket_tf.analysis import attention_maps, gradient_flow
 from rocket_tf.networks import group_outputs
 from rocket_tf.reporting import pictures
-from rocket_tf.rocket import RocketModel
 
 _IMAGES_SHOWN = 8
 # However large the batches of the run, whose gradients several devices may have shared.
@@ -23,7 +22,7 @@ def draw(model, data, folder, num_classes=None):
     """
     curves = pictures.learning_curves({folder.path.name: folder.read_metrics()})
     pictures.save(curves, folder.pictures / "learning_curves.png")
-    if not isinstance(model, RocketModel):
+    if not model.hints:
         return
     labels = data.train_labels[:_EXAMPLES_OF_FLOW]
     if num_classes is not None:

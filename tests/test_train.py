@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rocket_tf import callbacks as run_callbacks
 from rocket_tf import train
 from rocket_tf.building import build_model
 from rocket_tf.callbacks import NonFiniteLossError, Preempted
-from rocket_tf.checkpoint import CheckpointError, Checkpoints, Progress
+from rocket_tf.checkpoint import CheckpointError, Checkpoints
 from rocket_tf.config import ConfigError
 from rocket_tf.data import images
+from rocket_tf.distribution import make_strategy
+from rocket_tf.progress import Progress
 from rocket_tf.run_folder import RunFolder
 from tests.runs import metrics, newest_checkpoint, small_config, state
 
@@ -28,6 +31,26 @@ def finished(tmp_path_factory):
     """An uninterrupted run, with everything random switched on, and its summary."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     return workdir, train.train_and_evaluate(small_config(booster_dropout=0.1), workdir)
+
+
+def stop_after(epochs, config, workdir):
+    """Trains a run, and interrupts it when so many epochs are done."""
+    save = Checkpoints.save
+
+    def interrupt(checkpoints, done, steps=0):
+        save(checkpoints, done, steps)
+        if done == epochs:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, workdir, verbose=False)
+
+
+def weights(workdir):
+    """The contents of the weights and statistics of a run's newest checkpoint, in one order."""
+    return [content for name, content in sorted(state(workdir).items()) if "model/" in name]
 
 
 class TestRunFolder:
@@ -120,7 +143,7 @@ class TestStartedAgain:
         with monkeypatch.context() as patch:
             if fault == "in an epoch":
                 patch.setattr(
-                    train.run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", interrupt_batch
+                    run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", interrupt_batch
                 )
             else:
                 patch.setattr(RunFolder, "append_metrics", interrupt)
@@ -132,12 +155,17 @@ class TestStartedAgain:
         assert state(tmp_path) == state(whole)
         assert metrics(tmp_path) == metrics(whole)
 
-    @pytest.mark.parametrize("stopped_at, replicas", [(2, 2), (5, 1)])
-    def test_resumed_in_the_middle_of_an_epoch(self, tmp_path, monkeypatch, stopped_at, replicas):
-        changes = {"replicas": replicas, "checkpoint_every_steps": 2, "epochs": 2}
-        config = small_config(booster_dropout=0.1, **changes)
-        summary = train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
-        update = train.run_callbacks.SaveCheckpoints.on_train_batch_end
+    @pytest.mark.parametrize("replicas", [1, 2])
+    def test_resumed_in_the_middle_of_an_epoch(self, finished, tmp_path, monkeypatch, replicas):
+        whole, summary = finished
+        config = small_config(booster_dropout=0.1, checkpoint_every_steps=2)
+        if replicas == 2:
+            config.update(epochs=1, replicas=2, pictures=False)
+            whole = tmp_path / "whole"
+            summary = train.train_and_evaluate(config, whole, verbose=False)
+        # Three steps an epoch: after 2 and 4 steps, and after each epoch.
+        stopped_at, newest = {1: (5, "epoch-1-step-1"), 2: (2, "epoch-0-step-2")}[replicas]
+        update = run_callbacks.SaveCheckpoints.on_train_batch_end
 
         def interrupt(callback, batch, logs=None):
             update(callback, batch, logs)
@@ -145,24 +173,22 @@ class TestStartedAgain:
                 raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(train.run_callbacks.SaveCheckpoints, "on_train_batch_end", interrupt)
+            patch.setattr(run_callbacks.SaveCheckpoints, "on_train_batch_end", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
-        # Three steps an epoch: after 2 and 4 steps, and after each epoch.
-        newest = {2: "epoch-0-step-2", 5: "epoch-1-step-1"}[stopped_at]
         assert newest_checkpoint(tmp_path / "resumed" / "checkpoints").name == newest
         assert train.train_and_evaluate(config, tmp_path / "resumed", verbose=False) == summary
-        assert state(tmp_path / "resumed") == state(tmp_path / "whole")
+        assert state(tmp_path / "resumed") == state(whole)
         # The sums behind logged means are cut in two for two replicas, which rounds.
         tolerance = 0 if replicas == 1 else 1e-6
-        for resumed, whole in zip(
-            metrics(tmp_path / "resumed"), metrics(tmp_path / "whole"), strict=True
+        for resumed, uninterrupted in zip(
+            metrics(tmp_path / "resumed"), metrics(whole), strict=True
         ):
-            assert resumed == pytest.approx(whole, rel=tolerance, abs=0)
+            assert resumed == pytest.approx(uninterrupted, rel=tolerance, abs=0)
 
     def test_sigterm_saves_and_stops(self, finished, tmp_path, monkeypatch):
         whole, summary = finished
-        update = train.run_callbacks.StopOnNonFiniteLoss.on_train_batch_end
+        update = run_callbacks.StopOnNonFiniteLoss.on_train_batch_end
 
         def terminate(callback, batch, logs=None):
             update(callback, batch, logs)
@@ -170,7 +196,7 @@ class TestStartedAgain:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         with monkeypatch.context() as patch:
-            patch.setattr(train.run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", terminate)
+            patch.setattr(run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", terminate)
             with pytest.raises(Preempted, match=r"step 5 \(epoch 2, step 2\)"):
                 train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path)
         assert newest_checkpoint(tmp_path / "checkpoints").name == "epoch-1-step-2"
@@ -203,11 +229,11 @@ class TestStartedAgain:
         checkpoints = Checkpoints(tmp_path, model, kept=1)
         checkpoints.save(1)
         (tmp_path / "epoch-1-step-2.index").write_bytes(b"damaged")
-        progress, _ = checkpoints.restore()
+        progress = checkpoints.restore().progress
         assert progress == Progress(1)
         checkpoints.forget_after(progress)
         checkpoints.save(1, 1)
-        assert checkpoints.restore()[0] == Progress(1, 1)
+        assert checkpoints.restore().progress == Progress(1, 1)
 
     def test_one_owner_at_a_time(self, tmp_path):
         script = """
@@ -260,6 +286,78 @@ class TestStartedAgain:
             path.write_bytes(b"damaged")
         with pytest.raises(RuntimeError, match="None of the checkpoints"):
             train.train_and_evaluate(small_config(epochs=1), tmp_path)
+
+    def test_on_another_number_of_replicas(self, tmp_path):
+        """Batch statistics are those of the whole batch, so that only rounding differs."""
+        changes = {"batch_normalization": "synchronized", "epochs": 2, "learning_rate": 0.01}
+        changes["method"] = "light"
+        summaries = []
+        for replicas in (1, 2):
+            config = small_config(**changes, replicas=1)
+            workdir = tmp_path / f"then_{replicas}"
+            stop_after(1, config, workdir)
+            summaries.append(
+                train.train_and_evaluate({**config, "replicas": replicas}, workdir, verbose=False)
+            )
+        for mine, theirs in zip(*(metrics(tmp_path / f"then_{n}") for n in (1, 2)), strict=True):
+            assert mine == pytest.approx(theirs, rel=2e-3)
+        mine, theirs = (
+            np.concatenate([np.frombuffer(each, np.float32) for each in weights(workdir)])
+            for workdir in (tmp_path / "then_1", tmp_path / "then_2")
+        )
+        assert np.linalg.norm(mine - theirs) < 1e-3 * np.linalg.norm(mine)
+
+    def test_other_replicas_with_statistics_of_each_are_refused_or_warned_of(
+        self, tmp_path, caplog, monkeypatch
+    ):
+        config = small_config(epochs=2, method="light")
+        stop_after(1, config, tmp_path)
+        with pytest.raises(ConfigError, match=r"\(replicas: 0 → 2\)"):
+            train.train_and_evaluate({**config, "replicas": 2}, tmp_path)
+        monkeypatch.setattr(train, "make_strategy", lambda replicas: make_strategy(2))
+        train.train_and_evaluate(config, tmp_path, verbose=False)
+        assert "has come this far on 1 replica(s) and goes on with 2" in caplog.text
+
+    def test_more_epochs(self, tmp_path):
+        """The run goes on as one that was to have so many from the start."""
+        config = small_config(method="light", learning_rate_drops=(0.9,), epochs=2)
+        longer = {**config, "epochs": 3, "learning_rate_drops": (0.7,)}
+        summary = train.train_and_evaluate(longer, tmp_path / "whole", verbose=False)
+        (tmp_path / "longer").mkdir()
+        train.train_and_evaluate(
+            {**config, "learning_rate_drops": ()}, tmp_path / "longer", verbose=False
+        )
+        config_file = tmp_path / "longer" / "config.json"
+        before = config_file.read_text()
+        # The last of 6 steps would have been the first after the drop.
+        moved = {**longer, "learning_rate_drops": (0.6,)}
+        with pytest.raises(ConfigError, match=r"epochs: 2 → 3; learning_rate_drops: .*\[5\]"):
+            train.train_and_evaluate(moved, tmp_path / "longer")
+        assert config_file.read_text() == before
+        assert train.train_and_evaluate(longer, tmp_path / "longer", verbose=False) == {
+            **summary,
+            "export": "light/2",
+        }
+        assert state(tmp_path / "longer") == state(tmp_path / "whole")
+        assert metrics(tmp_path / "longer") == metrics(tmp_path / "whole")
+
+    def test_the_way_out_when_more_epochs_would_move_the_drops(self, tmp_path):
+        config = small_config(method="light", learning_rate_drops=(0.5,), epochs=2)
+        train.train_and_evaluate(config, tmp_path, verbose=False)
+        with pytest.raises(
+            ConfigError, match=r"at steps \[3\], and of .* \[\]; .*drops='\(0.25,\)'"
+        ) as error:
+            train.train_and_evaluate({**config, "epochs": 4}, tmp_path)
+        assert str(error.value).count("\n") == 0
+        kept = {**config, "epochs": 4, "learning_rate_drops": (0.25,)}
+        train.train_and_evaluate(kept, tmp_path, verbose=False)
+        rates = [line["learning_rate"] for line in metrics(tmp_path)]
+        np.testing.assert_allclose(rates, [0.1, 0.02, 0.02, 0.02], rtol=1e-6)
+
+    def test_fewer_epochs_are_refused(self, finished):
+        workdir, _ = finished
+        with pytest.raises(ConfigError, match=r"\(epochs: 3 → 2\)"):
+            train.train_and_evaluate(small_config(booster_dropout=0.1, epochs=2), workdir)
 
     def test_another_configuration_is_refused(self, finished):
         workdir, _ = finished
@@ -322,14 +420,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 
 def test_the_last_good_checkpoint_is_kept(tmp_path, monkeypatch):
-    update = train.run_callbacks.StopOnNonFiniteLoss.on_train_batch_end
+    update = run_callbacks.StopOnNonFiniteLoss.on_train_batch_end
 
     def spoil(callback, batch, logs=None):
         if callback._step == 5:
             logs = {**logs, "loss": float("nan"), "hint_loss": float("nan")}
         update(callback, batch, logs)
 
-    monkeypatch.setattr(train.run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", spoil)
+    monkeypatch.setattr(run_callbacks.StopOnNonFiniteLoss, "on_train_batch_end", spoil)
     with pytest.raises(NonFiniteLossError, match="step 6: hint_loss = nan"):
         train.train_and_evaluate(small_config(), tmp_path)
     assert newest_checkpoint(tmp_path / "checkpoints").name == "epoch-1"
@@ -421,22 +519,3 @@ class TestSwitches:
         )
         for mine, theirs in zip(alone.weights, rocket.light.weights, strict=True):
             np.testing.assert_array_equal(mine, theirs)
-
-    def test_two_replicas_resume_exactly(self, tmp_path, monkeypatch):
-        """Fused batch normalisation: each replica normalises its own examples."""
-        config = small_config(epochs=2, replicas=2, train_examples=70)
-        train.train_and_evaluate(config, tmp_path / "whole")
-        append = RunFolder.append_metrics
-
-        def interrupt(folder, line):
-            append(folder, line)
-            if line["epoch"] == 2:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(RunFolder, "append_metrics", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                train.train_and_evaluate(config, tmp_path / "resumed")
-        train.train_and_evaluate(config, tmp_path / "resumed")
-        assert state(tmp_path / "resumed") == state(tmp_path / "whole")
-        assert metrics(tmp_path / "resumed") == metrics(tmp_path / "whole")

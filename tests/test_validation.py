@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from rocket_tf import train
 from rocket_tf.building import build_model
-from rocket_tf.checkpoint import CheckpointError, Checkpoints, Progress
+from rocket_tf.checkpoint import CheckpointError, Checkpoints, Restored
 from rocket_tf.data import images
+from rocket_tf.progress import Progress
 from rocket_tf.run_folder import RunFolder
 from tests.runs import metrics, newest_checkpoint, small_config, state
 
@@ -49,7 +50,7 @@ def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, t
     checkpoints = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
     for path in checkpoints.glob("epoch-3.*"):
         path.unlink()
-    assert Checkpoints(checkpoints, model, kept=3).restore() == (Progress(2), [])
+    assert Checkpoints(checkpoints, model, kept=3).restore() == Restored(Progress(2), [], 1)
     data = images.load("digits")
     expected = model.light.predict(data.test_images, verbose=0)
     serve = tf.saved_model.load(str(workdir / summary["export"])).signatures["serving_default"]

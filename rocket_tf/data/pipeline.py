@@ -30,6 +30,8 @@ def training_dataset(
     batch_augmentation=None,
     num_classes=None,
     replicas=1,
+    worker=0,
+    workers=1,
 ):
     """The batches of epochs `first_epoch` to `epochs` - 1, one after the other.
 
@@ -48,12 +50,15 @@ def training_dataset(
         num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
         replicas: into how many parts a batch is split, as evenly as can be; each part is an
             element of the dataset.
+        worker: which worker's parts the dataset has, counted from 0.
+        workers: among how many workers the replicas are divided, each having as many.
 
     Returns:
         `tf.data.Dataset` of `(images, labels)`.
     """
     examples = len(images)
-    parts = math.ceil(examples / batch_size) * replicas
+    batches = math.ceil(examples / batch_size)
+    own = replicas // workers
     # On the host, whichever device trains.
     with tf.device("CPU:0"):
         images, labels = tf.constant(images), tf.constant(labels)
@@ -69,7 +74,8 @@ def training_dataset(
         )
 
         def load_part(part):
-            chosen = order[slice(*_bounds(part, examples, batch_size, replicas))]
+            bounds = _bounds(part // own, worker * own + part % own, examples, batch_size, replicas)
+            chosen = order[slice(*bounds)]
             batch = mirror_and_shift(
                 tf.gather(images, chosen), tf.gather(draws, chosen), flip, crop_padding
             )
@@ -78,43 +84,58 @@ def training_dataset(
                 batch_labels = tf.one_hot(batch_labels, num_classes)
             return batch, batch_labels
 
-        first_part = tf.where(epoch == first_epoch, tf.constant(first_step * replicas, tf.int64), 0)
-        dataset = tf.data.Dataset.range(first_part, parts)
+        first_batch = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
+        dataset = tf.data.Dataset.range(first_batch * own, batches * own)
         return dataset.map(load_part, num_parallel_calls=tf.data.AUTOTUNE)
 
     dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_dataset)
     if batch_augmentation is not None:
         dataset = dataset.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(2 * replicas)
+    return dataset.prefetch(2 * own)
 
 
-def evaluation_dataset(images, labels, batch_size, *, num_classes=None, replicas=1):
+def evaluation_dataset(
+    images, labels, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1
+):
     """The examples in their order, once; arguments and elements as in `training_dataset`."""
     examples = len(images)
+    own = replicas // workers
     with tf.device("CPU:0"):
         images, labels = tf.constant(images), tf.constant(labels)
 
     def load_part(part):
-        chosen = slice(*_bounds(part, examples, batch_size, replicas))
+        bounds = _bounds(part // own, worker * own + part % own, examples, batch_size, replicas)
+        chosen = slice(*bounds)
         batch_labels = labels[chosen]
         if num_classes is not None:
             batch_labels = tf.one_hot(batch_labels, num_classes)
         return images[chosen], batch_labels
 
-    parts = math.ceil(examples / batch_size) * replicas
-    return tf.data.Dataset.range(parts).map(load_part).prefetch(2 * replicas)
+    dataset = tf.data.Dataset.range(math.ceil(examples / batch_size) * own)
+    return dataset.map(load_part).prefetch(2 * own)
 
 
-def distribute(dataset, strategy):
-    """The dataset for `fit`: a part of each batch to each replica, as the pipelines split them."""
-    if strategy.num_replicas_in_sync == 1:
-        return dataset
-    return strategy.distribute_datasets_from_function(lambda context: dataset)
+def distribute(make_dataset, strategy):
+    """The dataset for `fit`: a part of each batch to each replica, as the pipelines split them.
+
+    Args:
+        make_dataset: function with arguments `replicas`, `worker` and `workers`, as above.
+        strategy: a `tf.distribute` strategy.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return make_dataset(replicas=1, worker=0, workers=1)
+    return strategy.distribute_datasets_from_function(
+        lambda context: make_dataset(
+            replicas=replicas,
+            worker=context.input_pipeline_id,
+            workers=context.num_input_pipelines,
+        )
+    )
 
 
-def _bounds(part, examples, batch_size, replicas):
+def _bounds(batch, replica, examples, batch_size, replicas):
     """Where a replica's part of a batch begins and ends among the examples of an epoch."""
-    batch, replica = part // replicas, part % replicas
     start = batch * batch_size
     size = tf.minimum(tf.constant(batch_size, tf.int64), examples - start)
     each, rest = size // replicas, size % replicas

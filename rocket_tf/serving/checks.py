@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from rocket_tf.serving import companions
 from rocket_tf.serving.c_api import LoaderError
 from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
@@ -163,12 +163,11 @@ def _check_agreement(model, examples):
 
 def _check_labels(model, directory):
     outputs = model.signatures["serving_default"].outputs
-    path = directory / "assets" / "labels.txt"
-    if not path.exists():
+    path, labels = companions.labels_of(directory), companions.read_labels(directory)
+    if labels is None:
         if "class_names" in outputs:
             raise CheckFailed(f"there is no {path}, and the outputs have class_names")
         return "the classes have no names"
-    labels = path.read_text("utf-8").splitlines()
     classes = max((outputs["probabilities"].shape or (len(labels),))[-1], 2)
     if len(labels) != classes:
         raise CheckFailed(f"{path} names {len(labels)} classes of {classes}")
@@ -185,7 +184,7 @@ def _check_variables(directory):
         for name, shape in reader.get_variable_to_shape_map().items()
         if dtypes[name] != tf.string
     ]
-    provenance = _provenance(directory)
+    provenance = companions.read_provenance(directory)
     if not sizes:
         return "none: the weights are constants of the graph"
     if provenance is not None and sum(sizes) != provenance["net"]["parameters"]:
@@ -207,7 +206,7 @@ def _check_warmup(model, directory):
         requests = warmup.read(directory)
     except ValueError as error:
         raise CheckFailed(f"{error}") from error
-    if not requests and _provenance(directory) is not None:
+    if not requests and companions.read_provenance(directory) is not None:
         raise CheckFailed(f"there is no {warmup.FILE}, which export_light writes")
     for signature, inputs in requests:
         _predict(model, inputs, signature)
@@ -227,13 +226,13 @@ def _check_checkpoint(model, directory, workdir, examples):
     from rocket_tf.serving.saved_model import allowed_difference
     from rocket_tf.serving.signatures import input_names
 
-    provenance = _provenance(directory)
+    provenance = companions.read_provenance(directory)
     is_float32 = provenance is not None and provenance["net"]["compute_dtypes"] == ["float32"]
     try:
         net, _, _ = finished_run.restore(workdir, "float32" if is_float32 else None)
     except (CheckpointError, ConfigError) as error:
         raise CheckFailed(f"{error}") from error
-    light = getattr(net, "light", net)
+    light = net.light
     inputs = examples["serving_default"]
     names = input_names(light)
     if sorted(names) != sorted(inputs):
@@ -251,11 +250,6 @@ def _check_checkpoint(model, directory, workdir, examples):
         )
     largest = _compare("logits", expected, logits, allowed_difference(light))
     return f"computes what the checkpoint of {workdir} does; logits differ by {largest:.1e} at most"
-
-
-def _provenance(directory):
-    path = directory / "assets.extra" / "provenance.json"
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _predict(model, inputs, signature="serving_default"):

@@ -8,14 +8,12 @@ import numpy as np
 from rocket_tf import files, finished_run
 from rocket_tf.config import ConfigError
 from rocket_tf.run_folder import RunFolder
-from rocket_tf.serving import converters, runtimes
+from rocket_tf.serving import companions, converters, runtimes
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
 from rocket_tf.serving.saved_model import (
-    LABELS_FILE,
     allowed_difference,
     describe_net,
     export_light,
-    write_provenance,
 )
 
 _BATCH = 256
@@ -80,7 +78,7 @@ def export_run(
     if "light" not in summary:
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
     data = finished_run.load_data(config, data_dir)
-    light = getattr(model, "light", model)
+    light = model.light
     told = finished_run.provenance(folder, config, summary)
     output = Path(output or workdir)
     if "savedmodel" in formats:
@@ -101,7 +99,7 @@ def export_run(
 
 def _export_savedmodel(folder, data, output, optimize, precision, told):
     model, config, _ = finished_run.restore(folder.path, precision)
-    light = getattr(model, "light", model)
+    light = model.light
     prover = _Prover(light, data)
     kind = f"SavedModel, {precision or config['precision']}"
     proved = []
@@ -155,8 +153,8 @@ def _write(directory, contents, prover, class_names, told):
         for name, (kind, content, allowed) in contents.items():
             files.write_bytes(folder / name, content)
             exports.append(prover.prove(kind, folder / name, allowed))
-        files.write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in class_names))
-        write_provenance(folder / "provenance.json", told)
+        companions.write_labels(folder / companions.LABELS, class_names)
+        companions.write_provenance(folder / companions.PROVENANCE, told)
 
     final = files.write_version(directory, write)
     return [dataclasses.replace(export, path=final / export.path.name) for export in exports]

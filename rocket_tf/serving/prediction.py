@@ -8,7 +8,7 @@ from PIL import Image
 
 from rocket_tf import files
 from rocket_tf.config import ConfigError
-from rocket_tf.serving import runtimes
+from rocket_tf.serving import companions, runtimes
 from rocket_tf.serving.c_api import INVALID_ARGUMENT, LoaderError
 from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.startup import stderr_kept_back
@@ -109,14 +109,13 @@ class Classifier:
         export = Path(export)
         if export.is_dir():
             self._infer, classes = _saved_model(export)
-            labels = export / "assets" / "labels.txt"
         else:
             self._infer, classes = _with_pillow(export)
-            labels = export.parent / "labels.txt"
-        self.class_names = labels.read_text("utf-8").splitlines() if labels.exists() else None
+        self.class_names = companions.read_labels(export)
         if self.class_names is not None and classes not in (None, len(self.class_names)):
             raise ConfigError(
-                f"{labels}: names {len(self.class_names)} classes, and the export has {classes}"
+                f"{companions.labels_of(export)}: names {len(self.class_names)} classes, and the "
+                f"export has {classes}"
             )
 
     def __call__(self, paths):

@@ -1,6 +1,5 @@
 """The light net alone, as a SavedModel for TensorFlow Serving."""
 
-import datetime
 import statistics
 import tempfile
 import time
@@ -12,14 +11,11 @@ import tensorflow as tf
 
 from rocket_tf import files
 from rocket_tf.costs import count_parameters
-from rocket_tf.provenance import software
+from rocket_tf.serving import companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
-from rocket_tf.serving import warmup
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
 
-PROVENANCE_FILE = Path("assets.extra/provenance.json")
-LABELS_FILE = "labels.txt"
 _LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
 _COMPARED_EXAMPLES = 8
 _TIMED_BLOCKS, _TIMED_CALLS = 20, 10
@@ -115,7 +111,7 @@ def export_light(
         try:
             _save(light, signatures, class_names, folder)
             warmup.write(folder, requests)
-            write_provenance(folder / PROVENANCE_FILE, told)
+            companions.write_provenance(companions.provenance_of(folder), told)
             _prove(light, folder, examples)
         except tf.errors.OpError as error:  # of TensorFlow's own file system
             raise OSError(f"{directory}: cannot be written: {error.message}") from error
@@ -241,8 +237,8 @@ def _save(light, signatures, class_names, directory):
     module.tables = _lookup_tables(light)
     with tempfile.TemporaryDirectory() as folder:
         if class_names is not None:
-            labels = Path(folder) / LABELS_FILE
-            files.write_text(labels, "".join(f"{name}\n" for name in class_names))
+            labels = Path(folder) / companions.LABELS
+            companions.write_labels(labels, class_names)
             module.labels = tf.saved_model.Asset(str(labels))
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
@@ -255,13 +251,6 @@ def _lookup_tables(light):
         for value in vars(layer).values()
         if isinstance(value, tf.saved_model.experimental.TrackableResource)
     ]
-
-
-def write_provenance(path, told):
-    """Writes what is told of an export as JSON, with versions of the software and the time."""
-    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    content = {**told, "software": software("tensorflow", "keras"), "created": created}
-    files.write_json(path, content)
 
 
 def _prove(light, directory, examples):

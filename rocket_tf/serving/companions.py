@@ -1,0 +1,61 @@
+"""The files that come with an exported net: its labels, and where it comes from."""
+
+import datetime
+import json
+from pathlib import Path
+
+from rocket_tf import files
+from rocket_tf.provenance import software
+
+LABELS = "labels.txt"
+PROVENANCE = "provenance.json"
+
+
+def labels_of(export):
+    """Where the labels of an export are, a class name a line: a SavedModel's folder, or a file."""
+    export = Path(export)
+    return export / "assets" / LABELS if export.is_dir() else export.parent / LABELS
+
+
+def provenance_of(export):
+    """Where it is told where an export comes from: a SavedModel's folder, or a file."""
+    export = Path(export)
+    return export / "assets.extra" / PROVENANCE if export.is_dir() else export.parent / PROVENANCE
+
+
+def write_labels(path, class_names):
+    """Writes the names of the classes, a line each."""
+    files.write_text(path, "".join(f"{name}\n" for name in class_names))
+
+
+def read_labels(export):
+    """The names of an export's classes, a list; `None` where they have none."""
+    path = labels_of(export)
+    return path.read_text("utf-8").splitlines() if path.exists() else None
+
+
+def write_provenance(path, told):
+    """Writes what is told of an export as JSON, with versions of the software and the time."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    content = {**told, "software": software("tensorflow", "keras"), "created": created}
+    files.write_json(path, content)
+
+
+def read_provenance(export):
+    """What is told of an export, a dict; `None` where nothing is.
+
+    Raises:
+        ValueError: if it is no JSON.
+    """
+    path = provenance_of(export)
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def comes_from(export, told):
+    """Whether an export comes from what is told, which JSON can hold."""
+    try:
+        read = read_provenance(export)
+    except ValueError:
+        return False
+    told = json.loads(json.dumps(told))
+    return isinstance(read, dict) and told.items() <= read.items()

@@ -1,0 +1,207 @@
+"""Kills runs at random instants and damages their checkpoints; each must end as if nothing was.
+
+    python -m tools.interruptions --output=results/interruptions.json
+
+A run of the command that nothing disturbs is the measure. Then, again and again, the same run is
+killed (SIGKILL), every other time while a checkpoint is being written, and started again; and the
+newest checkpoint of a killed run is damaged (cut off, bytes flipped, a file taken away) before it
+is started again. Weights, optimizer, metrics and summary at the end are compared bit for bit.
+Exit code 1 if one differs.
+"""
+
+import argparse
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rocket_tf import files
+from rocket_tf.progress import checkpoints_in
+from rocket_tf.provenance import machine, software
+from rocket_tf.startup import load_tensorflow_quietly
+
+# Everything random is on, and nearly all the time goes into checkpoints.
+RUN = [
+    "--config=digits",
+    "--config.epochs=4",
+    "--config.train_examples=160",
+    "--config.batch_size=32",
+    "--config.light_depth=10",
+    "--config.booster_depth=16",
+    "--config.booster_dropout=0.1",
+    "--config.checkpoint_every_steps=1",
+    "--config.pictures=False",
+]
+DAMAGES = ("cut data", "flip data", "lose data", "cut index", "flip index", "lose index")
+_SECONDS_BETWEEN_LOOKS = 0.0002
+
+
+def main():
+    """Disturbs runs, prints what came of it, and writes it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20, help="runs to kill")
+    parser.add_argument("--damages", type=int, default=10, help="checkpoints to damage")
+    parser.add_argument("--seed", type=int, default=0, help="of instants, damages and places")
+    parser.add_argument("--output", type=Path, help="JSON file to write; without it, print only")
+    arguments = parser.parse_args()
+    if min(arguments.kills, arguments.damages) < 0:
+        parser.error("--kills, --damages: expected numbers of at least 0")
+    load_tensorflow_quietly()
+    chance = random.Random(arguments.seed)
+    trials = []
+    with tempfile.TemporaryDirectory() as folder:
+        reference = Path(folder) / "undisturbed"
+        began = time.monotonic()
+        finish(reference)
+        seconds = time.monotonic() - began
+        print(f"undisturbed: {seconds:.1f} s", flush=True)
+        for number in range(arguments.kills + arguments.damages):
+            workdir = Path(folder) / "disturbed"
+            if number < arguments.kills:
+                trial = kill(workdir, chance.uniform(0, seconds), during_save=bool(number % 2))
+            else:
+                kind = DAMAGES[number % len(DAMAGES)]
+                kill(workdir, seconds, during_save=True, checkpoints=3)
+                trial = {"damage": kind, "checkpoint": damage(workdir, kind, chance)}
+            trial["warnings"] = finish(workdir)
+            trial["different"] = differences(workdir, reference)
+            trials.append(trial)
+            print(f"{number + 1} of {arguments.kills + arguments.damages}: {trial}", flush=True)
+            shutil.rmtree(workdir)
+    same = sum(not trial["different"] for trial in trials)
+    print(f"{same} of {len(trials)} ended bit for bit as the run that nothing disturbed")
+    if arguments.output:
+        report = {
+            "command": "python -m tools.interruptions"
+            f" --kills={arguments.kills} --damages={arguments.damages} --seed={arguments.seed}",
+            "run": ["python -m rocket_tf.main", *RUN],
+            "same": same,
+            "trials": trials,
+            "versions": software("tensorflow", "keras"),
+            "machine": machine(),
+        }
+        files.write_json(arguments.output, report)
+    return 0 if same == len(trials) else 1
+
+
+def finish(workdir):
+    """Runs the command to its end, and gives the warnings that it printed.
+
+    Raises:
+        subprocess.CalledProcessError: if it does not end with exit code 0.
+    """
+    done = subprocess.run(_command(workdir), capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        done.check_returncode()
+    return [line.replace(str(workdir), "…") for line in done.stderr.splitlines()]
+
+
+def kill(workdir, seconds, during_save, checkpoints=0):
+    """Starts the command and kills it.
+
+    Args:
+        workdir: the run's folder, which must not be there.
+        seconds: when, at the earliest; a process that ends before is past killing.
+        during_save: whether to wait for the next checkpoint to be half written.
+        checkpoints: kill no earlier than with so many checkpoints there, even if it is before.
+
+    Returns:
+        Dict of when the process was killed, whether it was writing a checkpoint, and the newest
+        one that was whole.
+    """
+    directory = Path(workdir) / "checkpoints"
+    process = subprocess.Popen(
+        _command(workdir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    began = time.monotonic()
+    while process.poll() is None:
+        enough = (
+            len(checkpoints_in(directory)) >= checkpoints
+            if checkpoints
+            else time.monotonic() - began >= seconds
+        )
+        if enough and (not during_save or _is_saving(directory)):
+            break
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    killed_after = time.monotonic() - began
+    process.kill()
+    process.wait()
+    newest = checkpoints_in(directory)[:1]
+    return {
+        "killed_after_seconds": round(killed_after, 3),
+        "was_saving": _is_saving(directory),
+        "newest_checkpoint": newest[0].checkpoint_in("").name if newest else None,
+    }
+
+
+def damage(workdir, kind, chance):
+    """Damages the newest checkpoint of a run, and gives its name.
+
+    Args:
+        workdir: the run's folder.
+        kind: one of `DAMAGES`.
+        chance: a `random.Random`.
+    """
+    newest = checkpoints_in(Path(workdir) / "checkpoints")[0].checkpoint_in("").name
+    what, part = kind.split()
+    pattern = f"{newest}.index" if part == "index" else f"{newest}.data-*"
+    (path,) = (Path(workdir) / "checkpoints").glob(pattern)
+    content = bytearray(path.read_bytes())
+    if what == "cut":
+        path.write_bytes(content[: chance.randrange(len(content))])
+    elif what == "flip":
+        for _ in range(8):
+            content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
+        path.write_bytes(content)
+    else:
+        path.unlink()
+    return newest
+
+
+def differences(workdir, reference):
+    """What differs between two finished runs: names of tensors, and of files; empty: nothing."""
+    mine, theirs = _state(workdir), _state(reference)
+    different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+    for name in ("metrics.jsonl", "summary.json", "config.json"):
+        texts = (
+            re.sub(r'"examples_per_second": [^,]*', "", (Path(folder) / name).read_text())
+            for folder in (workdir, reference)
+        )
+        if len(set(texts)) > 1:
+            different.append(name)
+    return different
+
+
+def _state(workdir):
+    import tensorflow as tf
+
+    directory = Path(workdir) / "checkpoints"
+    reader = tf.train.load_checkpoint(str(checkpoints_in(directory)[0].checkpoint_in(directory)))
+    return {
+        name: reader.get_tensor(name).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith(("_CHECKPOINTABLE", "save_counter"))
+    }
+
+
+def _is_saving(directory):
+    """Whether there are files of a checkpoint that has no index yet, which comes last."""
+    names = {path.name for path in directory.glob("*")}
+    return any(
+        ".data-" in name and f"{name.split('.data-')[0]}.index" not in names for name in names
+    ) or any("temp" in name for name in names)
+
+
+def _command(workdir):
+    return [sys.executable, "-m", "rocket_tf.main", *RUN, f"--workdir={workdir}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
