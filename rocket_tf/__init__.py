@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 _COMMANDS = (
     "rocket_tf.main",
+    "rocket_tf.benchmarks.worker",
     "rocket_tf.config",
     "rocket_tf.serving.latency_worker",
     "tools.benchmark",

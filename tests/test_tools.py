@@ -10,7 +10,7 @@ from rocket_tf import RocketModel, train
 from rocket_tf.callbacks import NonFiniteLossError
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 from tests.runs import SMALL
-from tools import benchmark, choose_hint_weight, pictures, report, reproduce
+from tools import choose_hint_weight, pictures, report, reproduce
 
 TINY = [
     f"--set={name}={value}"
@@ -275,22 +275,3 @@ class TestChooseHintWeight:
         error = capsys.readouterr().err
         assert named in error and error.count("\n") == 1
         assert not (tmp_path / "runs").exists()
-
-
-def test_benchmark_measures_every_kind_of_step():
-    report = benchmark.measure(batch_size=2, steps=2, light_depth=10, booster_depth=10)
-    times = report["milliseconds"]
-    assert set(times) == {
-        "light",
-        "booster",
-        "rocket",
-        "rocket_keras_norm",
-        "rocket_bfloat16",
-        "rocket_loop",
-        "rocket_fit",
-    }
-    for figures in times.values():
-        assert 0 < figures["min"] <= figures["median"] <= figures["max"]
-    expected = times["rocket"]["median"] / (times["light"]["median"] + times["booster"]["median"])
-    assert report["ratios"]["rocket_to_separate"] == pytest.approx(expected, rel=0.01)
-    assert set(report["ratios"]) == set(benchmark.RATIOS)

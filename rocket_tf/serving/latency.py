@@ -3,11 +3,10 @@
 import contextlib
 import json
 import statistics
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
+
+from rocket_tf.worker_process import WorkerProcess
 
 BATCHES = (1, 8, 64)
 THREADS = (1, 2)
@@ -39,7 +38,7 @@ def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print):
     seconds = {}
     with contextlib.ExitStack() as stack:
         workers = {
-            (name, number): stack.enter_context(_Worker(runtime, paths, number))
+            (name, number): stack.enter_context(_start(runtime, number, paths))
             for name, (runtime, paths) in exports.items()
             for number in threads
         }
@@ -72,6 +71,11 @@ def ratio(rows, first, second, **which):
     return found[first] / found[second]
 
 
+def _start(runtime, threads, paths):
+    nets = json.dumps({net: str(path) for net, path in paths.items()})
+    return WorkerProcess("rocket_tf.serving.latency_worker", runtime, str(threads), nets)
+
+
 def _time_loading(workers, exports, threads):
     if "tensorflow" not in exports:
         return {}
@@ -96,51 +100,3 @@ def _row(runtime, threads, batch, net, seconds):
         "p99_ms": round(p99, 4),
         "examples_per_second": round(batch * len(seconds) / sum(seconds), 1),
     }
-
-
-class _Worker:
-    """A `latency_worker` process."""
-
-    def __init__(self, runtime, paths, threads):
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "rocket_tf.serving.latency_worker",
-                runtime,
-                str(threads),
-                json.dumps({net: str(path) for net, path in paths.items()}),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        try:
-            self._answer()
-        except RuntimeError:
-            self.__exit__()
-            raise
-
-    def ask(self, **request):
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-        self._errors.close()
-
-    def _answer(self):
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            self._errors.seek(0)
-            told = self._errors.read().strip().splitlines() or ["it says nothing"]
-            raise RuntimeError(f"a process that times calls has ended: {told[-1]}")
-        return json.loads(line)

@@ -1,0 +1,1 @@
+"""What training costs, beside what it would cost otherwise: measurements that become ratios."""

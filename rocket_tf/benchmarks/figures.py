@@ -1,0 +1,193 @@
+"""The figures that are quoted: ratios of measured medians, what they tell, and their targets."""
+
+import dataclasses
+import importlib.util
+import statistics
+
+from rocket_tf.config import ConfigError
+
+INSTALL_PYTORCH = 'pip install "rocket_tf[torch]", or in a clone: pip install -e ".[torch]"'
+
+_MOST_MEDIAN_TO_LEAST = 1.25  # on a machine that does nothing else, medians come within 1.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A ratio of medians, or a median.
+
+    Attributes:
+        above: name of the measurement above the line.
+        below: names of those below, whose medians are added up; none: the figure is the one above.
+        meaning: what it tells, in words.
+        at_most: the target, if it is an upper bound.
+        at_least: the target, if it is a lower bound.
+    """
+
+    above: str
+    below: tuple
+    meaning: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def measurements(self):
+        """Names of all measurements that it takes."""
+        return (self.above, *self.below)
+
+    @property
+    def target(self):
+        """The target as a dict that JSON can hold; empty where there is none."""
+        bounds = {"at_most": self.at_most, "at_least": self.at_least}
+        return {name: bound for name, bound in bounds.items() if bound is not None}
+
+    def value(self, medians):
+        """The figure, from a dict from measurements to medians."""
+        below = sum(medians[name] for name in self.below) if self.below else 1
+        return medians[self.above] / below
+
+    def verdict(self, value):
+        """The target in words, and whether a value meets it; empty where there is none."""
+        if self.at_most is not None:
+            return f"target: at most {self.at_most:g}, {_met(value <= self.at_most)}"
+        if self.at_least is not None:
+            return f"target: at least {self.at_least:g}, {_met(value >= self.at_least)}"
+        return ""
+
+
+FIGURES = {
+    "rocket_to_separate": Figure(
+        "rocket", ("light", "booster"), "rocket step ÷ (light step + booster step)", at_most=0.97
+    ),
+    "fit_to_loop": Figure(
+        "rocket_fit", ("rocket_loop",), "fit ÷ hand-written tf.function loop", at_most=1.03
+    ),
+    "fused_to_keras": Figure(
+        "rocket", ("rocket_keras_norm",), "rocket step ÷ the same with Keras's batch norm"
+    ),
+    "bfloat16_to_float32": Figure(
+        "rocket_bfloat16", ("rocket",), "rocket step, mixed_bfloat16 ÷ float32"
+    ),
+    "rocket_to_pytorch": Figure(
+        "rocket",
+        ("rocket_pytorch",),
+        "rocket step ÷ the same in PyTorch eager, channels_last, float32",
+        at_most=0.85,
+    ),
+    "bfloat16_to_pytorch": Figure(
+        "rocket_bfloat16",
+        ("rocket_pytorch_bfloat16",),
+        "rocket step, mixed_bfloat16 ÷ PyTorch's bfloat16 autocast",
+        at_most=0.8,
+    ),
+    "rocket_to_two_stage": Figure(
+        "rocket",
+        ("booster", "distiller"),
+        "rocket epoch ÷ two stages (booster alone, then keras.distillation.Distiller)",
+        at_most=0.75,
+    ),
+    "rocket_to_two_stage_keras_norm": Figure(
+        "rocket",
+        ("booster_keras_norm", "distiller_keras_norm"),
+        "rocket epoch ÷ two stages with Keras's batch norm",
+    ),
+    "pipeline_to_rocket": Figure(
+        "pipeline_rate",
+        ("rocket_rate",),
+        "examples/s of the input pipeline alone ÷ those that rocket steps take",
+        at_least=100,
+    ),
+    "rocket_memory_to_booster": Figure(
+        "rocket_memory",
+        ("booster_memory",),
+        "peak memory of training, rocket ÷ booster alone",
+        at_most=1.3,
+    ),
+    "rocket_memory_to_booster_above_tensorflow": Figure(
+        "rocket_memory_above_tensorflow",
+        ("booster_memory_above_tensorflow",),
+        "the same less the memory after TensorFlow has loaded",
+    ),
+    "two_replicas_to_one": Figure(
+        "rocket_2_replicas",
+        ("rocket_1_replica",),
+        "rocket step of one global batch, 2 logical CPU devices ÷ 1",
+    ),
+    "first_step": Figure(
+        "first_step",
+        (),
+        "seconds from the command to the first step's checkpoint, digits",
+        at_most=15,
+    ),
+}
+
+
+def choose(names=None):
+    """The figures to measure.
+
+    Args:
+        names: names with commas between; `None`: all that can be measured here.
+
+    Returns:
+        `(figures, left_out)`: a dict from names to `Figure`s, and names of those that need PyTorch
+        where it is not installed.
+
+    Raises:
+        ConfigError: if there is no such figure, or one that is named needs PyTorch.
+    """
+    chosen = list(FIGURES) if names is None else names.split(",")
+    for name in chosen:
+        if name not in FIGURES:
+            raise ConfigError(f"--only: got {name!r}, expected some of {','.join(FIGURES)}")
+    left_out = []
+    if importlib.util.find_spec("torch") is None:
+        left_out = [name for name in chosen if "pytorch" in name]
+    if left_out and names is not None:
+        raise ConfigError(
+            f"--only: {','.join(left_out)} needs PyTorch, which is not installed; {INSTALL_PYTORCH}"
+        )
+    return {name: FIGURES[name] for name in chosen if name not in left_out}, left_out
+
+
+def summarize(values):
+    """Median and range of a list of numbers, as JSON holds them."""
+    return {
+        "median": round(statistics.median(values), 2),
+        "min": round(min(values), 2),
+        "max": round(max(values), 2),
+    }
+
+
+def disturbed(milliseconds):
+    """Kinds of steps that other work on the machine has slowed down, so that ratios say little.
+
+    It does not slow all alike: PyTorch's threads wait for each other after every operation.
+
+    Args:
+        milliseconds: dict from kinds to lists of numbers.
+
+    Returns:
+        List of the kinds whose median is far above their least.
+    """
+    return [
+        name
+        for name, values in milliseconds.items()
+        if statistics.median(values) > _MOST_MEDIAN_TO_LEAST * min(values)
+    ]
+
+
+def evaluate(figures, measured):
+    """The value of each figure.
+
+    Args:
+        figures: dict from names to `Figure`s.
+        measured: dict from measurements to lists of numbers.
+
+    Returns:
+        Dict from the figures' names to numbers.
+    """
+    medians = {name: statistics.median(values) for name, values in measured.items()}
+    return {name: round(figure.value(medians), 4) for name, figure in figures.items()}
+
+
+def _met(is_met):
+    return "met" if is_met else "missed"

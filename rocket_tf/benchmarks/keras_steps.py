@@ -1,0 +1,155 @@
+"""Steps of Keras models, and an epoch of the input pipeline."""
+
+import math
+import time
+
+import keras
+import tensorflow as tf
+
+from rocket_tf.benchmarks.settings import random_examples
+from rocket_tf.data import pipeline
+from rocket_tf.distribution import make_strategy
+from rocket_tf.networks import wide_resnet_pair
+from rocket_tf.optimization import SGDWithL2
+from rocket_tf.rocket import RocketModel
+
+_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def training_step(settings, net, policy="float32", normalization="fused", replicas=1):
+    """A step as `fit` takes it: the compiled train function on an iterator.
+
+    Args:
+        settings: a `Settings`.
+        net: "light", "booster", "rocket", or "distiller": the light net taught by the booster in
+            `keras.distillation.Distiller`.
+        policy: Keras's dtype policy.
+        normalization: as `batch_normalization` in `wide_resnet_pair`.
+        replicas: so many logical CPU devices.
+
+    Returns:
+        Function without arguments that takes one step and waits for its loss.
+    """
+    strategy = make_strategy(replicas)
+    with strategy.scope():
+        model = _compiled_model(settings, net, policy, normalization)
+    batches = pipeline.distribute(_batches(settings, replicas), strategy)
+    model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0)  # makes the train function
+    iterator = iter(batches)
+    return lambda: float(model.train_function(iterator)["loss"])
+
+
+def handwritten_step(settings):
+    """The rocket's objective written by hand around the same graph, in a `tf.function`."""
+    model = _compiled_model(settings, "rocket")
+    optimizer = SGDWithL2()
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            logits = model(x, training=True)
+            distance = logits["light"] - tf.stop_gradient(logits["booster"])
+            hint = tf.reduce_mean(tf.reduce_sum(distance**2, axis=-1))
+            objective = _LOSS(y, logits["light"]) + _LOSS(y, logits["booster"]) + 0.03 * hint
+        gradients = tape.gradient(objective, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return objective
+
+    iterator = iter(_batches(settings))
+    return lambda: float(step(*next(iterator)))
+
+
+def rounds_within_fit(settings, warm_up, take_round):
+    """Times each step of `fit`, with all that `fit` does around it.
+
+    Args:
+        settings: a `Settings`.
+        warm_up: steps before, which do not count.
+        take_round: called with the number of rounds that are done, after each step that counts.
+
+    Returns:
+        List of milliseconds, one for each of `settings.steps`.
+    """
+    milliseconds = []
+
+    class TakeTurns(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.began = time.perf_counter()
+
+        def on_train_batch_end(self, batch, logs=None):
+            float(logs["loss"])
+            if batch >= warm_up:
+                milliseconds.append(1000 * (time.perf_counter() - self.began))
+                take_round(batch - warm_up)
+            self.began = time.perf_counter()
+
+    _compiled_model(settings, "rocket").fit(
+        _batches(settings),
+        steps_per_epoch=warm_up + settings.steps,
+        callbacks=[TakeTurns()],
+        shuffle=False,
+        verbose=0,
+    )
+    return milliseconds
+
+
+def input_epoch(settings):
+    """An epoch of the input pipeline alone, as CIFAR-10's: shuffled, mirrored and cropped.
+
+    Returns:
+        Function without arguments that takes all batches of the next epoch, `settings.examples`
+        images together, from inside a `tf.function`, as training does.
+    """
+    dataset = pipeline.training_dataset(
+        *random_examples(settings.examples),
+        settings.batch_size,
+        epochs=tf.int64.max,
+        seed=0,
+        flip=True,
+        crop_padding=4,
+    )
+    iterator = iter(dataset)
+    batches = math.ceil(settings.examples / settings.batch_size)
+
+    @tf.function
+    def take_epoch():
+        for _ in tf.range(batches):
+            next(iterator)
+
+    return take_epoch
+
+
+def _compiled_model(settings, net, policy="float32", normalization="fused"):
+    keras.config.set_dtype_policy(policy)
+    try:
+        light, booster = wide_resnet_pair(
+            settings.light_depth,
+            settings.booster_depth,
+            share=net == "rocket",
+            batch_normalization=normalization,
+            seed=0,
+        )
+        if net == "rocket":
+            model = RocketModel(light, booster)
+        elif net == "distiller":
+            # The labels weigh as much as in this project's knowledge distillation.
+            model = keras.distillation.Distiller(
+                booster,
+                light,
+                keras.distillation.LogitsDistillation(temperature=4.0),
+                student_loss_weight=0.1,
+            )
+        else:
+            model = {"light": light, "booster": booster}[net]
+        model.compile(optimizer=SGDWithL2(), loss=_LOSS, metrics=["accuracy"])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return model
+
+
+def _batches(settings, replicas=1):
+    """One batch for ever, in as many parts as there are replicas."""
+    batch = settings.random_batch()
+    dataset = pipeline.evaluation_dataset(*batch, settings.batch_size, replicas=replicas)
+    return dataset.repeat()

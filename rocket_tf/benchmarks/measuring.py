@@ -1,0 +1,103 @@
+"""One run of the benchmark: what the figures need, measured side by side, and the report."""
+
+import platform
+
+from rocket_tf.benchmarks import processes
+from rocket_tf.benchmarks.figures import disturbed, evaluate, summarize
+from rocket_tf.benchmarks.kinds import HERE, KINDS, WITHIN_FIT, load_libraries
+from rocket_tf.benchmarks.turns import Turns, timed
+from rocket_tf.provenance import machine, software
+
+_WARM_UP = 3  # steps
+# By rate: the kind whose time it comes from, and the size that says how many examples that takes.
+_RATES = {
+    "pipeline_rate": ("input_pipeline", "examples"),
+    "rocket_rate": ("rocket", "batch_size"),
+}
+_ABOVE_TENSORFLOW = "_above_tensorflow"
+
+
+def measure(settings, figures, tell=print):
+    """Measures what figures need.
+
+    Args:
+        settings: a checked `Settings`.
+        figures: dict from names to `Figure`s.
+        tell: called with lines about the progress.
+
+    Returns:
+        A dict that JSON can hold: "milliseconds", "examples_per_second", "mebibytes" and "seconds"
+        with the median and range of each measurement; "ratios", the figures that are, by name;
+        "targets" of all figures; "disturbed", kinds of steps whose figures say little; "versions"
+        and "machine".
+    """
+    needed = {name for figure in figures.values() for name in figure.measurements}
+    # Memory and start come before this process has TensorFlow, and takes memory itself.
+    mebibytes = _memory(settings, needed, tell)
+    seconds = {}
+    if "first_step" in needed:
+        seconds["first_step"] = processes.seconds_to_first_step(settings, tell)
+    sources = {kind for rate, (kind, _) in _RATES.items() if rate in needed}
+    milliseconds = _step_times(settings, needed | sources, tell)
+    rates = {
+        rate: [1000 * getattr(settings, size) / time for time in milliseconds[kind]]
+        for rate, (kind, size) in _RATES.items()
+        if rate in needed
+    }
+    measured = {
+        "milliseconds": milliseconds,
+        "examples_per_second": rates,
+        "mebibytes": mebibytes,
+        "seconds": seconds,
+    }
+    by_name = {name: values for of_unit in measured.values() for name, values in of_unit.items()}
+    return {
+        **{
+            unit: {name: summarize(values) for name, values in of_unit.items()}
+            for unit, of_unit in measured.items()
+        },
+        "ratios": evaluate({name: f for name, f in figures.items() if f.below}, by_name),
+        "targets": {name: figure.target for name, figure in figures.items() if figure.target},
+        "disturbed": disturbed(milliseconds),
+        "versions": _versions(milliseconds),
+        "machine": machine(),
+    }
+
+
+def _step_times(settings, needed, tell):
+    """The milliseconds of all kinds that are needed, by kind."""
+    names = [name for name in KINDS if name in needed]
+    here = [name for name in names if KINDS[name].process == HERE]
+    with processes.remote_steps(settings, names, tell) as steps:
+        if here:
+            tell("loading TensorFlow")
+            load_libraries(here)
+        for name in here:
+            tell(f"building {name}")
+            steps[name] = timed(KINDS[name].build(settings))
+        turns = Turns({name: steps[name] for name in names}, tell)
+        turns.warm_up(_WARM_UP)
+        if WITHIN_FIT not in needed:
+            for done in range(settings.steps if names else 0):
+                turns.take(done, settings.steps)
+            return turns.milliseconds
+        from rocket_tf.benchmarks.keras_steps import rounds_within_fit
+
+        fit = rounds_within_fit(settings, _WARM_UP, lambda done: turns.take(done, settings.steps))
+        return {**turns.milliseconds, WITHIN_FIT: fit}
+
+
+def _memory(settings, needed, tell):
+    """The mebibytes of all trainings that are needed, by name."""
+    mebibytes = {}
+    for net in ("booster", "rocket"):
+        names = (f"{net}_memory", f"{net}_memory{_ABOVE_TENSORFLOW}")
+        if needed.intersection(names):
+            measured = processes.peak_memory(settings, net, _WARM_UP + settings.steps, tell)
+            mebibytes.update(zip(names, measured, strict=True))
+    return mebibytes
+
+
+def _versions(milliseconds):
+    pytorch = ["torch"] if any("pytorch" in name for name in milliseconds) else []
+    return {"python": platform.python_version(), **software("tensorflow", "keras", *pytorch)}

@@ -1,0 +1,60 @@
+"""A process of the project's own that answers requests, one JSON a line."""
+
+import json
+import subprocess
+import sys
+import tempfile
+
+
+class WorkerProcess:
+    """Starts `python -m <module>` and waits until it says that it is ready.
+
+    The process prints a line of JSON when it is ready and another for each line of JSON that it
+    reads, and ends when its stdin does. As a context manager, it is told to end on exit.
+
+    Args:
+        module: name of the module.
+        *arguments: its command line, strings.
+
+    Raises:
+        RuntimeError: if the process ends instead, with the last line that it wrote to stderr.
+    """
+
+    def __init__(self, module, *arguments):
+        self._module = module
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        try:
+            self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def ask(self, **request):
+        """The answer to a request, both as JSON holds them; raises RuntimeError as above."""
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._errors.seek(0)
+            told = self._errors.read().strip().splitlines() or ["it says nothing"]
+            raise RuntimeError(f"a process that measures has ended ({self._module}): {told[-1]}")
+        return json.loads(line)
