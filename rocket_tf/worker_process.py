@@ -1,6 +1,7 @@
 """A process of the project's own that answers requests, one JSON a line."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,13 @@ class WorkerProcess:
     Args:
         module: name of the module.
         *arguments: its command line, strings.
+        environment: dict of environment variables that it has beside those of this process.
 
     Raises:
         RuntimeError: if the process ends instead, with the last line that it wrote to stderr.
     """
 
-    def __init__(self, module, *arguments):
+    def __init__(self, module, *arguments, environment=None):
         self._module = module
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
@@ -29,6 +31,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            env=os.environ | (environment or {}),
         )
         try:
             self._answer()

@@ -30,6 +30,7 @@ MEASURED = {
     "rocket_pytorch_bfloat16": [90.0],
     "rocket_1_replica": [100.0],
     "rocket_2_replicas": [110.0],
+    "rocket_2_workers": [120.0],
     "pipeline_rate": [50_000.0],
     "rocket_rate": [400.0],
     "rocket_memory": [1300.0],
@@ -51,6 +52,7 @@ EXPECTED = {
     "rocket_memory_to_booster": 1.3,
     "rocket_memory_to_booster_above_tensorflow": 1.75,
     "two_replicas_to_one": 1.1,
+    "two_workers_to_one": 1.2,
     "first_step": 9.0,
 }
 MISSED = {"fit_to_loop", "rocket_to_two_stage"}

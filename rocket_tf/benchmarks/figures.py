@@ -112,6 +112,11 @@ FIGURES = {
         ("rocket_1_replica",),
         "rocket step of one global batch, 2 logical CPU devices ÷ 1",
     ),
+    "two_workers_to_one": Figure(
+        "rocket_2_workers",
+        ("rocket_1_replica",),
+        "rocket step of one global batch, 2 worker processes on this machine ÷ 1",
+    ),
     "first_step": Figure(
         "first_step",
         (),

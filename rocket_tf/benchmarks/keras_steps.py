@@ -1,5 +1,6 @@
 """Steps of Keras models, and an epoch of the input pipeline."""
 
+import functools
 import math
 import time
 
@@ -33,7 +34,7 @@ def training_step(settings, net, policy="float32", normalization="fused", replic
     strategy = make_strategy(replicas)
     with strategy.scope():
         model = _compiled_model(settings, net, policy, normalization)
-    batches = pipeline.distribute(_batches(settings, replicas), strategy)
+    batches = pipeline.distribute(functools.partial(_batches, settings), strategy)
     model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0)  # makes the train function
     iterator = iter(batches)
     return lambda: float(model.train_function(iterator)["loss"])
@@ -148,8 +149,7 @@ def _compiled_model(settings, net, policy="float32", normalization="fused"):
     return model
 
 
-def _batches(settings, replicas=1):
-    """One batch for ever, in as many parts as there are replicas."""
+def _batches(settings, **parts):
+    """One batch for ever, in the parts of a worker's replicas."""
     batch = settings.random_batch()
-    dataset = pipeline.evaluation_dataset(*batch, settings.batch_size, replicas=replicas)
-    return dataset.repeat()
+    return pipeline.evaluation_dataset(*batch, settings.batch_size, **parts).repeat()

@@ -61,6 +61,7 @@ KINDS = {
     # Logical devices are made before TensorFlow starts.
     "rocket_1_replica": _train("rocket", "1 replica", replicas=1),
     "rocket_2_replicas": _train("rocket", "2 replicas", replicas=2),
+    "rocket_2_workers": Kind("two_workers.training_step", process="2 workers"),
 }
 # A step as `fit` takes it, with all that goes on around it: `fit` itself calls the other kinds.
 WITHIN_FIT = "rocket_fit"
@@ -69,7 +70,7 @@ WITHIN_FIT = "rocket_fit"
 def load_libraries(names):
     """Imports what the steps of some kinds need, once and quietly."""
     modules = {KINDS[name].module for name in names}
-    if any(module.endswith("keras_steps") for module in modules):
+    if any(not module.endswith("torch_steps") for module in modules):
         load_tensorflow_quietly()
     for module in modules:
         importlib.import_module(module)

@@ -1,0 +1,56 @@
+"""Steps that two worker processes take together."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import socket
+
+from rocket_tf.benchmarks import keras_steps
+from rocket_tf.worker_process import WorkerProcess
+
+_KIND = "rocket_2_workers"
+
+
+def training_step(settings):
+    """A step of the rocket, whose global batch this process and another one share.
+
+    Args:
+        settings: a `Settings`.
+
+    Returns:
+        Function without arguments that takes one step and waits for its loss.
+    """
+    if "TF_CONFIG" in os.environ:
+        return keras_steps.training_step(settings, "rocket")
+    cluster = {"worker": _free_addresses(2)}
+    os.environ["TF_CONFIG"], other = (
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for index in range(2)
+    )
+    threads = concurrent.futures.ThreadPoolExecutor(1)
+    # In a thread, for it is ready when this process is, too.
+    starting = threads.submit(
+        WorkerProcess,
+        "rocket_tf.benchmarks.worker",
+        json.dumps(dataclasses.asdict(settings)),
+        _KIND,
+        environment={"TF_CONFIG": other},
+    )
+    step = keras_steps.training_step(settings, "rocket")
+    peer = starting.result()
+
+    def take_step():
+        taking = threads.submit(peer.ask, step=_KIND)
+        step()
+        taking.result()
+
+    return take_step
+
+
+def _free_addresses(count):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
