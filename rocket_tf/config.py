@@ -8,6 +8,8 @@ import ast
 import dataclasses
 import difflib
 import math
+import os
+import warnings
 from collections.abc import Callable, Mapping
 
 import ml_collections
@@ -38,12 +40,19 @@ class Field:
 
 def _integer(default, meaning, minimum):
     return Field(
-        default, meaning, f"a whole number of at least {minimum}", lambda value: value >= minimum
+        default,
+        meaning,
+        f"a whole number from {minimum} to 2**31 - 1",
+        lambda value: minimum <= value < 2**31,
     )
 
 
 def _number(default, meaning, expected, accepts):
-    return Field(default, meaning, expected, lambda value: math.isfinite(value) and accepts(value))
+    return Field(default, meaning, expected, lambda value: _is_finite(value) and accepts(value))
+
+
+def _path(default, meaning):
+    return Field(default, meaning, "a path", _is_path)
 
 
 def _non_negative(default, meaning):
@@ -62,12 +71,26 @@ def _switch(default, meaning):
     return Field(default, meaning, "True or False", lambda value: True)
 
 
+def _is_finite(value):
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _is_path(value):
+    try:
+        return b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+
+
 def _is_depth(value):
-    return value >= 10 and (value - 4) % 6 == 0
+    return 10 <= value < 2**31 and (value - 4) % 6 == 0
 
 
 def _is_light_depth(value):
-    return value == 0 or (value >= 6 and value % 2 == 0)
+    return value == 0 or (6 <= value < 2**31 and value % 2 == 0)
 
 
 def _are_drops(values):
@@ -103,22 +126,17 @@ FIELDS: Mapping[str, Field] = {
         "a copy of a trained booster's shared layers and follows its logits by the hint",
         *METHODS,
     ),
-    "booster_run": Field(
+    "booster_run": _path(
         "",
         "folder of the run that trained the booster to follow; the booster is trained there where "
         "none is; empty: `booster` in the run's own folder; not read by methods without one",
-        "a path",
-        lambda value: True,
     ),
     "epochs": _integer(200, "length of the training, in passes over the training examples", 1),
     "batch_size": _integer(128, "examples a step, over all replicas together", 1),
     # Data
     "dataset": _choice("cifar10", "which data", *DATASETS),
-    "data_dir": Field(
-        "",
-        "folder of TensorFlow Datasets; empty: $TFDS_DATA_DIR, or ~/tensorflow_datasets",
-        "a path",
-        lambda value: True,
+    "data_dir": _path(
+        "", "folder of TensorFlow Datasets; empty: $TFDS_DATA_DIR, or ~/tensorflow_datasets"
     ),
     "train_examples": _integer(0, "the first so many training examples are used; 0: all", 0),
     "validation_examples": _integer(
@@ -161,11 +179,15 @@ FIELDS: Mapping[str, Field] = {
         16,
         "layers of the light net, 6n + 4; 0 with layout=bottom, where the booster decides; 2n + 4 "
         "with layout=constant",
-        "6n + 4 with n >= 1 (10, 16, 22, …), 0 with layout=bottom, 2n + 4 with layout=constant",
+        "6n + 4 with n >= 1 (10, 16, 22, … below 2**31), 0 with layout=bottom, 2n + 4 with "
+        "layout=constant",
         _is_light_depth,
     ),
     "booster_depth": Field(
-        40, "layers of the booster, 6n + 4", "6n + 4 with n >= 1 (10, 16, 22, …)", _is_depth
+        40,
+        "layers of the booster, 6n + 4",
+        "6n + 4 with n >= 1 (10, 16, 22, … below 2**31)",
+        _is_depth,
     ),
     "width": _integer(1, "widening factor k: the groups have 16k, 32k and 64k channels", 1),
     "share": _switch(True, "share the low layers; False: two nets with only the input in common"),
@@ -287,10 +309,14 @@ def parse_override(name: str, text: str) -> object:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         if kind is tuple:
-            value = ast.literal_eval(text)
+            with warnings.catch_warnings():
+                # What Python finds odd in the text, it would write to stderr.
+                warnings.simplefilter("error")
+                value = ast.literal_eval(text)
             return tuple(value) if isinstance(value, list | tuple) else (value,)
         return kind(text)
-    except (KeyError, ValueError, SyntaxError, TypeError):
+    # The last two are of texts that are nested too deeply.
+    except (KeyError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise ConfigError(_message(name, text)) from None
 
 
@@ -316,7 +342,7 @@ def check(config: Mapping) -> None:
     """
     for name in config:
         if name not in FIELDS:
-            raise ConfigError(unknown_field_message(name))
+            raise ConfigError(unknown_field_message(str(name)))
     for name, field in FIELDS.items():
         if name not in config:
             raise ConfigError(
@@ -402,10 +428,16 @@ def booster_config(config: Mapping) -> dict:
 def unknown_field_message(name: str) -> str:
     """The error for a field that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
-    hint = f"did you mean config.{near[0]}?" if near else "there is no field like it"
+    hint = f"did you mean config.{near[0]}?" if near else "there is no field like it;"
     return (
-        f"config.{name}: no such field; {hint} `python -m rocket_tf.config` lists all {len(FIELDS)}"
+        f"config.{shortened(name)}: no such field; {hint} `python -m rocket_tf.config` lists all "
+        f"{len(FIELDS)}"
     )
+
+
+def shortened(text: str) -> str:
+    """A text of at most 200 characters: a longer one without its middle."""
+    return text if len(text) <= 200 else f"{text[:120]} … {text[-77:]}"
 
 
 def describe() -> str:
@@ -434,9 +466,16 @@ def _has_type(value, kind) -> bool:
 
 def _message(name: str, given) -> str:
     return (
-        f"config.{name}: got {given!r}, expected {FIELDS[name].expected}; set it with "
+        f"config.{name}: got {_shown(given)}, expected {FIELDS[name].expected}; set it with "
         f"--config.{name}={FIELDS[name].default}, for example"
     )
+
+
+def _shown(value) -> str:
+    try:
+        return shortened(repr(value))
+    except Exception:  # such as of a whole number of more digits than Python writes out
+        return f"a value of type {type(value).__name__}"
 
 
 def _check_combinations(config: Mapping) -> None:

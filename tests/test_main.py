@@ -133,6 +133,12 @@ def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
         (["--config=configs/digits.py", "--epochs=3"], "did you mean --config.epochs?"),
         (["--config=configs/digits.py", "epochs=3"], "epochs=3: not a flag"),
         (["--config=configs/digits.py", "--workdir={folder}/broken.py"], "is a file"),
+        (["--config=digits", f"--config.width={10**400}"], "config.width: got 1000"),
+        (["--config=digits", "--config.learning_rate_drops=1or 2"], "drops: got '1or 2'"),
+        (["--config=digits", "--config.hint=a\nb\udc80\x1b[31m"], "config.hint: got 'a\\nb"),
+        (["--config=digits", "--config.epochs.x=1"], "config.epochs.x: no such field"),
+        (["--config=digits", "--" + "x" * 5000], "xxx: no such flag"),
+        (["--config={folder}/none.py"], "--config: get_config() of"),
         (["--evaluate_only"], "--workdir: missing"),
         (["--evaluate_only", "--workdir={folder}"], "holds no run"),
     ],
@@ -143,6 +149,7 @@ def test_mistakes_are_answered_in_one_line_with_exit_code_2(tmp_path, arguments,
         "from rocket_tf import config as options\n\n\ndef get_config():\n"
         "    config = options.default()\n    config.epoch = 3\n    return config\n"
     )
+    (tmp_path / "none.py").write_text("def get_config():\n    pass\n")
     before = sorted(tmp_path.rglob("*.py"))
     result = run(*(argument.format(folder=tmp_path) for argument in arguments))
     assert result.returncode == 2
