@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -10,6 +11,7 @@ import tensorflow as tf
 from rocket_tf.progress import Progress, checkpoints_in
 
 _LOGGER = logging.getLogger(__name__)
+_PARTIAL = "saving"
 _REPLICAS = "replicas"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow adds to a variable's name
 
@@ -36,10 +38,10 @@ class Restored:
 class Checkpoints:
     """The checkpoints in a folder: weights, random generators, optimizer and metrics as one state.
 
-    TensorFlow writes a checkpoint under a temporary name, gives it its name when it is whole, the
-    index last, and keeps a checksum of each tensor: an interrupted save leaves the checkpoint
-    before it in force, and a damaged one is found out when it is read. What there is, is told by
-    the files alone.
+    A checkpoint gets its name when it is whole and on the disk, its index last, which makes it one:
+    an interrupted save leaves the checkpoint before it in force. TensorFlow keeps a checksum of
+    each tensor, so that a damaged one is found out when it is read. What there is, is told by the
+    files alone.
 
     Args:
         directory: the folder, made when first saved to.
@@ -79,13 +81,18 @@ class Checkpoints:
         if not self._writes:
             return
         path = Progress(epochs, steps).checkpoint_in(self._directory)
+        partial = self._directory / _PARTIAL
         try:
-            tf.train.Checkpoint(**state).write(str(path))
-            for part in _files(path):
+            # TensorFlow itself writes the index in its place, bit by bit.
+            tf.train.Checkpoint(**state).write(str(partial))
+            for part in _files(partial):
                 _flush(part)
+            self._forget([Progress(epochs, steps)])
+            for part in reversed(_files(partial)):
+                os.replace(part, part.with_name(part.name.replace(_PARTIAL, path.name)))
+            _flush(self._directory)
         except (tf.errors.OpError, OSError) as error:
-            for part in _files(path):
-                part.unlink(missing_ok=True)
+            self._clear()
             told = getattr(error, "message", None) or str(error)
             raise OSError(
                 f"{path}: the checkpoint cannot be written ({told}); those before it are as they "
@@ -94,7 +101,11 @@ class Checkpoints:
         self._forget(checkpoints_in(self._directory)[self._kept :])
 
     def forget_after(self, progress):
-        """Takes away the checkpoints of what will be done again, which are damaged or stale."""
+        """Takes away the checkpoints of what will be done again, which are damaged or stale.
+
+        And what a save left that a process did not survive.
+        """
+        self._clear()
         self._forget(found for found in checkpoints_in(self._directory) if found > progress)
 
     def restore(self):
@@ -135,6 +146,19 @@ class Checkpoints:
             for part in _files(progress.checkpoint_in(self._directory)):
                 part.unlink(missing_ok=True)
 
+    def _clear(self):
+        """Takes away what is no whole checkpoint: parts, and contents without an index."""
+        if not self._writes:
+            return
+        for path in self._directory.glob(f"{_PARTIAL}*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for path in self._directory.glob("epoch-*.data-*"):
+            if not path.with_suffix(".index").exists():
+                path.unlink()
+
 
 def _files(path):
     """The files of a checkpoint; the index, which makes it one, first."""
@@ -142,8 +166,12 @@ def _files(path):
 
 
 def _flush(path):
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Waits until a file, or what names a folder has, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read_beside_state(path, progress):

@@ -1,7 +1,6 @@
 """Optimizers and learning rate schedules of the paper's recipes."""
 
 import keras
-import tensorflow as tf
 
 from rocket_tf.config import drop_steps
 
@@ -36,22 +35,6 @@ class SGDWithL2(keras.optimizers.SGD):
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class LossScaling(keras.optimizers.LossScaleOptimizer):
-    """Keras's dynamic loss scaling, where all replicas skip a step that overflows on any of them.
-
-    Keras asks one replica whether its gradients are finite, before they are summed over all.
-    """
-
-    def check_finite(self, grads):
-        finite = super().check_finite(grads)
-        replica = tf.distribute.get_replica_context()
-        if replica is None or replica.num_replicas_in_sync == 1:
-            return finite
-        overflows = tf.cast(tf.logical_not(finite), tf.float32)
-        return tf.equal(replica.all_reduce("SUM", overflows), 0)
 
 
 def piecewise_schedule(learning_rate, drops, factor, total_steps):
@@ -99,13 +82,9 @@ def make_optimizer(config, total_steps):
         total_steps: steps in the whole run.
 
     Returns:
-        A `keras.optimizers.Optimizer`; under the dtype policy mixed_float16, in `LossScaling`.
+        A `keras.optimizers.Optimizer`.
     """
     schedule = make_schedule(config, total_steps)
     if config["optimizer"] == "adam":
-        optimizer = keras.optimizers.Adam(schedule)
-    else:
-        optimizer = SGDWithL2(schedule, momentum=0.9, l2=config["weight_decay"])
-    if keras.config.dtype_policy().name == "mixed_float16":
-        return LossScaling(optimizer, name="loss_scale_optimizer")  # Keras's own name
-    return optimizer
+        return keras.optimizers.Adam(schedule)
+    return SGDWithL2(schedule, momentum=0.9, l2=config["weight_decay"])

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from rocket_tf import graph, objective
 from rocket_tf.distributed_fit import DistributedFit
+from rocket_tf.loss_scaling import with_loss_scaling
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -96,7 +97,7 @@ class RocketModel(DistributedFit, keras.Model):
         """Sets optimizer, losses and metrics; `keras.Model.compile` has the other arguments.
 
         Args:
-            optimizer: as in Keras.
+            optimizer: as in Keras; under the dtype policy mixed_float16, in `LossScaling`.
             loss: label loss of both nets, on logits (`from_logits=True`), or a dict with "light"
                 and "booster"; `None` in the dict leaves a net without a label loss.
             loss_weights: dict with the weights of the label losses, 1 where not given.
@@ -128,6 +129,8 @@ class RocketModel(DistributedFit, keras.Model):
                 f"Received: loss_weights={loss_weights}"
             )
         self._label_weights = {net: float(weights.get(net, 1.0)) for net in self._label_losses}
+        if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
+            optimizer = with_loss_scaling(optimizer)
         super().compile(
             optimizer=optimizer,
             metrics=self._metrics_for_each_net("metrics", metrics),

@@ -13,7 +13,7 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rocket_tf import main
+from rocket_tf import command_line, main
 from rocket_tf.config import FIELDS
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.methods import METHODS
@@ -51,7 +51,7 @@ def answer(tmp_path, monkeypatch):
         told, complained = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
             try:
-                code = main.main(main.parse_flags(["rocket-tf", *arguments]))
+                code = main.main(command_line.parse_flags(["rocket-tf", *arguments]))
             except SystemExit as error:
                 code = error.code
         return code, told.getvalue(), complained.getvalue()
@@ -461,13 +461,13 @@ def test_none_of_it_loads_tensorflow():
         import sys
         sys.argv[0] = "rocket-tf"
         from absl import flags
-        from rocket_tf import main
+        from rocket_tf import command_line, main
         for arguments in (
             ["--config=nothing.py"], ["--config=digits", "--config.epochs=0"], ["--nothing"], ["x"]
         ):
             flags.FLAGS.unparse_flags()
             try:
-                code = main.main(main.parse_flags(["rocket-tf", *arguments]))
+                code = main.main(command_line.parse_flags(["rocket-tf", *arguments]))
             except SystemExit as error:
                 code = error.code
             assert code == 2

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rocket_tf.data import images
+from rocket_tf.data import images, tfds_images
+from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
 
 ROOT = Path(__file__).parents[1]
 SHARDS = {
@@ -79,7 +80,7 @@ def load(folder, **arguments):
 
 
 def assert_damaged(folder, name, *told):
-    with pytest.raises(images.DamagedDataError) as error:
+    with pytest.raises(DamagedDataError) as error:
         load(folder)
     message = str(error.value)
     assert message.startswith(f"cifar10: {folder / name}: "), message
@@ -194,14 +195,14 @@ class TestDatasetInfo:
         def no_network(url, timeout):
             raise OSError("no route to host")
 
-        monkeypatch.setattr(images.requests, "head", no_network)
+        monkeypatch.setattr(tfds_images.requests, "head", no_network)
         (folder / "dataset_info.json").unlink()
         assert_damaged(folder, "dataset_info.json", "dataset_info.json: missing. ")
 
 
 def test_another_failure_is_not_blamed_on_a_file(folder, monkeypatch):
-    monkeypatch.setattr(images, "_read_split", lambda *_: 1 / 0)
-    with pytest.raises(images.DataUnavailableError) as error:
+    monkeypatch.setattr(tfds_images, "_read_split", lambda *_: 1 / 0)
+    with pytest.raises(DataUnavailableError) as error:
         load(folder)
     assert f"{folder} cannot be read, though every record" in str(error.value)
     assert "ZeroDivisionError" in str(error.value)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import images, kerascv
+from rocket_tf.data import images, kerascv, tfds_images
 from rocket_tf.data.augmentation import mirror_and_shift
 from rocket_tf.data.catalog import DATASETS
+from rocket_tf.data.errors import DataUnavailableError
 from rocket_tf.data.pipeline import evaluation_dataset, training_dataset
 
 COUNT, SIZE = 23, 6
@@ -232,15 +233,15 @@ class TestSources:
         assert list(np.bincount(labels[held_out])) == [3] * 10
 
     def test_a_class_with_too_few_examples_to_hold_out(self):
-        with pytest.raises(images.DataUnavailableError, match=r"3 examples of class 0.* are 2"):
+        with pytest.raises(DataUnavailableError, match=r"3 examples of class 0.* are 2"):
             images._hold_out("cifar10", [np.arange(20) % 10], 30)
 
     def test_data_that_is_not_there(self, tmp_path, monkeypatch):
         def no_network(url, timeout):
             raise OSError("no route to host")
 
-        monkeypatch.setattr(images.requests, "head", no_network)
-        with pytest.raises(images.DataUnavailableError) as error:
+        monkeypatch.setattr(tfds_images.requests, "head", no_network)
+        with pytest.raises(DataUnavailableError) as error:
             images.load("cifar100", data_dir=str(tmp_path / "nothing"))
         for way_out in ("no route to host", "data_dir", "TFDS_DATA_DIR", "--config=digits"):
             assert way_out in str(error.value)
@@ -263,4 +264,6 @@ class TestSources:
                     "extra": type("Split", (), {"num_examples": 20}),
                 }
 
-        assert images._first_examples(Splits, DATASETS["svhn"].train_parts, examples) == expected
+        assert (
+            tfds_images._first_examples(Splits, DATASETS["svhn"].train_parts, examples) == expected
+        )

@@ -10,7 +10,8 @@ from rocket_tf.building import build_model, build_nets
 from rocket_tf.callbacks import NonFiniteLossError, StopOnNonFiniteLoss
 from rocket_tf.finished_run import keras_settings
 from rocket_tf.hints import HINT_LOSSES
-from rocket_tf.optimization import LossScaling, SGDWithL2
+from rocket_tf.loss_scaling import LossScaling
+from rocket_tf.optimization import SGDWithL2
 from rocket_tf.run_folder import RunFolder
 from tests import test_hidden_hints
 from tests.nets import CROSS_ENTROPY, examples, linear_pair, weights_of
@@ -209,7 +210,7 @@ class TestLossScaling:
     def test_an_overflow_on_one_replica_skips_the_step_of_all(self, two_replicas, overflowing):
         x, y = examples(8)
         with two_replicas.scope():
-            rocket = scaled(1.0, LossScaling(SGDWithL2(1e-3)))
+            rocket = scaled(1.0, SGDWithL2(1e-3))
         sample_weight = np.ones(8, np.float32)
         arguments = {"batch_size": 8, "shuffle": False, "verbose": 0}
         sample_weight[4 * overflowing : 4 * overflowing + 4] = 100.0

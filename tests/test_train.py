@@ -205,24 +205,6 @@ class TestStartedAgain:
         assert state(tmp_path) == state(whole)
         assert metrics(tmp_path) == metrics(whole)
 
-    def test_a_checkpoint_that_cannot_be_written(self, tmp_path, monkeypatch):
-        config = small_config(method="light", epochs=2)
-        write = tf.train.Checkpoint.write
-
-        def fill_the_disk(checkpoint, path):
-            write(checkpoint, path)
-            if path.endswith("epoch-2"):
-                raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(tf.train.Checkpoint, "write", fill_the_disk)
-            with pytest.raises(OSError, match=r"epoch-2: the checkpoint cannot be .*No space left"):
-                train.train_and_evaluate(config, tmp_path)
-        names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
-        assert names == {"epoch-1.index", "epoch-1.data-00000-of-00001"}
-        train.train_and_evaluate(config, tmp_path)
-        assert [line["epoch"] for line in metrics(tmp_path)] == [1, 2]
-
     def test_a_damaged_newer_checkpoint_does_not_displace_a_good_one(self, tmp_path):
         config = small_config(method="light", checkpoints_kept=1)
         model = build_model(config)

@@ -70,7 +70,7 @@ def _export(arguments):
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf.checkpoint import CheckpointError
-    from rocket_tf.data.images import DataUnavailableError
+    from rocket_tf.data.errors import DataUnavailableError
     from rocket_tf.serving.exporting import export_run
 
     print(f"Exporting the light net of {arguments.workdir}", flush=True)

@@ -64,10 +64,10 @@ def main():
         for number in range(arguments.kills + arguments.damages):
             workdir = Path(folder) / "disturbed"
             if number < arguments.kills:
-                trial = kill(workdir, chance.uniform(0, seconds), during_save=bool(number % 2))
+                trial = _kill_for_certain(workdir, chance, seconds, during_save=bool(number % 2))
             else:
                 kind = DAMAGES[number % len(DAMAGES)]
-                kill(workdir, seconds, during_save=True, checkpoints=3)
+                kill(workdir, 0, during_save=True, checkpoints=3)
                 trial = {"damage": kind, "checkpoint": damage(workdir, kind, chance)}
             trial["warnings"] = finish(workdir)
             trial["different"] = differences(workdir, reference)
@@ -103,18 +103,25 @@ def finish(workdir):
     return [line.replace(str(workdir), "…") for line in done.stderr.splitlines()]
 
 
+def _kill_for_certain(workdir, chance, seconds, during_save):
+    # Not while Python starts, when there is nothing to lose.
+    while not (killed := kill(workdir, chance.uniform(seconds / 3, seconds), during_save)):
+        shutil.rmtree(workdir, ignore_errors=True)
+    return killed
+
+
 def kill(workdir, seconds, during_save, checkpoints=0):
     """Starts the command and kills it.
 
     Args:
         workdir: the run's folder, which must not be there.
-        seconds: when, at the earliest; a process that ends before is past killing.
+        seconds: when, at the earliest.
         during_save: whether to wait for the next checkpoint to be half written.
-        checkpoints: kill no earlier than with so many checkpoints there, even if it is before.
+        checkpoints: so many checkpoints are waited for, too.
 
     Returns:
         Dict of when the process was killed, whether it was writing a checkpoint, and the newest
-        one that was whole.
+        one that was whole; `None` if it had ended before.
     """
     directory = Path(workdir) / "checkpoints"
     process = subprocess.Popen(
@@ -122,17 +129,17 @@ def kill(workdir, seconds, during_save, checkpoints=0):
     )
     began = time.monotonic()
     while process.poll() is None:
-        enough = (
-            len(checkpoints_in(directory)) >= checkpoints
-            if checkpoints
-            else time.monotonic() - began >= seconds
-        )
-        if enough and (not during_save or _is_saving(directory)):
+        if (
+            time.monotonic() - began >= seconds
+            and len(checkpoints_in(directory)) >= checkpoints
+            and (not during_save or _is_saving(directory))
+        ):
             break
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     killed_after = time.monotonic() - began
     process.kill()
-    process.wait()
+    if process.wait() >= 0:
+        return None
     newest = checkpoints_in(directory)[:1]
     return {
         "killed_after_seconds": round(killed_after, 3),
@@ -192,11 +199,8 @@ def _state(workdir):
 
 
 def _is_saving(directory):
-    """Whether there are files of a checkpoint that has no index yet, which comes last."""
-    names = {path.name for path in directory.glob("*")}
-    return any(
-        ".data-" in name and f"{name.split('.data-')[0]}.index" not in names for name in names
-    ) or any("temp" in name for name in names)
+    """Whether there are files of a checkpoint that has not got its name yet."""
+    return any(directory.glob("saving*"))
 
 
 def _command(workdir):
