@@ -33,17 +33,23 @@ def _is_command():
 # Commands answer mistakes before they load TensorFlow, which takes seconds. Everybody else gets
 # all names at once, and Keras the classes that it needs to load saved models.
 if not _is_command():
-    from rocket_tf import networks
+    from rocket_tf import backbone_names, networks
     from rocket_tf.analysis import attention_maps, gradient_flow
     from rocket_tf.hints import Hint
+    from rocket_tf.ownership import ownership
+    from rocket_tf.ranking_metrics import ExactAUC, GroupAUC
     from rocket_tf.rocket import RocketModel
     from rocket_tf.serving.saved_model import export_light
 
     __all__ = [
+        "ExactAUC",
+        "GroupAUC",
         "Hint",
         "RocketModel",
         "attention_maps",
+        "backbone_names",
         "export_light",
         "gradient_flow",
         "networks",
+        "ownership",
     ]

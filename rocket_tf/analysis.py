@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from rocket_tf import graph
 from rocket_tf.hints import attention_map
-
-PARTS = ("shared", "light only", "booster only")
+from rocket_tf.ownership import SHARED, parts
 
 
 def gradient_flow(model, x, y, sample_weight=None):
@@ -33,7 +32,12 @@ def gradient_flow(model, x, y, sample_weight=None):
             "gradient_flow needs a RocketModel whose losses are set by compile(). "
             f"Received: model={model!r}"
         )
-    parts = _parts(model)
+    by_part = {
+        part: [variable.value for variable in variables]
+        for part, variables in parts(
+            model.light, model.booster, lambda net: net.trainable_variables
+        ).items()
+    }
     state = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     x, y = (keras.tree.map_structure(tf.convert_to_tensor, value) for value in (x, y))
     if sample_weight is not None:
@@ -48,7 +52,12 @@ def gradient_flow(model, x, y, sample_weight=None):
                 ).items()
             }
         return {
-            name: {part: _norm(tape, term, variables) for part, variables in parts.items()}
+            name: {
+                part: 0.0
+                if variables and _is_kept_from(model, name, part)
+                else _norm(tape, term, variables)
+                for part, variables in by_part.items()
+            }
             for name, term in terms.items()
         }
     finally:
@@ -79,23 +88,10 @@ def attention_maps(net, images, layers):
     return maps
 
 
-def _parts(model):
-    """The trainable variables of a model, by who has them."""
-    light = {id(variable): variable for variable in model.light.trainable_variables}
-    booster = {}
-    if model.booster is not None:
-        booster = {id(variable): variable for variable in model.booster.trainable_variables}
-    return dict(
-        zip(
-            PARTS,
-            (
-                [variable.value for key, variable in light.items() if key in booster],
-                [variable.value for key, variable in light.items() if key not in booster],
-                [variable.value for key, variable in booster.items() if key not in light],
-            ),
-            strict=True,
-        )
-    )
+def _is_kept_from(model, term, part):
+    """Whether a term's gradient, if there is one, does not move a part."""
+    learns_from_booster = model.shared_layers_learn_from == "booster"
+    return learns_from_booster and part == SHARED and model.net_of_term(term) == "light"
 
 
 def _norm(tape, term, variables):

@@ -3,17 +3,38 @@
 import keras
 
 from rocket_tf import config as options
-from rocket_tf.data.catalog import DATASETS
+from rocket_tf.data.cards import card_of
 from rocket_tf.graph import common_layers, leaf_layers
 from rocket_tf.hints import Hint
-from rocket_tf.networks import group_outputs, wide_resnet_pair
+from rocket_tf.networks import (
+    Feature,
+    backbone_pair,
+    click_pair,
+    group_outputs,
+    wide_resnet_pair,
+)
 from rocket_tf.optimization import make_optimizer
+from rocket_tf.ranking_metrics import ExactAUC, GroupAUC
 from rocket_tf.rocket import RocketModel
 
 
 def build_nets(config):
     """The light net and the booster of a configuration, as functional models."""
-    card = DATASETS[config["dataset"]]
+    card = card_of(config)
+    if card.kind == "clicks":
+        return _click_nets(config, card)
+    if config["booster_backbone"]:
+        try:
+            return backbone_pair(
+                config["light_backbone"],
+                config["booster_backbone"],
+                card.num_classes,
+                card.image_shape,
+                config["branch_layer"],
+                config["booster_dropout"],
+            )
+        except ValueError as error:  # an image too small, or a layer that there is not
+            raise options.ConfigError(f"config.booster_backbone: {error}") from error
     return wide_resnet_pair(
         light_depth=config["light_depth"] or None,
         booster_depth=config["booster_depth"],
@@ -39,7 +60,7 @@ def build_model(config, teacher=None):
             frozen.
 
     Returns:
-        A compiled `RocketModel` on uint8 or float images of 0 to 255.
+        A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns.
     """
     light, booster = build_nets(config)
     method = config["method"]
@@ -49,12 +70,14 @@ def build_model(config, teacher=None):
     else:
         if method == "no_joint_training":
             _copy_shared_layers(teacher, light, booster)
+        trains_both = method in ("rocket", "rocket_kd")
         model = RocketModel(
             light,
-            booster if method in ("rocket", "rocket_kd") else None,
+            booster if trains_both else None,
             hint=_hints(config, light, teacher),
             gradient_block=config["gradient_block"],
             teacher=teacher,
+            shared_layers_learn_from=config["shared_layers_learn_from"] if trains_both else "both",
         )
         if method == "kd":
             label_weights = {"light": 1 - config["distillation_weight"]}
@@ -67,9 +90,54 @@ def build_model(config, teacher=None):
         optimizer=make_optimizer(config, options.total_steps(config)),
         loss=loss(from_logits=True),
         loss_weights=label_weights,
-        metrics=["accuracy"],
+        metrics=_metrics(card_of(config)),
     )
     return model
+
+
+def _click_nets(config, card):
+    columns = card.columns
+    try:
+        features = [
+            Feature(
+                name,
+                "category",
+                dtype=card.dtypes[name],
+                buckets=config["hash_buckets"],
+                dimension=config["embedding_dimension"],
+            )
+            for name in columns.categories
+        ]
+        for name in columns.numbers:
+            mean, variance = card.moments[name]
+            features.append(Feature(name, "number", mean=mean, variance=variance))
+        if columns.history:
+            features.append(
+                Feature(
+                    columns.history,
+                    "history",
+                    dtype=card.dtypes[columns.item],
+                    of=columns.item,
+                    length=columns.history_length,
+                )
+            )
+        return click_pair(
+            features,
+            light_tower=tuple(config["light_tower"]),
+            booster_tower=tuple(config["booster_tower"]),
+            share=config["share"],
+            attention=config["history_attention"],
+            booster_dropout=config["booster_dropout"],
+            seed=config["seed"],
+        )
+    except ValueError as error:  # such as of columns that cannot name inputs
+        raise options.ConfigError(f"config.category_columns: {error}") from error
+
+
+def _metrics(card):
+    if card.kind == "clicks":
+        return ["accuracy", ExactAUC(), GroupAUC(group_by=card.columns.user)]
+    return ["accuracy"]
 
 
 def mixes_labels(config):
@@ -89,7 +157,7 @@ def _hints(config, light, teacher):
     # cross-entropy here differs from KL by the teacher's entropy, which has no gradient.
     distillation = Hint(
         "kd",
-        2 * config["distillation_weight"] / DATASETS[config["dataset"]].num_classes,
+        2 * config["distillation_weight"] / card_of(config).num_classes,
         follows="teacher",
         temperature=temperature,
     )

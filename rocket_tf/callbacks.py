@@ -31,8 +31,10 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         where = f"the end of epoch {epoch + 1} (step {self._step})"
-        if not all(math.isfinite(float(value)) for value in logs.values()):
-            self._stop(logs, where)
+        # A GAUC is no number where no user has both clicks and others.
+        losses = {name: value for name, value in logs.items() if name.endswith("loss")}
+        if not all(math.isfinite(float(value)) for value in losses.values()):
+            self._stop(losses, where)
         # The last update of the epoch is in no loss yet.
         for variable in self.model.trainable_variables:
             if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():

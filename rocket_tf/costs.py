@@ -17,11 +17,12 @@ def count_parameters(model):
     Returns:
         Number of parameters, an int. The state of random generators does not count.
     """
-    return sum(
-        math.prod(variable.shape)
-        for variable in model.variables
-        if "seed_generator" not in variable.path
-    )
+    return sum(math.prod(variable.shape) for variable in model.variables if is_parameter(variable))
+
+
+def is_parameter(variable):
+    """Whether a variable counts as a parameter: all but the state of random generators."""
+    return "seed_generator" not in variable.path
 
 
 def count_multiply_adds(model):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from rocket_tf import config as options
 from rocket_tf.building import build_model, build_nets
 from rocket_tf.checkpoint import restore_weights
-from rocket_tf.data import images
+from rocket_tf.data import loading
 from rocket_tf.progress import Progress
 from rocket_tf.run_folder import RunFolder
 
@@ -41,18 +41,12 @@ def load_data(config, data_dir=""):
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
 
     Returns:
-        `rocket_tf.data.images.ImageData`.
+        `rocket_tf.data.array_data.ArrayData`.
 
     Raises:
         DataUnavailableError: if the data is neither on this machine nor to be downloaded.
     """
-    return images.load(
-        config["dataset"],
-        data_dir or config["data_dir"],
-        config["train_examples"],
-        config["validation_examples"],
-        config["split_seed"],
-    )
+    return loading.load(config, data_dir)
 
 
 def provenance(folder, config, summary):
@@ -137,13 +131,16 @@ def _result_directory(config, folder):
 
 
 def result_epoch(config, folder):
-    """The last epoch; with validation, the first of those with the fewest validation errors.
+    """The last epoch; with validation, the first of those with the fewest validation errors, or,
+    of clicks, with the highest AUC.
 
     `None` as long as nothing was measured.
     """
     if not config["validation_examples"]:
         return config["epochs"]
-    metric = f"val_{options.trained_net(config)}_accuracy"
-    measured = [line for line in folder.read_metrics() if metric in line]
+    net = options.trained_net(config)
+    measured = [line for line in folder.read_metrics() if f"val_{net}_accuracy" in line]
+    clicks = bool(measured) and f"val_{net}_auc" in measured[0]
+    metric = f"val_{net}_auc" if clicks else f"val_{net}_accuracy"
     best = max(measured, key=lambda line: line[metric], default={})
     return best.get("epoch")

@@ -13,8 +13,8 @@ from rocket_tf import config as options
 from rocket_tf.building import mixes_labels
 from rocket_tf.checkpoint import Checkpoints, Restored
 from rocket_tf.data import kerascv, pipeline
-from rocket_tf.data.catalog import DATASETS
-from rocket_tf.data.images import ImageData
+from rocket_tf.data.array_data import ArrayData
+from rocket_tf.data.cards import card_of
 from rocket_tf.finished_run import result_epoch
 from rocket_tf.optimization import make_schedule
 from rocket_tf.progress import Progress
@@ -39,7 +39,7 @@ class Run:
     config: dict
     folder: RunFolder
     strategy: tf.distribute.Strategy
-    data: ImageData
+    data: ArrayData
     model: keras.Model
     checkpoints: Checkpoints
     is_preempted: Callable[[], bool]
@@ -62,16 +62,16 @@ def fit(run, restored):
         _fit(run, Restored(progress), epochs)
 
 
-def evaluate(model, images, labels, config, strategy):
+def evaluate(model, inputs, labels, config, strategy):
     """The metrics of a model on some examples, by the names of a run's metrics."""
-    dataset, steps = _evaluation_data(images, labels, config, strategy)
+    dataset, steps = _evaluation_data(inputs, labels, config, strategy)
     logs = model.evaluate(dataset, steps=steps, return_dict=True, verbose=0)
     return _renamed(config, logs)
 
 
 def one_hot_classes(config):
     """Classes of the one-hot labels that mixing needs; `None` for labels as integers."""
-    return DATASETS[config["dataset"]].num_classes if mixes_labels(config) else None
+    return card_of(config).num_classes if mixes_labels(config) else None
 
 
 def _fit(run, restored, last_epoch):
@@ -80,7 +80,7 @@ def _fit(run, restored, last_epoch):
     first_epoch, first_step = restored.progress.epochs, restored.progress.steps
     train = functools.partial(
         pipeline.training_dataset,
-        data.train_images,
+        data.train_inputs,
         data.train_labels,
         config["batch_size"],
         epochs,
@@ -96,7 +96,7 @@ def _fit(run, restored, last_epoch):
     )
     held_out = bool(config["validation_examples"])
     validation, validation_steps = _evaluation_data(
-        data.validation_images if held_out else data.test_images,
+        data.validation_inputs if held_out else data.test_inputs,
         data.validation_labels if held_out else data.test_labels,
         config,
         run.strategy,
@@ -132,7 +132,7 @@ def _callbacks(run, restored):
         run_callbacks.LogEpochs(
             folder.append_metrics,
             rename,
-            len(run.data.train_images) - first_step * config["batch_size"],
+            len(run.data.train_labels) - first_step * config["batch_size"],
             steps,
             make_schedule(config, epochs * steps),
         ),
@@ -160,16 +160,16 @@ def _keep_chosen(run, progress):
     )
 
 
-def _evaluation_data(images, labels, config, strategy):
+def _evaluation_data(inputs, labels, config, strategy):
     """Examples for `evaluate`, and their number of steps."""
     dataset = functools.partial(
         pipeline.evaluation_dataset,
-        images,
+        inputs,
         labels,
         config["batch_size"],
         num_classes=one_hot_classes(config),
     )
-    return pipeline.distribute(dataset, strategy), math.ceil(len(images) / config["batch_size"])
+    return pipeline.distribute(dataset, strategy), math.ceil(len(labels) / config["batch_size"])
 
 
 def _renamed(config, logs):

@@ -4,6 +4,8 @@ import difflib
 
 import keras
 
+from rocket_tf.heads import Head, by_output
+
 _PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
 
 
@@ -16,15 +18,15 @@ def join(light, booster, hidden=None):
     unless hidden layers are asked for.
 
     Args:
-        light: functional `keras.Model` with one output, logits.
+        light: functional `keras.Model` with one output, logits, or a dict of several.
         booster: likewise, or `None`.
         hidden: dict from "light" or "booster" to names of the net's layers whose outputs are
             wanted too.
 
     Returns:
-        `(inputs, outputs, hidden_outputs)`: the inputs' structure; a dict with "light" and, if
-        there is one, "booster"; and for each net in `hidden` a dict from its layers' names to
-        their outputs.
+        `(inputs, outputs, hidden_outputs)`: the inputs' structure; a dict with the outputs of
+        "light" and, if there is one, "booster"; and for each net in `hidden` a dict from its
+        layers' names to their outputs.
 
     Raises:
         ValueError: if a net ends in probabilities, does not fit the other, or has no such layer.
@@ -39,9 +41,9 @@ def join(light, booster, hidden=None):
     if hidden or (booster is not None and common_layers(light, booster)):
         inputs, outputs, hidden_outputs = _join_layer_by_layer(nets, hidden)
     elif booster is None:
-        inputs, outputs = light.input, {"light": light.outputs[0]}
+        inputs, outputs = light.input, {"light": light.output}
     elif _same_inputs(light, booster):
-        inputs, outputs = booster.input, {role: net.outputs[0] for role, net in nets.items()}
+        inputs, outputs = booster.input, {role: net.output for role, net in nets.items()}
     else:
         if light.name == booster.name:
             raise ValueError(
@@ -59,7 +61,7 @@ def reader(role, net, names):
 
     Args:
         role: what the net is called in messages.
-        net: functional `keras.Model` with one output.
+        net: functional `keras.Model`.
         names: names of its layers.
 
     Returns:
@@ -92,14 +94,17 @@ def as_functional(role, net):
 def net_config(role, net, model):
     """Where a net of `join` is found again in a model rebuilt from its configuration."""
     is_layer = any(layer is net for layer in model.layers)
-    return {"role": role, "name": net.name, "is_layer": is_layer}
+    outputs = list(net.output) if isinstance(net.output, dict) else None
+    return {"role": role, "name": net.name, "is_layer": is_layer, "outputs": outputs}
 
 
 def net_from_config(config, model):
     """The net that `net_config` describes, in a functional model with the graph of `join`."""
     if config["is_layer"]:
         return model.get_layer(config["name"])
-    return keras.Model(model.input, model.output[config["role"]], name=config["name"])
+    role, names = config["role"], config.get("outputs")
+    heads = {name: model.output[Head(role, name).name] for name in names or [None]}
+    return keras.Model(model.input, heads if names else heads[None], name=config["name"])
 
 
 def common_layers(*nets):
@@ -145,12 +150,13 @@ def _join_layer_by_layer(nets, hidden):
             calls.append((layer.name, results[key][0]))
             return results[key][0]
 
-        logits[role] = keras.models.clone_model(
+        clone = keras.models.clone_model(
             keras.Model(net.input, net.output, name=net.name),  # as it is, without its optimizer
             input_tensors=inputs,
             clone_function=lambda layer: layer,
             call_function=call_once,
-        ).outputs[0]
+        )
+        logits[role] = keras.tree.pack_sequence_as(net.output, clone.outputs)
         if hidden.get(role):
             hidden_outputs[role] = {
                 name: _output_of(role, calls, name) for name in dict.fromkeys(hidden[role])
@@ -176,23 +182,26 @@ def _output_of(role, calls, name):
 
 
 def check_net(role, net):
-    """Checks that a functional net has one output, logits.
+    """Checks that a functional net has one output, logits, or a dict of several.
 
     Raises:
-        ValueError: if it is not, naming the net by its role.
+        ValueError: if it has not, naming the net by its role.
     """
-    if keras.tree.is_nested(net.output):
+    outputs = by_output(net.output)
+    if any(keras.tree.is_nested(output) for output in outputs.values()):
         raise ValueError(
-            f"{role} must have one output, its logits. Received outputs: "
+            f"{role} must have one output, its logits, or a dict of several. Received outputs: "
             f"{keras.tree.map_structure(lambda tensor: tensor.shape, net.output)}"
         )
-    activation = _final_activation(net)
-    if activation in _PROBABILITY_ACTIVATIONS:
-        raise ValueError(
-            f"{role} must end in logits, before any softmax or sigmoid: hints compare logits, and "
-            f"the losses take from_logits=True. Received: {role} ends in {activation!r} (layer "
-            f"{_final_operation(net).name!r}); take its activation away"
-        )
+    for name, output in outputs.items():
+        activation = _final_activation(output)
+        if activation in _PROBABILITY_ACTIVATIONS:
+            what = role if name is None else f"output {name!r} of {role}"
+            raise ValueError(
+                f"{role} must end in logits, before any softmax or sigmoid: hints compare logits, "
+                f"and the losses take from_logits=True. Received: {what} ends in {activation!r} "
+                f"(layer {_final_operation(output).name!r}); take its activation away"
+            )
 
 
 def check_pair(light, other, role):
@@ -201,10 +210,11 @@ def check_pair(light, other, role):
     Raises:
         ValueError: if their inputs' structure, shapes or dtypes differ, or their logits' shapes.
     """
-    if light.outputs[0].shape != other.outputs[0].shape:
+    mine, theirs = (_shapes(net.output) for net in (light, other))
+    if mine != theirs:
         raise ValueError(
-            f"light and {role} must have logits of one shape. Received: light "
-            f"{light.outputs[0].shape}, {role} {other.outputs[0].shape}"
+            f"light and {role} must have logits of one shape, and outputs of the same names. "
+            f"Received: light {mine}, {role} {theirs}"
         )
     mine, theirs = _specification(light.input), _specification(other.input)
     if mine != theirs:
@@ -212,6 +222,10 @@ def check_pair(light, other, role):
             f"light and {role} must take inputs of one structure, shape and dtype. "
             f"Received: light {mine}, {role} {theirs}"
         )
+
+
+def _shapes(outputs):
+    return keras.tree.map_structure(lambda tensor: tensor.shape, outputs)
 
 
 def _check_layer_names(inputs, outputs):
@@ -230,13 +244,14 @@ def _specification(tensors):
     return keras.tree.map_structure(lambda tensor: (tensor.shape, tensor.dtype), tensors)
 
 
-def _final_operation(net):
-    operation = net.outputs[0]._keras_history.operation
-    return _final_operation(operation) if getattr(operation, "outputs", None) else operation
+def _final_operation(tensor):
+    operation, _, index = tensor._keras_history
+    inner = getattr(operation, "outputs", None)  # of a model that is a layer
+    return _final_operation(inner[index]) if inner else operation
 
 
-def _final_activation(net):
-    operation = _final_operation(net)
+def _final_activation(tensor):
+    operation = _final_operation(tensor)
     activation = getattr(operation, "activation", None)
     if activation is not None:
         return getattr(activation, "__name__", type(activation).__name__)

@@ -2,14 +2,17 @@
 
 Those on logits take shape (batch, ..., classes) and give one value for each example, summed over
 classes; calling a loss averages over the batch. One logit stands for two classes, its own and one
-whose logit is 0, so that the softmaxes become sigmoids. Equations and figures: the paper's section
-on hint losses, and its Table 3. Attention transfer reads hidden layers instead.
+whose logit is 0, so that the softmaxes become sigmoids; where each of several logits does so, as
+with multi-label outputs, there are the sigmoid forms. Equations and figures: the paper's section on
+hint losses, and its Table 3. Attention transfer, cosine and Euclidean distance are for hidden
+layers.
 """
 
 import math
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -74,6 +77,43 @@ class KnowledgeDistillation(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
+class SigmoidMSE(keras.losses.Loss):
+    """Squared distance of the sigmoids, summed over logits: multi-label outputs' softmax MSE."""
+
+    def __init__(self, name="sigmoid_mse", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return ops.sum(ops.square(ops.sigmoid(y_pred) - ops.sigmoid(y_true)), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SigmoidKnowledgeDistillation(KnowledgeDistillation):
+    """Binary cross-entropies of the sigmoids of z/T and l/T, times T², summed over logits.
+
+    For multi-label outputs; of a single logit, the same as `KnowledgeDistillation`.
+
+    Args:
+        temperature: T, above 0.
+        name, reduction, dtype: as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: if `temperature` is not above 0.
+    """
+
+    def __init__(
+        self, temperature=4.0, name="sigmoid_kd", reduction="sum_over_batch_size", dtype=None
+    ):
+        super().__init__(temperature, name, reduction, dtype)
+
+    def call(self, y_true, y_pred):
+        target, prediction = y_true / self.temperature, y_pred / self.temperature
+        # -q log p - (1 - q) log(1 - p), where log(1 - p) = log p - l/T
+        cross_entropy = (1 - ops.sigmoid(target)) * prediction - ops.log_sigmoid(prediction)
+        return self.temperature**2 * ops.sum(cross_entropy, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
 class AttentionMSE(keras.losses.Loss):
     """Mean squared difference of two attention maps (Zagoruyko & Komodakis, 2017).
 
@@ -87,6 +127,35 @@ class AttentionMSE(keras.losses.Loss):
     def call(self, y_true, y_pred):
         difference = attention_map(y_pred) - attention_map(y_true)
         return ops.mean(ops.square(difference), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class CosineDistance(keras.losses.Loss):
+    """One less the cosine of two vectors, over the last axis; 1 where one of them is zero."""
+
+    def __init__(self, name="cosine", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return 1 - ops.sum(ops.normalize(y_true) * ops.normalize(y_pred), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class EuclideanDistance(keras.losses.Loss):
+    """Length of the difference of two vectors, over the last axis.
+
+    Its gradient has length 1 however near they are; where they are equal, it is 0. `"logits_mse"`
+    is its square.
+    """
+
+    def __init__(self, name="euclidean", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        squares = ops.sum(ops.square(y_pred - y_true), axis=-1)
+        # The root's own gradient at 0 is no number.
+        apart = squares > 0
+        return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
 
 
 def attention_map(activations):
@@ -108,6 +177,10 @@ HINT_LOSSES = {
     "logits_mse": LogitsMSE,
     "softmax_mse": SoftmaxMSE,
     "kd": KnowledgeDistillation,
+    "sigmoid_mse": SigmoidMSE,
+    "sigmoid_kd": SigmoidKnowledgeDistillation,
+    "cosine": CosineDistance,
+    "euclidean": EuclideanDistance,
     "attention": AttentionMSE,
 }
 
@@ -117,18 +190,25 @@ class Hint:
     """One hint term of the objective: weight · loss(what is followed, the light net's own).
 
     Args:
-        loss: `"logits_mse"`, `"softmax_mse"`, `"kd"`, `"attention"`, or a `keras.losses.Loss` that
-            is called with the followed values and the light net's and averages over the batch.
+        loss: one of `HINT_LOSSES` by name, or a `keras.losses.Loss` that is called with the
+            followed values and the light net's and averages over the batch. On logits:
+            `"logits_mse"`, `"softmax_mse"`, `"kd"`, and for multi-label outputs `"sigmoid_mse"` and
+            `"sigmoid_kd"`; between layers: `"cosine"`, `"euclidean"`, `"logits_mse"` (squared
+            distance), `"attention"`.
         weight: factor of the term, at least 0; a label loss weighs 1. 0.03 is the paper's for
-            `"logits_mse"` on CIFAR-10.
+            `"logits_mse"` on CIFAR-10. Or a `keras.optimizers.schedules.LearningRateSchedule`, from
+            the optimizer's steps to the factor.
         follows: `"booster"`, the net that trains beside the light one, or `"teacher"`, a trained
             net that stays as it is.
         name: name of the term in the logs, unique among a model's hints. `None`: `"hint_loss"`
             for the booster's, `"teacher_loss"` for the teacher's.
-        temperature: T of `loss="kd"`, 4 where not given (the paper's).
+        temperature: T of `loss="kd"` and `"sigmoid_kd"`, 4 where not given (the paper's).
         layers: where the hint reads: a dict from names of the light net's layers to names of
             layers of the net that it follows. The term is the sum of the loss over these pairs of
-            outputs. `None`: the logits.
+            outputs. `None`: the logits; where nets have several outputs, the sum over them.
+        projection: whether the light net's layer goes through a trained linear map to the width
+            (last axis) of the layer that it is compared with, so that widths may differ (Romero et
+            al., "FitNets", 2015). The map is the hint's alone and no part of the light net.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -142,8 +222,9 @@ class Hint:
         name=None,
         temperature=None,
         layers=None,
+        projection=False,
     ):
-        if not weight >= 0:
+        if not isinstance(weight, LearningRateSchedule) and not weight >= 0:
             raise ValueError(f"A hint's weight must be at least 0. Received: weight={weight}")
         if follows not in ("booster", "teacher"):
             raise ValueError(
@@ -160,24 +241,38 @@ class Hint:
                 'loss="attention" reads hidden layers. Received: layers=None; name pairs of them, '
                 "as in Hint('attention', layers={'light_layer': 'booster_layer'})"
             )
-        self.weight = float(weight)
+        if projection and (layers is None or isinstance(self.loss, AttentionMSE)):
+            raise ValueError(
+                "A projection is for hidden layers that are compared in their width. Received: "
+                f"projection={projection} with loss={self.loss.name!r} and layers={layers}; leave "
+                "it out"
+            )
+        self.weight = weight if isinstance(weight, LearningRateSchedule) else float(weight)
         self.follows = follows
         self.name = name or {"booster": "hint_loss", "teacher": "teacher_loss"}[follows]
         self.layers = None if layers is None else dict(layers)
+        self.projection = bool(projection)
+
+    def weight_at(self, step):
+        """The weight at a step of the optimizer: a float, or a scalar tensor of a schedule."""
+        return self.weight(step) if isinstance(self.weight, LearningRateSchedule) else self.weight
 
     def get_config(self):
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
-            "weight": self.weight,
+            "weight": keras.saving.serialize_keras_object(self.weight),
             "follows": self.follows,
             "name": self.name,
             "layers": self.layers,
+            "projection": self.projection,
         }
 
     @classmethod
     def from_config(cls, config):
-        loss = keras.saving.deserialize_keras_object(config["loss"])
-        return cls(**{**config, "loss": loss})
+        resolved = {
+            name: keras.saving.deserialize_keras_object(config[name]) for name in ("loss", "weight")
+        }
+        return cls(**{**config, **resolved})
 
 
 def _maps_names(layers):
@@ -189,9 +284,9 @@ def _maps_names(layers):
 
 
 def _resolve(loss, temperature):
-    if temperature is not None and loss != "kd":
+    if temperature is not None and loss not in ("kd", "sigmoid_kd"):
         raise ValueError(
-            'temperature belongs to loss="kd" alone; a loss of your own holds its own. '
+            'temperature belongs to loss="kd" and "sigmoid_kd"; a loss of your own holds its own. '
             f"Received: loss={loss!r}, temperature={temperature}"
         )
     if isinstance(loss, str):

@@ -83,6 +83,24 @@ def check_hints(hints, light, booster, teacher):
             )
 
 
+def check_routing(shared_layers_learn_from, booster):
+    """Checks from whom shared layers are to learn.
+
+    Raises:
+        ValueError: if it is nobody.
+    """
+    if shared_layers_learn_from not in ("both", "booster"):
+        raise ValueError(
+            'shared_layers_learn_from is "both" or "booster". Received: '
+            f"shared_layers_learn_from={shared_layers_learn_from!r}"
+        )
+    if shared_layers_learn_from == "booster" and booster is None:
+        raise ValueError(
+            "Shared layers cannot learn from a booster that there is not. Received: "
+            "shared_layers_learn_from='booster', booster=None; pass a booster, or 'both'"
+        )
+
+
 def hidden_layers(hints):
     """The layers that hints read: a dict from "light", "booster" and "teacher" to their names."""
     read = {"light": [], "booster": [], "teacher": []}
@@ -107,16 +125,48 @@ def check_hidden(hints, outputs):
         for mine, theirs in (hint.layers or {}).items():
             shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
             compared = shapes
-            if isinstance(hint.loss, AttentionMSE):
-                # Maps are over positions; channels are averaged away.
+            if isinstance(hint.loss, AttentionMSE) or hint.projection:
+                # Maps are over positions, channels are averaged away; projections change them.
                 compared = [shape[:-1] for shape in shapes]
+            least = 3 if isinstance(hint.loss, AttentionMSE) else 2
             own_loss = not isinstance(hint.loss, tuple(HINT_LOSSES.values()))
-            if (not _may_be_equal(*compared) and not own_loss) or min(map(len, compared)) < 2:
+            if (not _may_be_equal(*compared) and not own_loss) or min(map(len, shapes)) < least:
                 raise ValueError(
                     f"{hint.loss.name} cannot compare the light net's layer {mine!r} with the "
                     f"{hint.follows}'s {theirs!r}: shapes {shapes[0]} and {shapes[1]}; pair layers "
-                    "of one shape (for attention, of one height and width)"
+                    "of one shape (for attention, of one height and width), or of other widths "
+                    "with Hint(..., projection=True)"
                 )
+
+
+def make_projections(hints, outputs):
+    """The linear maps of hints with projections.
+
+    Args:
+        hints: list of `Hint`s.
+        outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
+
+    Returns:
+        Dict from (hint's name, the light net's layer) to a built `keras.layers.Dense`.
+
+    Raises:
+        ValueError: if the width of a layer is not known.
+    """
+    projections = {}
+    for hint in hints:
+        for mine, theirs in (hint.layers or {}).items() if hint.projection else ():
+            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
+            if None in (shapes[0][-1], shapes[1][-1]):
+                raise ValueError(
+                    f"A projection is between layers of known widths. Received: shapes {shapes[0]} "
+                    f"({mine!r}) and {shapes[1]} ({theirs!r})"
+                )
+            projection = keras.layers.Dense(
+                shapes[1][-1], use_bias=False, name=f"{hint.name}_{mine}_projection"
+            )
+            projection.build(shapes[0])
+            projections[hint.name, mine] = projection
+    return projections
 
 
 def _may_be_equal(first, second):
@@ -141,7 +191,7 @@ def resolve_label_loss(net, loss):
     """A Keras loss on logits that averages over the batch, from what `compile` was given.
 
     Args:
-        net: "light" or "booster", for messages.
+        net: the head, for messages.
         loss: name, function or `keras.losses.Loss`.
 
     Raises:
@@ -168,19 +218,32 @@ def resolve_label_loss(net, loss):
     return resolved
 
 
-def resolve_metric(logits, metric, copy):
-    """A metric of one net's own.
+def is_multi_label(logits, loss):
+    """Whether each of several logits is a yes or no of its own, as its label loss tells.
 
     Args:
-        logits: the net's symbolic output.
+        logits: a head's symbolic output.
+        loss: its label loss, as `resolve_label_loss` gives it, or `None`.
+    """
+    binary = keras.losses.BinaryCrossentropy | keras.losses.BinaryFocalCrossentropy
+    return logits.shape[-1] != 1 and isinstance(loss, binary)
+
+
+def resolve_metric(logits, loss, metric, copy):
+    """A metric of one head's own.
+
+    Args:
+        logits: the head's symbolic output.
+        loss: its label loss, or `None`.
         metric: name, function or `keras.metrics.Metric`.
-        copy: whether the metric was given for several nets, so that each needs one of its own.
+        copy: whether the metric was given for several heads, so that each needs one of its own.
 
     Raises:
         ValueError: if a copy is needed, and the metric's class does not say how it is configured.
     """
     if isinstance(metric, str):
-        if metric in _ACCURACY_NAMES and logits.shape[-1] == 1:
+        is_binary = logits.shape[-1] == 1 or is_multi_label(logits, loss)
+        if metric in _ACCURACY_NAMES and is_binary:
             return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
         return metric
     if not isinstance(metric, keras.metrics.Metric) or not copy:

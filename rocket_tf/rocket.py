@@ -3,9 +3,12 @@
 import keras
 import tensorflow as tf
 
-from rocket_tf import graph, objective
+from rocket_tf import graph, objective, replicas
 from rocket_tf.distributed_fit import DistributedFit
+from rocket_tf.heads import by_output, flat, heads_of, of_net, spread
 from rocket_tf.loss_scaling import with_loss_scaling
+from rocket_tf.ownership import SHARED, parts
+from rocket_tf.ranking_metrics import ExactAUC
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -28,9 +31,13 @@ class RocketModel(DistributedFit, keras.Model):
     policy, take `sample_weight` and `class_weight`, and are means over the global batch under
     `tf.distribute`, however unevenly it is split among the replicas.
 
+    Nets may have several outputs, dicts of logits. Labels, losses, metrics and their weights are
+    then dicts by output too (or one for all), a hint on logits is the sum over them, and the logs
+    have `light_<output>_loss`, `light_<output>_<metric>`.
+
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
-            classes).
+            classes), or a dict of several.
         booster: likewise, with inputs and logits like the light net's. Layers that both nets use
             are shared. `None`: the light net follows a teacher only.
         hint: `"logits_mse"`, `"softmax_mse"`, `"kd"`, a `keras.losses.Loss`, a `Hint`, or a list
@@ -41,11 +48,15 @@ class RocketModel(DistributedFit, keras.Model):
         temperature: T of `hint="kd"`; 4 where not given, the paper's.
         teacher: trained functional `keras.Model` with logits, for hints that follow it. It runs in
             inference mode and is frozen (`trainable = False`).
+        shared_layers_learn_from: `"both"` nets (the paper), or the `"booster"` alone: then neither
+            the light net's label loss nor the hints move what it shares with the booster (as in
+            EasyRec's rocket launching for click-through rates).
         name: name of the model.
 
     Raises:
         ValueError: if a net is not functional or ends in probabilities, if the nets' inputs or
-            logits differ, or if the hints do not fit the rest.
+            logits differ, if the hints do not fit the rest, or if shared layers are to learn from a
+            booster that there is not.
     """
 
     def __init__(
@@ -57,6 +68,7 @@ class RocketModel(DistributedFit, keras.Model):
         gradient_block=True,
         temperature=None,
         teacher=None,
+        shared_layers_learn_from="both",
         name="rocket",
     ):
         light, booster, teacher = (
@@ -65,9 +77,12 @@ class RocketModel(DistributedFit, keras.Model):
         )
         hints = objective.resolve_hints(hint, hint_weight, temperature)
         objective.check_hints(hints, light, booster, teacher)
+        objective.check_routing(shared_layers_learn_from, booster)
         read = objective.hidden_layers(hints)
         inputs, outputs, hidden = graph.join(light, booster, read)
+        heads, outputs = heads_of(outputs), flat(outputs)
         super().__init__(inputs=inputs, outputs=outputs, name=name)
+        self.heads = heads
         self.light = light
         self.booster = booster
         self.teacher = teacher
@@ -75,7 +90,9 @@ class RocketModel(DistributedFit, keras.Model):
             teacher.trainable = False
         self.hints = tuple(hints)
         self.gradient_block = bool(gradient_block)
+        self.shared_layers_learn_from = shared_layers_learn_from
         self._trackers = {}
+        self._ranking_metrics = {}
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
@@ -84,6 +101,7 @@ class RocketModel(DistributedFit, keras.Model):
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
         objective.check_hidden(hints, hidden)
+        self._projections = objective.make_projections(hints, hidden)
 
     def compile(
         self,
@@ -98,23 +116,25 @@ class RocketModel(DistributedFit, keras.Model):
 
         Args:
             optimizer: as in Keras; under the dtype policy mixed_float16, in `LossScaling`.
-            loss: label loss of both nets, on logits (`from_logits=True`), or a dict with "light"
-                and "booster"; `None` in the dict leaves a net without a label loss.
-            loss_weights: dict with the weights of the label losses, 1 where not given.
-            metrics: list for both nets, or a dict with "light" and "booster". "accuracy" of a
-                single logit counts it as positive above 0.
+            loss: label loss of all heads, on logits (`from_logits=True`), or a dict of them, by
+                net ("light" and "booster"), by output where there are several, or by net and then
+                output; `None` in a dict leaves a head without a label loss.
+            loss_weights: dict with the weights of the label losses, likewise, 1 where not given.
+            metrics: list for all heads, or a dict likewise. "accuracy" of a single logit counts it
+                as positive above 0, and so of several under a binary cross-entropy (multi-label).
+                `ExactAUC` and `GroupAUC` are measured in evaluation alone.
             weighted_metrics: likewise, weighed by `sample_weight`.
             **kwargs: as in Keras.
 
         Raises:
             ValueError: if a loss is missing, expects probabilities or does not average over the
-                batch, or a dict has other keys than the nets.
+                batch, or a dict has other keys than nets and outputs.
         """
-        losses = self._for_each_net("loss", loss)
+        losses = spread("loss", loss, self.heads)
         self._label_losses = {
-            net: objective.resolve_label_loss(net, net_loss)
-            for net, net_loss in losses.items()
-            if net_loss is not None
+            head: objective.resolve_label_loss(head, head_loss)
+            for head, head_loss in losses.items()
+            if head_loss is not None
         }
         if not self._label_losses:
             raise ValueError(
@@ -122,33 +142,51 @@ class RocketModel(DistributedFit, keras.Model):
                 "keras.losses.SparseCategoricalCrossentropy(from_logits=True). "
                 f"Received: loss={loss}"
             )
-        weights = loss_weights or {}
-        if not isinstance(weights, dict) or not set(weights) <= set(self.output):
-            raise ValueError(
-                f"loss_weights must be a dict with keys among {list(self.output)}. "
-                f"Received: loss_weights={loss_weights}"
-            )
-        self._label_weights = {net: float(weights.get(net, 1.0)) for net in self._label_losses}
+        if loss_weights is not None and not isinstance(loss_weights, dict):
+            raise ValueError(f"loss_weights must be a dict. Received: loss_weights={loss_weights}")
+        weights = spread("loss_weights", loss_weights or {}, self.heads)
+        self._label_weights = {
+            head: 1.0 if weights[head] is None else float(weights[head])
+            for head in self._label_losses
+        }
         if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
             optimizer = with_loss_scaling(optimizer)
+        with self.distribute_strategy.scope():  # where ranking metrics must be made
+            metrics = self._metrics_by_head("metrics", metrics)
+            weighted_metrics = self._metrics_by_head("weighted_metrics", weighted_metrics)
+        # By the names in the logs: the head, the metric, whether it is weighed.
+        self._ranking_metrics = {
+            f"{head}_{metric.name}": (head, metric, is_weighted)
+            for is_weighted, by_head in ((False, metrics), (True, weighted_metrics))
+            for head, own in (by_head or {}).items()
+            for metric in own
+            if isinstance(metric, ExactAUC)
+        }
+        if self._ranking_metrics and kwargs.get("jit_compile", "auto") == "auto":
+            kwargs["jit_compile"] = False  # what they keep grows, and XLA wants shapes that stay
         super().compile(
             optimizer=optimizer,
-            metrics=self._metrics_for_each_net("metrics", metrics),
-            weighted_metrics=self._metrics_for_each_net("weighted_metrics", weighted_metrics),
+            metrics=_without_ranking(metrics),
+            weighted_metrics=_without_ranking(weighted_metrics),
             **kwargs,
         )
-        self._loss_arguments = {"loss": losses, "loss_weights": dict(weights)}
-        names = [f"{net}_loss" for net in self._label_losses] + [hint.name for hint in self.hints]
+        self._own_compile_arguments = {
+            "loss": losses,
+            "loss_weights": self._label_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        names = [f"{head}_loss" for head in self._label_losses] + [h.name for h in self.hints]
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
     def train_step(self, data):
         """One step on a batch `(x, y)` or `(x, y, sample_weight)`; the logs as a dict."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=self.shared_layers_learn_from == "booster") as tape:
             logits, hidden = self.forward(x, training=True)
-            loss = self.compute_loss(x, y, logits, sample_weight, training=True, hidden=hidden)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+            losses = self._losses_by_net(x, y, logits, sample_weight, hidden)
+            losses = {net: self.optimizer.scale_loss(loss) for net, loss in losses.items()}
+        gradients = self._gradients(tape, losses)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return self.compute_metrics(x, y, logits, sample_weight)
 
@@ -157,12 +195,43 @@ class RocketModel(DistributedFit, keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         logits, hidden = self.forward(x, training=False)
         self.compute_loss(x, y, logits, sample_weight, training=False, hidden=hidden)
+        for head, metric, is_weighted in self._ranking_metrics.values():
+            group_by = getattr(metric, "group_by", None)
+            metric.update_state(
+                self.heads[head].label(y),
+                logits[head],
+                sample_weight if is_weighted else None,
+                groups=None if group_by is None else x[group_by],
+            )
         return self.compute_metrics(x, y, logits, sample_weight)
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """As in Keras; `ExactAUC` and `GroupAUC` are added at the end, where all examples are."""
+        logs = super().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict=True, **kwargs
+        )
+        logs |= {name: float(kept[1].result()) for name, kept in self._ranking_metrics.items()}
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def predict_step(self, data):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.light(x, training=False)
+        return self.light(self._inputs_of(x), training=False)
+
+    def call(self, inputs, training=None, mask=None):
+        """The logits of all heads; of a dict, what is no input of the nets is left aside."""
+        return super().call(self._inputs_of(inputs), training=training, mask=mask)
 
     def forward(self, x, training):
         """What the objective reads of the nets.
@@ -172,11 +241,13 @@ class RocketModel(DistributedFit, keras.Model):
             training: whether dropout and batch normalisation run as in training.
 
         Returns:
-            `(logits, hidden)`: `{"light": logits, "booster": logits}`, and for each net a dict from
-            the names of the layers that hints read to their outputs; empty where none does.
+            `(logits, hidden)`: a dict from the heads (`"light"`, `"booster"`) to their logits, and
+            for each net a dict from the names of the layers that hints read to their outputs; empty
+            where none does.
         """
         read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
-        return _call(read, x, training)
+        logits, hidden = replicas.call(read, self._inputs_of(x), training)
+        return flat(logits) if self._read_nets else logits, hidden
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
@@ -185,8 +256,8 @@ class RocketModel(DistributedFit, keras.Model):
 
         Args:
             x: inputs, for the teacher.
-            y: labels, the same for all nets.
-            y_pred: `{"light": logits, "booster": logits}`.
+            y: labels, the same for all nets; a dict by output where there are several.
+            y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
             sample_weight: weights of the examples, in label losses and hints alike, or `None`.
             training: ignored; the objective is the same in training and evaluation.
             hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
@@ -196,31 +267,75 @@ class RocketModel(DistributedFit, keras.Model):
             all replicas is the objective's mean over the global batch.
         """
         del training
-        examples = tf.shape(y_pred["light"])[0]
-        terms = self.objective_terms(x, y, y_pred, sample_weight, hidden)
-        mean = tf.add_n([weight * value for weight, value in terms.values()])
+        return tf.add_n(list(self._losses_by_net(x, y, y_pred, sample_weight, hidden).values()))
+
+    def _losses_by_net(self, x, y, logits, sample_weight, hidden):
+        """The objective, parted where shared layers learn from one part alone; recorded for logs.
+
+        Returns:
+            Dict whose values' sum is what `compute_loss` gives: the terms of the "light" net and of
+            the "booster", together under "both" unless they reach different layers, and
+            "regularization".
+        """
+        examples = tf.shape(keras.tree.flatten(logits)[0])[0]
+        terms = self.objective_terms(x, y, logits, sample_weight, hidden)
+        by_net = {}
+        for name, (weight, value) in terms.items():
+            net = "both" if self.shared_layers_learn_from == "both" else self.net_of_term(name)
+            by_net.setdefault(net, []).append(weight * value)
+        means = {net: tf.add_n(values) for net, values in by_net.items()}
+        dtype = next(iter(means.values())).dtype
         # Regularisation is the same on all replicas, and Keras gives each an equal share of it. A
         # teacher's is none of the objective's business.
         teachers = [] if self.teacher is None else [id(loss) for loss in self.teacher.losses]
         shared = [
-            tf.cast(self._aggregate_additional_loss(loss), mean.dtype)
+            tf.cast(self._aggregate_additional_loss(loss), dtype)
             for loss in self.losses
             if id(loss) not in teachers
         ]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        count = tf.distribute.get_strategy().num_replicas_in_sync
         for name, (_, value) in terms.items():
             self._trackers[name].update_state(value, sample_weight=examples)
-        total = tf.add_n([mean, *(loss * replicas for loss in shared)])
+        total = tf.add_n([*means.values(), *(loss * count for loss in shared)])
         self._loss_tracker.update_state(total, sample_weight=examples)
-        return tf.add_n([mean * _share_of_global_batch(examples, mean.dtype), *shared])
+        share = replicas.share_of_global_batch(examples, dtype)
+        losses = {net: mean * share for net, mean in means.items()}
+        return losses | ({"regularization": tf.add_n(shared)} if shared else {})
+
+    def _gradients(self, tape, losses):
+        """The gradient of each trainable variable, of the losses that may move it."""
+        variables = self.trainable_variables
+        if self.shared_layers_learn_from == "both":
+            with tape:
+                loss = tf.add_n(list(losses.values()))
+            return tape.gradient(loss, variables)
+        by_part = parts(self.light, self.booster, lambda net: net.trainable_variables)
+        shared = {id(variable) for variable in by_part[SHARED]}
+        summed = {id(variable): None for variable in variables}
+        for net, loss in losses.items():
+            moved = [v for v in variables if net != "light" or id(v) not in shared]
+            for variable, gradient in zip(moved, tape.gradient(loss, moved), strict=True):
+                before = summed[id(variable)]
+                if gradient is not None:
+                    summed[id(variable)] = gradient if before is None else before + gradient
+        return [summed[id(variable)] for variable in variables]
+
+    def net_of_term(self, name):
+        """The net that a term of the objective is of, "light" or "booster"; hints are the light's.
+
+        Args:
+            name: the term's name in the logs.
+        """
+        head = self.heads.get(name.removesuffix("_loss"))
+        return "light" if head is None else head.net
 
     def objective_terms(self, x, y, y_pred, sample_weight=None, hidden=None):
         """The terms of the objective on this replica's examples.
 
         Args:
             x: inputs, for the teacher.
-            y: labels, the same for all nets.
-            y_pred: `{"light": logits, "booster": logits}`.
+            y: labels, the same for all nets; a dict by output where there are several.
+            y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
             sample_weight: weights of the examples, or `None`.
             hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
 
@@ -228,27 +343,28 @@ class RocketModel(DistributedFit, keras.Model):
             Dict from a term's name in the logs to `(weight, mean over the examples)`.
         """
         # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        count = tf.distribute.get_strategy().num_replicas_in_sync
 
         def mean(loss, target, prediction, weight=sample_weight):
-            value = loss(target, prediction, weight) * replicas
+            value = loss(target, prediction, weight) * count
             return keras.ops.cast(value, keras.config.floatx())
 
         terms = {
-            f"{net}_loss": (self._label_weights[net], mean(loss, y, y_pred[net]))
-            for net, loss in self._label_losses.items()
+            f"{head}_loss": (
+                self._label_weights[head],
+                mean(loss, self.heads[head].label(y), y_pred[head]),
+            )
+            for head, loss in self._label_losses.items()
         }
-        followed, hidden = dict(y_pred), dict(hidden or {})
+        logits = {net: of_net(net, y_pred, self.heads) for net in ("light", "booster")}
+        hidden = dict(hidden or {})
         if any(hint.follows == "teacher" for hint in self.hints):
-            followed["teacher"], hidden["teacher"] = _call(self._read_teacher, x, training=False)
+            theirs, hidden["teacher"] = replicas.call(
+                self._read_teacher, self._inputs_of(x), training=False
+            )
+            logits["teacher"] = by_output(theirs)
         for hint in self.hints:
-            if hint.layers is None:
-                pairs = [(followed[hint.follows], y_pred["light"])]
-            else:
-                pairs = [
-                    (hidden[hint.follows][theirs], hidden["light"][mine])
-                    for mine, theirs in hint.layers.items()
-                ]
+            pairs = self._compared(hint, logits, hidden)
             if self.gradient_block or hint.follows == "teacher":
                 pairs = [(tf.stop_gradient(target), prediction) for target, prediction in pairs]
             weights = [
@@ -257,24 +373,59 @@ class RocketModel(DistributedFit, keras.Model):
                 else _for_every_position(sample_weight, hint.loss, *pair)
                 for pair in pairs
             ]
+            weight = hint.weight_at(self.optimizer.iterations)
+            if tf.is_tensor(weight):
+                weight = tf.cast(weight, keras.config.floatx())
             terms[hint.name] = (
-                hint.weight,
+                weight,
                 sum(
-                    mean(hint.loss, *pair, weight)
-                    for pair, weight in zip(pairs, weights, strict=True)
+                    mean(hint.loss, *pair, weight_of_pair)
+                    for pair, weight_of_pair in zip(pairs, weights, strict=True)
                 ),
             )
         return terms
 
+    def _compared(self, hint, logits, hidden):
+        """The pairs that a hint compares: what is followed, and the light net's own."""
+        if hint.layers is None:
+            followed = logits[hint.follows]
+            return [(followed[output], own) for output, own in logits["light"].items()]
+        pairs = []
+        for mine, theirs in hint.layers.items():
+            own = hidden["light"][mine]
+            if hint.projection:
+                own = self._projections[hint.name, mine](own)
+            pairs.append((hidden[hint.follows][theirs], own))
+        return pairs
+
+    def _inputs_of(self, x):
+        """Of a dict of inputs, those that the nets take; others may be there, as for metrics.
+
+        Raises:
+            ValueError: if one is missing.
+        """
+        if not isinstance(x, dict) or not isinstance(self.input, dict):
+            return x
+        missing = [name for name in self.input if name not in x]
+        if missing:
+            raise ValueError(
+                f"The nets take inputs {list(self.input)}, and {missing} are missing. "
+                f"Received: {list(x)}"
+            )
+        return {name: x[name] for name in self.input}
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""
-        labels = {net: y for net in y_pred}
+        labels = {name: head.label(y) for name, head in self.heads.items()}
         return super().compute_metrics(x, labels, y_pred, sample_weight)
 
     def get_metrics_result(self):
-        """The logs as a dict, each metric of `compile` under the name of its net."""
-        logs = super().get_metrics_result()
-        if self.booster is not None:
+        """The logs as a dict, each metric of `compile` under the name of its head."""
+        logs = {}
+        for metric in self._running_metrics():
+            result = metric.result()
+            logs |= result if isinstance(result, dict) else {metric.name: result}
+        if len(self.heads) > 1:
             return logs
         # Keras leaves out the output's name where there is one alone.
         own = {"loss", *self._trackers}
@@ -283,6 +434,11 @@ class RocketModel(DistributedFit, keras.Model):
     @property
     def metrics(self):
         """The metrics behind the logs: the loss, its terms, then those of `compile`."""
+        ranking = [metric for _, metric, _ in self._ranking_metrics.values()]
+        return [*self._running_metrics(), *ranking]
+
+    def _running_metrics(self):
+        """The metrics that each step tells; the others are told when an evaluation ends."""
         if not self.compiled:
             return []
         compiled = [] if self._compile_metrics is None else [self._compile_metrics]
@@ -306,6 +462,7 @@ class RocketModel(DistributedFit, keras.Model):
             "teacher": keras.saving.serialize_keras_object(_without_optimizer(self.teacher)),
             "hint": [keras.saving.serialize_keras_object(hint) for hint in self.hints],
             "gradient_block": self.gradient_block,
+            "shared_layers_learn_from": self.shared_layers_learn_from,
         }
 
     @classmethod
@@ -323,69 +480,60 @@ class RocketModel(DistributedFit, keras.Model):
             hint=[deserialize(hint) for hint in config["hint"]],
             gradient_block=config["gradient_block"],
             teacher=deserialize(config["teacher"]),
+            shared_layers_learn_from=config.get("shared_layers_learn_from", "both"),
             name=config["name"],
         )
 
     def get_compile_config(self):
         if not self.compiled:
             return {}
-        arguments = keras.saving.serialize_keras_object(dict(self._loss_arguments))
+        arguments = keras.saving.serialize_keras_object(dict(self._own_compile_arguments))
         return {**super().get_compile_config(), **arguments}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def _for_each_net(self, argument, value):
-        """A dict with an entry for each net, from such a dict or from one value for all."""
-        if not isinstance(value, dict):
-            return {net: value for net in self.output}
-        if not set(value) <= set(self.output):
-            raise ValueError(
-                f"{argument}, as a dict, has keys among {list(self.output)}. "
-                f"Received: {argument}={value}"
-            )
-        return {net: value.get(net) for net in self.output}
-
-    def _metrics_for_each_net(self, argument, metrics):
+    def _metrics_by_head(self, argument, metrics):
+        """A dict from each head to the list of its own metrics, or `None`."""
         if metrics is None:
             return None
-        given_once = not isinstance(metrics, dict)
-        return {
-            net: [
-                objective.resolve_metric(self.output[net], metric, copy=given_once)
-                for metric in keras.tree.flatten(net_metrics)
-                if metric is not None
-            ]
-            for net, net_metrics in self._for_each_net(argument, metrics).items()
+        by_head = {
+            head: [metric for metric in keras.tree.flatten(own) if metric is not None]
+            for head, own in spread(argument, metrics, self.heads).items()
         }
+        given = [id(metric) for own in by_head.values() for metric in own]
+        return {
+            head: [
+                objective.resolve_metric(
+                    self.output[head],
+                    self._label_losses.get(head),
+                    metric,
+                    copy=given.count(id(metric)) > 1 or isinstance(metric, ExactAUC),
+                )
+                for metric in own
+            ]
+            for head, own in by_head.items()
+        }
+
+
+def _without_ranking(metrics):
+    """Metrics by head without those that Keras does not handle, or `None` if there are no others.
+
+    A head without any has an empty list.
+    """
+    if metrics is None:
+        return None
+    others = {
+        head: [metric for metric in own if not isinstance(metric, ExactAUC)]
+        for head, own in metrics.items()
+    }
+    return others if any(others.values()) else None
 
 
 def _without_optimizer(net):
     """The net as it was before `compile`; what it was trained with is not needed any more."""
     return None if net is None else keras.Model(net.input, net.output, name=net.name)
-
-
-def _share_of_global_batch(examples, dtype):
-    """This replica's examples, as a fraction of all replicas'."""
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
-        return tf.ones((), dtype)
-    examples = tf.cast(examples, dtype)
-    return examples / replica.all_reduce("SUM", examples)
-
-
-def _call(graph, x, training):
-    """Calls a graph, also on a replica that was left without examples."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return graph(x, training=training)
-    # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
-    # example of zeros takes its place, and its outputs are dropped.
-    examples = tf.shape(keras.tree.flatten(x)[0])[0]
-    x = keras.tree.map_structure(_at_least_one_example, x)
-    return keras.tree.map_structure(
-        lambda outputs: _first_examples(outputs, examples), graph(x, training=training)
-    )
 
 
 def _for_every_position(sample_weight, loss, target, prediction):
@@ -394,17 +542,3 @@ def _for_every_position(sample_weight, loss, target, prediction):
         return sample_weight
     rank = len(loss.call(target, prediction).shape)
     return tf.reshape(sample_weight, [-1] + [1] * (rank - 1))
-
-
-def _at_least_one_example(tensor):
-    missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
-    return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (len(tensor.shape) - 1))
-
-
-def _first_examples(outputs, count):
-    """The outputs of the first examples, with their mask if they have one."""
-    mask = getattr(outputs, "_keras_mask", None)
-    outputs = outputs[:count]
-    if mask is not None:
-        outputs._keras_mask = mask[:count]
-    return outputs

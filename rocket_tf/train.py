@@ -1,32 +1,25 @@
 """One run, from a configuration to an exported light net."""
 
 import contextlib
-import importlib.metadata
 import logging
 import signal
 import threading
 
 from rocket_tf import config as options
-from rocket_tf import fitting, run_pictures
-from rocket_tf.building import build_model, build_nets
+from rocket_tf import fitting, run_pictures, summarizing
+from rocket_tf.building import build_model
 from rocket_tf.callbacks import Preempted
 from rocket_tf.checkpoint import Checkpoints
 from rocket_tf.cluster import read_cluster
-from rocket_tf.costs import count_multiply_adds, count_parameters
 from rocket_tf.distribution import make_strategy
 from rocket_tf.finished_run import (
     keras_settings,
     load_booster,
     load_data,
     open_run,
-    provenance,
-    restore_result,
-    result_epoch,
     trained_model,
 )
 from rocket_tf.run_folder import RunFolder
-from rocket_tf.serving.companions import comes_from
-from rocket_tf.serving.saved_model import export_light
 from rocket_tf.workers import Workers
 
 _LOGGER = logging.getLogger(__name__)
@@ -99,7 +92,7 @@ def train_and_evaluate(config, workdir, verbose=True):
             workers.wait()
             _check_shared(folder, config)
             tell(
-                f"Training on {len(data.train_images)} examples, "
+                f"Training on {len(data.train_labels)} examples, "
                 f"{strategy.num_replicas_in_sync} replica(s), after epoch {progress.epochs} of "
                 f"{config['epochs']}"
                 f"{f' and step {progress.steps} of the next' if progress.steps else ''}, "
@@ -122,9 +115,9 @@ def train_and_evaluate(config, workdir, verbose=True):
                 workers.wait()  # or the chief might still be writing when the others are gone
                 raise
             workers.wait()
-            test_errors, validation_errors = _measured_errors(run)
+            measured = summarizing.measure(run)
             if folder.writes:
-                summary = _summarize(run, test_errors, validation_errors, booster_folder)
+                summary = summarizing.summarize(run, measured, booster_folder)
                 if config["pictures"]:
                     tell("Drawing pictures", flush=True)
                     run_pictures.draw(model, data, folder, fitting.one_hot_classes(config))
@@ -206,11 +199,9 @@ def evaluate(workdir, data_dir=""):
         test_only = {**config, "train_examples": 1, "validation_examples": 0}
         data = load_data(test_only, data_dir)
         model = trained_model(config, folder, strategy)
-        errors = _errors(
-            fitting.evaluate(model, data.test_images, data.test_labels, config, strategy)
-        )
-    for net, error in errors.items():
-        summary[net]["test_error"] = error
+        logs = fitting.evaluate(model, data.test_inputs, data.test_labels, config, strategy)
+    for net, figures in summarizing.figures(logs, "test").items():
+        summary[net] |= figures
     return summary
 
 
@@ -230,68 +221,3 @@ def draw_pictures(workdir, data_dir=""):
         data = load_data(config, data_dir)
         model = trained_model(config, folder, strategy)
         run_pictures.draw(model, data, folder, fitting.one_hot_classes(config))
-
-
-def _measured_errors(run):
-    """Test errors and validation errors, in per cent by net, of the epoch that counts.
-
-    Restores the weights of that epoch where it is not the last.
-    """
-    config, folder = run.config, run.folder
-    epoch = result_epoch(config, folder)
-    measured = next(line for line in folder.read_metrics() if line["epoch"] == epoch)
-    errors = _errors(
-        {name.removeprefix("val_"): measured[name] for name in measured if "val_" in name}
-    )
-    if not config["validation_examples"]:
-        return errors, {}
-    restore_result(run.model, config, folder)
-    data = run.data
-    logs = fitting.evaluate(run.model, data.test_images, data.test_labels, config, run.strategy)
-    return _errors(logs), errors
-
-
-def _summarize(run, test_errors, validation_errors, booster_folder):
-    """The summary of a run whose epochs are done, with its light net exported."""
-    config, folder, data = run.config, run.folder, run.data
-    summary = {
-        "method": config["method"],
-        "seed": config["seed"],
-        "epochs": config["epochs"],
-        "epoch": result_epoch(config, folder),
-        "train_examples": len(data.train_images),
-        "test_examples": len(data.test_images),
-    }
-    nets = dict(zip(("light", "booster"), build_nets(config), strict=True))
-    for role, error in test_errors.items():
-        summary[role] = {
-            "test_error": error,
-            "parameters": count_parameters(nets[role]),
-            "multiply_adds": count_multiply_adds(nets[role]),
-        }
-        if role in validation_errors:
-            summary[role]["validation_error"] = validation_errors[role]
-    if booster_folder is not None:
-        summary["teacher"] = booster_folder.read_summary()["booster"]
-    if "light" in test_errors:
-        told = provenance(folder, config, summary)
-        # An earlier process may have come as far as this, with the same weights.
-        version = folder.newest_export()
-        if version is None or not comes_from(version, told):
-            version = export_light(
-                run.model, folder.light, class_names=data.class_names, provenance=told
-            )
-        summary["export"] = str(version.relative_to(folder.path))
-    summary["versions"] = {
-        package: importlib.metadata.version(package) for package in ("tensorflow", "keras")
-    }
-    return summary
-
-
-def _errors(metrics):
-    """The error in per cent of each net, from metrics such as `light_accuracy`."""
-    return {
-        net: round(100 * (1 - metrics[f"{net}_accuracy"]), 4)
-        for net in ("light", "booster")
-        if f"{net}_accuracy" in metrics
-    }

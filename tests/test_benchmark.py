@@ -135,6 +135,7 @@ class TestReport:
         assert report["ratios"]["rocket_memory_to_booster"] == 1
         assert report["seconds"]["first_step"] == {"median": 8.5, "min": 8.0, "max": 9.0}
         assert report["targets"]["rocket_to_separate"] == {"at_most": 0.97}
+        assert list(report["profile"]) == ["rocket"]
         assert report["command"].startswith("python -m tools.benchmark --batch_size=128 --steps=3")
         assert {"python", "tensorflow", "keras", "rocket_tf"} <= set(report["versions"])
         assert report["machine"]["processors"] >= 1
@@ -148,6 +149,9 @@ class TestReport:
         report = measuring.measure(TINY, chosen, lambda line: None)
         times = report["milliseconds"]
         assert set(times) == {"rocket", "rocket_loop", "input_pipeline", "rocket_fit"}
+        convolutions = [name for name in report["profile"]["rocket"] if "Conv2D" in name]
+        assert len(convolutions) >= 3  # forwards, and backwards to inputs and to filters
+        assert all(report["profile"]["rocket"][name] > 0 for name in convolutions)
         for range_ in times.values():
             assert 0 < range_["min"] <= range_["median"] <= range_["max"]
         fit_to_loop = times["rocket_fit"]["median"] / times["rocket_loop"]["median"]

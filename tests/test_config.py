@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from rocket_tf import config as options
 from rocket_tf import ready_configs
@@ -27,18 +28,44 @@ def test_the_configurations_that_come_along_are_found():
     assert list(ready_configs.paths().values()) == CONFIGS
 
 
+@pytest.fixture(scope="module")
+def folder_of_images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for part in ("train", "test"):
+        for name in ("left", "right"):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(20):
+                Image.new("RGB", (9, 8), (index, 0, 0)).save(folder / part / name / f"{index}.png")
+    return str(folder)
+
+
+# Methods that some nets do not have, and the field that is named.
+EXCLUDED = {
+    ("cifar10_bottom", "at"): "layout: got bottom with method=at.*three",
+    ("clicks", "at"): "method: got at with dataset=simulated_clicks",
+    ("image_folder", "at"): "method: got at with backbones",
+    ("image_folder", "no_joint_training"): "method: got no_joint_training with two backbones",
+}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 class TestEveryFile:
-    def test_can_be_run_and_is_locked(self, path):
+    def test_can_be_run_and_is_locked(self, path, folder_of_images):
         config = load(path).get_config()
+        if path.stem == "image_folder":
+            with pytest.raises(ConfigError, match=r"data_path: got '' .*expected the path"):
+                options.check(config)
+            config.data_path = folder_of_images
         options.check(config)
         assert config.is_locked
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_has_every_method(self, path, method):
+    def test_has_every_method(self, path, method, folder_of_images):
         config = load(path).get_config(method)
-        if path.stem == "cifar10_bottom" and method == "at":
-            with pytest.raises(ConfigError, match=r"layout: got bottom with method=at.*three"):
+        if path.stem == "image_folder":
+            config.data_path = folder_of_images
+        if (path.stem, method) in EXCLUDED:
+            with pytest.raises(ConfigError, match=EXCLUDED[path.stem, method]):
                 options.check(config)
         else:
             options.check(config)
@@ -74,6 +101,10 @@ def test_checking_a_configuration_needs_no_tensorflow():
         "config.check(config.default()); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+LOG = {"dataset": "click_log", "data_path": "log"}
+CLICKS = {"dataset": "simulated_clicks"}
 
 
 @pytest.mark.parametrize(
@@ -144,6 +175,37 @@ def test_checking_a_configuration_needs_no_tensorflow():
         ({"evaluate_every_epochs": 0}, "evaluate_every_epochs"),
         ({"checkpoints_kept": 0}, "checkpoints_kept"),
         ({"checkpoint_every_steps": -1}, "checkpoint_every_steps"),
+        ({"dataset": "npz"}, "data_path: got '' with dataset=npz, expected the path"),
+        ({"data_path": "x.npz"}, "data_path: got 'x.npz' with dataset=cifar10, expected nothing"),
+        ({"dataset": "npz", "data_path": "x.npz"}, "data_path: x.npz"),
+        ({"image_size": 7}, "image_size"),
+        ({"unreadable_images": "ignore"}, "unreadable_images"),
+        ({"label_column": ""}, "label_column"),
+        ({"user_column": " user"}, "user_column"),
+        ({"category_columns": ("a", "a")}, "category_columns"),
+        ({"number_columns": (1,)}, "number_columns"),
+        ({"request_columns": ("",)}, "request_columns"),
+        ({"history_column": "a\n"}, "history_column"),
+        ({"item_column": ""}, "item_column"),
+        ({"history_length": 0}, "history_length"),
+        ({"hash_buckets": 1}, "hash_buckets"),
+        ({"embedding_dimension": 0}, "embedding_dimension"),
+        ({"light_tower": ()}, "light_tower"),
+        ({"light_tower": (200, 0)}, "light_tower"),
+        ({"booster_tower": (1.5,)}, "booster_tower"),
+        ({"history_attention": 1}, "history_attention"),
+        ({"light_backbone": "ResNet9"}, "light_backbone"),
+        ({"light_backbone": "ResNet50"}, "light_backbone: got 'ResNet50' without a booster"),
+        ({"booster_backbone": "resnet50"}, "booster_backbone"),
+        ({"booster_backbone": "ResNet50"}, "light_backbone: got '' with branch_layer=''"),
+        ({"branch_layer": "conv1"}, "branch_layer: got 'conv1' without a booster"),
+        ({"shared_layers_learn_from": "light"}, "shared_layers_learn_from"),
+        ({**LOG, "category_columns": ("click",)}, "label_column: got 'click', and columns"),
+        ({**LOG, "category_columns": ()}, "category_columns: got"),
+        ({**LOG, "history_column": "seen", "item_column": "movie"}, "item_column: got 'movie'"),
+        ({**CLICKS, "flip": True}, "flip: got True with dataset=simulated_clicks"),
+        ({**CLICKS, "crop_padding": 2}, "crop_padding: got 2"),
+        ({**CLICKS, "method": "at"}, "method: got at"),
         ({"epoch": 3}, "epoch: no such field; did you mean config.epochs"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import images, kerascv, tfds_images
+from rocket_tf.data import array_data, images, kerascv, tfds_images
 from rocket_tf.data.augmentation import mirror_and_shift
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.errors import DataUnavailableError
@@ -176,65 +176,65 @@ class TestSources:
     def test_digits(self):
         data = images.load("digits")
         card = DATASETS["digits"]
-        assert data.train_images.shape == (card.train_examples, *card.image_shape)
-        assert data.test_images.shape == (card.test_examples, *card.image_shape)
-        assert data.train_images.dtype == np.uint8
-        assert (data.train_images.min(), data.train_images.max()) == (0, 255)
-        np.testing.assert_allclose(data.train_images.mean(), card.pixel_mean[0], atol=0.05)
-        np.testing.assert_allclose(data.train_images.std(), card.pixel_std[0], atol=0.05)
+        assert data.train_inputs.shape == (card.train_examples, *card.image_shape)
+        assert data.test_inputs.shape == (card.test_examples, *card.image_shape)
+        assert data.train_inputs.dtype == np.uint8
+        assert (data.train_inputs.min(), data.train_inputs.max()) == (0, 255)
+        np.testing.assert_allclose(data.train_inputs.mean(), card.pixel_mean[0], atol=0.05)
+        np.testing.assert_allclose(data.train_inputs.std(), card.pixel_std[0], atol=0.05)
         assert np.ptp(np.bincount(data.test_labels) / np.bincount(data.train_labels)) < 0.02
         assert data.class_names == list("0123456789")
 
     def test_train_and_test_have_no_image_in_common(self):
         data = images.load("digits")
-        train = {image.tobytes() for image in data.train_images}
-        assert not train & {image.tobytes() for image in data.test_images}
+        train = {image.tobytes() for image in data.train_inputs}
+        assert not train & {image.tobytes() for image in data.test_inputs}
 
     def test_first_examples(self):
         few, all_of_them = images.load("digits", train_examples=50), images.load("digits")
-        np.testing.assert_array_equal(few.train_images, all_of_them.train_images[:50])
-        assert len(few.test_images) == len(all_of_them.test_images)
+        np.testing.assert_array_equal(few.train_inputs, all_of_them.train_inputs[:50])
+        assert len(few.test_inputs) == len(all_of_them.test_inputs)
 
     def test_split_seed_splits_anew(self):
         first, again, other = (images.load("digits", split_seed=seed) for seed in (1, 1, 2))
-        np.testing.assert_array_equal(first.train_images, again.train_images)
-        assert (first.train_images != other.train_images).any()
-        assert len(other.test_images) == DATASETS["digits"].test_examples
-        both = np.concatenate([other.train_images, other.test_images])
-        whole = np.concatenate([first.train_images, first.test_images])
+        np.testing.assert_array_equal(first.train_inputs, again.train_inputs)
+        assert (first.train_inputs != other.train_inputs).any()
+        assert len(other.test_inputs) == DATASETS["digits"].test_examples
+        both = np.concatenate([other.train_inputs, other.test_inputs])
+        whole = np.concatenate([first.train_inputs, first.test_inputs])
         assert sorted(image.tobytes() for image in both) == sorted(
             image.tobytes() for image in whole
         )
 
     def test_held_out_examples_have_all_classes_alike_and_leave_training(self):
         data = images.load("digits", train_examples=400, validation_examples=105)
-        assert (len(data.train_images), len(data.validation_images)) == (295, 105)
+        assert (len(data.train_inputs), len(data.validation_inputs)) == (295, 105)
         # The first five classes have one more.
         assert list(np.bincount(data.validation_labels)) == [11] * 5 + [10] * 5
         whole = images.load("digits", train_examples=400)
-        assert len(whole.validation_images) == 0
-        both = np.concatenate([data.train_images, data.validation_images])
+        assert len(whole.validation_inputs) == 0
+        both = np.concatenate([data.train_inputs, data.validation_inputs])
         assert sorted(image.tobytes() for image in both) == sorted(
-            image.tobytes() for image in whole.train_images
+            image.tobytes() for image in whole.train_inputs
         )
         again = images.load("digits", train_examples=400, validation_examples=105)
-        np.testing.assert_array_equal(again.validation_images, data.validation_images)
+        np.testing.assert_array_equal(again.validation_inputs, data.validation_inputs)
 
     def test_svhn_holds_out_two_thirds_from_train_and_one_third_from_extra(self):
         random = np.random.default_rng(0)
         train, extra = random.integers(0, 10, 900), random.integers(0, 10, 3000)
-        held_out = images._hold_out("svhn", [train, extra], 300)
+        held_out = array_data._hold_out("svhn", DATASETS["svhn"], [train, extra], 300)
         assert list(np.bincount(train[held_out[:900]])) == [20] * 10
         assert list(np.bincount(extra[held_out[900:]])) == [10] * 10
 
     def test_a_first_part_alone_gives_all_that_is_held_out(self):
         labels = np.arange(200) % 10
-        held_out = images._hold_out("svhn", [labels], 30)
+        held_out = array_data._hold_out("svhn", DATASETS["svhn"], [labels], 30)
         assert list(np.bincount(labels[held_out])) == [3] * 10
 
     def test_a_class_with_too_few_examples_to_hold_out(self):
         with pytest.raises(DataUnavailableError, match=r"3 examples of class 0.* are 2"):
-            images._hold_out("cifar10", [np.arange(20) % 10], 30)
+            array_data._hold_out("cifar10", DATASETS["cifar10"], [np.arange(20) % 10], 30)
 
     def test_data_that_is_not_there(self, tmp_path, monkeypatch):
         def no_network(url, timeout):

@@ -234,8 +234,8 @@ def test_an_export_that_fails_leaves_nothing(rocket, tmp_path, monkeypatch):
 def test_an_export_that_computes_something_else_leaves_nothing(rocket, tmp_path, monkeypatch):
     make = serving_signatures.make_signatures
 
-    def make_wrong(net, infer, *rest):
-        return make(net, lambda inputs: infer(inputs) + 0.001, *rest)
+    def make_wrong(net, infer, **rest):
+        return make(net, lambda inputs: infer(inputs) + 0.001, **rest)
 
     monkeypatch.setattr(serving_signatures, "make_signatures", make_wrong)
     with pytest.raises(RuntimeError, match="does not compute what the model computes"):

@@ -34,7 +34,7 @@ def trained_booster(seed=3):
 
 def batch(count=16):
     data = images.load("digits")
-    return data.train_images[:count].astype(np.float32), data.train_labels[:count]
+    return data.train_inputs[:count].astype(np.float32), data.train_labels[:count]
 
 
 def cross_entropy(labels, logits):

@@ -114,7 +114,7 @@ class TestRunFolder:
         workdir, summary = finished
         serve = tf.saved_model.load(str(workdir / "light" / "1")).signatures["serving_default"]
         data = images.load("digits")
-        classes = serve(images=tf.constant(data.test_images))["classes"].numpy()
+        classes = serve(images=tf.constant(data.test_inputs))["classes"].numpy()
         error = 100 * np.mean(classes != data.test_labels)
         assert error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
 

@@ -52,9 +52,9 @@ def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, t
         path.unlink()
     assert Checkpoints(checkpoints, model, kept=3).restore() == Restored(Progress(2), [], 1)
     data = images.load("digits")
-    expected = model.light.predict(data.test_images, verbose=0)
+    expected = model.light.predict(data.test_inputs, verbose=0)
     serve = tf.saved_model.load(str(workdir / summary["export"])).signatures["serving_default"]
-    logits = serve(images=tf.constant(data.test_images))["logits"]
+    logits = serve(images=tf.constant(data.test_inputs))["logits"]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     error = 100 * np.mean(expected.argmax(-1) != data.test_labels)
     assert summary["light"]["test_error"] == pytest.approx(error, abs=0.13)
@@ -129,7 +129,7 @@ def test_held_out_examples_are_what_validates(tmp_path):
     model = build_model(config)
     Checkpoints(tmp_path / "checkpoints", model, kept=1).restore()
     data = images.load("digits", train_examples=80, validation_examples=20)
-    predicted = model.predict(data.validation_images, verbose=0).argmax(-1)
+    predicted = model.predict(data.validation_inputs, verbose=0).argmax(-1)
     error = 100 * np.mean(predicted != data.validation_labels)
     assert summary["booster"]["validation_error"] == pytest.approx(error, abs=1e-3)
     line = json.loads((tmp_path / "metrics.jsonl").read_text())

@@ -98,6 +98,11 @@ def _print(report, figures):
         value = report["ratios"][name] if is_ratio else report["seconds"][name]["median"]
         verdict = figure.verdict(value)
         print(f"{value:10.3f}  {figure.meaning}" + (f"  [{verdict}]" if verdict else ""))
+    for kind, operations in report["profile"].items():
+        whole = sum(operations.values())
+        first = list(operations.items())[:6]
+        told = ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in first)
+        print(f"where the time of {kind} goes: {told}")
     if report["disturbed"]:
         print(
             f"disturbed: {', '.join(report['disturbed'])}; other work on this machine slows kinds "

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rocket_tf import files
 from rocket_tf.config import ConfigError
+from rocket_tf.data.cards import card_of
 from rocket_tf.provenance import machine
 from rocket_tf.run_folder import RunFolder
 from rocket_tf.serving import runtimes
@@ -60,6 +61,13 @@ def _parse(argv):
         "--light_alone", nargs="*", type=Path, default=[], help="finished runs of the light net"
     )
     parser.add_argument("--runtimes", help=f"some of {','.join(_RUNTIMES)} (all installed)")
+    parser.add_argument(
+        "--batches",
+        type=int,
+        nargs="+",
+        default=[1, 8, 64],
+        help="examples in a call (%(default)s); 200 candidates of one user, for example",
+    )
     parser.add_argument("--rounds", type=int, default=20, help="turns that count (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="path without its suffix")
     return parser.parse_args(argv)
@@ -69,7 +77,10 @@ def _measure(arguments):
     chosen = _chosen(arguments.runtimes)
     if arguments.rounds < 1:
         raise ConfigError(f"--rounds: got {arguments.rounds}, expected at least 1")
+    if min(arguments.batches) < 1:
+        raise ConfigError(f"--batches: got {arguments.batches}, expected numbers of at least 1")
     errors = _errors(arguments)
+    _check_runtimes(arguments.workdir[0], chosen)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)  # or it fails before the work
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
@@ -82,7 +93,10 @@ def _measure(arguments):
         exports, sizes = _export(arguments.workdir[0], chosen, Path(folder))
         print(f"Timing {', '.join(exports)}", flush=True)
         rows, load_seconds = latency.measure(
-            exports, arguments.rounds, tell=lambda line: print(line, flush=True)
+            exports,
+            arguments.rounds,
+            batches=arguments.batches,
+            tell=lambda line: print(line, flush=True),
         )
     result = {
         "command": _command(arguments),
@@ -91,7 +105,7 @@ def _measure(arguments):
         "runtimes": list(exports),
         "rows": rows,
         "load_seconds": load_seconds,
-        "ratios": _ratios(rows, sizes, load_seconds, latency.ratio),
+        "ratios": _ratios(rows, sizes, load_seconds, min(arguments.batches), latency.ratio),
         "versions": {
             package: importlib.metadata.version(package.replace("_", "-"))
             for package in (
@@ -125,6 +139,15 @@ def _chosen(names):
         if _missing(name):
             raise ConfigError(f"--runtimes: {name} needs {_missing(name)[0]}; {runtimes.INSTALL}")
     return chosen
+
+
+def _check_runtimes(workdir, chosen):
+    config, _ = RunFolder(workdir).read_finished()
+    if card_of(config).kind == "clicks" and chosen != ["tensorflow"]:
+        raise ConfigError(
+            f"--runtimes: got {','.join(chosen)} for nets that read ids and strings, expected "
+            "tensorflow: the others have no hashing"
+        )
 
 
 def _missing(name):
@@ -172,8 +195,10 @@ def _export(workdir, chosen, folder):
     paths = {kind: {} for kind in kinds}
     for net in ("light", "booster"):
         own = getattr(model, net)
-        random = np.random.default_rng(0)
-        images = random.integers(0, 256, (_CALIBRATION_EXAMPLES, *own.input_shape[1:]))
+        images = None
+        if kinds - {"savedmodel"}:
+            random = np.random.default_rng(0)
+            images = random.integers(0, 256, (_CALIBRATION_EXAMPLES, *own.input_shape[1:]))
         if "savedmodel" in kinds:
             paths["savedmodel"][net] = export_light(own, folder / net, class_names, provenance=told)
         for kind, convert in {
@@ -198,22 +223,24 @@ def _export(workdir, chosen, folder):
     return {name: (_RUNTIMES[name][0], paths[_RUNTIMES[name][1]]) for name in chosen}, sizes
 
 
-def _ratios(rows, sizes, load_seconds, ratio):
+def _ratios(rows, sizes, load_seconds, batch, ratio):
     ratios = {
-        f"light ÷ booster, {runtime}, batch 1, 1 thread": ratio(
-            rows, "light", "booster", runtime=runtime, batch=1, threads=1
+        f"light ÷ booster, {runtime}, batch {batch}, 1 thread": ratio(
+            rows, "light", "booster", runtime=runtime, batch=batch, threads=1
         )
         for runtime in dict.fromkeys(row["runtime"] for row in rows)
     }
     if load_seconds:
-        which = {"runtime": "tensorflow", "batch": 1, "threads": 1}
+        which = {"runtime": "tensorflow", "batch": batch, "threads": 1}
         size = sizes["savedmodel"]
         ratios |= {
             "SavedModel ÷ plain model.export(), size": size["light"] / size[_PLAIN],
             "SavedModel ÷ plain model.export(), load time": load_seconds["light"]
             / load_seconds[_PLAIN],
-            "SavedModel ÷ plain model.export(), batch 1": ratio(rows, "light", _PLAIN, **which),
-            "optimized SavedModel ÷ plain model.export(), batch 1": ratio(
+            f"SavedModel ÷ plain model.export(), batch {batch}": ratio(
+                rows, "light", _PLAIN, **which
+            ),
+            f"optimized SavedModel ÷ plain model.export(), batch {batch}": ratio(
                 rows, _OPTIMIZED, _PLAIN, **which
             ),
         }
@@ -246,6 +273,8 @@ def _command(arguments):
     parts = ["python -m tools.latency", "--workdir", *map(str, arguments.workdir)]
     if arguments.light_alone:
         parts += ["--light_alone", *map(str, arguments.light_alone)]
+    if arguments.batches != [1, 8, 64]:
+        parts += ["--batches", *map(str, arguments.batches)]
     if arguments.runtimes:
         parts.append(f"--runtimes={arguments.runtimes}")
     return " ".join([*parts, f"--rounds={arguments.rounds}", f"--output={arguments.output}"])

@@ -14,6 +14,7 @@ _RATES = {
     "pipeline_rate": ("input_pipeline", "examples"),
     "rocket_rate": ("rocket", "batch_size"),
 }
+_PROFILED = "rocket"
 _ABOVE_TENSORFLOW = "_above_tensorflow"
 
 
@@ -28,6 +29,7 @@ def measure(settings, figures, tell=print):
     Returns:
         A dict that JSON can hold: "milliseconds", "examples_per_second", "mebibytes" and "seconds"
         with the median and range of each measurement; "ratios", the figures that are, by name;
+        "profile", milliseconds of the rocket's step by operation, if it is among the measurements;
         "targets" of all figures; "disturbed", kinds of steps whose figures say little; "versions"
         and "machine".
     """
@@ -57,6 +59,7 @@ def measure(settings, figures, tell=print):
             for unit, of_unit in measured.items()
         },
         "ratios": evaluate({name: f for name, f in figures.items() if f.below}, by_name),
+        "profile": _profile(settings, milliseconds, tell),
         "targets": {name: figure.target for name, figure in figures.items() if figure.target},
         "disturbed": disturbed(milliseconds),
         "versions": _versions(milliseconds),
@@ -96,6 +99,16 @@ def _memory(settings, needed, tell):
             measured = processes.peak_memory(settings, net, _WARM_UP + settings.steps, tell)
             mebibytes.update(zip(names, measured, strict=True))
     return mebibytes
+
+
+def _profile(settings, milliseconds, tell):
+    """Where the time of the rocket's step goes, if it was timed."""
+    if _PROFILED not in milliseconds:
+        return {}
+    from rocket_tf.benchmarks.profile import profile
+
+    tell(f"profiling {_PROFILED}")
+    return {_PROFILED: profile(settings, _PROFILED)}
 
 
 def _versions(milliseconds):

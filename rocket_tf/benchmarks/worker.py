@@ -1,6 +1,7 @@
 """A process that takes steps of some kinds, as it is told on stdin, and says what they took."""
 
 import json
+import os
 import re
 import resource
 import sys
@@ -34,6 +35,8 @@ def main():
         else:
             answer = {"loaded": loaded, "peak": _peak_memory()}
         print(json.dumps(answer), file=answers, flush=True)
+    # In an orderly end, tf.data's tuning thread is waited for, minutes at worst.
+    os._exit(0)
 
 
 def _peak_memory():

@@ -1,23 +1,32 @@
 """What is known of each data set before it is read: sizes, shape, classes, pixel statistics.
 
-Free of TensorFlow, so that a configuration can be checked against it at once.
+Free of TensorFlow, so that a configuration can be checked against it at once. `cards.py` has the
+cards of one's own data, which are known when they are read.
 """
 
 import dataclasses
 from collections.abc import Mapping
 
+from rocket_tf.data import movielens, simulated_clicks
+from rocket_tf.data.click_examples import Columns
+
 
 @dataclasses.dataclass(frozen=True)
 class DatasetCard:
-    """The facts of an image classification data set.
+    """The facts of a data set of images, or of clicks.
 
     Attributes:
         train_examples: number of training examples.
         test_examples: number of test examples.
-        image_shape: (height, width, channels); pixels are uint8, 0 to 255.
         num_classes: number of classes; labels are 0 to num_classes - 1.
+        kind: "images" or "clicks".
+        image_shape: (height, width, channels) of images; pixels are uint8, 0 to 255.
         pixel_mean: mean of each channel over the training pixels, in units of a pixel.
         pixel_std: standard deviation of each channel, in units of a pixel.
+        columns: which columns of clicks play which part.
+        request_columns: those of clicks that are the same for all candidates of a request.
+        dtypes: of the columns that nets read, by name: "int64", "string" or "float32".
+        moments: (mean, variance) of the columns of numbers, by name.
         tfds_name: name in TensorFlow Datasets; empty for data that needs no download.
         train_parts: the splits that make up the training examples, each with its share of the
             examples that are held out for validation.
@@ -26,10 +35,15 @@ class DatasetCard:
 
     train_examples: int
     test_examples: int
-    image_shape: tuple[int, int, int]
     num_classes: int
-    pixel_mean: tuple[float, ...]
-    pixel_std: tuple[float, ...]
+    kind: str = "images"
+    image_shape: tuple[int, ...] = ()
+    pixel_mean: tuple[float, ...] = ()
+    pixel_std: tuple[float, ...] = ()
+    columns: Columns | None = None
+    request_columns: tuple[str, ...] = ()
+    dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    moments: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     tfds_name: str = ""
     train_parts: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"train": 1.0})
     source: str = ""
@@ -83,3 +97,52 @@ DATASETS = {
         source="http://ufldl.stanford.edu/housenumbers/",
     ),
 }
+
+CLICK_CLASSES = ("no click", "click")
+_CLICKS = {"num_classes": len(CLICK_CLASSES), "kind": "clicks"}
+_ID, _TEXT, _NUMBER = "int64", "string", "float32"
+
+
+def _movielens(ratings):
+    """The card of MovieLens with so many ratings, the last tenth for the test; see movielens.py."""
+    test_examples = round(ratings / 10)
+    return DatasetCard(
+        train_examples=ratings - test_examples,
+        test_examples=test_examples,
+        columns=movielens.COLUMNS,
+        request_columns=(
+            "user_id",
+            "user_gender",
+            "bucketized_user_age",
+            "user_occupation_label",
+            "hour",
+        ),
+        dtypes={
+            **dict.fromkeys((*movielens.COLUMNS.categories, "history"), _ID),
+            "movie_genres": _TEXT,
+        },
+        **_CLICKS,
+    )
+
+
+DATASETS |= {
+    # 200 000 impressions, the last tenth for the test; see simulated_clicks.py.
+    "simulated_clicks": DatasetCard(
+        train_examples=180_000,
+        test_examples=20_000,
+        columns=simulated_clicks.COLUMNS,
+        request_columns=("user", "hour", "device"),
+        dtypes={
+            **dict.fromkeys(("user", "item", "category", "hour", "position", "history"), _ID),
+            "device": _TEXT,
+            "price": _NUMBER,
+        },
+        moments={"price": (22.8, 147.0)},
+        **_CLICKS,
+    ),
+    "movielens_1m": _movielens(1_000_209),
+    "movielens_100k": _movielens(100_000),
+}
+
+# Whose cards are known when they are read (`cards.py`).
+LOCAL_DATASETS = ("npz", "image_folder", "click_log")

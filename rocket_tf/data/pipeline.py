@@ -1,4 +1,4 @@
-"""tf.data pipelines over images in memory, whose randomness is a function of its place.
+"""tf.data pipelines over examples in memory, whose randomness is a function of its place.
 
 The order of an epoch depends on (seed, epoch), the draws of an example on (seed, epoch, example).
 So a run that resumes sees what an uninterrupted one would have seen, and N replicas together see
@@ -17,7 +17,7 @@ _DRAWS_STREAM = 1
 
 
 def training_dataset(
-    images,
+    inputs,
     labels,
     batch_size,
     epochs,
@@ -36,7 +36,8 @@ def training_dataset(
     """The batches of epochs `first_epoch` to `epochs` - 1, one after the other.
 
     Args:
-        images: uint8, shape (examples, height, width, channels).
+        inputs: images, uint8 of shape (examples, height, width, channels); or a dict of arrays
+            whose first axis is that of the examples.
         labels: int64, shape (examples,).
         batch_size: examples in a batch, over all replicas together; the last batch of an epoch has
             what remains.
@@ -44,9 +45,9 @@ def training_dataset(
         seed: a non-negative integer.
         first_epoch: epochs, counted from 0, that are done.
         first_step: batches that are done of the epoch after these.
-        flip: as in `augmentation.mirror_and_shift`.
+        flip: images only, as in `augmentation.mirror_and_shift`.
         crop_padding: likewise, in pixels.
-        batch_augmentation: `f(images, labels) -> (images, labels)` on batches, or `None`.
+        batch_augmentation: `f(inputs, labels) -> (inputs, labels)` on batches, or `None`.
         num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
         replicas: into how many parts a batch is split, as evenly as can be; each part is an
             element of the dataset.
@@ -54,14 +55,14 @@ def training_dataset(
         workers: among how many workers the replicas are divided, each having as many.
 
     Returns:
-        `tf.data.Dataset` of `(images, labels)`.
+        `tf.data.Dataset` of `(inputs, labels)`.
     """
-    examples = len(images)
+    examples = len(labels)
     batches = math.ceil(examples / batch_size)
     own = replicas // workers
     # On the host, whichever device trains.
     with tf.device("CPU:0"):
-        images, labels = tf.constant(images), tf.constant(labels)
+        inputs, labels = tf.nest.map_structure(tf.constant, (inputs, labels))
 
     def epoch_dataset(epoch):
         order = tf.random.experimental.index_shuffle(
@@ -76,9 +77,9 @@ def training_dataset(
         def load_part(part):
             bounds = _bounds(part // own, worker * own + part % own, examples, batch_size, replicas)
             chosen = order[slice(*bounds)]
-            batch = mirror_and_shift(
-                tf.gather(images, chosen), tf.gather(draws, chosen), flip, crop_padding
-            )
+            batch = tf.nest.map_structure(lambda array: tf.gather(array, chosen), inputs)
+            if flip or crop_padding:
+                batch = mirror_and_shift(batch, tf.gather(draws, chosen), flip, crop_padding)
             batch_labels = tf.gather(labels, chosen)
             if num_classes is not None:
                 batch_labels = tf.one_hot(batch_labels, num_classes)
@@ -95,13 +96,13 @@ def training_dataset(
 
 
 def evaluation_dataset(
-    images, labels, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1
+    inputs, labels, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1
 ):
     """The examples in their order, once; arguments and elements as in `training_dataset`."""
-    examples = len(images)
+    examples = len(labels)
     own = replicas // workers
     with tf.device("CPU:0"):
-        images, labels = tf.constant(images), tf.constant(labels)
+        inputs, labels = tf.nest.map_structure(tf.constant, (inputs, labels))
 
     def load_part(part):
         bounds = _bounds(part // own, worker * own + part % own, examples, batch_size, replicas)
@@ -109,7 +110,7 @@ def evaluation_dataset(
         batch_labels = labels[chosen]
         if num_classes is not None:
             batch_labels = tf.one_hot(batch_labels, num_classes)
-        return images[chosen], batch_labels
+        return tf.nest.map_structure(lambda array: array[chosen], inputs), batch_labels
 
     dataset = tf.data.Dataset.range(math.ceil(examples / batch_size) * own)
     return dataset.map(load_part).prefetch(2 * own)

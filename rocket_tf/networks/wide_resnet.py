@@ -6,12 +6,12 @@ normalisations): the authors' PyTorch release.
 """
 
 import re
-import zlib
 
 import keras
 from keras import layers
 
 from rocket_tf.networks.normalization import FusedBatchNormalization
+from rocket_tf.networks.seeds import layer_seed
 
 _STEM_WIDTH = 16
 _GROUP_WIDTHS = (16, 32, 64)
@@ -281,7 +281,7 @@ class _WideResNet:
             "epsilon": 1e-5,
             # Uniform in [0, 1), as PyTorch initialised it when the paper was written.
             "gamma_initializer": keras.initializers.RandomUniform(
-                0.0, 1.0, seed=_layer_seed(self._seed, f"{name}_norm")
+                0.0, 1.0, seed=layer_seed(self._seed, f"{name}_norm")
             ),
             "name": f"{name}_norm",
         }
@@ -302,16 +302,12 @@ class _WideResNet:
         x = self._convolutions(self._owner, group, block, part, channels, kernel_size, strides)(x)
         if self._dropout and not self._convolutions.is_shared(group, block):
             name = f"{self._owner}_group{group}_block{block}_{part}_dropout"
-            x = layers.Dropout(self._dropout, seed=_layer_seed(self._seed, name), name=name)(x)
+            x = layers.Dropout(self._dropout, seed=layer_seed(self._seed, name), name=name)(x)
         return x
 
 
 def _he_normal(seed, layer_name):
     """He-normal over the fan in, not truncated (Keras's `HeNormal` truncates)."""
     return keras.initializers.VarianceScaling(
-        2.0, "fan_in", "untruncated_normal", seed=_layer_seed(seed, layer_name)
+        2.0, "fan_in", "untruncated_normal", seed=layer_seed(seed, layer_name)
     )
-
-
-def _layer_seed(seed, layer_name):
-    return None if seed is None else zlib.crc32(f"{seed}/{layer_name}".encode())

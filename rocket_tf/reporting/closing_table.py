@@ -3,9 +3,19 @@
 import os
 import sys
 
+_COLUMNS = (
+    # title, key in a summary, format
+    ("test error", "test_error", "{:.2f} %"),
+    ("AUC", "test_auc", "{:.4f}"),
+    ("GAUC", "test_gauc", "{:.4f}"),
+    ("log loss", "test_log_loss", "{:.4f}"),
+    ("parameters", "parameters", "{:,}"),
+    ("multiply-adds", "multiply_adds", "{:,}"),
+)
+
 
 def closing_table(summary, workdir):
-    """A run's result as a table: each net's test error, parameters and multiply-adds.
+    """A run's result as a table: what each net reaches on the test examples, and what it costs.
 
     Args:
         summary: content of a run's `summary.json`.
@@ -14,18 +24,10 @@ def closing_table(summary, workdir):
     Returns:
         Text of several lines, with where the light net was exported and the next command to try.
     """
-    rows = [("net", "test error", "parameters", "multiply-adds")]
-    for net in ("light", "booster"):
-        if net in summary:
-            figures = summary[net]
-            rows.append(
-                (
-                    net,
-                    f"{figures['test_error']:.2f} %",
-                    f"{figures['parameters']:,}",
-                    f"{figures['multiply_adds']:,}",
-                )
-            )
+    nets = [net for net in ("light", "booster") if net in summary]
+    columns = [column for column in _COLUMNS if all(column[1] in summary[net] for net in nets)]
+    rows = [("net", *(title for title, _, _ in columns))]
+    rows += [(net, *(form.format(summary[net][name]) for _, name, form in columns)) for net in nets]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

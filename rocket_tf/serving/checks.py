@@ -92,7 +92,9 @@ def _check_signatures(model):
         raise CheckFailed(f"there is no serving_default; there are {', '.join(model.signatures)}")
     described = []
     for name, signature in model.signatures.items():
-        if not {"logits", "probabilities", "classes"} <= signature.outputs.keys():
+        prefixes = [key.removesuffix("logits") for key in _logits(signature.outputs)]
+        wanted = {f"{prefix}{what}" for prefix in prefixes for what in ("probabilities", "classes")}
+        if not prefixes or not wanted <= signature.outputs.keys():
             raise CheckFailed(
                 f"{name} gives {', '.join(signature.outputs)}; expected logits, "
                 "probabilities and classes at least"
@@ -102,6 +104,11 @@ def _check_signatures(model):
         )
         described.append(f"{name}({told})")
     return "; ".join(described)
+
+
+def _logits(outputs):
+    """The names of logits among outputs: "logits" or, of several, "<output>_logits"."""
+    return [name for name in outputs if name == "logits" or name.endswith("_logits")]
 
 
 def _shape(shape):
@@ -140,24 +147,32 @@ def _encoded(images):
 def _check_batches(model, examples):
     asked = set()
     for name, inputs in examples.items():
-        fixed = [info.shape[0] for info in model.signatures[name].inputs.values() if info.shape[0]]
-        sizes = fixed[:1] or BATCH_SIZES
-        whole = _predict(model, {key: array[: max(sizes)] for key, array in inputs.items()}, name)
+        rows = {key: info.shape[0] for key, info in model.signatures[name].inputs.items()}
+        # What is given once, as a user's inputs are to candidates, is no batch.
+        sizes = BATCH_SIZES if None in rows.values() else [max(rows.values())]
+        whole = _predict(model, _first_rows(inputs, rows, max(sizes)), name)
         for size in sizes:
             asked.add(size)
-            outputs = _predict(model, {key: array[:size] for key, array in inputs.items()}, name)
+            outputs = _predict(model, _first_rows(inputs, rows, size), name)
             for key, array in outputs.items():
                 if len(array) != size:
                     raise CheckFailed(f"{name} gives {len(array)} {key} for a batch of {size}")
-            _compare(f"logits of {name}, batch {size},", whole["logits"][:size], outputs["logits"])
+            for key in _logits(outputs):
+                _compare(f"{key} of {name}, batch {size},", whole[key][:size], outputs[key])
     return f"of {', '.join(map(str, sorted(asked)))} examples, row by row the same"
 
 
+def _first_rows(inputs, rows, size):
+    return {key: array[: rows[key] or size] for key, array in inputs.items()}
+
+
 def _check_agreement(model, examples):
-    default = _predict(model, examples["serving_default"])["logits"]
+    default = _predict(model, examples["serving_default"])
     others = [name for name in ("serve_float", "serve_bytes") if name in examples]
     for name in others:
-        _compare(f"logits of {name}", default, _predict(model, examples[name], name)["logits"])
+        _compare(
+            f"logits of {name}", default["logits"], _predict(model, examples[name], name)["logits"]
+        )
     return f"{', '.join(others)} as serving_default" if others else "one signature, nothing to do"
 
 
@@ -168,6 +183,8 @@ def _check_labels(model, directory):
         if "class_names" in outputs:
             raise CheckFailed(f"there is no {path}, and the outputs have class_names")
         return "the classes have no names"
+    if "probabilities" not in outputs:
+        raise CheckFailed(f"{path} names classes, and there are several outputs")
     classes = max((outputs["probabilities"].shape or (len(labels),))[-1], 2)
     if len(labels) != classes:
         raise CheckFailed(f"{path} names {len(labels)} classes of {classes}")
@@ -242,7 +259,7 @@ def _check_checkpoint(model, directory, workdir, examples):
         for name, tensor in zip(names, light.inputs, strict=True)
     ]
     expected = light(keras.tree.pack_sequence_as(light.input, tensors), training=False)
-    logits = _predict(model, inputs)["logits"]
+    logits = _predict(model, inputs)["logits"]  # the nets of runs have one output
     if expected.shape != logits.shape:
         raise CheckFailed(
             f"the net in {workdir} gives logits of shape {tuple(expected.shape)}, and the export "

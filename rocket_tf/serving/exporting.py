@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from rocket_tf import files, finished_run
@@ -15,6 +16,7 @@ from rocket_tf.serving.saved_model import (
     describe_net,
     export_light,
 )
+from rocket_tf.serving.signatures import input_names
 
 _BATCH = 256
 
@@ -79,6 +81,12 @@ def export_run(
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
     data = finished_run.load_data(config, data_dir)
     light = model.light
+    is_click_net = isinstance(data.test_inputs, dict)
+    if is_click_net and set(formats) - {"savedmodel"}:
+        raise ConfigError(
+            f"--formats: got {','.join(formats)} for a net that reads ids and strings, expected "
+            "savedmodel: the others have no hashing"
+        )
     told = finished_run.provenance(folder, config, summary)
     output = Path(output or workdir)
     if "savedmodel" in formats:
@@ -86,7 +94,7 @@ def export_run(
     prover = _Prover(light, data)
     told = {**told, "net": describe_net(light)}
     if "litert" in formats:
-        calibration = data.train_images[:calibration_examples]
+        calibration = data.train_inputs[:calibration_examples]
         contents = {
             "light.tflite": ("LiteRT, float32", converters.to_litert(light), LARGEST_DIFFERENCE),
             "light_int8.tflite": ("LiteRT, int8", converters.to_litert(light, calibration), None),
@@ -115,20 +123,31 @@ def _export_savedmodel(folder, data, output, optimize, precision, told):
 
 
 class _Prover:
-    """Asks exports for the classes of the test images."""
+    """Asks exports for the classes of the test examples."""
 
     def __init__(self, light, data):
-        self._images = data.test_images
         self._labels = data.test_labels
-        self._logits = light.predict(self._images, batch_size=_BATCH, verbose=0)
+        inputs = data.test_inputs
+        if isinstance(inputs, dict):  # which may hold more than the net reads
+            inputs = {name: inputs[name] for name in light.input}
+        self._logits = light.predict(inputs, batch_size=_BATCH, verbose=0)
+        flat = keras.tree.flatten(inputs)
+        self._arrays = dict(zip(input_names(light), flat, strict=True))
 
     def prove(self, kind, path, allowed=LARGEST_DIFFERENCE):
         """What is measured of an export; `allowed=None` where it may differ from the model."""
         run = runtimes.load(path)
-        (name,) = run.inputs
-        batches = range(0, len(self._images), _BATCH)
+        # A converter may call a single input otherwise.
+        names = dict(zip(run.inputs, self._arrays, strict=True) if len(run.inputs) == 1 else ())
+        arrays = {name: self._arrays[names.get(name, name)] for name in run.inputs}
+        batches = range(0, len(self._labels), _BATCH)
         logits = np.concatenate(
-            [run({name: self._images[start : start + _BATCH]})["logits"] for start in batches]
+            [
+                run({name: array[start : start + _BATCH] for name, array in arrays.items()})[
+                    "logits"
+                ]
+                for start in batches
+            ]
         )
         largest = difference(self._logits, logits)
         if allowed is not None and not largest <= allowed:  # not a number, either

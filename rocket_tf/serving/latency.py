@@ -8,7 +8,7 @@ import numpy as np
 
 from rocket_tf.worker_process import WorkerProcess
 
-BATCHES = (1, 8, 64)
+BATCHES = (1, 8, 64)  # of examples
 THREADS = (1, 2)
 _MOST_CALLS = 20
 _SECONDS_A_TURN = 0.05

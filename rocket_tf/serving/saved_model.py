@@ -1,5 +1,6 @@
 """The light net alone, as a SavedModel for TensorFlow Serving."""
 
+import functools
 import statistics
 import tempfile
 import time
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from rocket_tf import files
 from rocket_tf.costs import count_parameters
+from rocket_tf.heads import by_output
+from rocket_tf.objective import is_multi_label
 from rocket_tf.serving import companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
@@ -35,6 +38,8 @@ def export_light(
     version=None,
     overwrite=False,
     prove=None,
+    user_inputs=(),
+    multi_label=None,
 ):
     """Writes the inference path of the light net to `<directory>/<version>/`.
 
@@ -45,14 +50,18 @@ def export_light(
       underscores become underscores); pixels as uint8;
     - `serve_float`, for nets on pixels: the same as float32, 0 to 255;
     - `serve_bytes`, for nets on pixels of one size and one or three channels: `image_bytes` for an
-      input `images`, string, shape (batch,), PNG or JPEG files that are decoded and resized inside.
+      input `images`, string, shape (batch,), PNG or JPEG files that are decoded and resized inside;
+    - `serve_candidates`, where `user_inputs` are named: those once, shape (1, ...), all others for
+      each candidate, so that many items are scored for one user in one request.
 
-    All of them return
+    All of them return, of nets with several outputs for each under `<output>_...`,
 
     - `logits`: float32, shape (batch, ..., classes);
-    - `probabilities`: their softmax; of a single logit, its sigmoid;
-    - `classes`: int64, shape (batch, ...), the most probable class; of a single logit, 0 or 1;
-    - `class_names`: string, the classes by name, where `class_names` are given.
+    - `probabilities`: their softmax; of a single logit, or of multi-label ones, their sigmoid;
+    - `classes`: int64, shape (batch, ...), the most probable class; of a single logit, 0 or 1; of
+      multi-label ones, 0 or 1 for each, shape (batch, ..., classes);
+    - `class_names`: string, the classes by name, where `class_names` are given; not of multi-label
+      ones.
 
     With it come `assets/labels.txt` (the class names, a line each), warm-up requests for TensorFlow
     Serving and `assets.extra/provenance.json`. Before the folder gets its name, the export is
@@ -61,7 +70,7 @@ def export_light(
     Args:
         model: a `RocketModel`, or a functional `keras.Model` to export as it is.
         directory: the model's folder, as TensorFlow Serving's `base_path`.
-        class_names: names of the classes, in their order.
+        class_names: names of the classes, in their order; not of nets with several outputs.
         input_dtype: dtype of the inputs of `serving_default`, cast to the net's own inside. `None`:
             uint8 for a net on pixels (one input of shape (batch, height, width, channels), read by
             a `Normalization` or `Rescaling` layer alone), the net's own otherwise.
@@ -75,25 +84,38 @@ def export_light(
         overwrite: whether a version that is there is replaced, once the new one is whole.
         prove: called with the folder before it gets its name, for proofs of one's own; if it
             raises, nothing is kept.
+        user_inputs: names of the net's inputs that are the same for all candidates of a request.
+        multi_label: whether each of several logits is a yes or no of its own. `None`: as the
+            label loss of a compiled `RocketModel` tells; no, for other models.
 
     Returns:
         `pathlib.Path` of the version that was written.
 
     Raises:
         ValueError: if the number of class names is not that of the classes, one has line breaks,
-            two inputs' names become one, or the version is not a positive integer.
+            two inputs' names become one, the version is not a positive integer, or `user_inputs`
+            are no inputs, or all of them.
         FileExistsError: if the version is there.
         RuntimeError: if the export does not compute what the model computes.
         OSError: if the folder cannot be written.
     """
     light = getattr(model, "light", model)
-    _check_class_names(light, class_names)
+    if multi_label is None:
+        multi_label = _is_multi_label(model)
+    _check_class_names(light, class_names, multi_label)
+    _check_user_inputs(light, user_inputs)
     if version is not None and (not isinstance(version, int) or version < 1):
         raise ValueError(f"version must be a positive integer. Received: version={version!r}")
     warmup_example, examples = _examples(light, examples)
-    signatures = serving_signatures.make_signatures(
-        light, lambda inputs: light(inputs, training=False), class_names, input_dtype
+    make_signatures = functools.partial(
+        serving_signatures.make_signatures,
+        light,
+        class_names=class_names,
+        input_dtype=input_dtype,
+        user_inputs=user_inputs,
+        multi_label=multi_label,
     )
+    signatures = make_signatures(lambda inputs: light(inputs, training=False))
     requests = _requests(light, signatures, warmup_example)
     told = {**(provenance or {}), "net": describe_net(light), "optimized": False}
     if optimize:
@@ -101,8 +123,7 @@ def export_light(
             light,
             signatures,
             _requests(light, signatures, examples)[serving_signatures.DEFAULT],
-            class_names,
-            input_dtype,
+            make_signatures,
         )
         signatures = faster or signatures
         told |= {"optimized": faster is not None, "optimization": measured}
@@ -121,10 +142,35 @@ def export_light(
     return files.write_version(directory, write, version, overwrite)
 
 
-def _check_class_names(light, class_names):
+def _is_multi_label(model):
+    """Whether the light net's label losses, if there are any, are of multi-label outputs."""
+    losses = getattr(model, "_label_losses", {})
+    return any(
+        is_multi_label(model.output[head], loss)
+        for head, loss in losses.items()
+        if model.heads[head].net == "light"
+    )
+
+
+def _check_user_inputs(light, user_inputs):
+    names = [tensor.name for tensor in light.inputs]
+    if user_inputs and not set(user_inputs) < set(names):
+        raise ValueError(
+            f"user_inputs must be some of the net's inputs {names}, and leave some for the "
+            f"candidates. Received: user_inputs={list(user_inputs)}"
+        )
+
+
+def _check_class_names(light, class_names, multi_label):
     if class_names is None:
         return
-    classes = max(light.outputs[0].shape[-1], 2)
+    if isinstance(light.output, dict):
+        raise ValueError(
+            "class_names are of nets with one output. Received: class_names for outputs "
+            f"{list(light.output)}; leave them out"
+        )
+    classes = light.outputs[0].shape[-1]
+    classes = classes if multi_label else max(classes, 2)
     if len(class_names) != classes:
         raise ValueError(
             f"class_names must name each of the {classes} classes. "
@@ -173,8 +219,9 @@ def _requests(light, signatures, example):
             ]
             requests[signature] = {name: np.array(files_of_images, object)}
             continue
+        # Of what is given once, as a user's inputs are to candidates, the first.
         requests[signature] = {
-            name: array.astype(wanted[name].dtype.as_numpy_dtype)
+            name: array.astype(wanted[name].dtype.as_numpy_dtype)[: wanted[name].shape[0]]
             for name, array in zip(serving_signatures.input_names(light), example, strict=True)
         }
     return requests
@@ -193,15 +240,15 @@ def describe_net(net):
     }
 
 
-def _optimized(light, plain, request, class_names, input_dtype):
+def _optimized(light, plain, request, make_signatures):
     """Signatures that answer faster, or `None`, and what was measured."""
     folded, count = fold_batch_normalization(light)
-    fast = serving_signatures.make_signatures(light, as_constants(folded), class_names, input_dtype)
+    fast = make_signatures(as_constants(folded))
     plain_default, fast_default = (
         signatures[serving_signatures.DEFAULT] for signatures in (plain, fast)
     )
     request = _as_tensors(request)
-    largest = difference(plain_default(**request)["logits"], fast_default(**request)["logits"])
+    largest = _largest_difference(plain_default(**request), fast_default(**request))
     smallest = {
         name: _first(tensor, specification)
         for (name, tensor), specification in zip(request.items(), light.inputs, strict=True)
@@ -258,15 +305,39 @@ def _prove(light, directory, examples):
     served = tf.saved_model.load(str(directory)).signatures
     for signature, inputs in warmup.read(directory):
         served[signature](**_as_tensors(inputs))
-    expected = light(keras.tree.pack_sequence_as(light.input, _as_tensors(examples)))
     allowed = allowed_difference(light)
     for signature, inputs in _requests(light, served, examples).items():
-        largest = difference(expected, served[signature](**_as_tensors(inputs))["logits"])
+        answers = served[signature](**_as_tensors(inputs))
+        largest = _largest_difference(_expected(light, signature, inputs, examples), answers)
         if not largest <= allowed:  # not a number, either
             raise RuntimeError(
                 f"The export's {signature} does not compute what the model computes: logits differ "
                 f"by {largest:.1g}, and {allowed:.0e} is allowed; nothing was written"
             )
+
+
+def _expected(light, signature, request, examples):
+    """The model's own logits for a request of some examples, as the export names them."""
+    if signature == serving_signatures.CANDIDATES:
+        names = serving_signatures.input_names(light)
+        examples = [
+            np.repeat(request[name], len(array), axis=0) if len(request[name]) == 1 else array
+            for name, array in zip(names, examples, strict=True)
+        ]
+    outputs = light(keras.tree.pack_sequence_as(light.input, _as_tensors(examples)))
+    return {
+        "logits" if name is None else f"{name}_logits": logits
+        for name, logits in by_output(outputs).items()
+    }
+
+
+def _largest_difference(expected, answers):
+    """The largest difference of all logits, relative to those above 1."""
+    return max(
+        difference(logits, answers[name])
+        for name, logits in expected.items()
+        if name.endswith("logits")
+    )
 
 
 def _as_tensors(arrays):

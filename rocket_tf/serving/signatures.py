@@ -5,7 +5,10 @@ import re
 import keras
 import tensorflow as tf
 
+from rocket_tf.heads import by_output
+
 DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
+CANDIDATES = "serve_candidates"
 
 
 def input_names(net):
@@ -46,21 +49,31 @@ def takes_pixels(net):
     )
 
 
-def make_signatures(net, infer, class_names=None, input_dtype=None):
+def make_signatures(
+    net, infer, class_names=None, input_dtype=None, user_inputs=(), multi_label=False
+):
     """The signatures of a net.
 
     Args:
         net: functional `keras.Model` whose inputs and logits are meant.
-        infer: function from its inputs to logits; the net itself, or one that computes the same.
+        infer: function from its inputs to its outputs; the net itself, or one that computes the
+            same.
         class_names: names of the classes, in their order, or `None`.
         input_dtype: dtype of the inputs of `serving_default`; `None`: uint8 for pixels, the net's
             own otherwise.
+        user_inputs: names of the inputs that a signature for candidates takes once.
+        multi_label: whether each of several logits is a yes or no of its own.
 
     Returns:
         Dict from names to concrete functions with named inputs and outputs, as `export_light`
         describes them.
     """
-    answer = _answer_function(net, infer, class_names)
+    answer = _answer_function(net, infer, class_names, multi_label)
+    if user_inputs:
+        return {
+            DEFAULT: _cast_inputs(net, answer, input_dtype),
+            CANDIDATES: _repeat_user(net, answer, user_inputs),
+        }
     if not takes_pixels(net):
         return {DEFAULT: _cast_inputs(net, answer, input_dtype)}
     signatures = {
@@ -94,7 +107,7 @@ def decode_images(encoded, shape):
     return tf.map_fn(decode_image, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
-def _answer_function(net, infer, class_names):
+def _answer_function(net, infer, class_names, multi_label):
     """From the net's inputs by name to all outputs; one function, whatever calls it."""
     names = input_names(net)
     class_table = None if class_names is None else tf.constant(list(class_names))
@@ -106,19 +119,53 @@ def _answer_function(net, infer, class_names):
             tf.ensure_shape(tensors[name], tensor.shape)
             for name, tensor in zip(names, net.inputs, strict=True)
         ]
-        logits = tf.cast(infer(keras.tree.pack_sequence_as(net.input, checked)), tf.float32)
-        outputs = {"logits": logits}
-        if logits.shape[-1] == 1:
-            outputs["probabilities"] = tf.sigmoid(logits)
-            outputs["classes"] = tf.cast(logits[..., 0] > 0, tf.int64)
-        else:
-            outputs["probabilities"] = tf.nn.softmax(logits)
-            outputs["classes"] = tf.argmax(logits, axis=-1)
-        if class_table is not None:
-            outputs["class_names"] = tf.gather(class_table, outputs["classes"])
-        return outputs
+        logits = infer(keras.tree.pack_sequence_as(net.input, checked))
+        answers = {}
+        for name, own in by_output(logits).items():
+            prefix = "" if name is None else f"{name}_"
+            outputs = _read_logits(tf.cast(own, tf.float32), multi_label, class_table)
+            answers |= {f"{prefix}{what}": value for what, value in outputs.items()}
+        return answers
 
     return answer.get_concrete_function(**_specifications(net))
+
+
+def _read_logits(logits, multi_label, class_table):
+    """What one output of a net says: logits, probabilities, classes and, if known, their names."""
+    outputs = {"logits": logits}
+    if multi_label:
+        outputs["probabilities"] = tf.sigmoid(logits)
+        outputs["classes"] = tf.cast(logits > 0, tf.int64)
+        return outputs
+    if logits.shape[-1] == 1:
+        outputs["probabilities"] = tf.sigmoid(logits)
+        outputs["classes"] = tf.cast(logits[..., 0] > 0, tf.int64)
+    else:
+        outputs["probabilities"] = tf.nn.softmax(logits)
+        outputs["classes"] = tf.argmax(logits, axis=-1)
+    if class_table is not None:
+        outputs["class_names"] = tf.gather(class_table, outputs["classes"])
+    return outputs
+
+
+def _repeat_user(net, answer, user_inputs):
+    """The answer to candidates for one user, whose inputs are given once."""
+    specifications = _specifications(net)
+    names = dict(zip((tensor.name for tensor in net.inputs), specifications, strict=True))
+    given_once = [names[name] for name in user_inputs]
+    first_candidate = next(name for name in specifications if name not in given_once)
+    for name in given_once:
+        shape = [1, *specifications[name].shape[1:]]
+        specifications[name] = tf.TensorSpec(shape, specifications[name].dtype, name=name)
+
+    @tf.function(autograph=False)
+    def serve(**tensors):
+        candidates = tf.shape(tensors[first_candidate])[0]
+        for name in given_once:
+            tensors[name] = tf.repeat(tensors[name], candidates, axis=0)
+        return answer(**tensors)
+
+    return serve.get_concrete_function(**specifications)
 
 
 def _specifications(net, dtype=None):

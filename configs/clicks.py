@@ -1,0 +1,28 @@
+"""Click-through rates: shared embeddings, towers as in the paper's Table 5.
+
+python -m rocket_tf.main --config=configs/clicks.py --workdir=runs/clicks
+
+On a simulated click log, which needs no download. MovieLens comes with
+--config.dataset=movielens_1m, one's own log with --config.dataset=click_log
+--config.data_path=<folder>; docs/clicks.md has more.
+"""
+
+from rocket_tf import config as options
+from rocket_tf.methods import with_method
+
+
+def get_config(method="rocket"):
+    """Towers 200-80-2 and 720-360-240-180-90-2; Adam.
+
+    The paper gives neither optimizer nor hint weight for its advertisements.
+    """
+    config = options.default()
+    config.dataset = "simulated_clicks"
+    config.epochs = 3
+    config.batch_size = 256
+    config.optimizer = "adam"
+    config.learning_rate = 1e-3
+    config.learning_rate_drops = (2 / 3,)
+    config.weight_decay = 0.0
+    config.hint_weight = 0.03
+    return with_method(config, method)

@@ -1,0 +1,28 @@
+"""One's own images in folders, train/<class>/*.jpg and test/<class>/*.jpg, of any size and format.
+
+python -m rocket_tf.main --config=configs/image_folder.py --config.data_path=<folder>
+
+MobileNetV3Small in EfficientNetB0, both from random weights, with KerasCV's RandAugment. Any two
+of `backbone_names.BACKBONES` will do, or wide residual nets where none are named.
+"""
+
+from rocket_tf import config as options
+from rocket_tf.methods import with_method
+
+
+def get_config(method="rocket"):
+    """Images of 64 by 64 pixels, 30 epochs of Adam."""
+    config = options.default()
+    config.dataset = "image_folder"
+    config.image_size = 64  # pixels
+    config.light_backbone = "MobileNetV3Small"
+    config.booster_backbone = "EfficientNetB0"
+    config.epochs = 30
+    config.batch_size = 32
+    config.flip = True
+    config.crop_padding = 4  # pixels
+    config.rand_augment = 0.3
+    config.optimizer = "adam"
+    config.learning_rate = 1e-3
+    config.weight_decay = 0.0
+    return with_method(config, method)

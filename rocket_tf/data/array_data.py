@@ -1,0 +1,119 @@
+"""A data set in memory: its training, validation and test examples."""
+
+import dataclasses
+
+import numpy as np
+
+from rocket_tf.data.errors import DataUnavailableError
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayData:
+    """A data set in memory.
+
+    Attributes:
+        train_inputs: of images, uint8, shape (examples, height, width, channels); of clicks, a dict
+            from columns to arrays whose first axis is that of the examples.
+        train_labels: int64, shape (examples,).
+        test_inputs, test_labels: likewise.
+        validation_inputs, validation_labels: likewise; those held out of training, often none.
+        class_names: names of the classes, in their order.
+    """
+
+    train_inputs: np.ndarray | dict
+    train_labels: np.ndarray
+    test_inputs: np.ndarray | dict
+    test_labels: np.ndarray
+    validation_inputs: np.ndarray | dict
+    validation_labels: np.ndarray
+    class_names: list[str]
+
+
+def map_inputs(function, *inputs):
+    """The inputs with a function applied to their array, or to each array of a dict."""
+    if isinstance(inputs[0], dict):
+        return {name: function(*(each[name] for each in inputs)) for name in inputs[0]}
+    return function(*inputs)
+
+
+def assemble(dataset, card, parts, test, class_names, train_examples=0, validation_examples=0):
+    """The data as a run sees it, from what a reader has read.
+
+    Args:
+        dataset: its name, for messages.
+        card: its `catalog.DatasetCard`.
+        parts: list of `(inputs, labels)`, which make up the training examples.
+        test: `(inputs, labels)`.
+        class_names: names of the classes.
+        train_examples: the first so many training examples; 0: all.
+        validation_examples: so many of them are held out. Of images, the same of each class, where
+            the training examples come in several parts in the shares of `card.train_parts`; of
+            clicks, the latest.
+
+    Returns:
+        `ArrayData`.
+
+    Raises:
+        DataUnavailableError: if a class has too few examples to hold out.
+    """
+    if train_examples:
+        parts = _first(parts, train_examples)
+    if card.kind == "clicks":
+        number = sum(len(labels) for _, labels in parts)
+        held_out = np.arange(number) >= number - validation_examples
+    else:
+        held_out = _hold_out(dataset, card, [labels for _, labels in parts], validation_examples)
+    inputs = map_inputs(lambda *arrays: np.concatenate(arrays), *(inputs for inputs, _ in parts))
+    labels = np.concatenate([labels for _, labels in parts])
+    return ArrayData(
+        train_inputs=map_inputs(lambda array: array[~held_out], inputs),
+        train_labels=labels[~held_out],
+        test_inputs=test[0],
+        test_labels=test[1],
+        validation_inputs=map_inputs(lambda array: array[held_out], inputs),
+        validation_labels=labels[held_out],
+        class_names=class_names,
+    )
+
+
+def _first(parts, number):
+    """The parts, cut to their first examples altogether."""
+    cut = []
+    for inputs, labels in parts:
+        taken = min(number, len(labels))
+        if taken:
+            cut.append((map_inputs(lambda array, n=taken: array[:n], inputs), labels[:taken]))
+        number -= taken
+    return cut
+
+
+def _hold_out(dataset, card, parts, number):
+    """Which training examples are held out: a boolean for each.
+
+    The same of each class, drawn at random but always the same, from each part its share.
+
+    Args:
+        dataset: its name, for messages.
+        card: its `catalog.DatasetCard`.
+        parts: list of the parts' labels.
+        number: how many are held out of all parts together.
+    """
+    shares = list(card.train_parts.values())[: len(parts)]
+    # Rounded as a running sum, so that the parts' numbers add up.
+    bounds = np.round(number * np.cumsum([0, *shares]) / sum(shares)).astype(int)
+    held_out = []
+    for labels, part_number in zip(parts, np.diff(bounds), strict=True):
+        part_held_out = np.zeros(len(labels), bool)
+        order = np.random.default_rng(0).permutation(len(labels))
+        for label in range(card.num_classes):
+            # The first classes have one more where the number does not divide.
+            wanted = part_number // card.num_classes + (label < part_number % card.num_classes)
+            chosen = order[labels[order] == label][:wanted]
+            if len(chosen) < wanted:
+                raise DataUnavailableError(
+                    f"{dataset}: config.validation_examples asks for {wanted} examples of class "
+                    f"{label}, and there are {len(chosen)}; lower it, or raise train_examples"
+                )
+            part_held_out[chosen] = True
+        held_out.append(part_held_out)
+    return np.concatenate(held_out)

@@ -1,0 +1,53 @@
+"""What the readers of data on one's own disk have in common. Free of TensorFlow."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+
+from rocket_tf.data.errors import DataUnavailableError
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalImages:
+    """Images that were read from one's own files.
+
+    Attributes:
+        train: images, uint8 of shape (examples, height, width, channels), and labels, int64 of
+            shape (examples,).
+        test: likewise.
+        class_names: names of the classes, in their order.
+        skipped: a line "path: reason" for each file that was passed over.
+    """
+
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    class_names: list[str]
+    skipped: list[str] = dataclasses.field(default_factory=list)
+
+
+def check_class_names(source, class_names):
+    """Checks that names can be written to a file of labels, one a line.
+
+    Args:
+        source: where the names are from, for the message.
+        class_names: list of strings.
+
+    Raises:
+        DataUnavailableError: if a name is empty, not Unicode or of several lines, or there twice.
+    """
+    for name, number in Counter(class_names).items():
+        if name.splitlines() != [name] or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataUnavailableError(
+                f"{source}: {name!a} cannot name a class; expected a line of Unicode, so rename it"
+            )
+        if number > 1:
+            raise DataUnavailableError(
+                f"{source}: {number} classes have the name {name!r}; give each its own"
+            )
+
+
+def reason_of(error):
+    """What an exception of another library says, in one line."""
+    text = str(error).partition("\n")[0].strip(" .")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

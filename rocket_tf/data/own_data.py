@@ -1,0 +1,120 @@
+"""One's own data, read once in a process; free of TensorFlow but for TFRecord files."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from rocket_tf.data import click_logs, image_folder, npz_images
+from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
+from rocket_tf.data.click_examples import Columns
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnData:
+    """What was read.
+
+    Attributes:
+        card: its facts.
+        train: `(inputs, labels)`.
+        test: likewise.
+        class_names: names of the classes.
+    """
+
+    card: DatasetCard
+    train: tuple
+    test: tuple
+    class_names: list[str]
+
+
+def read(config):
+    """Reads the data of a configuration whose `dataset` is in `catalog.LOCAL_DATASETS`.
+
+    Args:
+        config: a mapping from fields to values.
+
+    Returns:
+        `OwnData`, always the same for the same fields.
+
+    Raises:
+        DataUnavailableError: if it cannot be read.
+    """
+    path = config["data_path"]
+    match config["dataset"]:
+        case "npz":
+            return _read_npz(path)
+        case "image_folder":
+            return _read_folder(path, config["image_size"], config["unreadable_images"])
+        case "click_log":
+            return _read_clicks(path, columns_of(config), tuple(config["request_columns"]))
+
+
+def columns_of(config):
+    """Which columns of a click log play which part, a `click_examples.Columns`."""
+    return Columns(
+        label=config["label_column"],
+        user=config["user_column"],
+        categories=tuple(config["category_columns"]),
+        numbers=tuple(config["number_columns"]),
+        history=config["history_column"],
+        item=config["item_column"],
+        history_length=config["history_length"],
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _read_npz(path):
+    return _of_images(npz_images.read(path))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_folder(path, image_size, unreadable):
+    return _of_images(image_folder.read(path, image_size, unreadable))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_clicks(path, columns, request_columns):
+    log = click_logs.read(path, columns)
+    inputs = log.train.inputs
+    card = DatasetCard(
+        train_examples=len(log.train.labels),
+        test_examples=len(log.test.labels),
+        num_classes=len(CLICK_CLASSES),
+        kind="clicks",
+        columns=columns,
+        request_columns=request_columns,
+        dtypes={name: _dtype_of(array) for name, array in inputs.items()},
+        moments={
+            name: (float(np.mean(inputs[name])), float(np.var(inputs[name])))
+            for name in columns.numbers
+        },
+    )
+    train, test = ((part.inputs, part.labels) for part in (log.train, log.test))
+    return OwnData(card, train, test, list(CLICK_CLASSES))
+
+
+def _of_images(images):
+    pixels, labels = images.train
+    # From how often each value is there, which takes no memory for the pixels as floats.
+    values = np.arange(256)
+    counts = [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(pixels, -1, 0)]
+    mean = [np.average(values, weights=count) for count in counts]
+    std = [
+        np.average((values - centre) ** 2, weights=count) ** 0.5
+        for centre, count in zip(mean, counts, strict=True)
+    ]
+    card = DatasetCard(
+        train_examples=len(labels),
+        test_examples=len(images.test[1]),
+        num_classes=len(images.class_names),
+        image_shape=pixels.shape[1:],
+        pixel_mean=tuple(map(float, mean)),
+        pixel_std=tuple(
+            max(float(value), 1.0) for value in std
+        ),  # or images of one colour divide by 0
+    )
+    return OwnData(card, images.train, images.test, images.class_names)
+
+
+def _dtype_of(array):
+    return "string" if array.dtype == object else array.dtype.name

@@ -1,0 +1,60 @@
+"""A table in memory to which batches are appended, also on replicas."""
+
+import tensorflow as tf
+
+_FIRST_CAPACITY = 1024
+
+
+class GrowingRows:
+    """Rows of int64 that are appended in constant time, on average; each replica has its own.
+
+    Made under the scope of the strategy on whose replicas `append` is called.
+
+    Args:
+        width: numbers in a row.
+    """
+
+    def __init__(self, width):
+        # Each replica appends by itself; they all append the same, so that one tells for all.
+        per_replica = {
+            "trainable": False,
+            "synchronization": tf.VariableSynchronization.ON_READ,
+            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        }
+        self._width = width
+        # In the host's memory, which holds more; a strategy has its own idea of devices.
+        with tf.device("CPU:0"):
+            self._rows = tf.Variable(
+                tf.zeros([_FIRST_CAPACITY, width], tf.int64), shape=[None, width], **per_replica
+            )
+            self._size = tf.Variable(0, dtype=tf.int64, **per_replica)
+
+    def append(self, rows):
+        """Appends a tensor of rows, in a replica's context."""
+        start = self._size.read_value()
+        end = start + tf.shape(rows, tf.int64)[0]
+        # Reading the rows for their shape would have the next assignment copy them.
+        capacity = tf.raw_ops.VariableShape(input=self._rows.handle, out_type=tf.int64)[0]
+
+        def grow():
+            more = tf.maximum(capacity, end - capacity)
+            free = tf.zeros(tf.stack([more, self._width]), tf.int64)
+            self._rows.assign(tf.concat([self._rows.read_value(), free], axis=0))
+            return end
+
+        tf.cond(end > capacity, grow, lambda: end)
+        tf.raw_ops.ResourceStridedSliceAssign(
+            ref=self._rows.handle,
+            begin=tf.stack([start]),
+            end=tf.stack([end]),
+            strides=tf.constant([1], tf.int64),
+            value=rows,
+        )
+        self._size.assign(end)
+
+    def clear(self):
+        self._size.assign(0)
+
+    def numpy(self):
+        """All rows, an array of shape (rows, width)."""
+        return self._rows.numpy()[: self._size.numpy()]

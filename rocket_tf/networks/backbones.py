@@ -1,0 +1,71 @@
+"""Pairs of nets from backbones by name: of keras.applications or KerasCV, with random weights."""
+
+import inspect
+
+import keras
+from keras import layers
+
+from rocket_tf.backbone_names import KERAS_CV
+from rocket_tf.networks.branching import branch
+
+
+def backbone_pair(light, booster, num_classes, input_shape, branch_layer="", dropout=0.0):
+    """A light net and its booster, each a backbone with global average pooling and a classifier.
+
+    Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32, which a
+    net's first layer brings to -1 to 1; outputs are logits of shape (batch, num_classes) and dtype
+    float32.
+
+    Args:
+        light: a name in `backbone_names.BACKBONES`; empty with `branch_layer`.
+        booster: likewise.
+        num_classes: number of logits.
+        input_shape: (height, width, channels) of an image.
+        branch_layer: layer of the booster, one of keras.applications, where the light net branches
+            off, sharing all below; empty: two nets with nothing in common.
+        dropout: fraction of the booster's pooled features that is dropped in training.
+
+    Returns:
+        `(light, booster)`, two functional `keras.Model`s.
+
+    Raises:
+        ValueError: if there is no such layer, or an image is too small for a backbone.
+    """
+    booster = _classifier("booster", booster, num_classes, input_shape, dropout)
+    if branch_layer:
+        return branch(booster, branch_layer), booster
+    return _classifier("light", light, num_classes, input_shape, 0.0), booster
+
+
+def _classifier(role, name, num_classes, input_shape, dropout):
+    images = keras.Input(input_shape, name="images")
+    # In float32 under every policy: bfloat16 would blur the pixels.
+    pixels = layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name=f"{role}_rescaled")(images)
+    make = _make_keras_cv if name in KERAS_CV else _make_keras_application
+    features = make(name, pixels)
+    features = layers.GlobalAveragePooling2D(name=f"{role}_pool")(features)
+    if dropout:
+        features = layers.Dropout(dropout, name=f"{role}_dropout")(features)
+    logits = layers.Dense(num_classes, dtype="float32", name=f"{role}_logits")(features)
+    return keras.Model(images, logits, name=role)
+
+
+def _make_keras_application(name, pixels):
+    make = getattr(keras.applications, name)
+    options = {"include_top": False, "weights": None, "input_tensor": pixels}
+    if "include_preprocessing" in inspect.signature(make).parameters:
+        options["include_preprocessing"] = False
+    return make(**options).output
+
+
+def _make_keras_cv(name, pixels):
+    import keras_cv  # slow to import, and of use to few runs
+
+    backbone = keras_cv.models.ResNetV2Backbone(
+        stackwise_filters=[64, 128, 256, 512],
+        stackwise_blocks=list(KERAS_CV[name]),
+        stackwise_strides=[1, 2, 2, 2],
+        include_rescaling=False,
+        input_shape=pixels.shape[1:],
+    )
+    return backbone(pixels)

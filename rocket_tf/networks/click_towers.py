@@ -1,0 +1,222 @@
+"""Click-through-rate nets in pairs: towers over embeddings that a light net and a booster share.
+
+Towers: Zhou et al., "Rocket Launching" (AAAI 2018), section on the display advertising system;
+attention over histories: Zhou et al., "Deep Interest Network" (KDD 2018).
+"""
+
+import keras
+from keras import layers
+
+from rocket_tf.networks.features import check_features
+from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
+from rocket_tf.networks.seeds import layer_seed
+
+
+def click_pair(
+    features,
+    *,
+    light_tower=(200, 80),
+    booster_tower=(720, 360, 240, 180, 90),
+    logits=2,
+    share=True,
+    attention=False,
+    booster_batch_normalization=True,
+    booster_dropout=0.0,
+    seed=None,
+):
+    """A light click-through net and its booster, as two functional models over the same inputs.
+
+    Inputs are a dict of raw values by the features' names: categories and numbers of shape
+    (batch,), histories of shape (batch, length), in the features' dtypes. Hashing, look-up and
+    scaling are part of the nets, and so of what is exported. Outputs are logits of shape (batch,
+    logits) and dtype float32; of two, the second is the click's.
+
+    Embeddings of all categories, numbers, and a vector for each history are set side by side; a
+    tower of dense layers with ReLU makes logits of them. Layers that both nets have are named
+    "shared_...", the others "light_..." and "booster_...".
+
+    Args:
+        features: sequence of `Feature`s, in the order in which they are set side by side.
+        light_tower: widths of the light net's hidden layers, the paper's by default.
+        booster_tower: likewise of the booster's.
+        logits: 2, for a softmax over no click and click, or 1, for a sigmoid.
+        share: whether the nets have all that lies below the towers in common. `False`: the same two
+            nets with embedding tables of their own.
+        attention: whether a history becomes DIN's attention-weighted sum, for which the embedding
+            of its category in the same example is the candidate, or the mean of its values. The
+            nets have the attention units in common if they share.
+        booster_batch_normalization: whether each of the booster's hidden layers has a batch
+            normalisation before its ReLU, as in the paper.
+        booster_dropout: fraction of the activations of each of the booster's hidden layers that is
+            dropped in training.
+        seed: seed of the initial weights; each layer's follow from it and the layer's name alone.
+            `None`: other weights each time.
+
+    Returns:
+        `(light, booster)`, two `keras.Model`s.
+
+    Raises:
+        ValueError: if an argument is out of range, or features do not go together.
+    """
+    by_name = check_features(features)
+    _check_towers(light_tower=light_tower, booster_tower=booster_tower)
+    _check_options(by_name, logits, attention, booster_dropout)
+    inputs = {
+        name: keras.Input(
+            (feature.length,) if feature.kind == "history" else (), dtype=feature.dtype, name=name
+        )
+        for name, feature in by_name.items()
+    }
+
+    def side_by_side(owner):
+        return _SideBySide(owner, by_name, attention, seed)(inputs)
+
+    def build(owner, vector, widths, batch_normalization, dropout):
+        tower = _Tower(owner, widths, batch_normalization, dropout, seed)
+        return keras.Model(inputs, tower(vector, logits), name=owner)
+
+    if share:
+        light_vector = booster_vector = side_by_side("shared")
+    else:
+        light_vector, booster_vector = side_by_side("light"), side_by_side("booster")
+    light = build("light", light_vector, light_tower, False, 0.0)
+    booster = build(
+        "booster", booster_vector, booster_tower, booster_batch_normalization, booster_dropout
+    )
+    return light, booster
+
+
+def _check_towers(**towers):
+    for argument, widths in towers.items():
+        if (
+            not isinstance(widths, list | tuple)
+            or not widths
+            or not all(isinstance(width, int) and width > 0 for width in widths)
+        ):
+            raise ValueError(
+                f"{argument} must be a tuple of one or more positive integers, the widths of its "
+                f"hidden layers, as in (200, 80). Received: {argument}={widths!r}"
+            )
+
+
+def _check_options(by_name, logits, attention, booster_dropout):
+    if logits not in (1, 2):
+        raise ValueError(
+            "logits must be 2 (a softmax over no click and click) or 1 (a sigmoid). "
+            f"Received: logits={logits!r}"
+        )
+    if attention and not any(feature.kind == "history" for feature in by_name.values()):
+        raise ValueError(
+            "attention=True is for histories, and there are none. Received features: "
+            f'{list(by_name)}; add a Feature of kind "history", or pass attention=False'
+        )
+    if not 0 <= booster_dropout < 1:
+        raise ValueError(
+            f"booster_dropout must be in [0, 1). Received: booster_dropout={booster_dropout}"
+        )
+
+
+class _SideBySide:
+    """From raw inputs to one vector for each example, by layers that one owner has."""
+
+    def __init__(self, owner, by_name, attention, seed):
+        self._owner = owner
+        self._features = by_name
+        self._attention = attention
+        self._seed = seed
+
+    def __call__(self, inputs):
+        """The vector, from a dict of inputs: a symbolic tensor of shape (batch, width)."""
+        embed = {
+            name: self._embedding(feature)
+            for name, feature in self._features.items()
+            if feature.kind == "category"
+        }
+        categories = {name: layer(inputs[name]) for name, layer in embed.items()}
+        vectors = []
+        for name, feature in self._features.items():
+            if feature.kind == "category":
+                vectors.append(categories[name])
+            elif feature.kind == "number":
+                vectors.append(self._scale(feature, inputs[name]))
+            else:
+                values = embed[feature.of](inputs[name])
+                vectors.append(self._pool(feature, inputs[name], values, categories[feature.of]))
+        return layers.Concatenate(name=f"{self._owner}_features")(vectors)
+
+    def _name(self, feature, part):
+        return f"{self._owner}_{feature.name}_{part}"
+
+    def _embedding(self, category):
+        """A function from a category's raw values, of any shape, to their embeddings."""
+        name = self._name(category, "ids")
+        if category.vocabulary is None:
+            ids = layers.Hashing(category.buckets, name=name)
+        else:
+            lookup = layers.StringLookup if category.dtype == "string" else layers.IntegerLookup
+            ids = lookup(vocabulary=list(category.vocabulary), num_oov_indices=1, name=name)
+        name = self._name(category, "embedding")
+        embedding = layers.Embedding(
+            category.table_size,
+            category.dimension,
+            embeddings_initializer=keras.initializers.RandomUniform(
+                -0.05, 0.05, seed=layer_seed(self._seed, name)
+            ),
+            name=name,
+        )
+        return lambda values: embedding(ids(values))
+
+    def _scale(self, number, values):
+        # In float32 under every policy: bfloat16 would blur large numbers that differ by little.
+        column = layers.Reshape((1,), dtype="float32", name=self._name(number, "column"))(values)
+        return layers.Normalization(
+            mean=[number.mean],
+            variance=[number.variance],
+            dtype="float32",
+            name=self._name(number, "scaled"),
+        )(column)
+
+    def _pool(self, history, raw_values, values, candidate):
+        present = ValuesPresent(history.padding, name=self._name(history, "present"))(raw_values)
+        if self._attention:
+            name = self._name(history, "attention")
+            return ActivationUnit(seed=self._seed, name=name)(values, candidate, present)
+        # In float32 under every policy: bfloat16 counts to 256.
+        return MaskedMean(dtype="float32", name=self._name(history, "mean"))(values, present)
+
+
+class _Tower:
+    """The dense layers of one net of a pair."""
+
+    def __init__(self, owner, widths, batch_normalization, dropout, seed):
+        self._owner = owner
+        self._widths = widths
+        self._batch_normalization = batch_normalization
+        self._dropout = dropout
+        self._seed = seed
+
+    def __call__(self, x, logits):
+        for place, width in enumerate(self._widths):
+            x = self._hidden(x, width, f"{self._owner}_hidden{place}")
+        name = f"{self._owner}_logits"
+        return layers.Dense(
+            logits,
+            kernel_initializer=keras.initializers.GlorotUniform(layer_seed(self._seed, name)),
+            dtype="float32",  # logits and losses are float32 under every policy
+            name=name,
+        )(x)
+
+    def _hidden(self, x, width, name):
+        x = layers.Dense(
+            width,
+            use_bias=not self._batch_normalization,  # which has a shift of its own
+            kernel_initializer=keras.initializers.HeNormal(layer_seed(self._seed, name)),
+            name=name,
+        )(x)
+        if self._batch_normalization:
+            x = layers.BatchNormalization(name=f"{name}_norm")(x)
+        x = layers.ReLU(name=f"{name}_relu")(x)
+        if self._dropout:
+            name = f"{name}_dropout"
+            x = layers.Dropout(self._dropout, seed=layer_seed(self._seed, name), name=name)(x)
+        return x

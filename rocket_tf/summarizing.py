@@ -1,0 +1,123 @@
+"""What comes out of a run whose epochs are done: its figures, its export, its summary."""
+
+import importlib.metadata
+
+from rocket_tf import fitting
+from rocket_tf.building import build_nets
+from rocket_tf.costs import count_multiply_adds, count_parameters
+from rocket_tf.data.array_data import map_inputs
+from rocket_tf.data.cards import card_of
+from rocket_tf.finished_run import provenance, restore_result, result_epoch
+from rocket_tf.serving.companions import comes_from
+from rocket_tf.serving.saved_model import export_light
+
+_WARM_UP_EXAMPLES = 8
+
+
+def measure(run):
+    """The figures of the epoch that counts, whose weights the model has afterwards.
+
+    Args:
+        run: a `rocket_tf.fitting.Run`.
+
+    Returns:
+        As `figures` gives them: of the test examples and, where some are held out, of the
+        validation examples.
+    """
+    config, folder, data = run.config, run.folder, run.data
+    epoch = result_epoch(config, folder)
+    line = next(line for line in folder.read_metrics() if line["epoch"] == epoch)
+    logs = {name.removeprefix("val_"): value for name, value in line.items() if "val_" in name}
+    if not config["validation_examples"]:
+        return figures(logs, "test")
+    restore_result(run.model, config, folder)
+    test_logs = fitting.evaluate(
+        run.model, data.test_inputs, data.test_labels, config, run.strategy
+    )
+    validation = figures(logs, "validation")
+    return {net: own | validation[net] for net, own in figures(test_logs, "test").items()}
+
+
+def figures(logs, examples):
+    """The figures of each net.
+
+    Args:
+        logs: what an evaluation logs, such as `light_accuracy`.
+        examples: of which examples they are, "test" or "validation".
+
+    Returns:
+        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
+        and "test_log_loss" in nats.
+    """
+    by_net = {}
+    for net in ("light", "booster"):
+        if f"{net}_accuracy" not in logs:
+            continue
+        by_net[net] = {f"{examples}_error": round(100 * (1 - logs[f"{net}_accuracy"]), 4)}
+        if f"{net}_auc" in logs:
+            names = {"auc": "auc", "gauc": "gauc", "log_loss": "loss"}
+            by_net[net] |= {
+                f"{examples}_{name}": round(logs[f"{net}_{log}"], 6) for name, log in names.items()
+            }
+    return by_net
+
+
+def summarize(run, measured, booster_folder):
+    """The summary of a run whose epochs are done, with its light net exported.
+
+    Args:
+        run: a `rocket_tf.fitting.Run`.
+        measured: as `measure` gives it.
+        booster_folder: the folder of the run whose booster it follows, or `None`.
+    """
+    config, folder, data = run.config, run.folder, run.data
+    summary = {
+        "method": config["method"],
+        "seed": config["seed"],
+        "epochs": config["epochs"],
+        "epoch": result_epoch(config, folder),
+        "train_examples": len(data.train_labels),
+        "test_examples": len(data.test_labels),
+    }
+    nets = dict(zip(("light", "booster"), build_nets(config), strict=True))
+    for role, own in measured.items():
+        costs = {
+            "parameters": count_parameters(nets[role]),
+            "multiply_adds": count_multiply_adds(nets[role]),
+        }
+        summary[role] = own | costs
+    if booster_folder is not None:
+        summary["teacher"] = booster_folder.read_summary()["booster"]
+    if "light" in measured:
+        summary["export"] = str(_export(run, summary).relative_to(folder.path))
+    summary["versions"] = {
+        package: importlib.metadata.version(package) for package in ("tensorflow", "keras")
+    }
+    return summary
+
+
+def _export(run, summary):
+    """The folder of the light net's export."""
+    config, folder, data = run.config, run.folder, run.data
+    told = provenance(folder, config, summary)
+    # An earlier process may have come as far as this, with the same weights.
+    version = folder.newest_export()
+    if version is not None and comes_from(version, told):
+        return version
+    light, clicks = run.model.light, {}
+    if isinstance(data.test_inputs, dict):
+        first = map_inputs(lambda array: array[:_WARM_UP_EXAMPLES], data.test_inputs)
+        clicks = {
+            "examples": {name: first[name] for name in light.input},
+            "user_inputs": _user_inputs(card_of(config), light.input),
+        }
+    return export_light(
+        run.model, folder.light, class_names=data.class_names, provenance=told, **clicks
+    )
+
+
+def _user_inputs(card, inputs):
+    """The inputs that are the same for all candidates of a request, if others are not."""
+    of_request = {*card.request_columns, card.columns.history}
+    names = [name for name in inputs if name in of_request]
+    return names if len(names) < len(inputs) else []

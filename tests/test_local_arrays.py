@@ -1,0 +1,529 @@
+"""NumPy archives and CIFAR's archives: exact values, and how what is wrong with them is answered."""
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from rocket_tf.data import cifar_archives, npz_images
+from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
+
+RANDOM = np.random.default_rng(0)
+
+
+def pixels(*shape):
+    return RANDOM.integers(0, 256, shape).astype(np.uint8)
+
+
+def assert_one_line(error, *told):
+    message = str(error.value)
+    assert len(message.splitlines()) == 1
+    for text in told:
+        assert text in message, message
+
+
+ARRAYS = {
+    "x_train": pixels(6, 5, 4, 3),
+    "y_train": np.array([0, 1, 2, 2, 1, 0]),
+    "x_test": pixels(2, 5, 4, 3),
+    "y_test": np.array([2, 0]),
+}
+
+
+class TestNumPyArchive:
+    @pytest.fixture
+    def path(self, tmp_path):
+        return tmp_path / "data.npz"
+
+    def read(self, path, **changes):
+        arrays = {key: value for key, value in {**ARRAYS, **changes}.items() if value is not None}
+        np.savez(path, **arrays)
+        return npz_images.read(path)
+
+    def refuse(self, path, *told, error=DataUnavailableError, **changes):
+        with pytest.raises(error) as caught:
+            self.read(path, **changes)
+        assert_one_line(caught, f"{path}: ", *told)
+
+    def test_values_are_as_written(self, path):
+        data = self.read(path)
+        for part, (images, labels) in (("train", data.train), ("test", data.test)):
+            np.testing.assert_array_equal(images, ARRAYS[f"x_{part}"])
+            np.testing.assert_array_equal(labels, ARRAYS[f"y_{part}"])
+            assert images.dtype == np.uint8 and labels.dtype == np.int64
+        assert data.class_names == ["0", "1", "2"] and data.skipped == []
+
+    def test_compressed_and_given_as_text(self, path):
+        np.savez_compressed(path, **ARRAYS)
+        np.testing.assert_array_equal(npz_images.read(str(path)).train[0], ARRAYS["x_train"])
+
+    def test_images_without_channels_get_one(self, path):
+        grey = {key: ARRAYS[key][..., 0] for key in ("x_train", "x_test")}
+        data = self.read(path, **grey)
+        np.testing.assert_array_equal(data.train[0], grey["x_train"][..., None])
+        np.testing.assert_array_equal(data.test[0], grey["x_test"][..., None])
+
+    @pytest.mark.parametrize("dtype", ["int16", "int64", "uint16", "float16", "float32", ">f8"])
+    def test_whole_values_of_other_types(self, path, dtype):
+        data = self.read(path, x_train=ARRAYS["x_train"].astype(dtype))
+        assert data.train[0].dtype == np.uint8
+        np.testing.assert_array_equal(data.train[0], ARRAYS["x_train"])
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64"])
+    def test_labels_in_a_column_and_of_other_types(self, path, dtype):
+        data = self.read(path, y_train=ARRAYS["y_train"].astype(dtype)[:, None])
+        np.testing.assert_array_equal(data.train[1], ARRAYS["y_train"])
+        assert data.train[1].dtype == np.int64
+
+    @pytest.mark.parametrize("names", [["ant", "bee", "é"], [b"ant", b"bee", "é".encode()]])
+    def test_class_names(self, path, names):
+        data = self.read(path, class_names=np.array(names))
+        assert data.class_names == ["ant", "bee", "é"]
+        assert all(type(name) is str for name in data.class_names)
+
+    def test_no_such_file(self, path):
+        with pytest.raises(DataUnavailableError) as caught:
+            npz_images.read(path)
+        assert_one_line(caught, f"{path}: no such file", "np.savez")
+
+    @pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({}), b"\x93NUMPY\1\0"])
+    def test_no_zip(self, path, content):
+        path.write_bytes(content)
+        with pytest.raises(DamagedDataError) as caught:
+            npz_images.read(path)
+        assert_one_line(caught, f"{path}: no .npz file", "np.savez")
+
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+    def test_truncated(self, path, share):
+        self.read(path)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(DamagedDataError) as caught:
+            npz_images.read(path)
+        assert_one_line(caught, f"{path}: its end is missing")
+
+    @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+    @pytest.mark.parametrize("key", ["x_train", "y_test"])
+    def test_flipped_bits(self, path, key, save):
+        save(path, **ARRAYS)
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(f"{key}.npy")
+        content = bytearray(path.read_bytes())
+        content[entry.header_offset + 30 + len(entry.filename) + entry.compress_size - 3] ^= 0xFF
+        path.write_bytes(content)
+        with pytest.raises(DamagedDataError) as caught:
+            npz_images.read(path)
+        assert_one_line(caught, f"{path}: {key}: ")
+
+    def test_a_member_that_is_no_array(self, path):
+        self.read(path, y_test=None) if False else np.savez(
+            path, **{key: value for key, value in ARRAYS.items() if key != "y_test"}
+        )
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("y_test.npy", "text")
+        with pytest.raises(DamagedDataError) as caught:
+            npz_images.read(path)
+        assert_one_line(caught, f"{path}: y_test: ")
+
+    def test_arrays_of_objects_are_not_unpickled(self, path, tmp_path):
+        bait = np.array([Bait(tmp_path / "sprung")] * 6, dtype=object)
+        self.refuse(path, "y_train: an array of Python objects", y_train=bait)
+        assert not (tmp_path / "sprung").exists()
+
+    def test_missing_keys_and_those_that_are_there(self, path):
+        told = "has no x_test, y_test; there are x_train, y_train; expected"
+        self.refuse(path, told, x_test=None, y_test=None)
+
+    @pytest.mark.parametrize(
+        "images, told",
+        [
+            (ARRAYS["x_train"] / np.float32(255), "float32 with values from 0."),
+            (ARRAYS["x_train"] - 128.0, "float64 with values from -"),
+            (ARRAYS["x_train"].astype(int) + 1, "int64 with values from 1 to 256"),
+            (np.full((6, 5, 4, 3), np.nan), "float64 with values from nan"),
+            (ARRAYS["x_train"].astype(complex), "complex128"),
+            (ARRAYS["x_train"].astype(str), "<U3"),
+        ],
+        ids=["0 to 1", "negative", "above 255", "NaN", "complex", "strings"],
+    )
+    def test_pixels_of_other_values(self, path, images, told):
+        # 1/255 times a whole number reaches 1.
+        images = images.copy()
+        self.refuse(path, "x_train: dtype", told, "expected pixels of 0 to 255", x_train=images)
+
+    @pytest.mark.parametrize("shape", [(6,), (6, 60), (6, 5, 4, 3, 1), (0, 5, 4, 3), (6, 0, 4, 3)])
+    def test_images_of_other_shapes(self, path, shape):
+        told = f"x_train: shape {shape}; expected (examples, height, width) or"
+        self.refuse(path, told, x_train=np.zeros(shape, np.uint8))
+
+    def test_channels_first(self, path):
+        channels_first = np.zeros((6, 3, 32, 32), np.uint8)
+        self.refuse(path, "expected channels last: x.transpose", x_train=channels_first)
+
+    def test_test_images_of_another_shape(self, path):
+        told = "x_test has images of shape (5, 4, 1), and x_train of (5, 4, 3)"
+        self.refuse(path, told, x_test=ARRAYS["x_test"][..., :1])
+
+    @pytest.mark.parametrize("part", ["train", "test"])
+    def test_other_numbers_of_images_and_labels(self, path, part):
+        fewer = ARRAYS[f"x_{part}"][:-1]
+        told = f"x_{part} has {len(fewer)} examples, and y_{part} has {len(fewer) + 1}"
+        self.refuse(path, told, **{f"x_{part}": fewer})
+
+    @pytest.mark.parametrize(
+        "labels",
+        [np.eye(3)[[0, 1, 2, 2, 1, 0]], np.eye(3, dtype=int), np.zeros(6), np.zeros(0, int)],
+        ids=["one-hot", "one-hot integers", "floats", "empty"],
+    )
+    def test_labels_of_other_kinds(self, path, labels):
+        told = f"y_train: dtype {labels.dtype} and shape {labels.shape}; expected integers"
+        self.refuse(path, told, y_train=labels)
+
+    @pytest.mark.parametrize("labels, absent", [([1, 2] * 3, 0), ([0, 2, 2**40] * 2, 1)])
+    def test_a_class_without_an_example(self, path, labels, absent):
+        self.refuse(path, f"y_train has no example of class {absent}", y_train=np.array(labels))
+
+    def test_the_last_named_class_without_an_example(self, path):
+        names = np.array(["ant", "bee", "cow", "dog"])
+        self.refuse(path, "no example of class 3, though there are 4", class_names=names)
+
+    @pytest.mark.parametrize("key", ["y_train", "y_test"])
+    @pytest.mark.parametrize("label", [-1, 3])
+    def test_labels_out_of_range(self, path, key, label):
+        labels = ARRAYS[key].copy()
+        labels[1] = label
+        names = np.array(["ant", "bee", "cow"])
+        told = f"{key}: example 2 of {len(labels)} has label {label}, expected 0 to 2"
+        self.refuse(path, told, class_names=names, **{key: labels})
+
+    def test_negative_labels_alone(self, path):
+        self.refuse(path, "y_train: example 1 of 6 has label -1", y_train=np.full(6, -1))
+
+    @pytest.mark.parametrize(
+        "names, told",
+        [
+            (np.arange(3), "class_names: dtype int64 and shape (3,); expected strings"),
+            (np.array("ant"), "shape ()"),
+            (np.array([], str), "shape (0,)"),
+            (np.array(["ant", "", "bee"]), "'' cannot name a class"),
+            (np.array(["ant", "b\nee", "cow"]), r"'b\nee' cannot name a class"),
+            (np.array([b"ant", b"\xff", b"cow"]), "cannot name a class"),
+            (np.array(["ant", "bee", "ant"]), "2 classes have the name 'ant'"),
+        ],
+    )
+    def test_class_names_that_are_none(self, path, names, told):
+        self.refuse(path, told, class_names=names)
+
+
+class Bait:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+FORMS = ["cifar-10-batches-py", "cifar-10-batches-bin", "cifar-100-python", "cifar-100-binary"]
+ARCHIVES = {
+    "cifar-10-batches-py": "cifar-10-python.tar.gz",
+    "cifar-10-batches-bin": "cifar-10-binary.tar.gz",
+    "cifar-100-python": "cifar-100-python.tar.gz",
+    "cifar-100-binary": "cifar-100-binary.tar.gz",
+}
+
+
+class Cifar:
+    """A small stand-in of a data set in one of its forms, 4 records to a file."""
+
+    def __init__(self, form):
+        self.form = form
+        self.dataset = "cifar100" if "100" in form else "cifar10"
+        self.classes = 100 if "100" in form else 10
+        self.is_pickled = form.endswith(("py", "python"))
+        suffix = "" if self.is_pickled else ".bin"
+        if self.classes == 10:
+            self.train = [f"data_batch_{number}{suffix}" for number in range(1, 6)]
+            self.test = f"test_batch{suffix}"
+            self.meta = "batches.meta" if self.is_pickled else "batches.meta.txt"
+        else:
+            self.train, self.test = [f"train{suffix}"], f"test{suffix}"
+            self.meta = "meta" if self.is_pickled else "fine_label_names.txt"
+        self.names = [f"kind_{label}" for label in range(self.classes)]
+        self.files, self.images, self.labels = {}, {}, {}
+        for name in (*self.train, self.test):
+            self.images[name] = pixels(4, 32, 32, 3)
+            self.labels[name] = RANDOM.integers(0, self.classes, 4)
+            self.files[name] = self.records(self.images[name], self.labels[name])
+        self.files[self.meta] = self.class_names(self.names)
+
+    def records(self, images, labels, **changes):
+        rows = np.array([[image[..., channel].ravel() for channel in range(3)] for image in images])
+        rows = rows.reshape(len(images), -1)
+        coarse = (np.array(labels) + 7) % 20
+        if self.is_pickled:
+            key = b"labels" if self.classes == 10 else b"fine_labels"
+            batch = {b"data": rows, key: [int(label) for label in labels]}
+            batch |= {b"batch_label": b"a batch", b"filenames": [b"a.png"] * len(rows), b"": b""}
+            batch |= {b"coarse_labels": coarse.tolist()} if self.classes == 100 else {}
+            batch |= {name.encode(): value for name, value in changes.items()}
+            return pickle.dumps(batch, 2)
+        columns = [coarse, labels] if self.classes == 100 else [labels]
+        return np.concatenate([np.array(columns).T, rows], 1).astype(np.uint8).tobytes()
+
+    def class_names(self, names):
+        if not self.is_pickled:
+            return "".join(f"{name}\n" for name in [*names, ""]).encode()
+        key = b"label_names" if self.classes == 10 else b"fine_label_names"
+        encoded = [name.encode() for name in names]
+        return pickle.dumps({key: encoded, b"num_cases_per_batch": 4}, 2)
+
+    def write_folder(self, parent):
+        (parent / self.form).mkdir()
+        for name, content in self.files.items():
+            (parent / self.form / name).write_bytes(content)
+        return parent / self.form
+
+    def write_archive(self, parent):
+        path = parent / ARCHIVES[self.form]
+        with tarfile.open(path, "w:gz") as archive:
+            # What is in the originals beside the data, and in another order.
+            for name, content in [("readme.html", b"text"), *reversed(self.files.items())]:
+                info = tarfile.TarInfo(f"{self.form}/{name}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        return path
+
+    def assert_equal(self, data):
+        for names, (images, labels) in ((self.train, data.train), ([self.test], data.test)):
+            np.testing.assert_array_equal(images, np.concatenate([self.images[n] for n in names]))
+            np.testing.assert_array_equal(labels, np.concatenate([self.labels[n] for n in names]))
+            assert images.dtype == np.uint8 and labels.dtype == np.int64
+            assert images.flags["C_CONTIGUOUS"]
+        assert data.class_names == self.names and data.skipped == []
+
+
+@pytest.fixture(params=FORMS)
+def cifar(request):
+    return Cifar(request.param)
+
+
+@pytest.fixture(params=["cifar-10-batches-py", "cifar-100-python"])
+def pickled(request):
+    return Cifar(request.param)
+
+
+def refuse(cifar, parent, name, *told):
+    """Asserts what is said of a folder and of an archive with a damaged file."""
+    for write in (cifar.write_folder, cifar.write_archive):
+        place = write(parent)
+        with pytest.raises(DamagedDataError) as caught:
+            cifar_archives.read(place, cifar.dataset)
+        assert_one_line(caught, f"{place}: {name}: ", *told)
+
+
+class TestCifar:
+    @pytest.mark.parametrize("write", [Cifar.write_folder, Cifar.write_archive])
+    def test_values_are_as_written(self, cifar, tmp_path, write):
+        place = write(cifar, tmp_path)
+        assert cifar_archives.find(tmp_path, cifar.dataset) == place
+        cifar.assert_equal(cifar_archives.read(str(tmp_path), cifar.dataset))
+        # As does the place itself.
+        assert cifar_archives.find(place, cifar.dataset) == place
+        cifar.assert_equal(cifar_archives.read(place, cifar.dataset))
+
+    def test_another_data_set_is_not_found(self, cifar, tmp_path):
+        place = cifar.write_folder(tmp_path)
+        cifar.write_archive(tmp_path)
+        other = {"cifar10": "cifar100", "cifar100": "cifar10"}[cifar.dataset]
+        for folder in (tmp_path, place, tmp_path / "nowhere"):
+            assert cifar_archives.find(folder, other) is None
+        with pytest.raises(DataUnavailableError) as caught:
+            cifar_archives.read(tmp_path, other)
+        assert_one_line(caught, f"{tmp_path}: has no {other}; expected one of ", "kriz/cifar.html")
+
+    def test_a_neighbour_is_not_taken_for_the_folder_that_is_asked_for(self, cifar, tmp_path):
+        cifar.write_folder(tmp_path)
+        (tmp_path / "empty").mkdir()
+        assert cifar_archives.find(tmp_path / "empty", cifar.dataset) is None
+
+    def test_the_unpacked_folder_comes_first(self, cifar, tmp_path):
+        (tmp_path / ARCHIVES[cifar.form]).write_bytes(b"")
+        cifar.write_folder(tmp_path)
+        cifar.assert_equal(cifar_archives.read(tmp_path, cifar.dataset))
+
+    def test_missing_files(self, cifar, tmp_path):
+        del cifar.files[cifar.train[-1]]
+        refuse(cifar, tmp_path, cifar.train[-1], "missing")
+
+    @pytest.mark.parametrize("label", [255, 100])
+    def test_labels_out_of_range(self, cifar, tmp_path, label):
+        labels = cifar.labels[cifar.test].copy()
+        labels[2] = label
+        cifar.files[cifar.test] = cifar.records(cifar.images[cifar.test], labels)
+        told = f"record 3 of 4 has label {label}, expected 0 to {cifar.classes - 1}"
+        refuse(cifar, tmp_path, cifar.test, told)
+
+    @pytest.mark.parametrize("length", [0, 1, 3000, -1])
+    def test_files_that_are_cut_off(self, cifar, tmp_path, length):
+        cifar.files[cifar.test] = cifar.files[cifar.test][:length]
+        told = "pickle" if cifar.is_pickled else "whole records" if length else "no records"
+        refuse(cifar, tmp_path, cifar.test, told)
+
+    def test_files_without_records(self, cifar, tmp_path):
+        cifar.files[cifar.test] = cifar.records(pixels(0, 32, 32, 3), np.zeros(0, int))
+        refuse(cifar, tmp_path, cifar.test, "has no records" if not cifar.is_pickled else "")
+
+    @pytest.mark.parametrize("change", [lambda names: names[:-1], lambda names: [*names, "more"]])
+    def test_other_numbers_of_class_names(self, cifar, tmp_path, change):
+        names = change(cifar.names)
+        cifar.files[cifar.meta] = cifar.class_names(names)
+        told = f"{len(names)} names of classes, expected {cifar.classes}"
+        refuse(cifar, tmp_path, cifar.meta, told)
+
+    def test_class_names_that_are_no_unicode(self, cifar, tmp_path):
+        content = cifar.files[cifar.meta]
+        cifar.files[cifar.meta] = content.replace(b"kind_0", b"\xff\xff\xff\xff\xff\xff")
+        if cifar.files[cifar.meta] == content:
+            pytest.skip("this pickle has them in another form")
+        refuse(cifar, tmp_path, cifar.meta)
+
+    @pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.999])
+    def test_truncated_archives(self, cifar, tmp_path, share):
+        path = cifar.write_archive(tmp_path)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(DamagedDataError) as caught:
+            cifar_archives.read(tmp_path, cifar.dataset)
+        assert_one_line(caught, f"{path}: ", "download it again")
+
+    @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+    def test_flipped_bits_of_archives(self, cifar, tmp_path, share):
+        path = cifar.write_archive(tmp_path)
+        content = bytearray(path.read_bytes())
+        content[int(len(content) * share)] ^= 0x10
+        path.write_bytes(content)
+        with pytest.raises(DamagedDataError) as caught:
+            cifar_archives.read(tmp_path, cifar.dataset)
+        assert_one_line(caught, f"{path}: ", "download it again")
+
+
+class TestPickles:
+    def change(self, cifar, **changes):
+        images, labels = cifar.images[cifar.test], cifar.labels[cifar.test]
+        cifar.files[cifar.test] = cifar.records(images, labels, **changes)
+
+    @pytest.mark.parametrize("protocol", [0, 2, 4])
+    def test_other_protocols_and_text_as_keys(self, pickled, tmp_path, protocol):
+        for name, content in pickled.files.items():
+            batch = pickle.loads(content)
+            batch = {key.decode(): value for key, value in batch.items()}
+            pickled.files[name] = pickle.dumps(batch, protocol)
+        pickled.write_folder(tmp_path)
+        pickled.assert_equal(cifar_archives.read(tmp_path, pickled.dataset))
+
+    def test_as_python_2_with_an_old_numpy_wrote_them(self, pickled, tmp_path):
+        """Keys, dtype and pixels are its str: SHORT_BINSTRING and BINSTRING."""
+        name = pickled.test
+        rows = pickled.images[name].transpose(0, 3, 1, 2).tobytes()
+        key = b"labels" if pickled.classes == 10 else b"fine_labels"
+
+        def short(text):
+            return b"U" + bytes([len(text)]) + text
+
+        labels = b"".join(b"K" + bytes([label]) for label in pickled.labels[name])
+        dtype = b"cnumpy\ndtype\n" + short(b"u1") + b"K\0K\1\x87R"
+        dtype += b"(K\3" + short(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+        array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + short(b"b")
+        array += b"\x87R(K\1K\4M\0\x0c\x86" + dtype + b"\x89"
+        array += b"T" + len(rows).to_bytes(4, "little") + rows + b"tb"
+        pickled.files[name] = (
+            b"\x80\2}(" + short(b"data") + array + short(key) + b"](" + labels + b"eu."
+        )
+        pickled.write_folder(tmp_path)
+        pickled.assert_equal(cifar_archives.read(tmp_path, pickled.dataset))
+
+    def test_arrays_in_fortran_order(self, pickled, tmp_path):
+        rows = pickled.images[pickled.test].transpose(0, 3, 1, 2).reshape(4, -1)
+        self.change(pickled, data=np.asfortranarray(rows))
+        pickled.write_folder(tmp_path)
+        pickled.assert_equal(cifar_archives.read(tmp_path, pickled.dataset))
+
+    def test_malicious_pickles_are_refused_and_not_run(self, pickled, tmp_path):
+        self.change(pickled, batch_label=Bait(tmp_path / "sprung"))
+        refuse(
+            pickled, tmp_path, pickled.test, "asks for posix.mkdir" if os.name == "posix" else ""
+        )
+        assert not (tmp_path / "sprung").exists()
+
+    @pytest.mark.parametrize(
+        "asked",
+        ["os\nsystem", "builtins\neval", "builtins\ngetattr", "numpy\nload", "codecs\nopen"],
+    )
+    def test_names_beside_those_of_arrays_are_refused(self, pickled, tmp_path, asked):
+        pickled.files[pickled.meta] = f"c{asked}\n.".encode()
+        refuse(pickled, tmp_path, pickled.meta, f"asks for {asked.replace(chr(10), '.')}, ")
+
+    def test_persistent_objects_are_refused(self, pickled, tmp_path):
+        pickled.files[pickled.meta] = b"Pthing\n."
+        refuse(pickled, tmp_path, pickled.meta, "asks for a persistent object")
+
+    @pytest.mark.parametrize(
+        "data, told",
+        [
+            (pixels(4, 3071), "images of shape (4, 3071), expected (records, 3072)"),
+            (pixels(4 * 3072), "images of shape (12288,)"),
+            (pixels(3, 3072), "3 images, and 4 labels"),
+            (pixels(4, 3072).astype(np.int64), "dtype i8, expected u1"),
+            (np.array([{}, []], dtype=object), "dtype O8, expected u1"),
+            ("text", "images are a "),
+            (None, "images are a NoneType"),
+        ],
+    )
+    def test_images_of_other_kinds(self, pickled, tmp_path, data, told):
+        self.change(pickled, data=data)
+        refuse(pickled, tmp_path, pickled.test, told)
+
+    @pytest.mark.parametrize(
+        "labels, told",
+        [
+            ([0, 1, 2], "4 images, and 3 labels"),
+            ([0, 1, 2, 3.0], "is no list of whole numbers"),
+            ([0, 1, 2, None], "is no list of whole numbers"),
+            ("text", "is no list of whole numbers"),
+            ([0, 1, 2, -1], "record 4 of 4 has label -1"),
+            ([0, 1, 2, 2**70], f"record 4 of 4 has label {2**70}"),
+        ],
+    )
+    def test_labels_of_other_kinds(self, pickled, tmp_path, labels, told):
+        key = "labels" if pickled.classes == 10 else "fine_labels"
+        self.change(pickled, **{key: labels})
+        refuse(pickled, tmp_path, pickled.test, told)
+
+    @pytest.mark.parametrize("key", ["data", "labels"])
+    def test_missing_keys(self, pickled, tmp_path, key):
+        key = key if key == "data" or pickled.classes == 10 else "fine_labels"
+        batch = pickle.loads(pickled.files[pickled.test])
+        del batch[key.encode()]
+        pickled.files[pickled.test] = pickle.dumps(batch, 2)
+        refuse(pickled, tmp_path, pickled.test, f"has no {key!r}")
+
+    def test_no_dictionary(self, pickled, tmp_path):
+        pickled.files[pickled.test] = pickle.dumps([1, 2], 2)
+        refuse(pickled, tmp_path, pickled.test, "has a list, expected a dict")
+
+
+def test_readers_are_free_of_tensorflow():
+    program = (
+        "import sys; sys.orig_argv = ['python', '-m', 'rocket_tf.main', '']\n"
+        "from rocket_tf.data import cifar_archives, image_folder, npz_images\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
