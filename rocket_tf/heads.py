@@ -25,8 +25,20 @@ class Head:
         return self.net if self.output is None else f"{self.net}_{self.output}"
 
     def label(self, y):
-        """The labels of this head, from those of a batch: one tensor, or a dict by output."""
-        return y if self.output is None else y[self.output]
+        """The labels of this head, from those of a batch: one tensor, or a dict by output.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if self.output is None:
+            return y
+        if not isinstance(y, dict) or self.output not in y:
+            raise ValueError(
+                "Labels of nets with several outputs are a dict by output. Received: "
+                f"{f'a dict of {list(y)}' if isinstance(y, dict) else type(y).__name__}; "
+                f"{self.output!r} is missing"
+            )
+        return y[self.output]
 
 
 def heads_of(outputs):

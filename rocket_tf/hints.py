@@ -9,6 +9,7 @@ layers.
 """
 
 import math
+import numbers
 
 import keras
 from keras import ops
@@ -78,7 +79,10 @@ class KnowledgeDistillation(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SigmoidMSE(keras.losses.Loss):
-    """Squared distance of the sigmoids, summed over logits: multi-label outputs' softmax MSE."""
+    """Squared distance of the sigmoids, summed over logits: multi-label outputs' softmax MSE.
+
+    Of a single logit it is half of `SoftmaxMSE`, which counts both classes.
+    """
 
     def __init__(self, name="sigmoid_mse", reduction="sum_over_batch_size", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
@@ -131,13 +135,16 @@ class AttentionMSE(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class CosineDistance(keras.losses.Loss):
-    """One less the cosine of two vectors, over the last axis; 1 where one of them is zero."""
+    """One less the cosine of two vectors, over the last axis.
+
+    Where one of them is shorter than `keras.config.epsilon()`, it is 1, and its gradient 0.
+    """
 
     def __init__(self, name="cosine", reduction="sum_over_batch_size", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
-        return 1 - ops.sum(ops.normalize(y_true) * ops.normalize(y_pred), axis=-1)
+        return 1 - ops.sum(_of_length_one(y_true) * _of_length_one(y_pred), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -166,11 +173,12 @@ def attention_map(activations):
 
     Returns:
         Tensor of the same dtype, (batch, positions), of Euclidean length 1 for each example; zeros
-        where the activations are zeros.
+        where the activations are zeros, or so small that the map is shorter than
+        `keras.config.epsilon()`.
     """
     squares = ops.mean(ops.square(activations), axis=-1)
     positions = math.prod(ops.shape(squares)[1:])
-    return ops.normalize(ops.reshape(squares, (-1, positions)), axis=-1)
+    return _of_length_one(ops.reshape(squares, (-1, positions)))
 
 
 HINT_LOSSES = {
@@ -224,8 +232,12 @@ class Hint:
         layers=None,
         projection=False,
     ):
-        if not isinstance(weight, LearningRateSchedule) and not weight >= 0:
-            raise ValueError(f"A hint's weight must be at least 0. Received: weight={weight}")
+        is_schedule = isinstance(weight, LearningRateSchedule)
+        if not is_schedule and not (isinstance(weight, numbers.Real) and weight >= 0):
+            raise ValueError(
+                "A hint's weight must be a number, at least 0, or a LearningRateSchedule. "
+                f"Received: weight={weight!r}"
+            )
         if follows not in ("booster", "teacher"):
             raise ValueError(
                 f'A hint follows "booster" or "teacher". Received: follows={follows!r}'
@@ -247,7 +259,7 @@ class Hint:
                 f"projection={projection} with loss={self.loss.name!r} and layers={layers}; leave "
                 "it out"
             )
-        self.weight = weight if isinstance(weight, LearningRateSchedule) else float(weight)
+        self.weight = weight if is_schedule else float(weight)
         self.follows = follows
         self.name = name or {"booster": "hint_loss", "teacher": "teacher_loss"}[follows]
         self.layers = None if layers is None else dict(layers)
@@ -316,6 +328,14 @@ def check_reduction(what, loss):
             f"{what} must average over the batch. Received: {loss.name} with "
             f"reduction={loss.reduction!r}; pass reduction='sum_over_batch_size'"
         )
+
+
+def _of_length_one(vectors):
+    """Vectors over the last axis, of length 1; zeros where they are shorter than epsilon."""
+    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    has_length = squares > keras.config.epsilon() ** 2
+    # Without the inner choice, the gradient at 0 is no number under XLA.
+    return ops.where(has_length, vectors * ops.rsqrt(ops.where(has_length, squares, 1.0)), 0.0)
 
 
 def _two_or_more(logits):

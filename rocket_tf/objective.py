@@ -5,6 +5,7 @@ import inspect
 import keras
 
 from rocket_tf import graph
+from rocket_tf.heads import heads_of
 from rocket_tf.hints import HINT_LOSSES, AttentionMSE, Hint, check_reduction
 
 _DEFAULT_HINT_WEIGHT = 0.03
@@ -55,7 +56,8 @@ def check_hints(hints, light, booster, teacher):
         ValueError: if one has not, or if the teacher does not fit the other nets.
     """
     names = [hint.name for hint in hints]
-    taken = {"loss", "light_loss", "booster_loss"}
+    heads = heads_of({"light": light.output, "booster": light.output})
+    taken = {"loss", *(f"{head}_loss" for head in heads)}
     if len(set(names)) < len(names) or taken & set(names):
         raise ValueError(
             f"Hints must have different names, none of {sorted(taken)}: they are the names in the "
@@ -162,7 +164,10 @@ def make_projections(hints, outputs):
                     f"({mine!r}) and {shapes[1]} ({theirs!r})"
                 )
             projection = keras.layers.Dense(
-                shapes[1][-1], use_bias=False, name=f"{hint.name}_{mine}_projection"
+                shapes[1][-1],
+                use_bias=False,
+                dtype=keras.config.floatx(),  # as hints are, under every dtype policy
+                name=f"{hint.name}_{mine}_projection",
             )
             projection.build(shapes[0])
             projections[hint.name, mine] = projection

@@ -45,8 +45,13 @@ def ownership(model):
         model: a `RocketModel`.
 
     Returns:
-        `Ownership`.
+        `Ownership`. Projections of hints are nobody's, and do not count.
+
+    Raises:
+        ValueError: if the model is no `RocketModel`.
     """
+    if not hasattr(model, "light"):
+        raise ValueError(f"ownership needs a RocketModel. Received: model={model!r}")
     nets = {"light": model.light} | ({} if model.booster is None else {"booster": model.booster})
     by_part = parts(model.light, model.booster, lambda net: net.variables)
     own = {part: set(map(id, variables)) for part, variables in by_part.items()}

@@ -93,6 +93,7 @@ class RocketModel(DistributedFit, keras.Model):
         self.shared_layers_learn_from = shared_layers_learn_from
         self._trackers = {}
         self._ranking_metrics = {}
+        self._measured = set()
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
@@ -155,12 +156,12 @@ class RocketModel(DistributedFit, keras.Model):
             metrics = self._metrics_by_head("metrics", metrics)
             weighted_metrics = self._metrics_by_head("weighted_metrics", weighted_metrics)
         # By the names in the logs: the head, the metric, whether it is weighed.
-        self._ranking_metrics = {
-            f"{head}_{metric.name}": (head, metric, is_weighted)
-            for is_weighted, by_head in ((False, metrics), (True, weighted_metrics))
+        self._ranking_metrics = _ranking_metrics(metrics, weighted_metrics)
+        self._measured = {
+            head
+            for by_head in (metrics, weighted_metrics)
             for head, own in (by_head or {}).items()
-            for metric in own
-            if isinstance(metric, ExactAUC)
+            if own
         }
         if self._ranking_metrics and kwargs.get("jit_compile", "auto") == "auto":
             kwargs["jit_compile"] = False  # what they keep grows, and XLA wants shapes that stay
@@ -201,7 +202,8 @@ class RocketModel(DistributedFit, keras.Model):
                 self.heads[head].label(y),
                 logits[head],
                 sample_weight if is_weighted else None,
-                groups=None if group_by is None else x[group_by],
+                # Where there are none, the metric says what it needs.
+                groups=x.get(group_by) if isinstance(x, dict) else None,
             )
         return self.compute_metrics(x, y, logits, sample_weight)
 
@@ -246,8 +248,7 @@ class RocketModel(DistributedFit, keras.Model):
             where none does.
         """
         read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
-        logits, hidden = replicas.call(read, self._inputs_of(x), training)
-        return flat(logits) if self._read_nets else logits, hidden
+        return replicas.call(read, self._inputs_of(x), training)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
@@ -306,19 +307,20 @@ class RocketModel(DistributedFit, keras.Model):
         """The gradient of each trainable variable, of the losses that may move it."""
         variables = self.trainable_variables
         if self.shared_layers_learn_from == "both":
-            with tape:
-                loss = tf.add_n(list(losses.values()))
-            return tape.gradient(loss, variables)
+            return tape.gradient(list(losses.values()), variables)
         by_part = parts(self.light, self.booster, lambda net: net.trainable_variables)
         shared = {id(variable) for variable in by_part[SHARED]}
-        summed = {id(variable): None for variable in variables}
+        gradients = {id(variable): [] for variable in variables}
         for net, loss in losses.items():
             moved = [v for v in variables if net != "light" or id(v) not in shared]
             for variable, gradient in zip(moved, tape.gradient(loss, moved), strict=True):
-                before = summed[id(variable)]
                 if gradient is not None:
-                    summed[id(variable)] = gradient if before is None else before + gradient
-        return [summed[id(variable)] for variable in variables]
+                    gradients[id(variable)].append(gradient)
+        # One alone stays as it is: those of embeddings are sparse.
+        return [
+            tf.add_n(summands) if len(summands) > 1 else next(iter(summands), None)
+            for summands in gradients.values()
+        ]
 
     def net_of_term(self, name):
         """The net that a term of the objective is of, "light" or "booster"; hints are the light's.
@@ -326,8 +328,8 @@ class RocketModel(DistributedFit, keras.Model):
         Args:
             name: the term's name in the logs.
         """
-        head = self.heads.get(name.removesuffix("_loss"))
-        return "light" if head is None else head.net
+        nets = {f"{head_name}_loss": head.net for head_name, head in self.heads.items()}
+        return nets.get(name, "light")
 
     def objective_terms(self, x, y, y_pred, sample_weight=None, hidden=None):
         """The terms of the objective on this replica's examples.
@@ -341,7 +343,15 @@ class RocketModel(DistributedFit, keras.Model):
 
         Returns:
             Dict from a term's name in the logs to `(weight, mean over the examples)`.
+
+        Raises:
+            ValueError: if labels are missing, or `sample_weight` is a dict.
         """
+        if isinstance(sample_weight, dict):
+            raise ValueError(
+                "sample_weight is one for all outputs, shape (batch,). Received: a dict of "
+                f"{list(sample_weight)}"
+            )
         # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
         count = tf.distribute.get_strategy().num_replicas_in_sync
 
@@ -373,7 +383,8 @@ class RocketModel(DistributedFit, keras.Model):
                 else _for_every_position(sample_weight, hint.loss, *pair)
                 for pair in pairs
             ]
-            weight = hint.weight_at(self.optimizer.iterations)
+            # Without an optimizer, a model can be evaluated.
+            weight = hint.weight_at(0 if self.optimizer is None else self.optimizer.iterations)
             if tf.is_tensor(weight):
                 weight = tf.cast(weight, keras.config.floatx())
             terms[hint.name] = (
@@ -404,19 +415,26 @@ class RocketModel(DistributedFit, keras.Model):
         Raises:
             ValueError: if one is missing.
         """
-        if not isinstance(x, dict) or not isinstance(self.input, dict):
+        if not isinstance(x, dict):
             return x
-        missing = [name for name in self.input if name not in x]
+        names = keras.tree.map_structure(lambda tensor: tensor.name, self.input)
+        if isinstance(names, dict):
+            names = {name: name for name in names}
+        missing = [name for name in keras.tree.flatten(names) if name not in x]
         if missing:
             raise ValueError(
-                f"The nets take inputs {list(self.input)}, and {missing} are missing. "
+                f"The nets take inputs {keras.tree.flatten(names)}, and {missing} are missing. "
                 f"Received: {list(x)}"
             )
-        return {name: x[name] for name in self.input}
+        return keras.tree.map_structure(lambda name: x[name], names)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""
-        labels = {name: head.label(y) for name, head in self.heads.items()}
+        # Keras wants labels of all outputs, also of those that nothing measures.
+        labels = {
+            name: head.label(y) if name in self._measured else y_pred[name]
+            for name, head in self.heads.items()
+        }
         return super().compute_metrics(x, labels, y_pred, sample_weight)
 
     def get_metrics_result(self):
@@ -428,8 +446,8 @@ class RocketModel(DistributedFit, keras.Model):
         if len(self.heads) > 1:
             return logs
         # Keras leaves out the output's name where there is one alone.
-        own = {"loss", *self._trackers}
-        return {name if name in own else f"light_{name}": value for name, value in logs.items()}
+        own, [head] = {"loss", *self._trackers}, self.heads
+        return {name if name in own else f"{head}_{name}": value for name, value in logs.items()}
 
     @property
     def metrics(self):
@@ -503,11 +521,13 @@ class RocketModel(DistributedFit, keras.Model):
             for head, own in spread(argument, metrics, self.heads).items()
         }
         given = [id(metric) for own in by_head.values() for metric in own]
+        # A head without a label loss has labels like those of the other net's.
+        losses = {self.heads[head].output: loss for head, loss in self._label_losses.items()}
         return {
             head: [
                 objective.resolve_metric(
                     self.output[head],
-                    self._label_losses.get(head),
+                    self._label_losses.get(head, losses.get(self.heads[head].output)),
                     metric,
                     copy=given.count(id(metric)) > 1 or isinstance(metric, ExactAUC),
                 )
@@ -515,6 +535,33 @@ class RocketModel(DistributedFit, keras.Model):
             ]
             for head, own in by_head.items()
         }
+
+
+def _ranking_metrics(metrics, weighted_metrics):
+    """The metrics that evaluations end with, from metrics by head.
+
+    Returns:
+        Dict from their names in the logs to `(head, metric, whether it is weighed)`.
+
+    Raises:
+        ValueError: if two have one name.
+    """
+    named = {}
+    for is_weighted, by_head in ((False, metrics), (True, weighted_metrics)):
+        for head, own in (by_head or {}).items():
+            for metric in own:
+                if not isinstance(metric, ExactAUC):
+                    continue
+                name = f"{head}_{metric.name}"
+                if is_weighted and name in named:
+                    name = f"{head}_weighted_{metric.name}"  # as Keras calls it
+                if name in named:
+                    raise ValueError(
+                        f"Metrics need different names in the logs. Received: {name!r} twice; name "
+                        "one, as in GroupAUC('item', name='gauc_by_item')"
+                    )
+                named[name] = head, metric, is_weighted
+    return named
 
 
 def _without_ranking(metrics):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rocket_tf.data import images, tfds_images
+from rocket_tf.data import images, tfds_builder, tfds_images
 from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
 
 ROOT = Path(__file__).parents[1]
@@ -195,7 +195,7 @@ class TestDatasetInfo:
         def no_network(url, timeout):
             raise OSError("no route to host")
 
-        monkeypatch.setattr(tfds_images.requests, "head", no_network)
+        monkeypatch.setattr(tfds_builder.requests, "head", no_network)
         (folder / "dataset_info.json").unlink()
         assert_damaged(folder, "dataset_info.json", "dataset_info.json: missing. ")
 

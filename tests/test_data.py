@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import array_data, images, kerascv, tfds_images
+from rocket_tf.data import array_data, images, kerascv, tfds_builder, tfds_images
 from rocket_tf.data.augmentation import mirror_and_shift
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.errors import DataUnavailableError
@@ -240,7 +240,7 @@ class TestSources:
         def no_network(url, timeout):
             raise OSError("no route to host")
 
-        monkeypatch.setattr(tfds_images.requests, "head", no_network)
+        monkeypatch.setattr(tfds_builder.requests, "head", no_network)
         with pytest.raises(DataUnavailableError) as error:
             images.load("cifar100", data_dir=str(tmp_path / "nothing"))
         for way_out in ("no route to host", "data_dir", "TFDS_DATA_DIR", "--config=digits"):

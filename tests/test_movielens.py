@@ -142,7 +142,7 @@ def test_data_that_is_not_there(tmp_path, version, monkeypatch):
     monkeypatch.setattr(tfds_builder.requests, "head", no_network)
     with pytest.raises(DataUnavailableError) as error:
         movielens.read(version, str(tmp_path / "nothing"))
-    for way_out in ("no route to host", "data_dir", "TFDS_DATA_DIR", "--config=simulated_clicks"):
+    for way_out in ("no route to host", "data_dir", "TFDS_DATA_DIR", "--config=clicks"):
         assert way_out in str(error.value)
     assert f"movielens/{version}-ratings" in str(error.value)
     assert len(str(error.value).splitlines()) == 1

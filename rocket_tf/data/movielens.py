@@ -65,7 +65,7 @@ def read(version="1m", data_dir="", history_length=20, test_fraction=0.1):
     if version not in VERSIONS:
         raise ValueError(f"version must be one of {VERSIONS}. Received: version={version!r}")
     name = f"movielens/{version}-ratings"
-    builder = prepared_builder(name, name, _SOURCE, data_dir, instead="simulated_clicks")
+    builder = prepared_builder(name, name, _SOURCE, data_dir, instead="clicks")
     try:
         ratings = _read_ratings(builder)
     except Exception as error:  # TFDS raises whatever its reader raises

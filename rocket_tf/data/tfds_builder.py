@@ -58,7 +58,7 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits"):
     return builder
 
 
-def error_of_reading(dataset, builder, splits, error, problem_of):
+def error_of_reading(dataset, builder, splits, error, problem_of, decoders=None):
     """The error to raise where a builder's data could not be read.
 
     It reads record by record, which takes longer than reading them all.
@@ -69,6 +69,7 @@ def error_of_reading(dataset, builder, splits, error, problem_of):
         splits: names of the splits that were read.
         error: what was raised.
         problem_of: function from an example, as NumPy has it, to what is wrong with it, or `None`.
+        decoders: of features, as TensorFlow Datasets takes them, or `None`.
 
     Returns:
         `DamagedDataError` with the first damaged file and record, or `DataUnavailableError`.
@@ -78,7 +79,7 @@ def error_of_reading(dataset, builder, splits, error, problem_of):
             return _damage(dataset, builder, _INFO, f"it has no split {split!r}")
         info = builder.info.splits[split]
         for path, records in zip(info.filepaths, info.shard_lengths, strict=True):
-            problem = _problem_of_file(builder, Path(path), records, problem_of)
+            problem = _problem_of_file(builder, Path(path), records, problem_of, decoders)
             if problem:
                 return _damage(dataset, builder, Path(path).name, problem)
     return DataUnavailableError(
@@ -92,14 +93,15 @@ def _damage(dataset, builder, name, problem):
     return DamagedDataError(f"{dataset}: {folder / name}: {problem}. {_ways_out_of_damage(folder)}")
 
 
-def _problem_of_file(builder, path, records, problem_of):
+def _problem_of_file(builder, path, records, problem_of, decoders):
     """What is wrong with a file of so many records; `None` if nothing is."""
     import tensorflow as tf
 
     if not path.exists():
         return "missing"
     examples = tf.data.TFRecordDataset(str(path)).map(
-        builder.info.features.deserialize_example, num_parallel_calls=tf.data.AUTOTUNE
+        lambda record: builder.info.features.deserialize_example(record, decoders=decoders),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
     number = 0
     try:

@@ -1,16 +1,7 @@
-"""Image data sets in TensorFlow Datasets' form; and which file is damaged, where one is."""
-
-import os
-import re
-from pathlib import Path
-
-import requests
+"""Image data sets in TensorFlow Datasets' form."""
 
 from rocket_tf.data.catalog import DATASETS
-from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
-
-_SECONDS_TO_ANSWER = 10
-_INFO = "dataset_info.json"
+from rocket_tf.data.tfds_builder import error_of_reading, prepared_builder
 
 
 def read(dataset, data_dir="", train_examples=0):
@@ -29,56 +20,22 @@ def read(dataset, data_dir="", train_examples=0):
         DamagedDataError, DataUnavailableError: as `images.load`.
     """
     card = DATASETS[dataset]
-    builder = _prepared_builder(dataset, data_dir)
+    builder = prepared_builder(dataset, card.tfds_name, card.source, data_dir)
     try:
         parts = _first_examples(builder, card.train_parts, train_examples)
         train, (test,) = (
             [_read_split(builder, card, split) for split in splits] for splits in (parts, ["test"])
         )
     except Exception as error:  # TFDS raises whatever its reader raises
-        damage = _find_damage(builder, card)
-        if damage is None:
-            raise DataUnavailableError(
-                f"{dataset}: {builder.data_path} cannot be read, though every record of it can: "
-                f"{_reason(error)}"
-            ) from error
-        raise DamagedDataError(
-            f"{dataset}: {damage}. {_ways_out_of_damage(builder.data_path)}"
+        raise error_of_reading(
+            dataset,
+            builder,
+            (*card.train_parts, "test"),
+            error,
+            _problem_of(card),
+            _decoders(card),
         ) from error
     return train, test, list(builder.info.features["label"].names)
-
-
-def _prepared_builder(dataset, data_dir):
-    """The builder of a data set that is on this machine, downloaded first where it is missing."""
-    import tensorflow_datasets as tfds
-
-    card = DATASETS[dataset]
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    # The file to name if TFDS fails: it reads this one first, and without it finds no others.
-    damaged = max(root.expanduser().glob(f"{card.tfds_name}/*/{_INFO}"), default=None)
-    try:
-        builder = tfds.builder(card.tfds_name, data_dir=data_dir or None)
-        if not builder.is_prepared():
-            folder = Path(builder.data_path)
-            damaged = folder / _INFO if any(folder.glob("*.tfrecord*")) else None
-            # The downloader itself takes minutes to give up.
-            requests.head(card.source, timeout=_SECONDS_TO_ANSWER)
-            builder.download_and_prepare()
-    except Exception as error:  # TFDS raises whatever its downloader or reader raises
-        if damaged is not None:
-            problem = _reason(error) if damaged.exists() else "missing"
-            raise DamagedDataError(
-                f"{dataset}: {damaged}: {problem}. {_ways_out_of_damage(damaged.parent)}"
-            ) from error
-        where = data_dir or "$TFDS_DATA_DIR or ~/tensorflow_datasets"
-        raise DataUnavailableError(
-            f"{dataset}: neither found in {where} nor downloaded ({type(error).__name__}: "
-            f"{error}). Ways out: point --config.data_dir or TFDS_DATA_DIR to a folder that has "
-            f"{card.tfds_name} in TensorFlow Datasets' form; or run once where there is a "
-            "network, and copy that folder; or take data that needs no download: "
-            "--config=digits"
-        ) from error
-    return builder
 
 
 def _read_split(builder, card, split):
@@ -104,61 +61,15 @@ def _decoders(card):
     return {"image": image_of_right_shape()}
 
 
-def _find_damage(builder, card):
-    """The file that cannot be read, and what is wrong with it; `None` if all can be read.
+def _problem_of(card):
+    """A function from an example to what is wrong with it, or `None`."""
 
-    It reads record by record, which takes longer than reading them all.
-    """
-    for split in (*card.train_parts, "test"):
-        if split not in builder.info.splits:
-            return f"{Path(builder.data_path) / _INFO}: it has no split {split!r}"
-        info = builder.info.splits[split]
-        for path, records in zip(info.filepaths, info.shard_lengths, strict=True):
-            problem = _problem_of_file(builder, card, Path(path), records)
-            if problem:
-                return f"{path}: {problem}"
-    return None
+    def problem(example):
+        if 0 <= example["label"] < card.num_classes:
+            return None
+        return f"label {example['label']}, expected 0 to {card.num_classes - 1}"
 
-
-def _problem_of_file(builder, card, path, records):
-    """What is wrong with a file of so many records; `None` if nothing is."""
-    import tensorflow as tf
-
-    if not path.exists():
-        return "missing"
-    decoders = _decoders(card)
-    examples = tf.data.TFRecordDataset(str(path)).map(
-        lambda record: builder.info.features.deserialize_example(record, decoders=decoders),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    number = 0
-    try:
-        for example in examples.as_numpy_iterator():
-            number += 1
-            if not 0 <= example["label"] < card.num_classes:
-                return (
-                    f"record {number} of {records} has label {example['label']}, expected 0 to "
-                    f"{card.num_classes - 1}"
-                )
-    except tf.errors.OpError as error:
-        return f"record {number + 1} of {records} cannot be read: {_reason(error)}"
-    if number != records:
-        return f"it has {number} records, expected the {records} that {_INFO} tells"
-    return None
-
-
-def _ways_out_of_damage(folder):
-    return (
-        f"Ways out: delete {folder} and start again where there is a network, so that it is "
-        "downloaded anew; or copy that folder again from where it is whole"
-    )
-
-
-def _reason(error):
-    """What an exception says, without the names of TensorFlow's nodes."""
-    text = (getattr(error, "message", None) or str(error)).partition("\n")[0]
-    text = re.sub(r"\{\{.*?\}\} ?|Error in user-defined .* iterator: \S+: | ?\[Op:.*", "", text)
-    return f"{type(error).__name__}: {text.strip(' .')}"
+    return problem
 
 
 def _first_examples(builder, parts, examples):

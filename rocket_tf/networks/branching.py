@@ -5,6 +5,8 @@ import difflib
 import keras
 from keras import layers
 
+from rocket_tf import graph
+
 
 def branch(booster, layer, head=None, name="light"):
     """A light net that is a booster's layers up to one of them, with a head of its own.
@@ -13,25 +15,23 @@ def branch(booster, layer, head=None, name="light"):
     net that is a layer of another cannot be branched from within: branch from the net itself.
 
     Args:
-        booster: functional `keras.Model` that gives logits, shape (batch, ..., classes).
+        booster: functional (or sequential) `keras.Model` that gives logits, shape
+            (batch, ..., classes), or a dict of several.
         layer: name of the layer whose output the light net's head takes.
-        head: from that output, a symbolic tensor, to logits of the booster's shape: a layer, or any
-            function that calls layers. `None`: global average pooling, where the output has rank
-            3 or more, and a dense layer.
+        head: from that output, a symbolic tensor, to logits of the booster's shape, or a dict of
+            several: a layer, or any function that calls layers. `None`, for logits of shape
+            (batch, classes): global average pooling, where the output has rank 3 to 5, and a dense
+            layer.
         name: name of the light net, of which the default head's layers have theirs.
 
     Returns:
         The light net, a `keras.Model` over the booster's own inputs.
 
     Raises:
-        ValueError: if the booster has no such layer, the layer has several outputs, or the head's
-            logits have another shape than the booster's.
+        ValueError: if the booster has no such layer, the layer is called several times or has
+            several outputs, or the head's logits have another shape than the booster's.
     """
-    if not isinstance(booster, keras.Model) or not getattr(booster, "inputs", None):
-        raise ValueError(
-            f"branch needs a functional keras.Model. Received: booster={booster!r} of type "
-            f"{type(booster).__name__}"
-        )
+    booster = graph.as_functional("booster", booster)
     names = [each.name for each in booster.layers]
     if layer not in names:
         near = difflib.get_close_matches(layer, names, n=3, cutoff=0.3)
@@ -39,32 +39,43 @@ def branch(booster, layer, head=None, name="light"):
             f"The booster has no layer {layer!r} to branch off at. Nearest by name: "
             f"{near or 'none'}; [layer.name for layer in booster.layers] lists them all"
         )
-    features = booster.get_layer(layer).output
-    if keras.tree.is_nested(features):
+    # Of this graph alone; the layer may be in others, too.
+    nodes = [node for depth in booster._nodes_by_depth.values() for node in depth]
+    features = [node.outputs for node in nodes if node.operation.name == layer]
+    if len(features) != 1 or len(features[0]) != 1:
         raise ValueError(
-            "A light net branches off at a layer with one output. Received: "
-            f"layer={layer!r}, which gives {len(keras.tree.flatten(features))}"
+            "A light net branches off at a layer with one output, called once. Received: "
+            f"layer={layer!r}, which is called {len(features)} times or gives several outputs"
         )
-    classes = booster.outputs[0].shape[-1]
-    logits = (head or _default_head(classes, name))(features)
-    light = keras.Model(booster.input, logits, name=name)
-    if light.outputs[0].shape != booster.outputs[0].shape:
+    [[features]] = features
+    logits = _default_head(features, booster, name) if head is None else head(features)
+    mine, theirs = (keras.tree.map_structure(_shape, net) for net in (logits, booster.output))
+    if mine != theirs:
         raise ValueError(
-            f"The head's logits have shape {light.outputs[0].shape}, expected the booster's "
-            f"{booster.outputs[0].shape}; end it in keras.layers.Dense({classes})"
+            f"The head's logits have shape {mine}, expected the booster's {theirs}; pass a head "
+            "that gives such logits, a layer or a function that calls layers"
         )
-    return light
+    return keras.Model(booster.input, logits, name=name)
 
 
-def _default_head(classes, name):
-    def head(features):
-        if len(features.shape) > 2:
-            pool = {
-                3: layers.GlobalAveragePooling1D,
-                4: layers.GlobalAveragePooling2D,
-                5: layers.GlobalAveragePooling3D,
-            }[len(features.shape)]
-            features = pool(name=f"{name}_pool")(features)
-        return layers.Dense(classes, dtype="float32", name=f"{name}_logits")(features)
+def _default_head(features, booster, name):
+    pools = {
+        3: layers.GlobalAveragePooling1D,
+        4: layers.GlobalAveragePooling2D,
+        5: layers.GlobalAveragePooling3D,
+    }
+    rank = len(features.shape)
+    if keras.tree.is_nested(booster.output) or rank not in (2, *pools):
+        raise ValueError(
+            "Without a head of yours, a light net branches off at an output of rank 2 to 5, from a "
+            f"booster with one output. Received: an output of shape {features.shape}, a booster "
+            f"with outputs {keras.tree.map_structure(_shape, booster.output)}; pass head=..."
+        )
+    if rank > 2:
+        features = pools[rank](name=f"{name}_pool")(features)
+    classes = booster.output.shape[-1]
+    return layers.Dense(classes, dtype="float32", name=f"{name}_logits")(features)
 
-    return head
+
+def _shape(tensor):
+    return tensor.shape
