@@ -12,6 +12,7 @@ _COMMANDS = (
     "rocket_tf.serving.latency_worker",
     "tools.benchmark",
     "tools.choose_hint_weight",
+    "tools.compare_clicks",
     "tools.export",
     "tools.interruptions",
     "tools.latency",

@@ -4,7 +4,8 @@
         --weights=0.3,1,3,10 --validation_examples=500 --seeds=2
 
 Trains with every weight and seed, and takes the weight with the least mean validation error (of
-clicks, the highest AUC, 100 · (1 - AUC) as an error); runs that are there are not run again. Writes the figures into `--output`, a JSON file.
+clicks, the highest AUC; 100 · (1 - AUC) counts as the error); runs that are there are not run
+again. Writes the figures into `--output`, a JSON file.
 """
 
 import argparse
