@@ -16,7 +16,7 @@ def gradient_flow(model, x, y, sample_weight=None):
         model: compiled `RocketModel`. It runs as in training, and none of its variables is changed.
         x: inputs, one batch.
         y: labels.
-        sample_weight: weights of the examples, or `None`.
+        sample_weight: weights of the examples, or a dict of them by output, or `None`.
 
     Returns:
         Dict from the terms' names in the logs (`light_loss`, `booster_loss`, `hint_loss`, ...) to
@@ -41,7 +41,7 @@ def gradient_flow(model, x, y, sample_weight=None):
     state = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     x, y = (keras.tree.map_structure(tf.convert_to_tensor, value) for value in (x, y))
     if sample_weight is not None:
-        sample_weight = tf.convert_to_tensor(sample_weight)
+        sample_weight = keras.tree.map_structure(tf.convert_to_tensor, sample_weight)
     try:
         with tf.GradientTape(persistent=True) as tape:
             logits, hidden = model.forward(x, training=True)

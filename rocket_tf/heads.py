@@ -40,6 +40,10 @@ class Head:
             )
         return y[self.output]
 
+    def weight(self, sample_weight):
+        """This head's weights of the examples, as `weight_of` takes them."""
+        return weight_of(self.output, sample_weight)
+
 
 def heads_of(outputs):
     """The heads of nets.
@@ -71,6 +75,24 @@ def flat(outputs):
 def of_net(net, values, heads):
     """The values of one net's heads, by output, from a dict by the heads' names."""
     return {head.output: values[name] for name, head in heads.items() if head.net == net}
+
+
+def weight_of(output, sample_weight):
+    """The weights of the examples for one output.
+
+    Args:
+        output: its name, or `None` for what belongs to no output, such as a hidden layer.
+        sample_weight: one for all outputs; or a dict by output, which Keras makes of one array
+            where labels are a dict; or `None`.
+
+    Returns:
+        The output's own weights, or the mean of all outputs' where it has none.
+    """
+    if not isinstance(sample_weight, dict):
+        return sample_weight
+    if output in sample_weight:
+        return sample_weight[output]
+    return sum(sample_weight.values()) / len(sample_weight)
 
 
 def spread(argument, value, heads):

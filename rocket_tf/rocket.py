@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from rocket_tf import graph, objective, replicas
 from rocket_tf.distributed_fit import DistributedFit
-from rocket_tf.heads import by_output, flat, heads_of, of_net, spread
+from rocket_tf.heads import by_output, flat, heads_of, of_net, spread, weight_of
 from rocket_tf.loss_scaling import with_loss_scaling
 from rocket_tf.ownership import SHARED, parts
 from rocket_tf.ranking_metrics import ExactAUC
@@ -32,8 +32,8 @@ class RocketModel(DistributedFit, keras.Model):
     `tf.distribute`, however unevenly it is split among the replicas.
 
     Nets may have several outputs, dicts of logits. Labels, losses, metrics and their weights are
-    then dicts by output too (or one for all), a hint on logits is the sum over them, and the logs
-    have `light_<output>_loss`, `light_<output>_<metric>`.
+    then dicts by output too (or one for all), and so are sample weights; a hint on logits is the
+    sum over outputs, and the logs have `light_<output>_loss`, `light_<output>_<metric>`.
 
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
@@ -201,7 +201,7 @@ class RocketModel(DistributedFit, keras.Model):
             metric.update_state(
                 self.heads[head].label(y),
                 logits[head],
-                sample_weight if is_weighted else None,
+                self.heads[head].weight(sample_weight) if is_weighted else None,
                 # Where there are none, the metric says what it needs.
                 groups=x.get(group_by) if isinstance(x, dict) else None,
             )
@@ -259,7 +259,8 @@ class RocketModel(DistributedFit, keras.Model):
             x: inputs, for the teacher.
             y: labels, the same for all nets; a dict by output where there are several.
             y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
-            sample_weight: weights of the examples, in label losses and hints alike, or `None`.
+            sample_weight: weights of the examples, in label losses and hints alike; a dict by
+                output where they differ; or `None`.
             training: ignored; the objective is the same in training and evaluation.
             hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
 
@@ -338,31 +339,31 @@ class RocketModel(DistributedFit, keras.Model):
             x: inputs, for the teacher.
             y: labels, the same for all nets; a dict by output where there are several.
             y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
-            sample_weight: weights of the examples, or `None`.
+            sample_weight: weights of the examples, or a dict of them by output, or `None`.
             hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
 
         Returns:
             Dict from a term's name in the logs to `(weight, mean over the examples)`.
 
         Raises:
-            ValueError: if labels are missing, or `sample_weight` is a dict.
+            ValueError: if labels are missing.
         """
-        if isinstance(sample_weight, dict):
-            raise ValueError(
-                "sample_weight is one for all outputs, shape (batch,). Received: a dict of "
-                f"{list(sample_weight)}"
-            )
         # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
         count = tf.distribute.get_strategy().num_replicas_in_sync
 
-        def mean(loss, target, prediction, weight=sample_weight):
+        def mean(loss, target, prediction, weight):
             value = loss(target, prediction, weight) * count
             return keras.ops.cast(value, keras.config.floatx())
 
         terms = {
             f"{head}_loss": (
                 self._label_weights[head],
-                mean(loss, self.heads[head].label(y), y_pred[head]),
+                mean(
+                    loss,
+                    self.heads[head].label(y),
+                    y_pred[head],
+                    self.heads[head].weight(sample_weight),
+                ),
             )
             for head, loss in self._label_losses.items()
         }
@@ -374,40 +375,33 @@ class RocketModel(DistributedFit, keras.Model):
             )
             logits["teacher"] = by_output(theirs)
         for hint in self.hints:
-            pairs = self._compared(hint, logits, hidden)
-            if self.gradient_block or hint.follows == "teacher":
-                pairs = [(tf.stop_gradient(target), prediction) for target, prediction in pairs]
-            weights = [
-                sample_weight
-                if hint.layers is None
-                else _for_every_position(sample_weight, hint.loss, *pair)
-                for pair in pairs
-            ]
+            compared = self._compared(hint, logits, hidden, sample_weight)
             # Without an optimizer, a model can be evaluated.
             weight = hint.weight_at(0 if self.optimizer is None else self.optimizer.iterations)
             if tf.is_tensor(weight):
                 weight = tf.cast(weight, keras.config.floatx())
-            terms[hint.name] = (
-                weight,
-                sum(
-                    mean(hint.loss, *pair, weight_of_pair)
-                    for pair, weight_of_pair in zip(pairs, weights, strict=True)
-                ),
-            )
+            terms[hint.name] = weight, sum(mean(hint.loss, *each) for each in compared)
         return terms
 
-    def _compared(self, hint, logits, hidden):
-        """The pairs that a hint compares: what is followed, and the light net's own."""
+    def _compared(self, hint, logits, hidden, sample_weight):
+        """What a hint compares: triples of what is followed, the light net's own, its weights."""
+        blocked = self.gradient_block or hint.follows == "teacher"
+        block = tf.stop_gradient if blocked else tf.identity
         if hint.layers is None:
             followed = logits[hint.follows]
-            return [(followed[output], own) for output, own in logits["light"].items()]
-        pairs = []
+            return [
+                (block(followed[output]), own, weight_of(output, sample_weight))
+                for output, own in logits["light"].items()
+            ]
+        compared = []
         for mine, theirs in hint.layers.items():
-            own = hidden["light"][mine]
+            own, followed = hidden["light"][mine], block(hidden[hint.follows][theirs])
             if hint.projection:
                 own = self._projections[hint.name, mine](own)
-            pairs.append((hidden[hint.follows][theirs], own))
-        return pairs
+            weights = weight_of(None, sample_weight)
+            weights = _for_every_position(weights, hint.loss, followed, own)
+            compared.append((followed, own, weights))
+        return compared
 
     def _inputs_of(self, x):
         """Of a dict of inputs, those that the nets take; others may be there, as for metrics.
@@ -435,6 +429,8 @@ class RocketModel(DistributedFit, keras.Model):
             name: head.label(y) if name in self._measured else y_pred[name]
             for name, head in self.heads.items()
         }
+        if isinstance(sample_weight, dict):
+            sample_weight = {name: head.weight(sample_weight) for name, head in self.heads.items()}
         return super().compute_metrics(x, labels, y_pred, sample_weight)
 
     def get_metrics_result(self):

@@ -3,7 +3,7 @@
 import importlib.metadata
 
 from rocket_tf import fitting
-from rocket_tf.building import build_nets
+from rocket_tf.config import trained_net
 from rocket_tf.costs import count_multiply_adds, count_parameters
 from rocket_tf.data.array_data import map_inputs
 from rocket_tf.data.cards import card_of
@@ -79,12 +79,10 @@ def summarize(run, measured, booster_folder):
         "train_examples": len(data.train_labels),
         "test_examples": len(data.test_labels),
     }
-    nets = dict(zip(("light", "booster"), build_nets(config), strict=True))
     for role, own in measured.items():
-        costs = {
-            "parameters": count_parameters(nets[role]),
-            "multiply_adds": count_multiply_adds(nets[role]),
-        }
+        # A net that was trained alone is the model's light net.
+        net = run.model.light if role == trained_net(config) else run.model.booster
+        costs = {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)}
         summary[role] = own | costs
     if booster_folder is not None:
         summary["teacher"] = booster_folder.read_summary()["booster"]

@@ -1,5 +1,6 @@
 """Runs on one's own images: folders with named backbones, arrays, CIFAR's archives."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +11,7 @@ from rocket_tf import ready_configs, train
 from rocket_tf.config import ConfigError
 from rocket_tf.data import own_data
 from rocket_tf.finished_run import load_data, restore
+from rocket_tf.networks import backbones
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 60, 40)}
 
@@ -82,6 +84,22 @@ def test_a_layer_that_the_booster_lacks(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"booster_backbone: .*no layer 'conv_9'.*Nearest"):
         train.train_and_evaluate(config, tmp_path / "run", verbose=False)
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_layer_whose_name_is_counted_up(monkeypatch):
+    made = keras.applications.MobileNetV3Small(weights=None, include_top=False)
+    counted = next(layer.name for layer in made.layers if layer.name.startswith("re_lu"))
+    # The same net as the one that is looked into, or the name would have counted on.
+    monkeypatch.setattr(backbones, "_classifier", lambda role, *_: _with_logits(made))
+    with pytest.raises(ValueError, match="a name that Keras has counted up"):
+        backbones.backbone_pair("", "MobileNetV3Small", 3, (32, 32, 3), counted)
+    light, _ = backbones.backbone_pair("", "MobileNetV3Small", 3, (32, 32, 3), "expanded_conv_2_add")
+    assert light.output_shape == (None, 3)
+
+
+def _with_logits(net):
+    pooled = keras.layers.GlobalAveragePooling2D()(net.output)
+    return keras.Model(net.input, keras.layers.Dense(3)(pooled), name="booster")
 
 
 def test_pixel_statistics_are_the_training_images(folder):

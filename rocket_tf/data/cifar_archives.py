@@ -94,7 +94,7 @@ def find(folder, dataset):
 
     Args:
         folder: the folder; or the unpacked folder, or the archive, itself.
-        dataset: "cifar10" or "cifar100".
+        dataset: "cifar10" or "cifar100"; others are in no such archive.
 
     Returns:
         A `Path`, or `None`.
@@ -139,7 +139,7 @@ def read(folder, dataset):
 def _find(folder, dataset):
     """Path and form of a data set, or `None`."""
     folder = Path(folder).expanduser()
-    for form in _ARCHIVES[dataset]:
+    for form in _ARCHIVES.get(dataset, ()):
         for parent in (folder, folder.parent):
             unpacked, archive = parent / form.folder, parent / form.archive
             if unpacked.is_dir() and folder in (parent, unpacked):

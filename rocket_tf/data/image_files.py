@@ -1,17 +1,28 @@
 """Image files of any size and format to squares of one size. Free of TensorFlow."""
 
 import os
+import struct
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # What the suffixes stand for, and no more: for EPS, say, Pillow would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+# What makes images upright, by their EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _CHUNK = 16  # images that a thread decodes before it reports
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
 
@@ -20,9 +31,10 @@ def decode(files, size):
     """Decodes files to RGB squares, in threads.
 
     Grey becomes RGB, 16 bits lose the lower 8, transparency is dropped (as TensorFlow's decoder
-    does it), animations keep their first frame. Images are turned as their EXIF orientation says.
-    Their shorter side is resized to `size`, bilinear with antialiasing, and the centre of the
-    longer one is kept. From 500 images on a terminal shows how far it is.
+    does it), animations keep their first frame. Images are turned as their EXIF orientation says,
+    where it can be read. Their shorter side is resized to `size`, bilinear with antialiasing, and
+    the centre of the longer one is kept. A terminal shows how far it is, if there are more than
+    500.
 
     Args:
         files: list of paths.
@@ -59,7 +71,7 @@ def _decode(file, result):
     """Decodes a file into `result`; returns what is wrong with it, or `None`."""
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            result[...] = _centre(_to_rgb(ImageOps.exif_transpose(image)), len(result))
+            result[...] = _centre(_to_rgb(_upright(image)), len(result))
     except UnidentifiedImageError:
         return "no image" if os.path.getsize(file) else "empty"
     except MemoryError:
@@ -68,6 +80,16 @@ def _decode(file, result):
         text = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         return text.strip(" .") or type(error).__name__
     return None
+
+
+def _upright(image):
+    """An image turned as its EXIF orientation says, if there is one that can be read."""
+    image.load()  # so that what fails below is EXIF alone
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except (SyntaxError, struct.error, OSError, ValueError, KeyError, TypeError):
+        return image
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _to_rgb(image):

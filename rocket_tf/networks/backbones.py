@@ -1,6 +1,7 @@
 """Pairs of nets from backbones by name: of keras.applications or KerasCV, with random weights."""
 
 import inspect
+import re
 
 import keras
 from keras import layers
@@ -29,12 +30,25 @@ def backbone_pair(light, booster, num_classes, input_shape, branch_layer="", dro
         `(light, booster)`, two functional `keras.Model`s.
 
     Raises:
-        ValueError: if there is no such layer, or an image is too small for a backbone.
+        ValueError: if there is no such layer, it has a name that Keras has counted up, or an image
+            is too small for a backbone.
     """
     booster = _classifier("booster", booster, num_classes, input_shape, dropout)
     if branch_layer:
-        return branch(booster, branch_layer), booster
+        light = branch(booster, branch_layer)
+        _check_own_name(booster.get_layer(branch_layer))
+        return light, booster
     return _classifier("light", light, num_classes, input_shape, 0.0), booster
+
+
+def _check_own_name(layer):
+    """Checks that a layer has the same name wherever its net is built."""
+    words = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+    if re.fullmatch(rf"{words}(_\d+)?", layer.name):
+        raise ValueError(
+            f"branch_layer={layer.name!r} has a name that Keras has counted up, which depends on "
+            "what else was built before; take a layer with a name of its own"
+        )
 
 
 def _classifier(role, name, num_classes, input_shape, dropout):
