@@ -56,7 +56,7 @@ class ClickComparison:
     def __init__(self, seeds, settings, runs):
         if seeds < 1:
             raise options.ConfigError(f"--seeds: got {seeds}, expected at least 1")
-        fixed = {"seed", "split_seed", "method", "dataset", "shared_layers_learn_from"}
+        fixed = {"seed", "split_seed", "method", "shared_layers_learn_from"}
         if fixed & set(settings):
             raise options.ConfigError(
                 f"--set: got {min(fixed & set(settings))}, which the comparison itself sets"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rocket_tf.data.catalog import LOCAL_DATASETS, DatasetCard
+from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
 from rocket_tf.fields import FIELDS, ConfigError, is_depth
 
 
@@ -52,7 +52,7 @@ def check_before_data(config: Mapping) -> None:
             f"config.light_depth: got {config['light_depth']}, expected at most the booster's "
             f"{config['booster_depth']}; lower it or raise --config.booster_depth"
         )
-    if config["split_seed"] and dataset not in ("digits", "simulated_clicks"):
+    if config["split_seed"] and dataset not in ("digits", *SIMULATED):
         raise ConfigError(
             f"config.split_seed: got {config['split_seed']} with dataset={config['dataset']}, "
             "expected 0: this data set comes with its split; set it to 0"

@@ -168,8 +168,7 @@ FIELDS: Mapping[str, Field] = {
     "dataset": _choice(
         "cifar10",
         "which data; of one's own, read from data_path: npz (arrays of images in one file), "
-        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord); simulated_clicks needs "
-        "none",
+        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord)",
         *DATASETS,
         *LOCAL_DATASETS,
     ),

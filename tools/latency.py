@@ -105,7 +105,7 @@ def _measure(arguments):
         "runtimes": list(exports),
         "rows": rows,
         "load_seconds": load_seconds,
-        "ratios": _ratios(rows, sizes, load_seconds, min(arguments.batches), latency.ratio),
+        "ratios": _ratios(rows, sizes, load_seconds, arguments.batches, latency.ratio),
         "versions": {
             package: importlib.metadata.version(package.replace("_", "-"))
             for package in (
@@ -223,14 +223,16 @@ def _export(workdir, chosen, folder):
     return {name: (_RUNTIMES[name][0], paths[_RUNTIMES[name][1]]) for name in chosen}, sizes
 
 
-def _ratios(rows, sizes, load_seconds, batch, ratio):
+def _ratios(rows, sizes, load_seconds, batches, ratio):
     ratios = {
         f"light ÷ booster, {runtime}, batch {batch}, 1 thread": ratio(
             rows, "light", "booster", runtime=runtime, batch=batch, threads=1
         )
         for runtime in dict.fromkeys(row["runtime"] for row in rows)
+        for batch in batches
     }
     if load_seconds:
+        batch = min(batches)
         which = {"runtime": "tensorflow", "batch": batch, "threads": 1}
         size = sizes["savedmodel"]
         ratios |= {

@@ -63,11 +63,15 @@ def assemble(dataset, card, parts, test, class_names, train_examples=0, validati
         held_out = np.arange(number) >= number - validation_examples
     else:
         held_out = _hold_out(dataset, card, [labels for _, labels in parts], validation_examples)
-    inputs = map_inputs(lambda *arrays: np.concatenate(arrays), *(inputs for inputs, _ in parts))
-    labels = np.concatenate([labels for _, labels in parts])
+    if len(parts) == 1:
+        ((inputs, labels),) = parts  # without a copy of what may fill the memory
+    else:
+        inputs = map_inputs(lambda *arrays: np.concatenate(arrays), *(part[0] for part in parts))
+        labels = np.concatenate([labels for _, labels in parts])
+    kept = ~held_out if held_out.any() else slice(None)
     return ArrayData(
-        train_inputs=map_inputs(lambda array: array[~held_out], inputs),
-        train_labels=labels[~held_out],
+        train_inputs=map_inputs(lambda array: array[kept], inputs),
+        train_labels=labels[kept],
         test_inputs=test[0],
         test_labels=test[1],
         validation_inputs=map_inputs(lambda array: array[held_out], inputs),

@@ -125,11 +125,11 @@ def _movielens(ratings):
     )
 
 
-DATASETS |= {
-    # 200 000 impressions, the last tenth for the test; see simulated_clicks.py.
-    "simulated_clicks": DatasetCard(
-        train_examples=180_000,
-        test_examples=20_000,
+def _simulated_clicks(impressions):
+    """The card of a simulated log of so many impressions, the last tenth for the test."""
+    return DatasetCard(
+        train_examples=impressions - impressions // 10,
+        test_examples=impressions // 10,
         columns=simulated_clicks.COLUMNS,
         request_columns=("user", "hour", "device"),
         dtypes={
@@ -139,10 +139,16 @@ DATASETS |= {
         },
         moments={"price": (22.8, 147.0)},
         **_CLICKS,
-    ),
+    )
+
+
+DATASETS |= {
+    "simulated_clicks": _simulated_clicks(200_000),
+    "simulated_clicks_1m": _simulated_clicks(1_000_000),
     "movielens_1m": _movielens(1_000_209),
     "movielens_100k": _movielens(100_000),
 }
+SIMULATED = ("simulated_clicks", "simulated_clicks_1m")
 
 # Whose cards are known when they are read (`cards.py`).
 LOCAL_DATASETS = ("npz", "image_folder", "click_log")

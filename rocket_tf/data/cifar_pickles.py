@@ -108,7 +108,7 @@ _ADMITTED = {
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) not in _ADMITTED:
-            raise _RefusedError(f"{module}.{name}")
+            raise _RefusedError(ascii(f"{module}.{name}"))
         return _ADMITTED[module, name]
 
     def persistent_load(self, pid):

@@ -77,8 +77,8 @@ def _decode(file, result):
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds
-        text = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        return text.strip(" .") or type(error).__name__
+        text = getattr(error, "strerror", None) or str(error)
+        return "".join(text.splitlines()[:1]).strip(" .") or type(error).__name__
     return None
 
 

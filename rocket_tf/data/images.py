@@ -5,6 +5,7 @@ import numpy as np
 from rocket_tf.data import cifar_archives, tfds_images
 from rocket_tf.data.array_data import assemble
 from rocket_tf.data.catalog import DATASETS
+from rocket_tf.data.errors import DamagedDataError
 
 
 def load(dataset, data_dir="", train_examples=0, validation_examples=0, split_seed=0):
@@ -33,10 +34,21 @@ def load(dataset, data_dir="", train_examples=0, validation_examples=0, split_se
     elif data_dir and cifar_archives.find(data_dir, dataset):
         archive = cifar_archives.read(data_dir, dataset)
         parts, test, class_names = [archive.train], archive.test, archive.class_names
+        _check_sizes(dataset, cifar_archives.find(data_dir, dataset), archive)
     else:
         parts, test, class_names = tfds_images.read(dataset, data_dir, train_examples)
     card = DATASETS[dataset]
     return assemble(dataset, card, parts, test, class_names, train_examples, validation_examples)
+
+
+def _check_sizes(dataset, path, archive):
+    card = DATASETS[dataset]
+    found = len(archive.train[1]), len(archive.test[1])
+    if found != (card.train_examples, card.test_examples):
+        raise DamagedDataError(
+            f"{dataset}: {path} has {found[0]} training and {found[1]} test images, expected "
+            f"{card.train_examples} and {card.test_examples}; get the archive again"
+        )
 
 
 def _read_digits(split_seed):

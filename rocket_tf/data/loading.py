@@ -3,7 +3,7 @@
 from rocket_tf.data import images, movielens, own_data, simulated_clicks
 from rocket_tf.data.array_data import assemble
 from rocket_tf.data.cards import card_of
-from rocket_tf.data.catalog import CLICK_CLASSES, LOCAL_DATASETS
+from rocket_tf.data.catalog import CLICK_CLASSES, LOCAL_DATASETS, SIMULATED
 
 
 def load(config, data_dir=""):
@@ -29,8 +29,9 @@ def load(config, data_dir=""):
         return assemble(dataset, card, [own.train], own.test, own.class_names, *cut)
     if card.kind == "images":
         return images.load(dataset, data_dir, *cut, config["split_seed"])
-    if dataset == "simulated_clicks":
-        clicks, _ = simulated_clicks.simulate(seed=config["split_seed"])
+    if dataset in SIMULATED:
+        impressions = card.train_examples + card.test_examples
+        clicks, _ = simulated_clicks.simulate(impressions, seed=config["split_seed"])
     else:
         clicks = movielens.read(dataset.removeprefix("movielens_"), data_dir)
     train, test = ((part.inputs, part.labels) for part in (clicks.train, clicks.test))

@@ -49,5 +49,5 @@ def check_class_names(source, class_names):
 
 def reason_of(error):
     """What an exception of another library says, in one line."""
-    text = str(error).partition("\n")[0].strip(" .")
+    text = "".join(str(error).splitlines()[:1]).strip(" .")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

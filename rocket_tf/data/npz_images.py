@@ -80,7 +80,7 @@ def _read_arrays(path):
         if missing:
             raise DataUnavailableError(
                 f"{path}: has no {', '.join(missing)}; there are "
-                f"{', '.join(archive.files) or 'no arrays'}; expected one by {_EXAMPLE}"
+                f"{archive.files or 'no arrays'}; expected one by {_EXAMPLE}"
             )
         wanted = [*_KEYS, *(["class_names"] if "class_names" in archive else [])]
         return {key: _read_array(path, archive, key) for key in wanted}
