@@ -215,20 +215,14 @@ def branched(name, layer):
 
 PAIRS = {
     "within MobileNetV3Small": lambda: branched("MobileNetV3Small", "expanded_conv_2_add"),
-    "within EfficientNetB0": lambda: branched("EfficientNetB0", "block2b_add"),
-    "MobileNetV3Small in MobileNetV2": lambda: (
-        application("MobileNetV3Small"),
+    "MobileNet in MobileNetV2": lambda: (
+        application("MobileNet", alpha=0.25),
         application("MobileNetV2", alpha=0.35),
     ),
-    "a narrow MobileNet in a wide one": lambda: (
+    "KerasCV's in MobileNet": lambda: (
+        keras_cv_net("light"),
         application("MobileNet", alpha=0.25),
-        application("MobileNet", alpha=0.5),
     ),
-    "MobileNet in KerasCV's": lambda: (
-        application("MobileNet", alpha=0.25),
-        keras_cv_net("booster"),
-    ),
-    "KerasCV's in MobileNet": lambda: (keras_cv_net("light"), application("MobileNet", alpha=0.25)),
 }
 
 
@@ -265,3 +259,23 @@ def test_backbones_are_trained_saved_loaded_and_exported(pair, tmp_path):
     [(name, specification)] = serve.structured_input_signature[1].items()
     logits = serve(**{name: tf.cast(x, specification.dtype)})["logits"]  # x is whole pixels
     np.testing.assert_allclose(logits, predicted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_narrow_and_a_wide_net_of_one_family_whose_layers_have_the_same_names():
+    light, booster = application("MobileNet", alpha=0.25), application("MobileNet", alpha=0.5)
+    rocket = RocketModel(light, booster)
+    owned = ownership(rocket)
+    assert owned.layers["light only"] == owned.layers["booster only"]
+    assert owned.parameters["light only"] < owned.parameters["booster only"]
+    x, _ = images()
+    logits = rocket(x)
+    for role, net in (("light", light), ("booster", booster)):
+        np.testing.assert_array_equal(logits[role], net(x))
+
+
+def test_within_efficient_net():
+    light, booster = branched("EfficientNetB0", "block2b_add")
+    owned = ownership(RocketModel(light, booster))
+    assert "block2b_dwconv" in owned.layers["shared"]
+    assert owned.layers["light only"] == ["light_logits"]
+    assert owned.multiply_adds["light"] < 0.5 * owned.multiply_adds["booster"]

@@ -31,8 +31,12 @@ def sigmoid_mse(followed, light):
 
 
 def sigmoid_kd(followed, light, temperature=4.0):
-    q, p = sigmoid(followed / temperature), sigmoid(light / temperature)
-    return -(temperature**2) * (q * np.log(p) + (1 - q) * np.log(1 - p)).sum(-1)
+    q, log_p, log_rest = (
+        sigmoid(followed / temperature),
+        -np.logaddexp(0, -light / temperature),
+        -np.logaddexp(0, light / temperature),
+    )
+    return -(temperature**2) * (q * log_p + (1 - q) * log_rest).sum(-1)
 
 
 def cosine(followed, light):

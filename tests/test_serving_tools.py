@@ -206,7 +206,7 @@ def pictures(digits, tmp_path_factory):
     (folder / "more").mkdir()
     for index, image in enumerate(digits.test_inputs[:5]):
         Image.fromarray(image[..., 0]).save(folder / "more" / f"{index}.png")
-    large = Image.fromarray(digits.test_inputs[0, ..., 0]).convert("RGB").resize((80, 60))
+    large = Image.fromarray(digits.test_inputs[0, ..., 0]).convert("RGB").resize((80, 80))
     large.save(folder / "large.jpg", quality=95)
     return folder
 

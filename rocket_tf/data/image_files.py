@@ -71,7 +71,7 @@ def _decode(file, result):
     """Decodes a file into `result`; returns what is wrong with it, or `None`."""
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            result[...] = _centre(_to_rgb(_upright(image)), len(result))
+            result[...] = centre(_to_rgb(_upright(image)), len(result), len(result))
     except UnidentifiedImageError:
         return "no image" if os.path.getsize(file) else "empty"
     except MemoryError:
@@ -100,14 +100,23 @@ def _to_rgb(image):
     return image.convert("RGB")
 
 
-def _centre(image, size):
-    """The centre of an image whose shorter side is resized to `size`: a square of that size."""
-    shorter = min(image.size)
+def centre(image, height, width):
+    """The middle of an image that is resized until it covers a shape, bilinear with antialiasing.
+
+    Args:
+        image: a `PIL.Image.Image`.
+        height: of the result, in pixels.
+        width: likewise.
+
+    Returns:
+        A `PIL.Image.Image` of that size.
+    """
+    scale = max(width / image.width, height / image.height)
     box = []
-    for side in image.size:
-        resized = round(side * size / shorter)
-        first = (resized - size) // 2
-        box.append((first * side / resized, min((first + size) * side / resized, side)))
+    for side, wanted in zip(image.size, (width, height), strict=True):
+        resized = round(side * scale)
+        first = (resized - wanted) // 2
+        box.append((first * side / resized, min((first + wanted) * side / resized, side)))
     (left, right), (upper, lower) = box
-    # Only the centre is computed, from all pixels that its resized pixels depend on.
-    return image.resize((size, size), Image.Resampling.BILINEAR, (left, upper, right, lower))
+    # Only the middle is computed, from all pixels that its resized pixels depend on.
+    return image.resize((width, height), Image.Resampling.BILINEAR, (left, upper, right, lower))

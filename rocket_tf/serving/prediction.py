@@ -8,6 +8,7 @@ from PIL import Image
 
 from rocket_tf import files
 from rocket_tf.config import ConfigError
+from rocket_tf.data.image_files import centre
 from rocket_tf.serving import companions, runtimes
 from rocket_tf.serving.c_api import INVALID_ARGUMENT, LoaderError
 from rocket_tf.serving.c_loader import LoadedModel
@@ -226,5 +227,5 @@ def _decode(content, shape):
     except (OSError, ValueError, SyntaxError) as error:  # Pillow's, for damaged files
         raise UnreadableImageError(_NO_IMAGE) from error
     if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = centre(image, height, width)
     return np.asarray(image).reshape(shape)

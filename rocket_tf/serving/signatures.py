@@ -91,7 +91,8 @@ def decode_images(encoded, shape):
     Args:
         encoded: string tensor, shape (batch,).
         shape: (height, width, channels) to give; colours become grey, or grey colours, as the
-            decoder does it. Resizing is bilinear, with antialiasing, and keeps no proportions.
+            decoder does it. Images are resized, bilinear with antialiasing, until they cover the
+            shape, and the middle is taken, as `data.image_files` does it for training.
 
     Returns:
         float32 tensor, 0 to 255, shape (batch, *shape).
@@ -101,7 +102,12 @@ def decode_images(encoded, shape):
     def decode_image(content):
         image = tf.io.decode_image(content, channels=channels, expand_animations=False)
         # The identity on images that have the size.
-        image = tf.image.resize(image, (height, width), antialias=True)
+        sides = tf.cast(tf.shape(image)[:2], tf.float64)
+        scale = tf.reduce_max(tf.constant([height, width], tf.float64) / sides)
+        covering = tf.cast(tf.round(sides * scale), tf.int32)
+        image = tf.image.resize(image, covering, antialias=True)
+        first = (covering - [height, width]) // 2
+        image = image[first[0] : first[0] + height, first[1] : first[1] + width]
         return tf.ensure_shape(image, shape)
 
     return tf.map_fn(decode_image, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
