@@ -1,0 +1,93 @@
+"""The comparison on simulated clicks: what it runs, and the table that it writes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rocket_tf.click_comparison import FIGURES, ClickComparison, as_markdown
+from rocket_tf.config import ConfigError
+from tools import choose_hint_weight, compare_clicks
+
+SMALL = {
+    "epochs": 1,
+    "train_examples": 600,
+    "hash_buckets": 20,
+    "embedding_dimension": 2,
+    "light_tower": "(4,)",
+    "booster_tower": "(8,)",
+}
+SETTINGS = [f"--set={name}={value}" for name, value in SMALL.items()]
+
+
+def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
+    arguments = [
+        "--seeds=2",
+        f"--runs={tmp_path / 'runs'}",
+        f"--output={tmp_path / 'clicks'}",
+        *SETTINGS,
+    ]
+    assert compare_clicks.main(arguments) == 0
+    first = capsys.readouterr().out
+    assert "== run 8 of 8: booster, seed 1" in first
+    result = json.loads((tmp_path / "clicks.json").read_text())
+    assert [row["title"] for row in result["rows"]] == [
+        "light net alone",
+        "light net in the rocket",
+        "booster in the rocket",
+        "light net in the rocket, shared layers learn from the booster alone",
+        "booster alone",
+    ]
+    for row in result["rows"]:
+        for figure in FIGURES:
+            values = np.array(list(row[figure]["by_seed"].values()))
+            base = np.array(list(result["rows"][0][figure]["by_seed"].values()))
+            assert row[figure]["mean"] == pytest.approx(values.mean())
+            assert row[figure]["standard_deviation"] == pytest.approx(values.std(ddof=1))
+            assert row[figure]["difference"]["mean"] == pytest.approx((values - base).mean())
+    # A row for each seed's own summary, and of another log for each seed.
+    summary = json.loads((tmp_path / "runs" / "booster" / "seed1" / "summary.json").read_text())
+    assert result["rows"][-1]["test_auc"]["by_seed"]["1"] == summary["booster"]["test_auc"]
+    configs = [
+        json.loads((tmp_path / "runs" / "light" / f"seed{seed}" / "config.json").read_text())
+        for seed in (0, 1)
+    ]
+    assert [config["split_seed"] for config in configs] == [0, 1]
+    table = (tmp_path / "clicks.md").read_text()
+    assert table == as_markdown(result) and table in first
+    assert f"{result['rows'][0]['test_auc']['mean']:.4f} ± " in table
+    assert result["command"].startswith("python -m tools.compare_clicks --seeds=2 --set=epochs=1")
+
+    assert compare_clicks.main(arguments) == 0  # nothing is run again
+    assert "== run" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "clicks.json").read_text()) == result
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["--seeds=0"], "--seeds: got 0"),
+        (["--set=seed=3"], "--set: got seed, which the comparison itself sets"),
+        (["--set=epoch=3"], "config.epoch: no such field"),
+        (["--set=flip=True"], "config.flip: got True"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line_before_any_work(arguments, named, tmp_path, capsys):
+    assert compare_clicks.main([*arguments, f"--runs={tmp_path / 'runs'}"]) == 2
+    error = capsys.readouterr().err
+    assert named in error and error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_hint_weight_for_clicks_is_chosen_by_auc():
+    assert choose_hint_weight.validation_error(
+        {"validation_error": 20.0, "validation_auc": 0.75}
+    ) == pytest.approx(25.0)
+    assert choose_hint_weight.validation_error({"validation_error": 20.0}) == 20.0
+
+
+def test_one_seed_has_no_spread(tmp_path):
+    comparison = ClickComparison(1, {}, tmp_path)
+    assert len(comparison.missing()) == 4
+    with pytest.raises(ConfigError, match="got method"):
+        ClickComparison(1, {"method": "kd"}, tmp_path)
