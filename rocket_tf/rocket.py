@@ -8,11 +8,17 @@ from rocket_tf.distributed_fit import DistributedFit
 from rocket_tf.heads import by_output, flat, heads_of, of_net, spread, weight_of
 from rocket_tf.loss_scaling import with_loss_scaling
 from rocket_tf.ownership import SHARED, parts
+from rocket_tf.ranking_evaluation import (
+    RankingEvaluation,
+    ranking_metrics_by_name,
+    without_ranking,
+)
 from rocket_tf.ranking_metrics import ExactAUC
+from rocket_tf.rocket_configuration import RocketConfiguration
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class RocketModel(DistributedFit, keras.Model):
+class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.Model):
     """A light net that trains beside a booster and follows its logits (Zhou et al., AAAI 2018).
 
     The objective, for labels y, light logits l and booster logits z, averaged over the batch:
@@ -156,7 +162,7 @@ class RocketModel(DistributedFit, keras.Model):
             metrics = self._metrics_by_head("metrics", metrics)
             weighted_metrics = self._metrics_by_head("weighted_metrics", weighted_metrics)
         # By the names in the logs: the head, the metric, whether it is weighed.
-        self._ranking_metrics = _ranking_metrics(metrics, weighted_metrics)
+        self._ranking_metrics = ranking_metrics_by_name(metrics, weighted_metrics)
         self._measured = {
             head
             for by_head in (metrics, weighted_metrics)
@@ -165,10 +171,11 @@ class RocketModel(DistributedFit, keras.Model):
         }
         if self._ranking_metrics and kwargs.get("jit_compile", "auto") == "auto":
             kwargs["jit_compile"] = False  # what they keep grows, and XLA wants shapes that stay
+        self._compile_metrics = None  # or Keras keeps those of an earlier compile
         super().compile(
             optimizer=optimizer,
-            metrics=_without_ranking(metrics),
-            weighted_metrics=_without_ranking(weighted_metrics),
+            metrics=without_ranking(metrics),
+            weighted_metrics=without_ranking(weighted_metrics),
             **kwargs,
         )
         self._own_compile_arguments = {
@@ -196,35 +203,8 @@ class RocketModel(DistributedFit, keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         logits, hidden = self.forward(x, training=False)
         self.compute_loss(x, y, logits, sample_weight, training=False, hidden=hidden)
-        for head, metric, is_weighted in self._ranking_metrics.values():
-            group_by = getattr(metric, "group_by", None)
-            metric.update_state(
-                self.heads[head].label(y),
-                logits[head],
-                self.heads[head].weight(sample_weight) if is_weighted else None,
-                # Where there are none, the metric says what it needs.
-                groups=x.get(group_by) if isinstance(x, dict) else None,
-            )
+        self._update_ranking_metrics(x, y, logits, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
-
-    def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        sample_weight=None,
-        steps=None,
-        callbacks=None,
-        return_dict=False,
-        **kwargs,
-    ):
-        """As in Keras; `ExactAUC` and `GroupAUC` are added at the end, where all examples are."""
-        logs = super().evaluate(
-            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict=True, **kwargs
-        )
-        logs |= {name: float(kept[1].result()) for name, kept in self._ranking_metrics.items()}
-        return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def predict_step(self, data):
         """The light net's logits for a batch."""
@@ -465,49 +445,6 @@ class RocketModel(DistributedFit, keras.Model):
         """
         return self.light.export(filepath, *args, **kwargs)
 
-    def get_config(self):
-        # One graph holds both nets, so that the layers they share are written, and read, once.
-        joint = keras.Model(self.input, self.output, name=f"{self.name}_graph")
-        nets = {"light": self.light} | ({} if self.booster is None else {"booster": self.booster})
-        return {
-            "name": self.name,
-            "joint": keras.saving.serialize_keras_object(joint),
-            "nets": {role: graph.net_config(role, net, joint) for role, net in nets.items()},
-            "teacher": keras.saving.serialize_keras_object(_without_optimizer(self.teacher)),
-            "hint": [keras.saving.serialize_keras_object(hint) for hint in self.hints],
-            "gradient_block": self.gradient_block,
-            "shared_layers_learn_from": self.shared_layers_learn_from,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        def deserialize(part):
-            return keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
-
-        joint = deserialize(config["joint"])
-        nets = {
-            role: graph.net_from_config(net_config, joint)
-            for role, net_config in config["nets"].items()
-        }
-        return cls(
-            **nets,
-            hint=[deserialize(hint) for hint in config["hint"]],
-            gradient_block=config["gradient_block"],
-            teacher=deserialize(config["teacher"]),
-            shared_layers_learn_from=config.get("shared_layers_learn_from", "both"),
-            name=config["name"],
-        )
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return {}
-        arguments = keras.saving.serialize_keras_object(dict(self._own_compile_arguments))
-        return {**super().get_compile_config(), **arguments}
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
     def _metrics_by_head(self, argument, metrics):
         """A dict from each head to the list of its own metrics, or `None`."""
         if metrics is None:
@@ -531,52 +468,6 @@ class RocketModel(DistributedFit, keras.Model):
             ]
             for head, own in by_head.items()
         }
-
-
-def _ranking_metrics(metrics, weighted_metrics):
-    """The metrics that evaluations end with, from metrics by head.
-
-    Returns:
-        Dict from their names in the logs to `(head, metric, whether it is weighed)`.
-
-    Raises:
-        ValueError: if two have one name.
-    """
-    named = {}
-    for is_weighted, by_head in ((False, metrics), (True, weighted_metrics)):
-        for head, own in (by_head or {}).items():
-            for metric in own:
-                if not isinstance(metric, ExactAUC):
-                    continue
-                name = f"{head}_{metric.name}"
-                if is_weighted and name in named:
-                    name = f"{head}_weighted_{metric.name}"  # as Keras calls it
-                if name in named:
-                    raise ValueError(
-                        f"Metrics need different names in the logs. Received: {name!r} twice; name "
-                        "one, as in GroupAUC('item', name='gauc_by_item')"
-                    )
-                named[name] = head, metric, is_weighted
-    return named
-
-
-def _without_ranking(metrics):
-    """Metrics by head without those that Keras does not handle, or `None` if there are no others.
-
-    A head without any has an empty list.
-    """
-    if metrics is None:
-        return None
-    others = {
-        head: [metric for metric in own if not isinstance(metric, ExactAUC)]
-        for head, own in metrics.items()
-    }
-    return others if any(others.values()) else None
-
-
-def _without_optimizer(net):
-    """The net as it was before `compile`; what it was trained with is not needed any more."""
-    return None if net is None else keras.Model(net.input, net.output, name=net.name)
 
 
 def _for_every_position(sample_weight, loss, target, prediction):

@@ -137,6 +137,7 @@ class TestKerasWorkflows:
         np.testing.assert_allclose(
             logs["loss"], logs["light_loss"] + 0.03 * logs["hint_loss"], rtol=1e-5
         )
+        assert "light_accuracy" not in logs
 
     def test_keras_export_holds_the_light_net_alone(self, rocket, tmp_path):
         rocket.export(tmp_path / "model", verbose=False)
