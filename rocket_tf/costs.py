@@ -32,8 +32,17 @@ def count_multiply_adds(model):
         model: a functional `keras.Model`.
 
     Returns:
-        Number of multiplications, each with its addition, for one example, an int.
+        Number of multiplications, each with its addition, for one example, an int. The body of a
+        loop, such as a recurrent layer's, counts once.
+
+    Raises:
+        ValueError: if an input has a size that is not known, beside the batch's.
     """
+    if not has_known_sizes(model):
+        raise ValueError(
+            "Multiply-adds are counted for inputs of known sizes. Received: inputs of shapes "
+            f"{[tensor.shape for tensor in model.inputs]}; build the net with fixed ones"
+        )
     one_example = keras.tree.map_structure(
         lambda tensor: tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype), model.input
     )
@@ -50,6 +59,11 @@ def count_multiply_adds(model):
     finally:
         logger.setLevel(level)
     return _multiplying_float_operations(profile) // 2
+
+
+def has_known_sizes(model):
+    """Whether all sizes of a functional model's inputs are known, beside the batch's."""
+    return all(None not in tensor.shape[1:] for tensor in model.inputs)
 
 
 def _multiplying_float_operations(node):

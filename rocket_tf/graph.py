@@ -188,6 +188,11 @@ def check_net(role, net):
         ValueError: if it has not, naming the net by its role.
     """
     outputs = by_output(net.output)
+    if {"light", "booster"} & set(outputs):
+        raise ValueError(
+            f"Outputs have other names than the nets. Received: {role} with outputs "
+            f"{list(outputs)}; rename them"
+        )
     if any(keras.tree.is_nested(output) for output in outputs.values()):
         raise ValueError(
             f"{role} must have one output, its logits, or a dict of several. Received outputs: "

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from rocket_tf.costs import count_multiply_adds, is_parameter
+from rocket_tf.costs import count_multiply_adds, has_known_sizes, is_parameter
 from rocket_tf.graph import leaf_layers
 
 SHARED, LIGHT_ONLY, BOOSTER_ONLY = PARTS = ("shared", "light only", "booster only")
@@ -20,7 +20,7 @@ class Ownership:
             part: "shared", "light only", "booster only".
         layers: names of the layers that have them, lists by part.
         multiply_adds: of one inference, by net: "light", "booster" if there is one; each counts
-            what is shared, too.
+            what is shared, too. `None` where an input's sizes are not known.
     """
 
     parameters: dict
@@ -34,7 +34,10 @@ class Ownership:
             for part, count in self.parameters.items()
         ]
         lines.append(f"{'':13} {'multiply-adds':>13}")
-        lines += [f"{net:13} {count:13,}" for net, count in self.multiply_adds.items()]
+        lines += [
+            f"{net:13} {'not known' if count is None else format(count, ','):>13}"
+            for net, count in self.multiply_adds.items()
+        ]
         return "\n".join(lines)
 
 
@@ -69,7 +72,10 @@ def ownership(model):
             ]
             for part in PARTS
         },
-        multiply_adds={name: count_multiply_adds(net) for name, net in nets.items()},
+        multiply_adds={
+            name: count_multiply_adds(net) if has_known_sizes(net) else None
+            for name, net in nets.items()
+        },
     )
 
 

@@ -129,7 +129,8 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
             loss_weights: dict with the weights of the label losses, likewise, 1 where not given.
             metrics: list for all heads, or a dict likewise. "accuracy" of a single logit counts it
                 as positive above 0, and so of several under a binary cross-entropy (multi-label).
-                `ExactAUC` and `GroupAUC` are measured in evaluation alone.
+                `ExactAUC` and `GroupAUC` are measured in evaluation alone; with them, XLA is off
+                unless `jit_compile=True`.
             weighted_metrics: likewise, weighed by `sample_weight`.
             **kwargs: as in Keras.
 
@@ -152,6 +153,12 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
         if loss_weights is not None and not isinstance(loss_weights, dict):
             raise ValueError(f"loss_weights must be a dict. Received: loss_weights={loss_weights}")
         weights = spread("loss_weights", loss_weights or {}, self.heads)
+        idle = [head for head in weights if weights[head] and head not in self._label_losses]
+        if idle:
+            raise ValueError(
+                f"loss_weights must be of heads with a loss. Received: loss_weights={loss_weights} "
+                f"and no loss of {idle}; leave them out"
+            )
         self._label_weights = {
             head: 1.0 if weights[head] is None else float(weights[head])
             for head in self._label_losses

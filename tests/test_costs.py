@@ -1,8 +1,10 @@
 """Parameters and multiply-adds against counts by hand."""
 
 import keras
+import pytest
 from keras import layers
 
+from rocket_tf import RocketModel, ownership
 from rocket_tf.costs import count_multiply_adds, count_parameters
 from rocket_tf.networks import wide_resnet_pair
 
@@ -36,3 +38,12 @@ def test_random_generators_do_not_count():
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layers.Dropout(0.5)(layers.Dense(2)(inputs)))
     assert count_parameters(model) == 3 * 2 + 2
+
+
+def test_sizes_that_are_not_known_are_not_counted():
+    words = keras.Input((None, 4))
+    net = keras.Model(words, layers.Dense(3)(layers.GlobalAveragePooling1D()(words)))
+    with pytest.raises(ValueError, match=r"inputs of known sizes.*None, 4"):
+        count_multiply_adds(net)
+    assert ownership(RocketModel(net, hint=None)).multiply_adds == {"light": None}
+    assert "not known" in str(ownership(RocketModel(net, hint=None)))

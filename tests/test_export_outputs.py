@@ -36,7 +36,9 @@ def user_and_item():
     item = keras.Input((2,), name="item_features")
     hashed = layers.Hashing(7)(user)
     together = layers.Concatenate()([layers.Embedding(7, 3)(hashed), item])
-    return keras.Model({"user": user, "item_features": item}, layers.Dense(2)(together), name="light")
+    return keras.Model(
+        {"user": user, "item_features": item}, layers.Dense(2)(together), name="light"
+    )
 
 
 def served(version):
@@ -128,3 +130,18 @@ class TestCandidates:
         with pytest.raises(ValueError, match=r"user_inputs must be some of the net's inputs"):
             export_light(user_and_item(), tmp_path, user_inputs=inputs)
         assert not list(tmp_path.iterdir())
+
+
+def test_inputs_without_names_are_called_alike_in_every_process(tmp_path):
+    nets = []
+    for _ in range(2):  # the second one's numbers are others
+        inputs = keras.Input((3,)), keras.Input((2,))
+        nets.append(keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs))))
+    for index, net in enumerate(nets):
+        signatures = served(export_light(net, tmp_path / str(index)))
+        specification = signatures["serving_default"].structured_input_signature[1]
+        assert set(specification) == {"inputs_0", "inputs_1"}
+    image = keras.Input((4,))
+    one = keras.Model(image, layers.Dense(2)(image))
+    signatures = served(export_light(one, tmp_path / "one"))
+    assert list(signatures["serving_default"].structured_input_signature[1]) == ["inputs"]

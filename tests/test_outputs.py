@@ -623,3 +623,16 @@ class TestRankingMetrics:
             for model in (rocket, loaded)
         ]
         assert "light_gauc" in logs[0] and logs[0] == logs[1]
+
+
+def test_outputs_are_not_called_as_nets_are():
+    inputs = keras.Input((3,))
+    net = keras.Model(inputs, {"light": layers.Dense(1)(inputs), "topic": layers.Dense(2)(inputs)})
+    with pytest.raises(ValueError, match="Outputs have other names than the nets"):
+        RocketModel(net, hint=None)
+
+
+def test_weights_of_heads_without_a_loss_are_refused():
+    rocket = RocketModel(*linear_pair())
+    with pytest.raises(ValueError, match=r"loss_weights must be of heads with a loss.*booster"):
+        rocket.compile("sgd", {"light": CROSS_ENTROPY}, loss_weights={"booster": 0.5})

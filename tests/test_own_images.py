@@ -93,7 +93,9 @@ def test_a_layer_whose_name_is_counted_up(monkeypatch):
     monkeypatch.setattr(backbones, "_classifier", lambda role, *_: _with_logits(made))
     with pytest.raises(ValueError, match="a name that Keras has counted up"):
         backbones.backbone_pair("", "MobileNetV3Small", 3, (32, 32, 3), counted)
-    light, _ = backbones.backbone_pair("", "MobileNetV3Small", 3, (32, 32, 3), "expanded_conv_2_add")
+    light, _ = backbones.backbone_pair(
+        "", "MobileNetV3Small", 3, (32, 32, 3), "expanded_conv_2_add"
+    )
     assert light.output_shape == (None, 3)
 
 

@@ -14,13 +14,23 @@ CANDIDATES = "serve_candidates"
 def input_names(net):
     """The names of a net's inputs in signatures: a letter, then letters, digits and underscores.
 
+    Inputs that Keras has named, by numbers that differ from process to process, are called
+    "inputs", or "inputs_0", "inputs_1" and so on where there are several.
+
     Args:
         net: functional `keras.Model`.
 
     Raises:
         ValueError: if two names become one.
     """
-    names = [re.sub(r"\W", "_", tensor.name, flags=re.ASCII) for tensor in net.inputs]
+    several = len(net.inputs) > 1
+    names = [
+        (f"inputs_{index}" if several else "inputs")
+        if re.fullmatch(r"keras_tensor(_\d+)?", tensor.name)
+        else tensor.name
+        for index, tensor in enumerate(net.inputs)
+    ]
+    names = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
     names = [name if name[0].isalpha() else f"input_{name}" for name in names]
     if len(set(names)) < len(names):
         raise ValueError(
