@@ -248,7 +248,7 @@ class TestStartedAgain:
 
     def test_a_damaged_checkpoint_is_passed_over(self, finished, tmp_path, monkeypatch, caplog):
         whole, summary = finished
-        monkeypatch.setattr(train, "_summarize", lambda *_: 1 / 0)
+        monkeypatch.setattr(train.summarizing, "summarize", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train.train_and_evaluate(small_config(booster_dropout=0.1), tmp_path)
         monkeypatch.undo()
@@ -261,7 +261,7 @@ class TestStartedAgain:
         assert state(tmp_path) == state(whole)
 
     def test_no_checkpoint_that_can_be_read(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(train, "_summarize", lambda *_: 1 / 0)
+        monkeypatch.setattr(train.summarizing, "summarize", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train.train_and_evaluate(small_config(epochs=1), tmp_path)
         for path in (tmp_path / "checkpoints").glob("*.index"):
