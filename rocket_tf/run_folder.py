@@ -46,8 +46,14 @@ class RunFolder:
         """Checks that a run with this configuration can start, or go on, in the folder.
 
         Raises:
-            ConfigError: if the folder is a file, or holds a run with another configuration.
+            ConfigError: if the folder is a file, holds a run with another configuration, or cannot
+                be TensorFlow's.
         """
+        if set("*?[]\\") & set(str(self.path)):
+            raise options.ConfigError(
+                f"--workdir: got {str(self.path)!r}, expected a path without * ? [ ] and \\, in "
+                "which TensorFlow sees patterns when it reads checkpoints; name another"
+            )
         if self.path.exists() and not self.path.is_dir():
             raise options.ConfigError(
                 f"--workdir: {self.path} is a file, expected a folder; name another"

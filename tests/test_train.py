@@ -260,6 +260,12 @@ class TestStartedAgain:
         assert "epoch-3 cannot be read" in caplog.text
         assert state(tmp_path) == state(whole)
 
+    @pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])
+    def test_folders_that_tensorflow_takes_for_patterns_are_refused(self, name, tmp_path):
+        with pytest.raises(ConfigError, match=r"--workdir: .*without \* \? \[ \]"):
+            train.train_and_evaluate(small_config(), tmp_path / name)
+        assert not list(tmp_path.iterdir())
+
     def test_no_checkpoint_that_can_be_read(self, tmp_path, monkeypatch):
         monkeypatch.setattr(train.summarizing, "summarize", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
