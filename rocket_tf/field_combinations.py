@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
 from rocket_tf.fields import FIELDS, ConfigError, is_depth
 
+_OF_IMAGES = (
+    *("flip", "crop_padding", "rand_augment", "mixup", "cutmix"),
+    *("booster_backbone", "batch_normalization", "layout", "width"),
+)
+
 
 def check_before_data(config: Mapping) -> None:
     """Checks what can be checked before one's own data is read.
@@ -126,6 +131,21 @@ def _check_click_columns(config):
             f"config.label_column: got {config['label_column']!r}, and columns {nets_read} for the "
             "nets, expected that each column plays one part"
         )
+    if config["user_column"] in (
+        config["label_column"],
+        *config["number_columns"],
+        config["history_column"],
+    ):
+        raise ConfigError(
+            f"config.user_column: got {config['user_column']!r}, which is the label, a number or "
+            "the history, too; expected a category, or a column that the nets do not read"
+        )
+    unknown = [name for name in config["request_columns"] if name not in nets_read]
+    if unknown and tuple(config["request_columns"]) != FIELDS["request_columns"].default:
+        raise ConfigError(
+            f"config.request_columns: got {unknown[0]!r}, expected columns that the nets read, of "
+            f"{[name for name in nets_read if name]}"
+        )
     if not any(nets_read):
         raise ConfigError(
             "config.category_columns: got (), and no numbers or history either, expected a column "
@@ -155,6 +175,12 @@ def _check_backbones(config):
             f"config.light_backbone: got {light!r} with branch_layer={branch!r}, expected one of "
             "the two: a light net of its own, or one that branches off the booster"
         )
+    for name in ("batch_normalization", "layout", "width"):
+        if config[name] != FIELDS[name].default:
+            raise ConfigError(
+                f"config.{name}: got {config[name]!r} with backbones, expected "
+                f"{FIELDS[name].default!r}: it is for wide residual nets"
+            )
     if config["method"] == "at":
         raise ConfigError(
             "config.method: got at with backbones, expected another: attention transfer pairs the "
@@ -168,8 +194,8 @@ def _check_backbones(config):
 
 
 def _check_clicks(config):
-    for name in ("flip", "crop_padding", "rand_augment", "mixup", "cutmix", "booster_backbone"):
-        if config[name]:
+    for name in _OF_IMAGES:
+        if config[name] != FIELDS[name].default:
             raise ConfigError(
                 f"config.{name}: got {config[name]!r} with dataset={config['dataset']}, expected "
                 f"{FIELDS[name].default!r}: it is for images"

@@ -1,6 +1,7 @@
 """What a run leaves: its model, its data, where they come from; for whoever works on with it."""
 
 import contextlib
+import math
 
 import keras
 import tensorflow as tf
@@ -9,8 +10,11 @@ from rocket_tf import config as options
 from rocket_tf.building import build_model, build_nets
 from rocket_tf.checkpoint import restore_weights
 from rocket_tf.data import loading
+from rocket_tf.data.cards import card_of
 from rocket_tf.progress import Progress
 from rocket_tf.run_folder import RunFolder
+
+_WARM_UP_EXAMPLES = 8
 
 
 def restore(workdir, precision=None):
@@ -73,6 +77,29 @@ def provenance(folder, config, summary):
     }
 
 
+def export_arguments(config, data, light):
+    """What `export_light` is told of a run's net that reads columns, beside its names.
+
+    Args:
+        config: the run's configuration.
+        data: its `ArrayData`.
+        light: its light net.
+
+    Returns:
+        Dict of keyword arguments: examples to warm up with, and the inputs that are the same for
+        all candidates of a request, if others are not; empty for nets on images.
+    """
+    if not isinstance(data.test_inputs, dict):
+        return {}
+    card = card_of(config)
+    of_request = {*card.request_columns, card.columns.history}
+    user_inputs = [name for name in light.input if name in of_request]
+    return {
+        "examples": {name: data.test_inputs[name][:_WARM_UP_EXAMPLES] for name in light.input},
+        "user_inputs": user_inputs if len(user_inputs) < len(light.input) else [],
+    }
+
+
 @contextlib.contextmanager
 def keras_settings(config):
     """Seed, determinism and dtype policy of a run; the dtype policy is put back afterwards."""
@@ -92,6 +119,7 @@ def open_run(workdir):
     folder = RunFolder(workdir)
     config, summary = folder.read_finished()
     options.check(config)
+    folder.check_data(config)
     return folder, config, summary
 
 
@@ -142,5 +170,7 @@ def result_epoch(config, folder):
     measured = [line for line in folder.read_metrics() if f"val_{net}_accuracy" in line]
     clicks = bool(measured) and f"val_{net}_auc" in measured[0]
     metric = f"val_{net}_auc" if clicks else f"val_{net}_accuracy"
-    best = max(measured, key=lambda line: line[metric], default={})
+    # An AUC of one label alone is no number.
+    known = [line for line in measured if math.isfinite(line[metric])] or measured
+    best = max(known, key=lambda line: line[metric], default={})
     return best.get("epoch")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rocket_tf import config as options
 from rocket_tf import files
+from rocket_tf.data import own_data
+from rocket_tf.data.catalog import LOCAL_DATASETS
 from rocket_tf.progress import Progress, checkpoints_in
 from rocket_tf.resuming import refused_changes
 
@@ -40,6 +42,7 @@ class RunFolder:
         self._metrics = self.path / "metrics.jsonl"
         self._followed = self.path / "booster.json"
         self._summary = self.path / "summary.json"
+        self._data = self.path / "data.json"
         self._owner = self.path / ".owner"
 
     def check(self, config):
@@ -66,10 +69,32 @@ class RunFolder:
                     f"--workdir: {self.path} holds a run with other settings "
                     f"({'; '.join(different)}); give this one another --workdir"
                 )
+            self.check_data(config)
         booster_folder = self.booster_folder(config)
         if booster_folder is not None:
             booster_folder.config_of_booster(config)
             self._check_followed(booster_folder)
+
+    def check_data(self, config):
+        """Checks that one's own data is still what the run has been trained on.
+
+        Raises:
+            ConfigError: if it is not.
+        """
+        if not self._data.exists():
+            return
+        before, now = _read_json(self._data), own_data.facts(config)
+        different = [
+            f"{name}: {before.get(name)} → {now[name]}"
+            for name in now
+            if before.get(name) != now[name]
+        ]
+        if different:
+            raise options.ConfigError(
+                f"config.data_path: {config['data_path']} has changed since the run in {self.path} "
+                f"was trained ({'; '.join(different)}); put back what was there, or train anew in "
+                "another --workdir"
+            )
 
     @contextlib.contextmanager
     def owned(self):
@@ -116,6 +141,8 @@ class RunFolder:
         # First of all, or a longer run would look finished where a shorter one was.
         self._summary.unlink(missing_ok=True)
         self.write_config(config)
+        if config["dataset"] in LOCAL_DATASETS:
+            files.write_json(self._data, own_data.facts(config))
         if booster_folder is not None:
             files.write_json(self._followed, booster_folder.as_booster())
         lines = [line for line in self.read_metrics() if line["epoch"] <= progress.epochs]

@@ -1,17 +1,14 @@
 """What comes out of a run whose epochs are done: its figures, its export, its summary."""
 
 import importlib.metadata
+import math
 
 from rocket_tf import fitting
 from rocket_tf.config import trained_net
 from rocket_tf.costs import count_multiply_adds, count_parameters
-from rocket_tf.data.array_data import map_inputs
-from rocket_tf.data.cards import card_of
-from rocket_tf.finished_run import provenance, restore_result, result_epoch
+from rocket_tf.finished_run import export_arguments, provenance, restore_result, result_epoch
 from rocket_tf.serving.companions import comes_from
 from rocket_tf.serving.saved_model import export_light
-
-_WARM_UP_EXAMPLES = 8
 
 
 def measure(run):
@@ -57,9 +54,14 @@ def figures(logs, examples):
         if f"{net}_auc" in logs:
             names = {"auc": "auc", "gauc": "gauc", "log_loss": "loss"}
             by_net[net] |= {
-                f"{examples}_{name}": round(logs[f"{net}_{log}"], 6) for name, log in names.items()
+                f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
             }
     return by_net
+
+
+def _rounded(value):
+    """A figure; `None` for an AUC of examples that all have one label, which is no number."""
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def summarize(run, measured, booster_folder):
@@ -102,20 +104,10 @@ def _export(run, summary):
     version = folder.newest_export()
     if version is not None and comes_from(version, told):
         return version
-    light, clicks = run.model.light, {}
-    if isinstance(data.test_inputs, dict):
-        first = map_inputs(lambda array: array[:_WARM_UP_EXAMPLES], data.test_inputs)
-        clicks = {
-            "examples": {name: first[name] for name in light.input},
-            "user_inputs": _user_inputs(card_of(config), light.input),
-        }
     return export_light(
-        run.model, folder.light, class_names=data.class_names, provenance=told, **clicks
+        run.model,
+        folder.light,
+        class_names=data.class_names,
+        provenance=told,
+        **export_arguments(config, data, run.model.light),
     )
-
-
-def _user_inputs(card, inputs):
-    """The inputs that are the same for all candidates of a request, if others are not."""
-    of_request = {*card.request_columns, card.columns.history}
-    names = [name for name in inputs if name in of_request]
-    return names if len(names) < len(inputs) else []

@@ -7,9 +7,12 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 
+import rocket_tf
 from rocket_tf import config as options
 from rocket_tf import ready_configs, train
+from rocket_tf.building import build_nets
 from rocket_tf.config import ConfigError
+from rocket_tf.data import own_data
 from rocket_tf.data.simulated_clicks import simulate
 from rocket_tf.finished_run import load_data, restore
 from rocket_tf.reporting.closing_table import closing_table
@@ -108,6 +111,10 @@ def test_evaluated_again_and_exported_again(run):
     workdir, summary = run
     assert train.evaluate(workdir)["light"] == summary["light"]
     (export,) = export_run(workdir, ["savedmodel"])
+    first, second = (
+        tf.saved_model.load(str(workdir / "light" / version)).signatures for version in ("1", "2")
+    )
+    assert set(first) == set(second) == {"serving_default", "serve_candidates"}
     assert export.test_error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
 
 
@@ -143,6 +150,13 @@ def test_other_methods(method, tmp_path):
 
 
 class TestSwitches:
+    @pytest.fixture(scope="class")
+    def one_epoch(self, tmp_path_factory):
+        workdir = tmp_path_factory.mktemp("one_epoch")
+        first, again = (self.last(workdir / name) for name in ("first", "again"))
+        assert first == again  # so that what differs is the switch
+        return first
+
     @staticmethod
     def last(tmp_path, **changes):
         config = small_config(epochs=1, pictures=False, **changes)
@@ -159,13 +173,20 @@ class TestSwitches:
             {"light_tower": (9,)},
             {"booster_tower": (17, 8)},
             {"booster_dropout": 0.5},
+            {"share": False},
+            {"seed": 1},
             {"split_seed": 1},
         ],
         ids=lambda changes: next(iter(changes)),
     )
-    def test_each_has_an_effect(self, run, changes, tmp_path):
-        changed = self.last(tmp_path, **changes)
-        assert changed["loss"] != metrics(run[0])[0]["loss"]
+    def test_each_has_an_effect(self, one_epoch, changes, tmp_path):
+        assert self.last(tmp_path, **changes)["loss"] != one_epoch["loss"]
+
+    def test_history_length(self):
+        config = small_config(history_length=3)
+        assert load_data(config).train_inputs["history"].shape == (900, 3)
+        light, booster = build_nets(config)
+        assert light.input["history"].shape == booster.input["history"].shape == (None, 3)
 
     def test_validation_takes_the_latest_and_chooses_by_auc(self, tmp_path):
         config = small_config(epochs=3, validation_examples=300, pictures=False)
@@ -226,7 +247,39 @@ class TestOnesOwnLog:
         specification = signatures["serve_candidates"].structured_input_signature[1]
         shapes = {name: tensor.shape[0] for name, tensor in specification.items()}
         assert shapes == {"before": 1, "device": 1, "item": None, "price": None}
-        assert np.isfinite(summary["light"]["test_gauc"])
+        data = load_data(config)
+        inputs = {name: tf.constant(data.test_inputs[name]) for name in model.light.input}
+        gauc = rocket_tf.GroupAUC()
+        gauc.update_state(data.test_labels, model.light(inputs), groups=data.test_inputs["who"])
+        assert summary["light"]["test_gauc"] == pytest.approx(gauc.result(), abs=1e-5)
+        prices = data.train_inputs["price"].astype(np.float64)
+        scaled = model.light.get_layer("shared_price_scaled")
+        np.testing.assert_allclose(np.ravel(scaled.mean), prices.mean(), rtol=1e-5)
+        np.testing.assert_allclose(np.ravel(scaled.variance), prices.var(), rtol=1e-5)
+
+    def test_data_that_has_changed_is_refused(self, folder, tmp_path):
+        config = self.log_config(folder)
+        train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+        with (folder / "train.csv").open("a") as file:
+            file.write("1,3,7,phone,100.0,\n")
+        own_data._read_clicks.cache_clear()
+        for again in (
+            lambda: train.evaluate(tmp_path / "run"),
+            lambda: train.train_and_evaluate(config, tmp_path / "run", verbose=False),
+            lambda: list(export_run(tmp_path / "run", ["savedmodel"])),
+        ):
+            with pytest.raises(ConfigError, match=r"data_path: .*has changed.*540 → 541"):
+                again()
+        assert not (tmp_path / "run" / "light" / "2").exists()
+
+    def test_numbers_that_are_all_the_same(self, folder, tmp_path):
+        for name in ("train.csv", "test.csv"):
+            lines = [line.split(",") for line in (folder / name).read_text().splitlines()]
+            rows = [lines[0], *([*line[:4], "5.0", line[5]] for line in lines[1:])]
+            (folder / name).write_text("\n".join(map(",".join, rows)) + "\n")
+        own_data._read_clicks.cache_clear()
+        card = own_data.read(self.log_config(folder)).card
+        assert card.moments == {"price": (5.0, 1.0)}
 
     @pytest.mark.parametrize(
         "changes, told",
@@ -234,9 +287,15 @@ class TestOnesOwnLog:
             ({"data_path": "nowhere"}, "config.data_path: .*nowhere"),
             ({"label_column": "click"}, "no column 'click'.*did you mean 'clicked'"),
             ({"number_columns": ("device",)}, "config.*device"),
-            ({"category_columns": ("item", "city")}, "no column 'city'"),
+            (
+                {"category_columns": ("item", "city"), "request_columns": ("city",)},
+                "no column 'city'",
+            ),
+            ({"request_columns": ("devise",)}, "request_columns: got 'devise', expected columns"),
+            ({"user_column": "price"}, "user_column: got 'price', which is"),
+            ({"user_column": "clicked"}, "user_column: got 'clicked', which is"),
         ],
-        ids=["folder", "label", "number", "category"],
+        ids=["folder", "label", "number", "category", "request", "user", "user as label"],
     )
     def test_mistakes_are_answered_before_anything_is_written(self, folder, changes, told):
         with pytest.raises(ConfigError, match=told) as error:

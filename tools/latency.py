@@ -66,7 +66,7 @@ def _parse(argv):
         type=int,
         nargs="+",
         default=[1, 8, 64],
-        help="examples in a call (%(default)s); 200 candidates of one user, for example",
+        help="examples in a call (%(default)s); 200, say, as many as candidates of a request",
     )
     parser.add_argument("--rounds", type=int, default=20, help="turns that count (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="path without its suffix")

@@ -1,5 +1,7 @@
 """The card of a configuration's data: from the catalog, or of one's own data, as it is read."""
 
+import dataclasses
+
 from rocket_tf.data import own_data
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
 
@@ -18,4 +20,8 @@ def card_of(config):
     """
     if config["dataset"] in LOCAL_DATASETS:
         return own_data.read(config).card
-    return DATASETS[config["dataset"]]
+    card = DATASETS[config["dataset"]]
+    if card.kind == "images":
+        return card
+    columns = dataclasses.replace(card.columns, history_length=config["history_length"])
+    return dataclasses.replace(card, columns=columns)

@@ -31,8 +31,12 @@ def load(config, data_dir=""):
         return images.load(dataset, data_dir, *cut, config["split_seed"])
     if dataset in SIMULATED:
         impressions = card.train_examples + card.test_examples
-        clicks, _ = simulated_clicks.simulate(impressions, seed=config["split_seed"])
+        clicks, _ = simulated_clicks.simulate(
+            impressions, seed=config["split_seed"], history_length=config["history_length"]
+        )
     else:
-        clicks = movielens.read(dataset.removeprefix("movielens_"), data_dir)
+        clicks = movielens.read(
+            dataset.removeprefix("movielens_"), data_dir, config["history_length"]
+        )
     train, test = ((part.inputs, part.labels) for part in (clicks.train, clicks.test))
     return assemble(dataset, card, [train], test, list(CLICK_CLASSES), *cut)

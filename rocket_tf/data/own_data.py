@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import zlib
 
 import numpy as np
 
@@ -62,6 +63,30 @@ def columns_of(config):
     )
 
 
+def facts(config):
+    """What tells the data of a configuration from other data, as JSON can hold it.
+
+    Nets are built by some of it, such as the pixels' mean, which must not change afterwards.
+    """
+    own = read(config)
+    checksum = 0
+    for inputs, labels in (own.train, own.test):
+        arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+        for _, array in sorted(arrays.items()):
+            if array.dtype == object:
+                content = "\0".join(map(str, array.flat)).encode()
+            else:
+                content = np.ascontiguousarray(array).data
+            checksum = zlib.crc32(content, checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(labels).data, checksum)
+    return {
+        "train_examples": own.card.train_examples,
+        "test_examples": own.card.test_examples,
+        "class_names": list(own.class_names),
+        "checksum": f"{checksum:08x}",
+    }
+
+
 @functools.lru_cache(maxsize=1)
 def _read_npz(path):
     return _of_images(npz_images.read(path))
@@ -84,10 +109,7 @@ def _read_clicks(path, columns, request_columns):
         columns=columns,
         request_columns=request_columns,
         dtypes={name: _dtype_of(array) for name, array in inputs.items()},
-        moments={
-            name: (float(np.mean(inputs[name])), float(np.var(inputs[name])))
-            for name in columns.numbers
-        },
+        moments={name: _moments(inputs[name]) for name in columns.numbers},
     )
     train, test = ((part.inputs, part.labels) for part in (log.train, log.test))
     return OwnData(card, train, test, list(CLICK_CLASSES))
@@ -114,6 +136,12 @@ def _of_images(images):
         ),  # or images of one colour divide by 0
     )
     return OwnData(card, images.train, images.test, images.class_names)
+
+
+def _moments(numbers):
+    """Mean and variance; 1 for numbers that are all the same, whose scale is nobody's."""
+    numbers = numbers.astype(np.float64)
+    return float(numbers.mean()), float(numbers.var()) or 1.0
 
 
 def _dtype_of(array):

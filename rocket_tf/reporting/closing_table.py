@@ -25,7 +25,11 @@ def closing_table(summary, workdir):
         Text of several lines, with where the light net was exported and the next command to try.
     """
     nets = [net for net in ("light", "booster") if net in summary]
-    columns = [column for column in _COLUMNS if all(column[1] in summary[net] for net in nets)]
+    columns = [
+        column
+        for column in _COLUMNS
+        if all(summary[net].get(column[1]) is not None for net in nets)
+    ]
     rows = [("net", *(title for title, _, _ in columns))]
     rows += [(net, *(form.format(summary[net][name]) for _, name, form in columns)) for net in nets]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

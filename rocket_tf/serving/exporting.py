@@ -118,6 +118,7 @@ def _export_savedmodel(folder, data, output, optimize, precision, told):
         optimize=optimize,
         provenance=told,
         prove=lambda partial: proved.append(prover.prove(kind, partial, allowed_difference(light))),
+        **finished_run.export_arguments(config, data, light),
     )
     return dataclasses.replace(proved[0], path=version)
 
