@@ -125,7 +125,7 @@ class TestReport:
             return [2.0] * settings.steps
 
         monkeypatch.setattr(keras_steps, "rounds_within_fit", rounds)
-        monkeypatch.setattr(figures, "choose", lambda names: (FIGURES, []))
+        monkeypatch.setattr(benchmark, "choose", lambda names: (FIGURES, []))
         output = tmp_path / "new" / "benchmark.json"
         assert benchmark.main(["--steps=3", f"--output={output}"]) == 0
         report, printed = json.loads(output.read_text()), capsys.readouterr().out
