@@ -12,6 +12,7 @@ from rocket_tf.benchmarks.kinds import HERE, KINDS, Kind
 from rocket_tf.benchmarks.settings import Settings
 from rocket_tf.benchmarks.turns import Turns
 from rocket_tf.config import ConfigError
+from rocket_tf.provenance import software
 from tools import benchmark
 
 TINY = Settings(batch_size=4, steps=2, processes=1, examples=10, light_depth=10, booster_depth=10)
@@ -125,7 +126,9 @@ class TestReport:
             return [2.0] * settings.steps
 
         monkeypatch.setattr(keras_steps, "rounds_within_fit", rounds)
+        # Also where PyTorch is not installed.
         monkeypatch.setattr(benchmark, "choose", lambda names: (FIGURES, []))
+        monkeypatch.setattr(measuring, "software", lambda *names: software(*names[:2]))
         output = tmp_path / "new" / "benchmark.json"
         assert benchmark.main(["--steps=3", f"--output={output}"]) == 0
         report, printed = json.loads(output.read_text()), capsys.readouterr().out
