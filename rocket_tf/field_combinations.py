@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
 from rocket_tf.fields import FIELDS, ConfigError, is_depth
 
+_OF_WIDE_RESNETS = ("batch_normalization", "layout", "width")
 _OF_IMAGES = (
-    *("flip", "crop_padding", "rand_augment", "mixup", "cutmix"),
-    *("booster_backbone", "batch_normalization", "layout", "width"),
+    *("flip", "crop_padding", "rand_augment", "mixup", "cutmix", "booster_backbone"),
+    *_OF_WIDE_RESNETS,
 )
 
 
@@ -175,12 +176,7 @@ def _check_backbones(config):
             f"config.light_backbone: got {light!r} with branch_layer={branch!r}, expected one of "
             "the two: a light net of its own, or one that branches off the booster"
         )
-    for name in ("batch_normalization", "layout", "width"):
-        if config[name] != FIELDS[name].default:
-            raise ConfigError(
-                f"config.{name}: got {config[name]!r} with backbones, expected "
-                f"{FIELDS[name].default!r}: it is for wide residual nets"
-            )
+    _check_defaults(config, _OF_WIDE_RESNETS, "with backbones", "it is for wide residual nets")
     if config["method"] == "at":
         raise ConfigError(
             "config.method: got at with backbones, expected another: attention transfer pairs the "
@@ -193,13 +189,18 @@ def _check_backbones(config):
         )
 
 
-def _check_clicks(config):
-    for name in _OF_IMAGES:
-        if config[name] != FIELDS[name].default:
+def _check_defaults(config, names, where, reason):
+    """Checks that fields which nothing reads are at their defaults."""
+    for name in names:
+        default = FIELDS[name].default
+        if config[name] != default:
             raise ConfigError(
-                f"config.{name}: got {config[name]!r} with dataset={config['dataset']}, expected "
-                f"{FIELDS[name].default!r}: it is for images"
+                f"config.{name}: got {config[name]!r} {where}, expected {default!r}: {reason}"
             )
+
+
+def _check_clicks(config):
+    _check_defaults(config, _OF_IMAGES, f"with dataset={config['dataset']}", "it is for images")
     if config["method"] == "at":
         raise ConfigError(
             f"config.method: got at with dataset={config['dataset']}, expected another: attention "
