@@ -1,5 +1,7 @@
 """The nets and the compiled model of a configuration: each method as a setting of `RocketModel`."""
 
+import re
+
 import keras
 
 from rocket_tf import config as options
@@ -43,6 +45,7 @@ def build_nets(config):
         input_shape=card.image_shape,
         layout=config["layout"],
         share=config["share"],
+        share_stem=config["share_stem"],
         pixel_mean=card.pixel_mean,
         pixel_std=card.pixel_std,
         batch_normalization=config["batch_normalization"],
@@ -179,6 +182,11 @@ def _hints(config, light, teacher):
 
 def _copy_shared_layers(teacher, light, booster):
     """Gives the layers that light net and booster share the weights that the teacher has there."""
-    trained = {layer.name: layer for layer in leaf_layers(teacher)}
+    trained = {_place(layer): layer for layer in leaf_layers(teacher)}
     for layer in common_layers(light, booster):
-        layer.set_weights(trained[layer.name].get_weights())
+        layer.set_weights(trained[_place(layer)].get_weights())
+
+
+def _place(layer):
+    """A layer's place in the booster; layouts differ in which of them are called shared."""
+    return re.sub("^(shared|booster)_", "", layer.name)

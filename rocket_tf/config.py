@@ -148,11 +148,14 @@ def trained_net(config: Mapping) -> str:
 
 
 def unread_fields(config: Mapping) -> list[str]:
-    """The fields of the objective that a configuration's method does not read."""
+    """The fields that are not read, given the values of others."""
     hint = config["method"] in ("rocket", "rocket_kd", "no_joint_training")
     distillation = config["method"] in ("kd", "rocket_kd")
     read = {
         "booster_run": config["method"] in METHODS_WITH_TEACHER,
+        "booster_learning_rate_drops": config["method"] in METHODS_WITH_TEACHER,
+        "crop_padding_mode": config["crop_padding"] > 0,
+        "share_stem": not config["share"],
         "hint": hint,
         "hint_weight": hint,
         "gradient_block": config["method"] in ("rocket", "rocket_kd"),
@@ -174,8 +177,38 @@ def booster_config(config: Mapping) -> dict:
 
     What it does not read is at its default, so that all of them have the same.
     """
-    booster = {**config, "method": "booster"}
+    booster = {**config, **booster_settings(config)}
     return booster | {name: FIELDS[name].default for name in unread_fields(booster)}
+
+
+def booster_settings(config: Mapping) -> dict:
+    """The fields in which the booster alone is trained otherwise than the pair.
+
+    For the bottom layout, the paper's booster alone and the teacher are the net of the interval
+    layout's row, trained by its drops of the learning rate (the authors' release; the paper prints
+    one figure for both rows).
+    """
+    settings = {"method": "booster", "booster_learning_rate_drops": ()}
+    if config["booster_learning_rate_drops"]:
+        settings["learning_rate_drops"] = config["booster_learning_rate_drops"]
+    if config["layout"] == "bottom":
+        light_depth = min(FIELDS["light_depth"].default, config["booster_depth"])
+        settings |= {"layout": "interval", "light_depth": light_depth}
+    return settings
+
+
+def with_older_fields(config: Mapping) -> dict:
+    """The configuration of a run that may be older than some fields."""
+    older = {
+        name: field.default if field.before is None else field.before
+        for name, field in FIELDS.items()
+    }
+    return older | dict(config)
+
+
+def is_before_0_2(config: Mapping) -> bool:
+    """Whether a run follows the recipe of this package before 0.2, whose padding was another."""
+    return config["crop_padding"] > 0 and config["crop_padding_mode"] == "reflect"
 
 
 def unknown_field_message(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
 from rocket_tf.fields import FIELDS, ConfigError, is_depth
 
-_OF_WIDE_RESNETS = ("batch_normalization", "layout", "width")
+_OF_WIDE_RESNETS = ("batch_normalization", "layout", "share_stem", "width")
 _OF_IMAGES = (
     *("flip", "crop_padding", "rand_augment", "mixup", "cutmix", "booster_backbone"),
     *_OF_WIDE_RESNETS,
@@ -110,10 +110,13 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
     if card.kind == "clicks":
         _check_clicks(config)
         return
-    if config["crop_padding"] >= min(card.image_shape[:2]):
+    # What is padded must lie in the image: all but the edge pixel, where that is not repeated.
+    most = min(card.image_shape[:2]) - (config["crop_padding_mode"] == "reflect")
+    if config["crop_padding"] > most:
         raise ConfigError(
-            f"config.crop_padding: got {config['crop_padding']}, expected less than the images' "
-            f"{min(card.image_shape[:2])} pixels; lower it"
+            f"config.crop_padding: got {config['crop_padding']} with crop_padding_mode="
+            f"{config['crop_padding_mode']}, expected at most {most}, which the images have to "
+            "reflect; lower it"
         )
     if config["rand_augment"] and card.image_shape[-1] != 3:
         raise ConfigError(

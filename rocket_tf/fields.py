@@ -25,12 +25,14 @@ class Field:
         meaning: what it does, with the unit of its values.
         expected: in words, the values it takes.
         accepts: the same as a predicate.
+        before: its value in runs that are older than the field; `None`: the default.
     """
 
     default: object
     meaning: str
     expected: str
     accepts: Callable[[object], bool]
+    before: object = None
 
 
 def _integer(default, meaning, minimum):
@@ -205,7 +207,17 @@ FIELDS: Mapping[str, Field] = {
     ),
     "flip": _switch(False, "augmentation: mirror half of the images left to right"),
     "crop_padding": _integer(
-        0, "augmentation: reflect-pad by so many pixels, then crop at random; 0: off", 0
+        0, "augmentation: pad by reflection, so many pixels, then crop at random; 0: off", 0
+    ),
+    "crop_padding_mode": dataclasses.replace(
+        _choice(
+            "symmetric",
+            "the reflection of crop_padding: symmetric repeats the edge pixel, as the authors' release "
+            "does; reflect does not, as this package did before 0.2",
+            "symmetric",
+            "reflect",
+        ),
+        before="reflect",
     ),
     "rand_augment": _number(
         0.0,
@@ -291,6 +303,11 @@ FIELDS: Mapping[str, Field] = {
     ),
     "width": _integer(1, "widening factor k: the groups have 16k, 32k and 64k channels", 1),
     "share": _switch(True, "share the low layers; False: two nets with only the input in common"),
+    "share_stem": _switch(
+        False,
+        "with share=False: share the first convolution all the same, as the authors' release does; "
+        "with share=True it is shared anyway",
+    ),
     "batch_normalization": _choice(
         "fused",
         "batch statistics: fused kernel, each replica its own; synchronized over all replicas; or "
@@ -339,9 +356,17 @@ FIELDS: Mapping[str, Field] = {
     "optimizer": _choice("sgd", "sgd, with momentum 0.9, or adam", "sgd", "adam"),
     "learning_rate": _positive(0.1, "step size of the optimizer at the start"),
     "learning_rate_drops": Field(
-        (0.3, 0.6, 0.8),
-        "when the learning rate drops, in fractions of `epochs`",
+        (0.295, 0.595, 0.795),
+        "when the learning rate drops, in fractions of `epochs`: of 200, at the start of epochs 60, "
+        "120 and 160, counted from 1",
         "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8)",
+        _are_drops,
+    ),
+    "booster_learning_rate_drops": Field(
+        (),
+        "the drops of the run that trains the booster alone, where it differs; empty: "
+        "learning_rate_drops",
+        "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8), or nothing",
         _are_drops,
     ),
     "learning_rate_drop_factor": _number(

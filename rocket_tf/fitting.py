@@ -89,6 +89,7 @@ def _fit(run, restored, last_epoch):
         first_step=first_step,
         flip=config["flip"],
         crop_padding=config["crop_padding"],
+        crop_padding_mode=config["crop_padding_mode"],
         batch_augmentation=kerascv.make_augmentation(
             config["rand_augment"], config["mixup"], config["cutmix"], config["seed"]
         ),

@@ -8,7 +8,7 @@ Free of TensorFlow, as configurations are.
 import dataclasses
 from collections.abc import Mapping
 
-from rocket_tf.config import ConfigError
+from rocket_tf.config import ConfigError, booster_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,9 @@ METHODS: Mapping[str, Method] = {
     "rocket_kd": Method("rocket + KD", {"method": "rocket_kd"}),
     "rocket_no_gradient_block": Method("no gradient block", {"gradient_block": False}),
     "rocket_no_sharing": Method("no sharing", {"share": False}),
+    "rocket_no_sharing_but_stem": Method(
+        "no sharing but the stem", {"share": False, "share_stem": True}
+    ),
     "no_joint_training": Method("no joint training", {"method": "no_joint_training"}),
     # The paper gives no weight for these two hints; results/hint_weight_*.json chose them on a
     # validation split of the digits.
@@ -61,4 +64,6 @@ def with_method(config, name):
             f"--config: got method {name!r} after the colon, expected one of {', '.join(METHODS)}"
         )
     config.update(METHODS[name].settings)
+    if name == "booster":
+        config.update(booster_settings(config))
     return config

@@ -110,7 +110,9 @@ _BOTTOM = {
     "light_depth": 0,
     "booster_depth": 40,
     "width": 1,
-    "learning_rate_drops": (0.35, 0.65, 0.95),  # as configs/cifar10_bottom.py
+    # As configs/cifar10_bottom.py.
+    "learning_rate_drops": (0.345, 0.645, 0.945),
+    "booster_learning_rate_drops": (0.295, 0.595, 0.795),
 }
 _INTERVAL_TITLE = "WRN-16-1 in WRN-40-1, interval"
 _BOTTOM_TITLE = "WRN-16-1 in WRN-40-1, bottom"

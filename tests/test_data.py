@@ -98,21 +98,40 @@ class TestMirrorAndShift:
         result = mirror_and_shift(tf.constant(IMAGES[:1]), draws, True, 0).numpy()
         np.testing.assert_array_equal(result, IMAGES[:1, :, ::-1] if mirrored else IMAGES[:1])
 
-    @pytest.mark.parametrize("padding", [1, 2, 5])
+    @pytest.mark.parametrize(
+        "padding, mode",
+        [(1, "symmetric"), (2, "symmetric"), (SIZE, "symmetric"), (1, "reflect"), (5, "reflect")],
+    )
     @pytest.mark.parametrize("flip", [True, False])
-    def test_equals_reflect_pad_then_crop(self, padding, flip):
+    def test_equals_padding_then_crop(self, padding, mode, flip):
         random = np.random.default_rng(padding)
         draws = random.uniform(size=(COUNT, 3)).astype(np.float32)
-        result = mirror_and_shift(tf.constant(IMAGES), draws, flip, padding).numpy()
+        result = mirror_and_shift(tf.constant(IMAGES), draws, flip, padding, mode).numpy()
         for image, draw, computed in zip(IMAGES, draws, result, strict=True):
             if flip and draw[0] < 0.5:
                 image = image[:, ::-1]
             pads = [(padding, padding), (padding, padding), (0, 0)]
-            padded = np.pad(image, pads, mode="reflect")
+            padded = np.pad(image, pads, mode=mode)
             down, across = (int(d * (2 * padding + 1)) for d in draw[1:])
             np.testing.assert_array_equal(
                 computed, padded[down : down + SIZE, across : across + SIZE]
             )
+
+    @pytest.mark.parametrize(
+        "mode, padding, expected",
+        [
+            # Row 1 2 3 4, padded by two: 2 1 | 1 2 3 4 | 4 3, or 3 2 | 1 2 3 4 | 3 2.
+            ("symmetric", 2, {0.0: [2, 1, 1, 2], 0.5: [1, 2, 3, 4], 0.99: [3, 4, 4, 3]}),
+            ("reflect", 2, {0.0: [3, 2, 1, 2], 0.5: [1, 2, 3, 4], 0.99: [3, 4, 3, 2]}),
+            ("symmetric", 4, {0.0: [4, 3, 2, 1], 0.99: [4, 3, 2, 1]}),
+        ],
+    )
+    def test_which_pixels(self, mode, padding, expected):
+        row = tf.constant([1, 2, 3, 4], tf.uint8)[None, None, :, None] * tf.ones([1, 4, 1, 1], tf.uint8)
+        for draw, pixels in expected.items():
+            draws = tf.constant([[0.9, 0.5, draw]])
+            result = mirror_and_shift(row, draws, False, padding, mode)
+            np.testing.assert_array_equal(result[0, :, :, 0], [pixels] * 4)
 
     def test_all_places_are_drawn_alike(self):
         """Half are mirrored, and each of the 5 by 5 places holds 1 in 25."""

@@ -1,12 +1,12 @@
-"""Augmentation as a function of given random numbers: mirror, and shift by reflect-padded crop."""
+"""Augmentation as a function of given random numbers: mirror, pad by reflection, and crop."""
 
 import tensorflow as tf
 
 DRAWS = 3  # random numbers that an image needs
 
 
-def mirror_and_shift(images, draws, flip, crop_padding):
-    """Mirrors half of the images, then reflect-pads and crops each at its own place.
+def mirror_and_shift(images, draws, flip, crop_padding, crop_padding_mode="symmetric"):
+    """Mirrors half of the images, then pads by reflection and crops each at its own place.
 
     Both are index arithmetic: one gather of rows and one of columns for the whole batch.
 
@@ -15,23 +15,29 @@ def mirror_and_shift(images, draws, flip, crop_padding):
         draws: float32, shape (batch, 3), uniform in [0, 1): whether an image is mirrored, and the
             place of its crop, down and across.
         flip: whether to mirror images whose first draw is below one half.
-        crop_padding: pixels of padding on each side, less than height and width; 0: no crop.
+        crop_padding: pixels of padding on each side; 0: no crop. At most height and width, or less
+            than both where `crop_padding_mode` is "reflect".
+        crop_padding_mode: "symmetric": the reflection repeats the edge pixel (3 2 1 | 1 2 3), as in
+            the authors' release, which uses OpenCV's `BORDER_REFLECT`. "reflect": it does not
+            (3 2 | 1 2 3). Both as in `numpy.pad`.
 
     Returns:
         Images of the same shape and dtype.
     """
     if flip or crop_padding:
         mirrored = draws[:, 0] < 0.5 if flip else tf.zeros(tf.shape(draws)[:1], tf.bool)
-        rows = _source_indices(images.shape[1], draws[:, 1], crop_padding)
-        columns = _source_indices(images.shape[2], draws[:, 2], crop_padding)
+        rows = _source_indices(images.shape[1], draws[:, 1], crop_padding, crop_padding_mode)
+        columns = _source_indices(images.shape[2], draws[:, 2], crop_padding, crop_padding_mode)
         columns = tf.where(mirrored[:, None], images.shape[2] - 1 - columns, columns)
         images = tf.gather(images, rows, axis=1, batch_dims=1)
         images = tf.gather(images, columns, axis=2, batch_dims=1)
     return images
 
 
-def _source_indices(size, draws, padding):
+def _source_indices(size, draws, padding, mode):
     """For each image, where each row (or column) of its crop lies in the unpadded image."""
     offsets = tf.cast(tf.floor(draws * (2 * padding + 1)), tf.int32) - padding
-    indices = tf.abs(tf.range(size) + offsets[:, None])
-    return size - 1 - tf.abs(size - 1 - indices)
+    indices = tf.range(size) + offsets[:, None]
+    repeated = 1 if mode == "symmetric" else 0  # edge pixels on each side
+    indices = tf.where(indices < 0, -indices - repeated, indices)
+    return tf.where(indices >= size, 2 * (size - 1) + repeated - indices, indices)

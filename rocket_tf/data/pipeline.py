@@ -27,6 +27,7 @@ def training_dataset(
     first_step=0,
     flip=False,
     crop_padding=0,
+    crop_padding_mode="symmetric",
     batch_augmentation=None,
     num_classes=None,
     replicas=1,
@@ -47,6 +48,7 @@ def training_dataset(
         first_step: batches that are done of the epoch after these.
         flip: images only, as in `augmentation.mirror_and_shift`.
         crop_padding: likewise, in pixels.
+        crop_padding_mode: likewise, "symmetric" or "reflect".
         batch_augmentation: `f(inputs, labels) -> (inputs, labels)` on batches, or `None`.
         num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
         replicas: into how many parts a batch is split, as evenly as can be; each part is an
@@ -79,7 +81,9 @@ def training_dataset(
             chosen = order[slice(*bounds)]
             batch = tf.nest.map_structure(lambda array: tf.gather(array, chosen), inputs)
             if flip or crop_padding:
-                batch = mirror_and_shift(batch, tf.gather(draws, chosen), flip, crop_padding)
+                batch = mirror_and_shift(
+                    batch, tf.gather(draws, chosen), flip, crop_padding, crop_padding_mode
+                )
             batch_labels = tf.gather(labels, chosen)
             if num_classes is not None:
                 batch_labels = tf.one_hot(batch_labels, num_classes)

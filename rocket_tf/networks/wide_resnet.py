@@ -30,6 +30,7 @@ def wide_resnet_pair(
     layout="interval",
     share=True,
     *,
+    share_stem=False,
     pixel_mean=None,
     pixel_std=None,
     batch_normalization="fused",
@@ -57,7 +58,9 @@ def wide_resnet_pair(
             net is the booster's lowest blocks (Figure 4; the paper does not give the strides,
             which are the usual ones here).
         share: whether the nets share anything but the input. `False` is the paper's "no sharing"
-            (Table 2): the same two nets with weights of their own.
+            (Table 2): the same two nets with weights of their own, the stem's included.
+        share_stem: with `share=False`, whether the stem, which is the first convolution, is shared
+            all the same. The authors' release shares it even then; the paper does not say so.
         pixel_mean: mean of each channel in units of a pixel, subtracted by the nets' first layer.
             `None`: CIFAR's for three channels, 127.5 otherwise.
         pixel_std: standard deviation of each channel in units of a pixel, divided by likewise.
@@ -86,7 +89,7 @@ def wide_resnet_pair(
 
     convolutions = _Convolutions(
         # With sharing, whatever the light net has, the booster has too.
-        shared_blocks=light_blocks if share else None,
+        shared_blocks=light_blocks if share else [0] if share_stem else None,
         seed=seed,
     )
     widths = (_GROUP_WIDTHS[0],) * 3 if layout == "constant" else _GROUP_WIDTHS
