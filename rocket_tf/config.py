@@ -206,6 +206,10 @@ def with_older_fields(config: Mapping) -> dict:
     return older | dict(config)
 
 
+# The fields by which the recipe of 0.2 differs from the one before.
+CHANGED_IN_0_2 = ("crop_padding_mode", "learning_rate_drops", "booster_learning_rate_drops")
+
+
 def is_before_0_2(config: Mapping) -> bool:
     """Whether a run follows the recipe of this package before 0.2, whose padding was another."""
     return config["crop_padding"] > 0 and config["crop_padding_mode"] == "reflect"

@@ -212,8 +212,8 @@ FIELDS: Mapping[str, Field] = {
     "crop_padding_mode": dataclasses.replace(
         _choice(
             "symmetric",
-            "the reflection of crop_padding: symmetric repeats the edge pixel, as the authors' release "
-            "does; reflect does not, as this package did before 0.2",
+            "the reflection of crop_padding: symmetric repeats the edge pixel, as the authors' "
+            "release does; reflect does not, as this package did before 0.2",
             "symmetric",
             "reflect",
         ),
@@ -305,8 +305,8 @@ FIELDS: Mapping[str, Field] = {
     "share": _switch(True, "share the low layers; False: two nets with only the input in common"),
     "share_stem": _switch(
         False,
-        "with share=False: share the first convolution all the same, as the authors' release does; "
-        "with share=True it is shared anyway",
+        "with share=False: share the first convolution all the same, as the authors' release "
+        "does; with share=True it is shared anyway",
     ),
     "batch_normalization": _choice(
         "fused",
@@ -357,8 +357,8 @@ FIELDS: Mapping[str, Field] = {
     "learning_rate": _positive(0.1, "step size of the optimizer at the start"),
     "learning_rate_drops": Field(
         (0.295, 0.595, 0.795),
-        "when the learning rate drops, in fractions of `epochs`: of 200, at the start of epochs 60, "
-        "120 and 160, counted from 1",
+        "when the learning rate drops, in fractions of `epochs`: of 200, at the start of epochs "
+        "60, 120 and 160, counted from 1",
         "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8)",
         _are_drops,
     ),

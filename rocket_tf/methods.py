@@ -32,7 +32,7 @@ METHODS: Mapping[str, Method] = {
     "rocket": Method("rocket", {"method": "rocket"}),
     "rocket_kd": Method("rocket + KD", {"method": "rocket_kd"}),
     "rocket_no_gradient_block": Method("no gradient block", {"gradient_block": False}),
-    "rocket_no_sharing": Method("no sharing", {"share": False}),
+    "rocket_no_sharing": Method("no sharing, not even the stem", {"share": False}),
     "rocket_no_sharing_but_stem": Method(
         "no sharing but the stem", {"share": False, "share_stem": True}
     ),

@@ -46,12 +46,14 @@ class Reproduction:
         settings: dict of fields that differ from the paper's recipe, such as `epochs`.
         runs: folder for the runs.
         methods: the methods to run, keys of `methods.METHODS`; `None`: all that the table has.
+        write_only: whether finished runs are only read. Then they may follow the recipe before
+            0.2, as long as all of them do.
 
     Raises:
         ConfigError: if a cell cannot be run as asked, or a run folder holds another run.
     """
 
-    def __init__(self, table: Table, seeds, settings, runs, methods=None):
+    def __init__(self, table: Table, seeds, settings, runs, methods=None, write_only=False):
         self.table = table
         self.seeds = range(seeds)
         self.settings = dict(settings)
@@ -61,7 +63,9 @@ class Reproduction:
         self.runs = self._plan()
         for run in self.runs:
             options.check(run.config)
-            run.folder.check(run.config)
+            if not (write_only and _is_finished_before_0_2(run)):
+                run.folder.check(run.config)
+        self._check_recipes()
 
     def columns(self, row):
         """The columns of a row that are defined for it and asked for."""
@@ -173,6 +177,17 @@ class Reproduction:
                     f"of {', '.join(sorted(taken))}"
                 )
 
+    def _check_recipes(self):
+        """Checks that finished runs of two recipes are not put side by side."""
+        finished = [run for run in self.runs if run.folder.read_summary() is not None]
+        older = [run for run in finished if options.is_before_0_2(run.folder.read_config())]
+        if older and len(older) < len(finished):
+            newer = next(run for run in finished if run not in older)
+            raise ConfigError(
+                f"--runs: {older[0].folder.path} follows the recipe before 0.2, "
+                f"{newer.folder.path} does not; expected runs of one recipe"
+            )
+
     def _plan(self):
         runs = {}
         for seed in self.seeds:
@@ -203,13 +218,16 @@ class Reproduction:
         varied = dict.fromkeys(self.table.varied, seed)
         config = dict(config_of(row, method, {**self.settings, **varied, "seed": seed}))
         config["pictures"] = False  # the table has its own
-        folder = self._pair_folder(row, config)
+        # Rows whose boosters are trained alike have one run of it.
+        booster = options.booster_config(config)
+        booster_path = self._pair_folder(row, booster) / "booster" / f"seed{seed}"
+        if method == "booster":
+            return Run(row, method, seed, booster, RunFolder(booster_path))
         config["booster_run"] = (
-            str(folder / "booster" / f"seed{seed}")
-            if config["method"] in options.METHODS_WITH_TEACHER
-            else ""
+            str(booster_path) if config["method"] in options.METHODS_WITH_TEACHER else ""
         )
-        return Run(row, method, seed, config, RunFolder(folder / method / f"seed{seed}"))
+        path = self._pair_folder(row, config) / method / f"seed{seed}"
+        return Run(row, method, seed, config, RunFolder(path))
 
     def _pair_folder(self, row, config):
         budget = [row.dataset]
@@ -259,7 +277,10 @@ class Reproduction:
 
     def _recipe(self, row):
         """The configuration that a row's methods start from, without what is each run's own."""
-        config = self._run(row, self.columns(row)[0].method, self.seeds[0]).config
+        run = self._run(row, self.columns(row)[0].method, self.seeds[0])
+        config = run.config
+        if _is_finished_before_0_2(run):
+            config = run.folder.read_config()
         own = ("seed", *self.table.varied, "method", "data_dir", "booster_run", "pictures")
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -284,6 +305,15 @@ class Reproduction:
         seconds = sum(map(_seconds, done))
         left = seconds / sum(map(_cost, done)) * sum(map(_cost, missing))
         return f"; about {_duration(left)} left"
+
+
+def _is_finished_before_0_2(run):
+    """Whether a run is finished, and differs from the plan by the recipe before 0.2 alone."""
+    if not run.folder.holds_run() or run.folder.read_summary() is None:
+        return False
+    config = run.folder.read_config()
+    ignored = [*options.fields_of_no_account(run.config), *options.CHANGED_IN_0_2]
+    return options.is_before_0_2(config) and not options.differences(config, run.config, ignored)
 
 
 def _seconds(run):

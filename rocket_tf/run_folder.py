@@ -17,7 +17,7 @@ from rocket_tf.resuming import refused_changes
 # What a booster must have in common with the run that follows it, and with a light net that starts
 # from a copy of its layers.
 _MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
-_MATCHED_BY_COPY = ("layout", "light_depth", "booster_depth", "width", "share")
+_MATCHED_BY_COPY = ("layout", "booster_depth", "width", "share")
 
 
 class RunFolder:
@@ -63,11 +63,14 @@ class RunFolder:
             )
         if self.holds_run():
             done = max(checkpoints_in(self.checkpoints), default=Progress())
-            different = refused_changes(self.read_config(), config, done)
+            before = self.read_config()
+            different = refused_changes(before, config, done)
             if different:
+                older = options.is_before_0_2(before) and not options.is_before_0_2(config)
                 raise options.ConfigError(
                     f"--workdir: {self.path} holds a run with other settings "
                     f"({'; '.join(different)}); give this one another --workdir"
+                    + ("; that run follows the recipe before 0.2" if older else "")
                 )
             self.check_data(config)
         booster_folder = self.booster_folder(config)
@@ -166,7 +169,12 @@ class RunFolder:
         followed = self.read_followed()
         if followed is None or booster_folder.read_summary() is None:
             return
-        if booster_folder.as_booster() != followed:
+        now = booster_folder.as_booster()
+        before = options.with_older_fields(followed["config"])
+        ignored = [name for name in options.FIELDS if name not in now["config"]]
+        if now["test_error"] != followed["test_error"] or options.differences(
+            before, now["config"], ignored
+        ):
             raise options.ConfigError(
                 f"config.booster_run: {self.path} follows another booster than that of "
                 f"{booster_folder.path} (test error {followed['test_error']} %); name its folder, "
@@ -194,8 +202,10 @@ class RunFolder:
             # Or the booster may have seen what chooses the epoch.
             matched += ("validation_examples", "train_examples")
         ignored = [name for name in options.FIELDS if name not in matched]
-        wanted = {**config, "method": "booster"}
-        different = options.differences(own, wanted, ignored)
+        # The bottom layout has the booster of the interval layout.
+        layout = options.booster_settings({**own, "booster_learning_rate_drops": ()})
+        wanted = {**config, **options.booster_settings(config)}
+        different = options.differences({**own, **layout, "method": own["method"]}, wanted, ignored)
         if different:
             raise options.ConfigError(
                 f"config.booster_run: {self.path} holds a run whose booster does not fit "
@@ -221,9 +231,7 @@ class RunFolder:
             raise options.ConfigError(
                 f"--workdir: {self.path} holds no run (no config.json); train one there first"
             )
-        # Runs that are older than a field have it at its default.
-        defaults = {name: field.default for name, field in options.FIELDS.items()}
-        return defaults | _read_json(self._config)
+        return options.with_older_fields(_read_json(self._config))
 
     def read_summary(self):
         """The summary of a finished run, or `None`.

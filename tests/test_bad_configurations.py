@@ -266,7 +266,7 @@ COMBINATIONS = {
             "crop_padding": min(DATASETS[dataset].image_shape[:2]) + more,
         },
         st.sampled_from(IMAGES),
-        st.integers(0, 10**6),
+        st.integers(1, 10**6),
     ),
     "rand_augment": st.floats(1e-3, 1).map(
         lambda magnitude: {"dataset": "digits", "rand_augment": magnitude}

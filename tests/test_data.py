@@ -127,7 +127,9 @@ class TestMirrorAndShift:
         ],
     )
     def test_which_pixels(self, mode, padding, expected):
-        row = tf.constant([1, 2, 3, 4], tf.uint8)[None, None, :, None] * tf.ones([1, 4, 1, 1], tf.uint8)
+        row = tf.constant([1, 2, 3, 4], tf.uint8)[None, None, :, None] * tf.ones(
+            [1, 4, 1, 1], tf.uint8
+        )
         for draw, pixels in expected.items():
             draws = tf.constant([[0.9, 0.5, draw]])
             result = mirror_and_shift(row, draws, False, padding, mode)

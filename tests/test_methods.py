@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import rocket_tf
 from rocket_tf import config as options
 from rocket_tf import gradient_flow, train
 from rocket_tf.building import build_model, build_nets
@@ -135,6 +136,37 @@ class TestTheBoosterToFollow:
         # Those that it does read make another run.
         assert not named & set(METHODS[method].settings)
 
+    def test_of_the_bottom_layout_is_the_interval_layouts(self):
+        bottom = {
+            "layout": "bottom",
+            "light_depth": 0,
+            "learning_rate_drops": (0.345, 0.645, 0.945),
+            "booster_learning_rate_drops": (0.295, 0.595, 0.795),
+        }
+        recipe = {**small_config(), "light_depth": 16}
+        interval = options.booster_config(with_method(small_config(light_depth=16), "kd"))
+        assert interval["learning_rate_drops"] == (0.295, 0.595, 0.795)
+        for method in ("kd", "rocket_kd", "no_joint_training"):
+            own = options.booster_config({**recipe, **bottom, "method": method})
+            assert options.differences(own, interval) == []
+        alone = dict(with_method(small_config(**bottom), "booster"))
+        assert options.differences(alone, interval, options.unread_fields(alone)) == []
+
+    def test_a_light_net_of_the_bottom_layout_starts_from_the_interval_layouts_booster(self):
+        _, teacher = build_nets(small_config(seed=3))
+        config = method_config("no_joint_training", layout="bottom", light_depth=0)
+        light = build_model(config, teacher).light
+        copied = 0
+        for layer in light.layers:
+            if isinstance(layer, keras.layers.Conv2D):
+                place = layer.name.removeprefix("shared_")
+                # The first block of a group is shared in the interval layout, others are not.
+                owner = "shared" if place == "stem" or "block0" in place else "booster"
+                source = teacher.get_layer(f"{owner}_{place}")
+                np.testing.assert_array_equal(layer.kernel, source.kernel)
+                copied += 1
+        assert copied == 1 + 2 * 2 * 2 + 1  # the stem; two groups of two blocks; a shortcut
+
     def test_a_run_is_the_same_whatever_it_does_not_read(self, runs):
         folder, summaries = runs
         config = method_config("light", hint_weight=0.7, attention_weight=5.0)
@@ -187,12 +219,12 @@ class TestTheBoosterToFollow:
         summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         assert summary["teacher"] == summaries["booster"]["booster"]
 
-    def test_a_copy_needs_the_same_nets(self, runs, tmp_path):
+    def test_a_copy_needs_the_same_booster(self, runs, tmp_path):
         folder, _ = runs
         config = method_config(
-            "no_joint_training", booster_run=str(folder / "booster"), light_depth=16
+            "no_joint_training", booster_run=str(folder / "booster"), booster_depth=22
         )
-        with pytest.raises(options.ConfigError, match="light_depth: 10 → 16"):
+        with pytest.raises(options.ConfigError, match="booster_depth: 16 → 22"):
             train.train_and_evaluate(config, tmp_path / "run")
         # Distillation needs the same classes alone.
         train.train_and_evaluate(
@@ -309,6 +341,13 @@ class TestTheSwitchesOfTable2:
         assert flow["light_loss"]["booster only"] == flow["hint_loss"]["booster only"] == 0
         assert flow["booster_loss"]["light only"] == 0
         assert flow["booster_loss"]["booster only"] > 0
+
+    def test_sharing_but_the_stem(self):
+        flow = self.flow("rocket_no_sharing_but_stem")
+        for term in ("light_loss", "booster_loss", "hint_loss"):
+            assert flow[term]["shared"] > 0
+        ownership = rocket_tf.ownership(build_model(method_config("rocket_no_sharing_but_stem")))
+        assert ownership.parameters["shared"] == 3 * 3 * 16  # of grey images
 
     def test_joint_training(self):
         flow = self.flow("no_joint_training")

@@ -25,6 +25,8 @@ class TestParameterCounts:
         [
             ({}, 175_994, 569_156),
             ({"share": False}, 175_994, 742_644),
+            # The stem's 3 · 3 · 3 · 16 weights once less.
+            ({"share": False, "share_stem": True}, 175_994, 742_644 - 432),
             ({"layout": "bottom", "light_depth": None}, 137_274, 569_348),
             ({"layout": "bottom", "light_depth": None, "share": False}, 137_274, 703_924),
         ],
@@ -116,6 +118,18 @@ class TestSharing:
             layout=layout, light_depth=10 if layout == "interval" else None, share=False
         )
         assert common_layers(light, booster) == []
+
+    @pytest.mark.parametrize("layout", ["interval", "bottom"])
+    def test_the_stem_alone_may_be_shared(self, layout):
+        light, booster = pair(
+            layout=layout,
+            light_depth=10 if layout == "interval" else None,
+            share=False,
+            share_stem=True,
+        )
+        (stem,) = common_layers(light, booster)
+        assert stem.name == "shared_stem"
+        assert stem.kernel.shape == (3, 3, 3, 16)
 
     def test_depth_and_width_are_free(self):
         light, booster = pair(light_depth=16, booster_depth=28, width=2, num_classes=7)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import config as options
-from rocket_tf.optimization import SGDWithL2, make_optimizer, piecewise_schedule
+from rocket_tf import ready_configs
+from rocket_tf.optimization import SGDWithL2, make_optimizer, make_schedule, piecewise_schedule
 
 
 def test_l2_is_inside_the_gradient():
@@ -47,13 +48,26 @@ def test_negative_l2():
         SGDWithL2(l2=-1.0)
 
 
-def test_drops_fall_on_the_first_step_of_their_epoch():
-    steps = 391
-    schedule = piecewise_schedule(0.1, (0.3, 0.6, 0.8), 0.2, 200 * steps)
-    for epoch, expected in ((0, 0.1), (60, 0.02), (120, 0.004), (160, 0.0008)):
-        np.testing.assert_allclose(schedule(epoch * steps), expected, rtol=1e-5)
-        if epoch:
-            np.testing.assert_allclose(schedule(epoch * steps - 1), expected * 5, rtol=1e-5)
+@pytest.mark.parametrize(
+    "name, epochs",
+    [
+        # Counted from 1, as the authors' release does.
+        ("cifar10", (60, 120, 160)),
+        ("cifar100", (60, 120, 160)),
+        ("cifar10_bottom", (70, 130, 190)),
+        ("cifar10_bottom:booster", (60, 120, 160)),
+    ],
+)
+def test_drops_fall_on_the_first_step_of_their_epoch(name, epochs):
+    config = dict(ready_configs.load(*name.split(":")))
+    steps = options.steps_per_epoch(config)
+    assert steps == 391
+    schedule = make_schedule(config, options.total_steps(config))
+    assert float(schedule(0)) == pytest.approx(0.1)
+    for epoch, expected in zip(epochs, (0.02, 0.004, 0.0008), strict=True):
+        first_step = (epoch - 1) * steps
+        np.testing.assert_allclose(schedule(first_step - 1), expected * 5, rtol=1e-5)
+        np.testing.assert_allclose(schedule(first_step), expected, rtol=1e-5)
 
 
 def test_without_drops_the_learning_rate_stays():
@@ -66,7 +80,7 @@ def test_drops_scale_with_the_epochs(epochs):
     config = dict(options.default(), epochs=epochs)
     total = options.steps_per_epoch(config) * epochs
     schedule = make_optimizer(config, total)._learning_rate
-    rates = [float(schedule(round(fraction * total))) for fraction in (0, 0.3, 0.6, 0.8)]
+    rates = [float(schedule(round(fraction * total))) for fraction in (0, 0.295, 0.595, 0.795)]
     np.testing.assert_allclose(rates, [0.1, 0.02, 0.004, 0.0008], rtol=1e-5)
 
 

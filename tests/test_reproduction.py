@@ -7,6 +7,7 @@ import pytest
 from rocket_tf import config as options
 from rocket_tf import ready_configs, reproduction, train
 from rocket_tf.paper_tables import AT, BOOSTER, KD, LIGHT, ROCKET, TABLES, Column, config_of
+from rocket_tf.reporting.markdown import recipe_in_words
 from rocket_tf.reproduction import Reproduction
 from rocket_tf.run_folder import RunFolder
 from tests.runs import SMALL
@@ -89,12 +90,29 @@ class TestPlan:
         reproduced = Reproduction(TABLES["1"], 2, {}, tmp_path)
         folders = [run.folder.path for run in reproduced.runs]
         assert len(set(folders)) == len(folders)
-        # Six methods in two rows, five in the one without AT; booster in rocket is the rocket's.
-        assert len(folders) == 2 * (6 + 6 + 5)
-        assert [run.seed for run in reproduced.runs] == [0] * 17 + [1] * 17
-        for row in range(3):
-            place = [0, 6, 12][row]
-            assert reproduced.runs[place].method == "booster"
+        # Six methods in two rows. The last has no AT, and the first row's booster; booster in
+        # rocket is the rocket's.
+        assert len(folders) == 2 * (6 + 6 + 4)
+        assert [run.seed for run in reproduced.runs] == [0] * 16 + [1] * 16
+        boosters = [place for place, run in enumerate(reproduced.runs) if run.method == "booster"]
+        assert boosters == [0, 6, 16, 22]
+
+    @pytest.mark.parametrize(
+        "key, methods", [("1", ("kd", "rocket_kd")), ("2", ("no_joint_training",))]
+    )
+    def test_the_bottom_row_follows_the_interval_rows_booster(self, tmp_path, key, methods):
+        runs = Reproduction(TABLES[key], 1, {}, tmp_path).runs
+        (booster,) = {
+            run.config["booster_run"]
+            for run in runs
+            if run.method in methods and "width2" not in str(run.folder.path)
+        }
+        assert booster == str(tmp_path / "cifar10_200_epochs/interval_16_40_width1/booster/seed0")
+        (run,) = [run for run in runs if str(run.folder.path) == booster]
+        assert run.config["learning_rate_drops"] == (0.295, 0.595, 0.795)
+        assert run.config["layout"] == "interval"
+        bottom = [run for run in runs if "bottom" in str(run.folder.path)]
+        assert {run.config["learning_rate_drops"] for run in bottom} == {(0.345, 0.645, 0.945)}
 
     def test_cells_that_are_the_same_run_have_one_folder_in_all_tables(self, tmp_path):
         first, second, third = (Reproduction(TABLES[key], 1, {}, tmp_path) for key in "123")
@@ -215,6 +233,40 @@ class TestResult:
         assert result["versions"]["tensorflow"] == "2"
         assert result["note"] == "JPEG"
         assert json.loads(json.dumps(result)) == result
+
+    def test_runs_of_the_recipe_before_0_2_are_read_and_named(self, tmp_path):
+        pretend(tiny(tmp_path, methods=("light", "rocket")), ERRORS)
+        older = list(tmp_path.glob("*/*/*/seed*/config.json"))
+        assert len(older) == 4
+        for path in older:
+            config = json.loads(path.read_text())
+            del config["crop_padding_mode"]
+            path.write_text(json.dumps(config | {"learning_rate_drops": [0.3, 0.6, 0.8]}))
+        with pytest.raises(options.ConfigError, match="recipe before 0"):
+            tiny(tmp_path, methods=("light", "rocket"))
+        read = Reproduction(
+            TABLES["digits"], 2, DIGITS, tmp_path, ("light", "rocket"), write_only=True
+        )
+        (row,) = read.result("command")["rows"]
+        assert row["config"]["crop_padding_mode"] == "reflect"
+        assert ", recipe before 0.2;" in recipe_in_words(row)
+        assert row["cells"][0]["by_seed"] == {"0": 9.0, "1": 8.0}
+        # Another difference is refused all the same, and so are runs of both recipes.
+        older[0].write_text(json.dumps({**config, "hint_weight": 7.0}))
+        with pytest.raises(options.ConfigError, match="with other settings"):
+            Reproduction(
+                TABLES["digits"], 2, DIGITS, tmp_path, ("light", "rocket"), write_only=True
+            )
+
+    def test_runs_of_two_recipes_are_no_table(self, tmp_path):
+        pretend(tiny(tmp_path, methods=("light", "rocket")), ERRORS)
+        path = next(iter(tmp_path.glob("*/*/light/seed0/config.json")))
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps(config | {"crop_padding_mode": "reflect"}))
+        with pytest.raises(options.ConfigError, match="light/seed0 follows the recipe"):
+            Reproduction(
+                TABLES["digits"], 2, DIGITS, tmp_path, ("light", "rocket"), write_only=True
+            )
 
     def test_a_row_without_figures_of_the_paper_has_no_order(self, tmp_path):
         reproduced = tiny(tmp_path)

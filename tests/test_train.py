@@ -73,7 +73,7 @@ class TestRunFolder:
         lines = metrics(finished[0], times=True)
         assert [line["epoch"] for line in lines] == [1, 2, 3]
         assert [line["step"] for line in lines] == [3, 6, 9]
-        # Drops at 0.3, 0.6 and 0.8 of 9 steps: from steps 3, 5 and 7 on, counted from 0.
+        # Drops at 0.295, 0.595 and 0.795 of 9 steps: from steps 3, 5 and 7 on, counted from 0.
         rates = [line["learning_rate"] for line in lines]
         np.testing.assert_allclose(rates, [0.1, 0.02, 0.004], rtol=1e-5)
         terms = {"loss", "hint_loss"} | {
@@ -352,6 +352,27 @@ class TestStartedAgain:
         with pytest.raises(ConfigError, match=r"--workdir: .*\(hint_weight: 0.03 → 0.1\)"):
             train.train_and_evaluate(small_config(booster_dropout=0.1, hint_weight=0.1), workdir)
 
+    def test_a_run_of_the_recipe_before_0_2_is_not_resumed_under_the_new_one(
+        self, finished, tmp_path
+    ):
+        workdir = tmp_path / "older"
+        shutil.copytree(finished[0], workdir)
+        older = json.loads((workdir / "config.json").read_text())
+        for name in ("crop_padding_mode", "share_stem", "booster_learning_rate_drops"):
+            del older[name]
+        older["learning_rate_drops"] = [0.3, 0.6, 0.8]
+        (workdir / "config.json").write_text(json.dumps(older))
+        (workdir / "summary.json").unlink()  # it is not finished
+        with pytest.raises(ConfigError) as error:
+            train.train_and_evaluate(small_config(booster_dropout=0.1), workdir)
+        assert "crop_padding_mode: 'reflect' → 'symmetric'" in str(error.value)
+        assert "that run follows the recipe before 0.2" in str(error.value)
+        assert "\n" not in str(error.value)
+        # It can be read, and goes on under its own recipe.
+        own = {"crop_padding_mode": "reflect", "learning_rate_drops": (0.3, 0.6, 0.8)}
+        summary = train.train_and_evaluate(small_config(booster_dropout=0.1, **own), workdir)
+        assert train.evaluate(workdir)["light"] == summary["light"]
+
     def test_only_so_many_checkpoints_are_kept(self, tmp_path):
         train.train_and_evaluate(small_config(checkpoints_kept=1, method="light"), tmp_path)
         names = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index"))
@@ -457,6 +478,7 @@ class TestSwitches:
             {"seed": 1},
             {"flip": True},
             {"crop_padding": 0},
+            {"crop_padding_mode": "reflect"},
             {"mixup": 0.4},
             {"cutmix": 0.4},
             {"share": False},
@@ -482,6 +504,11 @@ class TestSwitches:
         changed = self.losses(tmp_path, "changed", **changes)
         assert set(changed) == set(plain)
         assert changed["loss"] != plain["loss"] or changed["val_loss"] != plain["val_loss"]
+
+    def test_share_stem(self, tmp_path):
+        own = self.losses(tmp_path, "own", share=False)
+        shared = self.losses(tmp_path, "shared", share=False, share_stem=True)
+        assert own["loss"] != shared["loss"]
 
     def test_temperature(self, tmp_path):
         one = self.losses(tmp_path, "one", hint="kd", temperature=1.0)

@@ -94,7 +94,9 @@ def _reproduction(arguments):
     for name in ("epochs", "train_examples"):
         if getattr(arguments, name) is not None:
             settings[name] = getattr(arguments, name)
-    return Reproduction(table, seeds, settings, arguments.runs, methods)
+    return Reproduction(
+        table, seeds, settings, arguments.runs, methods, write_only=arguments.write_only
+    )
 
 
 def _chosen(argument, text, known):

@@ -1,5 +1,6 @@
 """A table's result as Markdown, and its parts in words."""
 
+from rocket_tf import config as options
 from rocket_tf.data.catalog import DATASETS
 
 INTRODUCTION = "Test errors in per cent. Differences are paired by seed."
@@ -51,6 +52,8 @@ def recipe_in_words(row):
     text = f"{config['epochs']} epochs on {available - held_out} training examples"
     if config["precision"] != "float32":
         text += f", {config['precision']}"
+    if options.is_before_0_2(options.with_older_fields(config)):
+        text += ", recipe before 0.2"
     if held_out:
         return f"{text}; the epoch is chosen on {held_out} held-out training examples."
     return f"{text}; errors are the last epoch's, never the best one's."

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-# Between the logits of the float32 model and of its export, relative to logits above 1.
+# Between the logits of the float32 model and of its export, relative to the example's largest one
+# where that is above 1.
 LARGEST_DIFFERENCE = 1e-5
 
 
@@ -33,6 +34,16 @@ def made_up_input(dtype, shape, count):
 
 
 def difference(expected, actual):
-    """The largest difference of logits, relative to those above 1; NaN where one is."""
+    """The largest difference of logits, relative to their scale; NaN where one is.
+
+    The scale is the example's largest logit, or 1 if that is smaller: a logit near 0 may be the
+    difference of large numbers, and is as exact as they are.
+
+    Args:
+        expected: logits, shape (batch, ...).
+        actual: others of the same shape.
+    """
     expected, actual = (np.asarray(logits, np.float64) for logits in (expected, actual))
-    return float(np.max(np.abs(expected - actual) / np.maximum(1, np.abs(expected)), initial=0))
+    of_example = tuple(range(1, expected.ndim))
+    scale = np.max(np.abs(expected), axis=of_example, keepdims=True, initial=1)
+    return float(np.max(np.abs(expected - actual) / scale, initial=0))
