@@ -1,6 +1,7 @@
 """Tables: what is run for each cell, what comes of it, and that interruptions leave no trace."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -257,6 +258,29 @@ class TestResult:
             Reproduction(
                 TABLES["digits"], 2, DIGITS, tmp_path, ("light", "rocket"), write_only=True
             )
+
+    @pytest.mark.parametrize(
+        "key, methods",
+        [
+            ("1", ("light", "kd", "rocket", "booster")),
+            ("2", ("light", "rocket_no_gradient_block", "rocket_no_sharing", "rocket")),
+        ],
+    )
+    def test_the_committed_tables_are_their_runs(self, key, methods):
+        results = Path(__file__).parents[1] / "results"
+        committed = json.loads((results / f"cifar10_table{key}.json").read_text())
+        budget = {
+            "epochs": 20,
+            "train_examples": 10_000,
+            "precision": "mixed_bfloat16",
+            "evaluate_every_epochs": 4,
+        }
+        table = TABLES[key].with_rows(["interval"])
+        read = Reproduction(table, 3, budget, results / "runs", methods, write_only=True)
+        (row,) = read.result("command")["rows"]
+        assert json.loads(json.dumps(row)) == committed["rows"][0]
+        assert ", recipe before 0.2;" in recipe_in_words(row)
+        assert ", recipe before 0.2;" in (results / f"cifar10_table{key}.md").read_text()
 
     def test_runs_of_two_recipes_are_no_table(self, tmp_path):
         pretend(tiny(tmp_path, methods=("light", "rocket")), ERRORS)
