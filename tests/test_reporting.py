@@ -169,7 +169,7 @@ class TestPages:
         assert "A &lt;JPEG&gt; copy." in text
         assert "<td>7.80 ± 0.72</td>" in text
         assert "<script" not in text
-        assert "<td>learning_rate_drops</td><td>[0.3, 0.6, 0.8]</td>" in text
+        assert "<td>learning_rate_drops</td><td>[0.295, 0.595, 0.795]</td>" in text
 
     def test_a_run(self, finished, tmp_path):
         writing.write_run_page(finished, tmp_path / "run.html")
