@@ -8,7 +8,7 @@ On a simulated click log, which needs no download. MovieLens comes with
 """
 
 from rocket_tf import config as options
-from rocket_tf.methods import with_method
+from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):

@@ -7,7 +7,7 @@ Half a minute on two cores. Test error, 24 random splits: light net 1.58 ± 0.52
 """
 
 from rocket_tf import config as options
-from rocket_tf.methods import with_method
+from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):

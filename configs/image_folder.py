@@ -7,7 +7,7 @@ of `backbone_names.BACKBONES` will do, or wide residual nets where none are name
 """
 
 from rocket_tf import config as options
-from rocket_tf.methods import with_method
+from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):

@@ -6,7 +6,7 @@ Test error in the paper: light net 2.29 % (alone 3.58 %); not run at this length
 """
 
 from rocket_tf import config as options
-from rocket_tf.methods import with_method
+from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):

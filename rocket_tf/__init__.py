@@ -3,6 +3,8 @@
 import sys as _sys
 from pathlib import Path as _Path
 
+from rocket_tf.system.lazy import lazy_names as _lazy_names
+
 __version__ = "0.2.0"
 
 _COMMANDS = (
@@ -31,26 +33,24 @@ def _is_command():
     return module in _COMMANDS or (bool(_sys.argv) and _Path(_sys.argv[0]).stem == "rocket-tf")
 
 
+_MODULES = {
+    "ExactAUC": "rocket_tf.metrics.ranking",
+    "GroupAUC": "rocket_tf.metrics.ranking",
+    "Hint": "rocket_tf.core.hints",
+    "RocketModel": "rocket_tf.core.rocket_model",
+    "attention_maps": "rocket_tf.analysis.gradient_flow",
+    "backbone_names": "rocket_tf.networks.backbone_names",
+    "export_light": "rocket_tf.serving.saved_model",
+    "gradient_flow": "rocket_tf.analysis.gradient_flow",
+    "networks": "rocket_tf.networks",
+    "ownership": "rocket_tf.analysis.ownership",
+}
+__all__ = list(_MODULES)
+__getattr__, __dir__ = _lazy_names(__name__, _MODULES)
+
 # Commands answer mistakes before they load TensorFlow, which takes seconds. Everybody else gets
 # all names at once, and Keras the classes that it needs to load saved models.
 if not _is_command():
-    from rocket_tf import backbone_names, networks
-    from rocket_tf.analysis import attention_maps, gradient_flow
-    from rocket_tf.hints import Hint
-    from rocket_tf.ownership import ownership
-    from rocket_tf.ranking_metrics import ExactAUC, GroupAUC
-    from rocket_tf.rocket import RocketModel
-    from rocket_tf.serving.saved_model import export_light
-
-    __all__ = [
-        "ExactAUC",
-        "GroupAUC",
-        "Hint",
-        "RocketModel",
-        "attention_maps",
-        "backbone_names",
-        "export_light",
-        "gradient_flow",
-        "networks",
-        "ownership",
-    ]
+    for _name in _MODULES:
+        __getattr__(_name)
+    from rocket_tf.networks import *  # noqa: F403 - for Keras's registry

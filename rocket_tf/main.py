@@ -6,8 +6,7 @@ python -m rocket_tf.main --config=configs/digits.py --workdir=runs/digits
 from absl import app
 
 from rocket_tf import config as options
-from rocket_tf.cluster import WorkerLostError, read_cluster
-from rocket_tf.command_line import (
+from rocket_tf.config.flags import (
     CONFIG,
     EVALUATE_ONLY,
     USAGE_ERROR,
@@ -16,9 +15,11 @@ from rocket_tf.command_line import (
     fail,
     parse_flags,
 )
+from rocket_tf.distribution.cluster import read_cluster
+from rocket_tf.errors import ConfigError, WorkerLostError
 from rocket_tf.reporting.closing_table import closing_table
-from rocket_tf.run_folder import RunFolder
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 _RUN_ERROR = 1
 _INTERRUPTED = 130
@@ -30,12 +31,12 @@ def main(argv):
     """Runs what the flags say; returns the process's exit code."""
     try:
         if len(argv) > 1:
-            raise options.ConfigError(
+            raise ConfigError(
                 f"{options.shortened(argv[1])}: not a flag; flags begin with --, as in "
                 "--config=digits"
             )
         return _evaluate() if EVALUATE_ONLY.value else _train()
-    except options.ConfigError as error:
+    except ConfigError as error:
         return fail(error, USAGE_ERROR)
     except OSError as error:
         return fail(error, _RUN_ERROR)
@@ -45,7 +46,7 @@ def main(argv):
 
 def _train():
     if CONFIG.value is None:
-        raise options.ConfigError(
+        raise ConfigError(
             "--config: missing; expected a configuration file, or the name of one that comes "
             "along, such as --config=digits"
         )
@@ -64,7 +65,7 @@ def _train():
 
 def _evaluate():
     if WORKDIR.value is None:
-        raise options.ConfigError("--workdir: missing; expected the folder of a finished run")
+        raise ConfigError("--workdir: missing; expected the folder of a finished run")
     folder = RunFolder(WORKDIR.value)
     data_dir = ""
     if CONFIG.value is not None:
@@ -84,9 +85,12 @@ def _run(work, workdir):
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf import train
-    from rocket_tf.callbacks import NonFiniteLossError, Preempted
-    from rocket_tf.checkpoint import CheckpointError
-    from rocket_tf.data.errors import DataUnavailableError
+    from rocket_tf.errors import (
+        CheckpointError,
+        DataUnavailableError,
+        NonFiniteLossError,
+        Preempted,
+    )
 
     try:
         summary = work(train)

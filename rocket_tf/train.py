@@ -6,21 +6,23 @@ import signal
 import threading
 
 from rocket_tf import config as options
-from rocket_tf import fitting, run_pictures, summarizing
-from rocket_tf.building import build_model
-from rocket_tf.callbacks import Preempted
-from rocket_tf.checkpoint import Checkpoints
-from rocket_tf.cluster import read_cluster
-from rocket_tf.distribution import make_strategy
-from rocket_tf.finished_run import (
+from rocket_tf.distribution.cluster import read_cluster
+from rocket_tf.distribution.strategy import make_strategy
+from rocket_tf.distribution.workers import Workers
+from rocket_tf.errors import ConfigError, Preempted
+from rocket_tf.runs import fitting
+from rocket_tf.runs import pictures as run_pictures
+from rocket_tf.runs import summary as summarizing
+from rocket_tf.runs.building import build_model
+from rocket_tf.runs.checkpoints import Checkpoints
+from rocket_tf.runs.finished import (
     keras_settings,
     load_booster,
     load_data,
     open_run,
     trained_model,
 )
-from rocket_tf.run_folder import RunFolder
-from rocket_tf.workers import Workers
+from rocket_tf.runs.folder import RunFolder
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ def train_and_evaluate(config, workdir, verbose=True):
     tell = print if verbose else (lambda *_, **__: None)
     strategy = make_strategy(config["replicas"])  # before TensorFlow's first operation
     if strategy.num_replicas_in_sync > config["batch_size"]:
-        raise options.ConfigError(
+        raise ConfigError(
             f"config.batch_size: got {config['batch_size']}, expected at least the "
             f"{strategy.num_replicas_in_sync} replicas of all workers, one example for each"
         )
@@ -148,7 +150,7 @@ def _check_workers_agree(workers, progress, workdir):
             f"worker {worker}: epoch {epochs} and {steps} steps"
             for worker, (epochs, steps) in enumerate(found)
         )
-        raise options.ConfigError(
+        raise ConfigError(
             f"--workdir: the workers find different checkpoints in {workdir} ({told}); expected "
             "one folder that all of them share"
         )
@@ -157,7 +159,7 @@ def _check_workers_agree(workers, progress, workdir):
 def _check_shared(folder, config):
     """Checks that a worker sees what the chief has written, which has the same configuration."""
     if not folder.holds_run():
-        raise options.ConfigError(
+        raise ConfigError(
             f"--workdir: {folder.path} has no config.json, which the chief has written; expected "
             "one folder that all workers share"
         )

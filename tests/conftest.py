@@ -8,7 +8,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from rocket_tf.distribution import make_strategy
+from rocket_tf.distribution.strategy import make_strategy
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf import RocketModel
-from rocket_tf.distributed_fit import DistributedFit
-from rocket_tf.distribution import make_strategy
+from rocket_tf.core.distributed_model import DistributedFit
+from rocket_tf.distribution.strategy import make_strategy
 from tests.nets import examples, linear_pair
 from tests.test_distribution import trained
 

@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from rocket_tf.serving.c_api import LoaderError
+from rocket_tf.errors import LoaderError
 from rocket_tf.serving.c_loader import LoadedModel
 
 MODEL, VERSION = "light", 1

@@ -13,11 +13,12 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rocket_tf import command_line, main
-from rocket_tf.backbone_names import BACKBONES
+from rocket_tf import main
 from rocket_tf.config import FIELDS
+from rocket_tf.config import flags as command_line
+from rocket_tf.config.methods import METHODS
 from rocket_tf.data.catalog import DATASETS
-from rocket_tf.methods import METHODS
+from rocket_tf.networks.backbone_names import BACKBONES
 
 # ml_collections loads a file that way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -432,7 +433,7 @@ FILES = {
     HEAD + "config = dict(options.default()); del config['hint']; return config": (
         "config.hint: missing"
     ),
-    HEAD + "raise options.ConfigError('config.epochs: one\\ntwo')": "config.epochs: one two",
+    HEAD + "raise ConfigError('config.epochs: one\\ntwo')": "config.epochs: one two",
 }
 
 
@@ -488,7 +489,8 @@ def test_none_of_it_loads_tensorflow():
         import sys
         sys.argv[0] = "rocket-tf"
         from absl import flags
-        from rocket_tf import command_line, main
+        from rocket_tf import main
+        from rocket_tf.config import flags as command_line
         for arguments in (
             ["--config=nothing.py"], ["--config=digits", "--config.epochs=0"], ["--nothing"], ["x"]
         ):

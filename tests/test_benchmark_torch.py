@@ -6,9 +6,9 @@ import pytest
 
 from rocket_tf import RocketModel
 from rocket_tf.benchmarks.settings import Settings
-from rocket_tf.graph import leaf_layers
+from rocket_tf.core.graph import leaf_layers
 from rocket_tf.networks import wide_resnet_pair
-from rocket_tf.optimization import SGDWithL2
+from rocket_tf.optimizers.sgd import SGDWithL2
 from tests.nets import CROSS_ENTROPY
 
 torch = pytest.importorskip("torch")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from rocket_tf.click_comparison import FIGURES, ClickComparison, as_markdown
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
+from rocket_tf.studies.click_comparison import FIGURES, ClickComparison, as_markdown
 from tools import choose_hint_weight, compare_clicks
 
 SMALL = {

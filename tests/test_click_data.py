@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from rocket_tf.data import simulated_clicks
-from rocket_tf.data.click_examples import Columns, histories, split
-from rocket_tf.data.simulated_clicks import simulate
+from rocket_tf.data.clicks import simulated as simulated_clicks
+from rocket_tf.data.clicks.examples import Columns, histories, split
+from rocket_tf.data.clicks.simulated import simulate
 
 
 def histories_by_loops(users, items, clicked, times, length, padding):

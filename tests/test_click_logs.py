@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import click_logs
-from rocket_tf.data.click_examples import Columns
-from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
-from rocket_tf.data.simulated_clicks import COLUMNS as SIMULATED
-from rocket_tf.data.simulated_clicks import simulate
+from rocket_tf.data.clicks import logs as click_logs
+from rocket_tf.data.clicks.examples import Columns
+from rocket_tf.data.clicks.simulated import COLUMNS as SIMULATED
+from rocket_tf.data.clicks.simulated import simulate
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 COLUMNS = Columns(
     categories=("item", "device"), numbers=("price",), history="seen", history_length=3
@@ -388,7 +388,7 @@ class TestCsv:
         program = (
             "import sys; sys.orig_argv = ['python', '-m', 'rocket_tf.main', '']\n"
             "from rocket_tf.data import click_logs, movielens, simulated_clicks\n"
-            "from rocket_tf.data.click_examples import Columns\n"
+            "from rocket_tf.data.clicks.examples import Columns\n"
             f"click_logs.read({str(tmp_path)!r}, Columns())\n"
             "simulated_clicks.simulate(100)\n"
             "assert not {'tensorflow', 'keras'} & set(sys.modules)"

@@ -9,15 +9,16 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 import rocket_tf
 from rocket_tf import config as options
-from rocket_tf import ready_configs, train
-from rocket_tf.building import build_nets
-from rocket_tf.config import ConfigError
+from rocket_tf import train
+from rocket_tf.config import bundled as ready_configs
 from rocket_tf.data import own_data
-from rocket_tf.data.simulated_clicks import simulate
-from rocket_tf.finished_run import load_data, restore
+from rocket_tf.data.clicks.simulated import simulate
+from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.closing_table import closing_table
+from rocket_tf.runs.building import build_nets
+from rocket_tf.runs.exports import export_run
+from rocket_tf.runs.finished import load_data, restore
 from rocket_tf.serving import checks
-from rocket_tf.serving.exporting import export_run
 from tests.runs import metrics, state
 
 SMALL = {
@@ -97,7 +98,7 @@ def test_candidates_are_scored_as_impressions_are(run):
 
 def test_the_export_passes_all_checks(run):
     workdir, _ = run
-    told = dict(checks.prove(workdir / "light" / "1"))
+    told = dict(checks.prove(workdir / "light" / "1", restore=restore))
     assert "serve_candidates(" in " ".join(told.values())
     assert any("computes what the checkpoint" in line for line in told.values())
 

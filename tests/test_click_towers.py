@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import RocketModel
-from rocket_tf.costs import count_multiply_adds
+from rocket_tf.analysis.costs import count_multiply_adds
 from rocket_tf.networks.click_towers import click_pair
 from rocket_tf.networks.features import Feature
 

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from rocket_tf import config as options
-from rocket_tf import ready_configs
-from rocket_tf.config import FIELDS, ConfigError
-from rocket_tf.methods import METHODS
+from rocket_tf.config import FIELDS
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.config.methods import METHODS
+from rocket_tf.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))

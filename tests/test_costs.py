@@ -5,7 +5,7 @@ import pytest
 from keras import layers
 
 from rocket_tf import RocketModel, ownership
-from rocket_tf.costs import count_multiply_adds, count_parameters
+from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
 from rocket_tf.networks import wide_resnet_pair
 
 

@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rocket_tf.data import images, tfds_builder, tfds_images
-from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.data import tfds_builder
+from rocket_tf.data.images import named as images
+from rocket_tf.data.images import tfds as tfds_images
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 ROOT = Path(__file__).parents[1]
 SHARDS = {

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import array_data, images, kerascv, tfds_builder, tfds_images
-from rocket_tf.data.augmentation import mirror_and_shift
+from rocket_tf.data import array_data, tfds_builder
 from rocket_tf.data.catalog import DATASETS
-from rocket_tf.data.errors import DataUnavailableError
+from rocket_tf.data.images import kerascv
+from rocket_tf.data.images import named as images
+from rocket_tf.data.images import tfds as tfds_images
+from rocket_tf.data.images.augmentation import mirror_and_shift
 from rocket_tf.data.pipeline import evaluation_dataset, training_dataset
+from rocket_tf.errors import DataUnavailableError
 
 COUNT, SIZE = 23, 6
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3)).astype(np.uint8)

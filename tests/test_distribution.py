@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 from rocket_tf import RocketModel
-from rocket_tf.config import ConfigError
-from rocket_tf.distribution import make_strategy
+from rocket_tf.distribution.strategy import make_strategy
+from rocket_tf.errors import ConfigError
 from rocket_tf.networks import FusedBatchNormalization
 from tests.nets import CLASSES, CROSS_ENTROPY, examples, linear_pair
 

@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from rocket_tf import RocketModel, export_light, files
+from rocket_tf import RocketModel, export_light
 from rocket_tf.networks import wide_resnet_pair
 from rocket_tf.serving import saved_model, warmup
 from rocket_tf.serving import signatures as serving_signatures
+from rocket_tf.system import files
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 
 NAMES = ["plane", "car", "bird"]

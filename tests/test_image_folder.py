@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from rocket_tf.data import image_files, image_folder
-from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.data.images import files as image_files
+from rocket_tf.data.images import folder as image_folder
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 SIZE = 8
 RANDOM = np.random.default_rng(0)

@@ -11,8 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from rocket_tf.data import cifar_archives, npz_images
-from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.data.images import cifar_archives
+from rocket_tf.data.images import npz as npz_images
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 RANDOM = np.random.default_rng(0)
 

@@ -11,11 +11,12 @@ import tensorflow as tf
 import rocket_tf
 from rocket_tf import config as options
 from rocket_tf import gradient_flow, train
-from rocket_tf.building import build_model, build_nets
-from rocket_tf.data import images
-from rocket_tf.graph import common_layers
-from rocket_tf.methods import METHODS, with_method
+from rocket_tf.config.methods import METHODS, with_method
+from rocket_tf.core.graph import common_layers
+from rocket_tf.data.images import named as images
+from rocket_tf.errors import ConfigError
 from rocket_tf.networks import group_outputs
+from rocket_tf.runs.building import build_model, build_nets
 from tests.runs import small_config, state
 from tests.test_hidden_hints import attention
 from tests.test_hints import softmax
@@ -172,7 +173,7 @@ class TestTheBoosterToFollow:
         config = method_config("light", hint_weight=0.7, attention_weight=5.0)
         assert train.train_and_evaluate(config, folder / "light") == summaries["light"]
         changed = method_config("at", attention_weight=5.0)
-        with pytest.raises(options.ConfigError, match=r"attention_weight: 1000\.0 → 5\.0"):
+        with pytest.raises(ConfigError, match=r"attention_weight: 1000\.0 → 5\.0"):
             train.train_and_evaluate(changed, folder / "at")
 
     @pytest.mark.parametrize(
@@ -182,14 +183,14 @@ class TestTheBoosterToFollow:
     def test_one_that_does_not_fit_is_refused_before_any_work(self, runs, tmp_path, changes, named):
         folder, _ = runs
         config = method_config("kd", booster_run=str(folder / "booster"), **changes)
-        with pytest.raises(options.ConfigError, match=rf"config\.booster_run: .*{named}: "):
+        with pytest.raises(ConfigError, match=rf"config\.booster_run: .*{named}: "):
             train.train_and_evaluate(config, tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
     def test_a_run_of_another_method_is_no_booster(self, runs, tmp_path):
         folder, _ = runs
         config = method_config("kd", booster_run=str(folder / "light"))
-        with pytest.raises(options.ConfigError, match="method: 'light' → 'booster'"):
+        with pytest.raises(ConfigError, match="method: 'light' → 'booster'"):
             train.train_and_evaluate(config, tmp_path / "run")
 
     def test_another_one_is_refused_when_the_run_is_started_again(self, runs, tmp_path):
@@ -197,7 +198,7 @@ class TestTheBoosterToFollow:
         other = str(tmp_path / "other")
         train.train_and_evaluate(method_config("booster", seed=5), other, verbose=False)
         config = method_config("kd", booster_run=other)
-        with pytest.raises(options.ConfigError, match="follows another booster"):
+        with pytest.raises(ConfigError, match="follows another booster"):
             train.train_and_evaluate(config, folder / "kd")
 
     def test_a_run_is_evaluated_without_the_run_that_it_followed(self, runs, tmp_path):
@@ -210,7 +211,7 @@ class TestTheBoosterToFollow:
     def test_one_that_has_seen_the_held_out_examples_is_refused(self, runs, tmp_path):
         folder, _ = runs
         config = method_config("kd", booster_run=str(folder / "booster"), validation_examples=20)
-        with pytest.raises(options.ConfigError, match="validation_examples: 0 → 20"):
+        with pytest.raises(ConfigError, match="validation_examples: 0 → 20"):
             train.train_and_evaluate(config, tmp_path / "run")
 
     def test_is_followed_under_another_precision(self, runs, tmp_path):
@@ -224,7 +225,7 @@ class TestTheBoosterToFollow:
         config = method_config(
             "no_joint_training", booster_run=str(folder / "booster"), booster_depth=22
         )
-        with pytest.raises(options.ConfigError, match="booster_depth: 16 → 22"):
+        with pytest.raises(ConfigError, match="booster_depth: 16 → 22"):
             train.train_and_evaluate(config, tmp_path / "run")
         # Distillation needs the same classes alone.
         train.train_and_evaluate(

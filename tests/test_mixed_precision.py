@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import Hint, RocketModel, train
-from rocket_tf.building import build_model, build_nets
-from rocket_tf.callbacks import NonFiniteLossError, StopOnNonFiniteLoss
-from rocket_tf.finished_run import keras_settings
-from rocket_tf.hints import HINT_LOSSES
-from rocket_tf.loss_scaling import LossScaling
-from rocket_tf.optimization import SGDWithL2
-from rocket_tf.run_folder import RunFolder
+from rocket_tf.core.hints import HINT_LOSSES
+from rocket_tf.core.loss_scaling import LossScaling
+from rocket_tf.errors import NonFiniteLossError
+from rocket_tf.optimizers.sgd import SGDWithL2
+from rocket_tf.runs.building import build_model, build_nets
+from rocket_tf.runs.callbacks import StopOnNonFiniteLoss
+from rocket_tf.runs.finished import keras_settings
+from rocket_tf.runs.folder import RunFolder
 from tests import test_hidden_hints
 from tests.nets import CROSS_ENTROPY, examples, linear_pair, weights_of
 from tests.runs import metrics, newest_checkpoint, small_config, state

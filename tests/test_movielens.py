@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rocket_tf.data import movielens, tfds_builder
-from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.data import tfds_builder
+from rocket_tf.data.clicks import movielens
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 HOUR = 3600
 # User, movie, stars, time, genres; on disk in another order than in time.

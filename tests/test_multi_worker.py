@@ -16,8 +16,8 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import train
-from rocket_tf.cluster import Cluster, WorkerLostError, read_cluster, wait_for_all
-from rocket_tf.config import ConfigError
+from rocket_tf.distribution.cluster import Cluster, read_cluster, wait_for_all
+from rocket_tf.errors import ConfigError, WorkerLostError
 from tests import multi_worker_job
 from tests.runs import SMALL, metrics, small_config, state
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import RocketModel
-from rocket_tf.graph import common_layers
+from rocket_tf.core.graph import common_layers
 from rocket_tf.networks import FusedBatchNormalization, group_outputs, wide_resnet_pair
 
 

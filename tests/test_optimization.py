@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import config as options
-from rocket_tf import ready_configs
-from rocket_tf.optimization import SGDWithL2, make_optimizer, make_schedule, piecewise_schedule
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.optimizers.schedules import piecewise_schedule
+from rocket_tf.optimizers.sgd import SGDWithL2
+from rocket_tf.runs.optimizer import make_optimizer, make_schedule
 
 
 def test_l2_is_inside_the_gradient():

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from rocket_tf import ExactAUC, GroupAUC, Hint, RocketModel, gradient_flow
-from rocket_tf.heads import Head, by_output, flat, heads_of, of_net, spread
+from rocket_tf.core.heads import Head, by_output, flat, heads_of, of_net, spread
 from tests.nets import CLASSES, CROSS_ENTROPY, FEATURES, examples, linear_pair, weights_of
 from tests.test_hint_losses import sigmoid, sigmoid_kd, sigmoid_mse
 from tests.test_hints import kd, logits_mse, softmax_mse

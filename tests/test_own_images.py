@@ -7,11 +7,12 @@ import tensorflow as tf
 from PIL import Image
 
 from rocket_tf import config as options
-from rocket_tf import ready_configs, train
-from rocket_tf.config import ConfigError
+from rocket_tf import train
+from rocket_tf.config import bundled as ready_configs
 from rocket_tf.data import own_data
-from rocket_tf.finished_run import load_data, restore
+from rocket_tf.errors import ConfigError
 from rocket_tf.networks import backbones
+from rocket_tf.runs.finished import load_data, restore
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 60, 40)}
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from rocket_tf import Hint, RocketModel, export_light, gradient_flow, ownership
-from rocket_tf.costs import count_parameters
+from rocket_tf.analysis.costs import count_parameters
 from tests.nets import CLASSES, CROSS_ENTROPY, FEATURES, examples
 from tests.test_hint_losses import cosine, euclidean
 from tests.test_hints import logits_mse

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
-from rocket_tf.growing_rows import _FIRST_CAPACITY
-from rocket_tf.ranking_metrics import ExactAUC, GroupAUC
+from rocket_tf.metrics.growing_rows import _FIRST_CAPACITY
+from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 
 EXAMPLES = 600
 

@@ -20,7 +20,7 @@ def test_the_code_runs(tmp_path, monkeypatch, capsys):
     assert "b'" in capsys.readouterr().out
     assert (tmp_path / "serving" / "digits" / "1" / "saved_model.pb").exists()
     loaded = keras.models.load_model(tmp_path / "rocket.keras")
-    shared = rocket_tf.graph.common_layers(loaded.light, loaded.booster)
+    shared = rocket_tf.core.graph.common_layers(loaded.light, loaded.booster)
     assert [layer.name for layer in shared] == ["shared"]
 
 

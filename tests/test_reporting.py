@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from rocket_tf import config as options
-from rocket_tf import ready_configs, train
-from rocket_tf.paper_tables import TABLES
+from rocket_tf import train
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.errors import ConfigError
 from rocket_tf.reporting import markdown, page, pictures, writing
-from rocket_tf.reproduction import Reproduction
-from rocket_tf.run_folder import RunFolder
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.studies.paper_tables import TABLES
+from rocket_tf.studies.reproduction import Reproduction
 from tests.runs import small_config
 from tests.test_reproduction import ERRORS, pretend
 
@@ -185,7 +187,7 @@ class TestPages:
     def test_a_run_that_is_not_finished(self, tmp_path):
         folder = RunFolder(tmp_path)
         folder.write_config(dict(small_config()))
-        with pytest.raises(options.ConfigError, match="not finished"):
+        with pytest.raises(ConfigError, match="not finished"):
             writing.write_run_page(folder, tmp_path / "run.html")
         assert not (tmp_path / "run.html").exists()
 

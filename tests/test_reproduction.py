@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from rocket_tf import config as options
-from rocket_tf import ready_configs, reproduction, train
-from rocket_tf.paper_tables import AT, BOOSTER, KD, LIGHT, ROCKET, TABLES, Column, config_of
+from rocket_tf import train
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.markdown import recipe_in_words
-from rocket_tf.reproduction import Reproduction
-from rocket_tf.run_folder import RunFolder
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.studies import reproduction
+from rocket_tf.studies.paper_tables import AT, BOOSTER, KD, LIGHT, ROCKET, TABLES, Column, config_of
+from rocket_tf.studies.reproduction import Reproduction
 from tests.runs import SMALL
 
 TINY = {**SMALL, "epochs": 1, "train_examples": 64}
@@ -47,7 +50,7 @@ class TestTables:
             for column in TABLES[name].columns:
                 config = config_of(row, column.method, {})
                 if column in row.excluded:
-                    with pytest.raises(options.ConfigError, match="three groups"):
+                    with pytest.raises(ConfigError, match="three groups"):
                         options.check(config)
                 else:
                     options.check(config)
@@ -82,7 +85,7 @@ class TestTables:
         "name, dataset", [("digits", "cifar10"), ("4", "cifar10"), ("1", "svhn"), ("2", "digits")]
     )
     def test_a_table_that_makes_no_sense_on_a_data_set(self, name, dataset):
-        with pytest.raises(options.ConfigError, match=f"--dataset: got '{dataset}'"):
+        with pytest.raises(ConfigError, match=f"--dataset: got '{dataset}'"):
             TABLES[name].on(dataset)
 
 
@@ -140,7 +143,7 @@ class TestPlan:
     def test_a_booster_with_other_settings_is_refused(self, tmp_path):
         booster = next(run for run in tiny(tmp_path).runs if run.method == "booster")
         booster.folder.write_config({**booster.config, "learning_rate": 0.3})
-        with pytest.raises(options.ConfigError, match=r"learning_rate: 0\.3 → 0\.1"):
+        with pytest.raises(ConfigError, match=r"learning_rate: 0\.3 → 0\.1"):
             tiny(tmp_path)
 
     @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ class TestPlan:
         ],
     )
     def test_a_setting_that_the_cells_differ_in_is_refused(self, tmp_path, name, setting):
-        with pytest.raises(options.ConfigError, match=f"--set: got {next(iter(setting))}, which"):
+        with pytest.raises(ConfigError, match=f"--set: got {next(iter(setting))}, which"):
             Reproduction(TABLES[name], 1, setting, tmp_path)
         # The others are as free as they were.
         Reproduction(TABLES["1"], 1, {"hint_weight": 0.1}, tmp_path)
@@ -187,16 +190,16 @@ class TestPlan:
 
     def test_runs_with_other_settings_are_refused_before_any_work(self, tmp_path):
         pretend(tiny(tmp_path), {("light", "light"): [1.0]})
-        with pytest.raises(options.ConfigError, match="holds a run with other settings"):
+        with pytest.raises(ConfigError, match="holds a run with other settings"):
             Reproduction(
                 TABLES["digits"], 1, {**DIGITS, "learning_rate": 0.2}, tmp_path, ("light",)
             )
 
     def test_settings_that_cannot_be_run(self, tmp_path):
-        with pytest.raises(options.ConfigError, match=r"config\.batch_size"):
+        with pytest.raises(ConfigError, match=r"config\.batch_size"):
             Reproduction(TABLES["digits"], 1, {"batch_size": 5000}, tmp_path)
         bottom = TABLES["1"].with_rows(["bottom"])
-        with pytest.raises(options.ConfigError, match="defined for these rows: light, kd"):
+        with pytest.raises(ConfigError, match="defined for these rows: light, kd"):
             Reproduction(bottom, 1, {}, tmp_path, ("at",))
 
 
@@ -243,7 +246,7 @@ class TestResult:
             config = json.loads(path.read_text())
             del config["crop_padding_mode"]
             path.write_text(json.dumps(config | {"learning_rate_drops": [0.3, 0.6, 0.8]}))
-        with pytest.raises(options.ConfigError, match="recipe before 0"):
+        with pytest.raises(ConfigError, match="recipe before 0"):
             tiny(tmp_path, methods=("light", "rocket"))
         read = Reproduction(
             TABLES["digits"], 2, DIGITS, tmp_path, ("light", "rocket"), write_only=True
@@ -254,7 +257,7 @@ class TestResult:
         assert row["cells"][0]["by_seed"] == {"0": 9.0, "1": 8.0}
         # Another difference is refused all the same, and so are runs of both recipes.
         older[0].write_text(json.dumps({**config, "hint_weight": 7.0}))
-        with pytest.raises(options.ConfigError, match="with other settings"):
+        with pytest.raises(ConfigError, match="with other settings"):
             Reproduction(
                 TABLES["digits"], 2, DIGITS, tmp_path, ("light", "rocket"), write_only=True
             )
@@ -287,7 +290,7 @@ class TestResult:
         path = next(iter(tmp_path.glob("*/*/light/seed0/config.json")))
         config = json.loads(path.read_text())
         path.write_text(json.dumps(config | {"crop_padding_mode": "reflect"}))
-        with pytest.raises(options.ConfigError, match="light/seed0 follows the recipe"):
+        with pytest.raises(ConfigError, match="light/seed0 follows the recipe"):
             Reproduction(
                 TABLES["digits"], 2, DIGITS, tmp_path, ("light", "rocket"), write_only=True
             )

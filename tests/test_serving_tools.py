@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from rocket_tf import export_light, files
-from rocket_tf.data import images
-from rocket_tf.finished_run import restore
+from rocket_tf import export_light
+from rocket_tf.data.images import named as images
+from rocket_tf.runs.finished import restore
 from rocket_tf.serving import converters, prediction, runtimes
+from rocket_tf.system import files
 from rocket_tf.train import train_and_evaluate
 from tests.runs import small_config
 from tools import export, latency, predict, serve_check
@@ -115,7 +116,7 @@ def test_every_format_has_labels_and_provenance(exports):
 def test_a_savedmodel_that_computes_something_else_is_not_kept(
     workdir, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("rocket_tf.serving.exporting.allowed_difference", lambda net: 1e-12)
+    monkeypatch.setattr("rocket_tf.runs.exports.allowed_difference", lambda net: 1e-12)
     assert export.main([f"--workdir={workdir}", f"--output={tmp_path}"]) == 1
     assert "SavedModel, float32 does not compute" in capsys.readouterr().err
     assert list((tmp_path / "light").iterdir()) == []

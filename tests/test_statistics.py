@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rocket_tf.statistics import compare_order, describe, paired_difference
+from rocket_tf.studies.statistics import compare_order, describe, paired_difference
 
 
 def test_describe():

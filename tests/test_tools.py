@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rocket_tf import RocketModel, train
-from rocket_tf.callbacks import NonFiniteLossError
+from rocket_tf.errors import NonFiniteLossError
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 from tests.runs import SMALL
 from tools import choose_hint_weight, pictures, report, reproduce

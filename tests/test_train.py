@@ -13,16 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf import callbacks as run_callbacks
 from rocket_tf import train
-from rocket_tf.building import build_model
-from rocket_tf.callbacks import NonFiniteLossError, Preempted
-from rocket_tf.checkpoint import CheckpointError, Checkpoints
-from rocket_tf.config import ConfigError
-from rocket_tf.data import images
-from rocket_tf.distribution import make_strategy
-from rocket_tf.progress import Progress
-from rocket_tf.run_folder import RunFolder
+from rocket_tf.data.images import named as images
+from rocket_tf.distribution.strategy import make_strategy
+from rocket_tf.errors import CheckpointError, ConfigError, NonFiniteLossError, Preempted
+from rocket_tf.runs import callbacks as run_callbacks
+from rocket_tf.runs.building import build_model
+from rocket_tf.runs.checkpoints import Checkpoints
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.progress import Progress
 from tests.runs import metrics, newest_checkpoint, small_config, state
 
 
@@ -221,7 +220,7 @@ class TestStartedAgain:
         script = """
             import sys, time
             sys.orig_argv = ["python", "-m", "rocket_tf.main"]
-            from rocket_tf.run_folder import RunFolder
+            from rocket_tf.runs.folder import RunFolder
             with RunFolder(sys.argv[1]).owned():
                 print("owned", flush=True)
                 time.sleep(600)

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import train
-from rocket_tf.building import build_model
-from rocket_tf.checkpoint import CheckpointError, Checkpoints, Restored
-from rocket_tf.data import images
-from rocket_tf.progress import Progress
-from rocket_tf.run_folder import RunFolder
+from rocket_tf.data.images import named as images
+from rocket_tf.errors import CheckpointError
+from rocket_tf.runs.building import build_model
+from rocket_tf.runs.checkpoints import Checkpoints, Restored
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.progress import Progress
 from tests.runs import metrics, newest_checkpoint, small_config, state
 
 CONFIG = small_config(validation_examples=20, booster_dropout=0.1)

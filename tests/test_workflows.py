@@ -98,7 +98,7 @@ class TestKerasWorkflows:
         )
         assert (loaded.light.name, loaded.booster.name) == ("small", "large")
         assert not loaded.gradient_block
-        shared = rocket_tf.graph.common_layers(loaded.light, loaded.booster)
+        shared = rocket_tf.core.graph.common_layers(loaded.light, loaded.booster)
         assert [layer.name for layer in shared] == ["low"]
         assert len(loaded.trainable_variables) == len(rocket.trainable_variables)
         for mine, theirs in zip(

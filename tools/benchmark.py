@@ -11,11 +11,11 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from rocket_tf import files
 from rocket_tf.benchmarks.figures import FIGURES, INSTALL_PYTORCH, choose
 from rocket_tf.benchmarks.measuring import measure
 from rocket_tf.benchmarks.settings import Settings
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
+from rocket_tf.system import files
 
 _HELP = {
     "batch_size": "examples in a step (%(default)s)",

@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 
 from rocket_tf import config as options
-from rocket_tf import files, ready_configs, statistics
-from rocket_tf.methods import METHODS
-from rocket_tf.run_folder import RunFolder
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.config.methods import METHODS
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.studies import statistics
+from rocket_tf.system import files
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 # Those whose objective reads the weight.
 _METHODS_WITH_HINT = [
@@ -31,14 +34,14 @@ def main(argv=None):
     arguments = _parse(argv)
     try:
         runs = _runs(arguments)
-    except options.ConfigError as error:
+    except ConfigError as error:
         print(f"choose_hint_weight: {error}", file=sys.stderr)
         return 2
     load_tensorflow_quietly()
     import keras
 
     from rocket_tf import train
-    from rocket_tf.callbacks import NonFiniteLossError
+    from rocket_tf.errors import NonFiniteLossError
 
     errors = {}
     for number, (weight, config, workdir) in enumerate(runs, 1):
@@ -52,7 +55,7 @@ def main(argv=None):
         except KeyboardInterrupt:
             print("choose_hint_weight: interrupted; the same command goes on", file=sys.stderr)
             return 130
-        except (options.ConfigError, RuntimeError, OSError) as fault:
+        except (ConfigError, RuntimeError, OSError) as fault:
             print("choose_hint_weight: " + " ".join(str(fault).split()), file=sys.stderr)
             return 1
         keras.backend.clear_session()
@@ -114,7 +117,7 @@ def _runs(arguments):
     settings |= options.parse_overrides(arguments.set)
     weights = [options.parse_override("hint_weight", text) for text in arguments.weights.split(",")]
     if arguments.seeds < 1 or arguments.validation_examples < 1:
-        raise options.ConfigError(
+        raise ConfigError(
             f"--seeds, --validation_examples: got {arguments.seeds} and "
             f"{arguments.validation_examples}, expected whole numbers of at least 1"
         )

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 from rocket_tf import config as options
-from rocket_tf import files
-from rocket_tf.click_comparison import ClickComparison, as_markdown
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.errors import ConfigError
+from rocket_tf.studies.click_comparison import ClickComparison, as_markdown
+from rocket_tf.system import files
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 
 def main(argv=None):
@@ -30,7 +31,7 @@ def main(argv=None):
         if arguments.output:
             files.write_json(f"{arguments.output}.json", result)
             files.write_text(Path(f"{arguments.output}.md"), table)
-    except options.ConfigError as error:
+    except ConfigError as error:
         return _fail(error, 2)
     except (OSError, RuntimeError) as error:
         return _fail(error, 1)

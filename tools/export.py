@@ -9,8 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rocket_tf.config import ConfigError, check
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.config import check
+from rocket_tf.errors import ConfigError
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 _COLUMNS = "{:<20} {:>10} {:>12} {:>14}  {}"
 
@@ -56,7 +57,7 @@ def _parse(argv):
 
 
 def _export(arguments):
-    from rocket_tf.run_folder import RunFolder
+    from rocket_tf.runs.folder import RunFolder
     from rocket_tf.serving.runtimes import check_formats
 
     check_formats(arguments.formats)
@@ -69,9 +70,8 @@ def _export(arguments):
         check({**config, "precision": arguments.precision})
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
-    from rocket_tf.checkpoint import CheckpointError
-    from rocket_tf.data.errors import DataUnavailableError
-    from rocket_tf.serving.exporting import export_run
+    from rocket_tf.errors import CheckpointError, DataUnavailableError
+    from rocket_tf.runs.exports import export_run
 
     print(f"Exporting the light net of {arguments.workdir}", flush=True)
     print(_COLUMNS.format("", "kB", "test error", "difference", "path"))

@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from rocket_tf import files
-from rocket_tf.progress import checkpoints_in
-from rocket_tf.provenance import machine, software
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.runs.progress import checkpoints_in
+from rocket_tf.system import files
+from rocket_tf.system.provenance import machine, software
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 # Everything random is on, and nearly all the time goes into checkpoints.
 RUN = [

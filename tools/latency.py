@@ -15,13 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rocket_tf import files
-from rocket_tf.config import ConfigError
 from rocket_tf.data.cards import card_of
-from rocket_tf.provenance import machine
-from rocket_tf.run_folder import RunFolder
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import runtimes
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.system import files
+from rocket_tf.system.provenance import machine
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 _RUNTIMES = {
     # what it is called: a key of runtimes.PACKAGES, kind of file
@@ -183,7 +183,7 @@ def _export(workdir, chosen, folder):
     """The exports to time, by runtime and net, and the bytes of each."""
     import numpy as np
 
-    from rocket_tf import finished_run
+    from rocket_tf.runs import finished as finished_run
     from rocket_tf.serving import converters
     from rocket_tf.serving.saved_model import export_light
 

@@ -15,10 +15,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
 from rocket_tf.reporting import pictures
-from rocket_tf.run_folder import RunFolder
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 
 def main(argv=None):
@@ -89,8 +89,8 @@ def _flow(arguments):
     import keras
     import numpy as np
 
-    import rocket_tf.rocket  # noqa: F401  which tells Keras what a RocketModel is
-    from rocket_tf.analysis import gradient_flow
+    import rocket_tf.core.rocket_model  # noqa: F401  which tells Keras what a RocketModel is
+    from rocket_tf.analysis.gradient_flow import gradient_flow
 
     try:
         batch = dict(np.load(arguments.batch))

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
 
 
 def main(argv=None):

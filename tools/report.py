@@ -11,9 +11,9 @@ import json
 import sys
 from pathlib import Path
 
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.writing import write_run_page, write_table_page
-from rocket_tf.run_folder import RunFolder
+from rocket_tf.runs.folder import RunFolder
 
 
 def main(argv=None):

@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 
 from rocket_tf import config as options
+from rocket_tf.config.methods import METHODS
 from rocket_tf.data.catalog import DATASETS
-from rocket_tf.methods import METHODS
-from rocket_tf.paper_tables import TABLES
+from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.writing import write_table
-from rocket_tf.reproduction import Reproduction
+from rocket_tf.studies.paper_tables import TABLES
+from rocket_tf.studies.reproduction import Reproduction
 
 
 def main(argv=None):
@@ -27,7 +28,7 @@ def main(argv=None):
     arguments = _parse(argv)
     try:
         reproduction = _reproduction(arguments)
-    except options.ConfigError as error:
+    except ConfigError as error:
         print(f"reproduce: {error}", file=sys.stderr)
         return 2
     output = Path(arguments.output or f"{arguments.runs}/table_{arguments.table}")
@@ -43,7 +44,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("reproduce: interrupted; the same command goes on", file=sys.stderr)
         return 130
-    except (options.ConfigError, RuntimeError, FloatingPointError, OSError) as error:
+    except (ConfigError, RuntimeError, FloatingPointError, OSError) as error:
         print("reproduce: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
     print(Path(f"{output}.md").read_text())
@@ -89,7 +90,7 @@ def _reproduction(arguments):
     methods = arguments.methods and _chosen("methods", arguments.methods, METHODS)
     seeds = table.seeds if arguments.seeds is None else arguments.seeds
     if seeds < 1:
-        raise options.ConfigError(f"--seeds: got {seeds}, expected a whole number of at least 1")
+        raise ConfigError(f"--seeds: got {seeds}, expected a whole number of at least 1")
     settings = options.parse_overrides(arguments.set)
     for name in ("epochs", "train_examples"):
         if getattr(arguments, name) is not None:
@@ -103,9 +104,7 @@ def _chosen(argument, text, known):
     names = text.split(",")
     for name in names:
         if name not in known:
-            raise options.ConfigError(
-                f"--{argument}: got {name!r}, expected some of {', '.join(known)}"
-            )
+            raise ConfigError(f"--{argument}: got {name!r}, expected some of {', '.join(known)}")
     return names
 
 

@@ -8,7 +8,7 @@ The first check that fails is named, and the exit code is 1.
 import argparse
 import sys
 
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
 
 
 def main(argv=None):
@@ -23,8 +23,14 @@ def main(argv=None):
         "--workdir", help="run whose checkpoint it is compared with (that in which it lies)"
     )
     arguments = parser.parse_args(argv)
-    from rocket_tf.serving.checks import CheckFailed, prove
+    from rocket_tf.errors import CheckFailed
+    from rocket_tf.serving.checks import prove
     from rocket_tf.serving.prediction import find_export
+
+    def restore(*arguments):
+        from rocket_tf.runs import finished  # TensorFlow is loaded by then
+
+        return finished.restore(*arguments)
 
     try:
         directory = find_export(arguments.export)
@@ -35,7 +41,7 @@ def main(argv=None):
         return 2
     print(f"Checking {directory}", flush=True)
     try:
-        for name, told in prove(directory, arguments.workdir):
+        for name, told in prove(directory, arguments.workdir, restore):
             print(f"ok  {name:<11} {told}", flush=True)
     except CheckFailed as error:
         print(f"serve_check: failed: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 import statistics
 
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
 
 INSTALL_PYTORCH = 'pip install "rocket_tf[torch]", or in a clone: pip install -e ".[torch]"'
 

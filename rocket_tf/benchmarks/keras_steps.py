@@ -8,11 +8,11 @@ import keras
 import tensorflow as tf
 
 from rocket_tf.benchmarks.settings import random_examples
+from rocket_tf.core.rocket_model import RocketModel
 from rocket_tf.data import pipeline
-from rocket_tf.distribution import make_strategy
+from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.networks import wide_resnet_pair
-from rocket_tf.optimization import SGDWithL2
-from rocket_tf.rocket import RocketModel
+from rocket_tf.optimizers.sgd import SGDWithL2
 
 _LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -7,7 +7,7 @@ is no variation of the others, a builder in `keras_steps.py` or `torch_steps.py`
 import dataclasses
 import importlib
 
-from rocket_tf.startup import load_tensorflow_quietly
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 HERE = ""  # the process that measures
 

@@ -6,7 +6,7 @@ from rocket_tf.benchmarks import processes
 from rocket_tf.benchmarks.figures import disturbed, evaluate, summarize
 from rocket_tf.benchmarks.kinds import HERE, KINDS, WITHIN_FIT, load_libraries
 from rocket_tf.benchmarks.turns import Turns, timed
-from rocket_tf.provenance import machine, software
+from rocket_tf.system.provenance import machine, software
 
 _WARM_UP = 3  # steps
 # By rate: the kind whose time it comes from, and the size that says how many examples that takes.

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from rocket_tf.benchmarks.kinds import HERE, KINDS
-from rocket_tf.worker_process import WorkerProcess
+from rocket_tf.system.child_process import WorkerProcess
 
 _SECONDS_BETWEEN_LOOKS = 0.01
 

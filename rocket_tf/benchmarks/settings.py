@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from rocket_tf.config import ConfigError
+from rocket_tf.errors import ConfigError
 
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = 10

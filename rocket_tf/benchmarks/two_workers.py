@@ -7,7 +7,7 @@ import os
 import socket
 
 from rocket_tf.benchmarks import keras_steps
-from rocket_tf.worker_process import WorkerProcess
+from rocket_tf.system.child_process import WorkerProcess
 
 _KIND = "rocket_2_workers"
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from rocket_tf.data.errors import DataUnavailableError
+from rocket_tf.errors import DataUnavailableError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ cards of one's own data, which are known when they are read.
 import dataclasses
 from collections.abc import Mapping
 
-from rocket_tf.data import movielens, simulated_clicks
-from rocket_tf.data.click_examples import Columns
+from rocket_tf.data.clicks import movielens
+from rocket_tf.data.clicks import simulated as simulated_clicks
+from rocket_tf.data.clicks.examples import Columns
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """The data of a configuration, wherever it comes from."""
 
-from rocket_tf.data import images, movielens, own_data, simulated_clicks
+from rocket_tf.data import own_data
 from rocket_tf.data.array_data import assemble
 from rocket_tf.data.cards import card_of
 from rocket_tf.data.catalog import CLICK_CLASSES, LOCAL_DATASETS, SIMULATED
+from rocket_tf.data.clicks import movielens
+from rocket_tf.data.clicks import simulated as simulated_clicks
+from rocket_tf.data.images import named as images
 
 
 def load(config, data_dir=""):

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from rocket_tf.data.errors import DataUnavailableError
+from rocket_tf.errors import DataUnavailableError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,11 @@ import zlib
 
 import numpy as np
 
-from rocket_tf.data import click_logs, image_folder, npz_images
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
-from rocket_tf.data.click_examples import Columns
+from rocket_tf.data.clicks import logs as click_logs
+from rocket_tf.data.clicks.examples import Columns
+from rocket_tf.data.images import folder as image_folder
+from rocket_tf.data.images import npz as npz_images
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-from rocket_tf.data.augmentation import DRAWS, mirror_and_shift
+from rocket_tf.data.images.augmentation import DRAWS, mirror_and_shift
 
 # Two streams of random numbers from one seed.
 _ORDER_STREAM = 0

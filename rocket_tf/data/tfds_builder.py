@@ -5,8 +5,8 @@ from pathlib import Path
 
 import requests
 
-from rocket_tf.data.errors import DamagedDataError, DataUnavailableError
 from rocket_tf.data.tensorflow_errors import reason
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 _SECONDS_TO_ANSWER = 10
 _INFO = "dataset_info.json"

@@ -1,18 +1,15 @@
 """Pairs of nets, light and booster, that share layers."""
 
-from rocket_tf.networks.backbones import backbone_pair
-from rocket_tf.networks.branching import branch
-from rocket_tf.networks.click_towers import click_pair
-from rocket_tf.networks.features import Feature
-from rocket_tf.networks.normalization import FusedBatchNormalization
-from rocket_tf.networks.wide_resnet import group_outputs, wide_resnet_pair
+from rocket_tf.system.lazy import lazy_names
 
-__all__ = [
-    "Feature",
-    "FusedBatchNormalization",
-    "backbone_pair",
-    "branch",
-    "click_pair",
-    "group_outputs",
-    "wide_resnet_pair",
-]
+_MODULES = {
+    "Feature": "rocket_tf.networks.features",
+    "FusedBatchNormalization": "rocket_tf.networks.normalization",
+    "backbone_pair": "rocket_tf.networks.backbones",
+    "branch": "rocket_tf.networks.branching",
+    "click_pair": "rocket_tf.networks.click_towers",
+    "group_outputs": "rocket_tf.networks.wide_resnet",
+    "wide_resnet_pair": "rocket_tf.networks.wide_resnet",
+}
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

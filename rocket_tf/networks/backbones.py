@@ -6,7 +6,7 @@ import re
 import keras
 from keras import layers
 
-from rocket_tf.backbone_names import KERAS_CV
+from rocket_tf.networks.backbone_names import KERAS_CV
 from rocket_tf.networks.branching import branch
 
 

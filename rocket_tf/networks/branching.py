@@ -5,7 +5,7 @@ import difflib
 import keras
 from keras import layers
 
-from rocket_tf import graph
+from rocket_tf.core import graph
 
 
 def branch(booster, layer, head=None, name="light"):

@@ -4,8 +4,8 @@ import base64
 import html
 
 from rocket_tf import config as options
-from rocket_tf import ready_configs
-from rocket_tf.methods import METHODS
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.config.methods import METHODS
 from rocket_tf.reporting import markdown
 
 _STYLE = """

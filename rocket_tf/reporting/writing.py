@@ -1,7 +1,7 @@
 """Writes what is reported: a table's files, a run's pictures and page."""
 
-from rocket_tf import files
 from rocket_tf.reporting import markdown, page, pictures
+from rocket_tf.system import files
 
 _PICTURES = {
     "learning_curves.png": "Learning curves",

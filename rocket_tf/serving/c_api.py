@@ -9,19 +9,9 @@ import importlib.util
 import os
 from pathlib import Path
 
+from rocket_tf.errors import LoaderError
+
 INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
-
-
-class LoaderError(RuntimeError):
-    """A SavedModel that cannot be loaded, or a request that it cannot answer.
-
-    Attributes:
-        code: TensorFlow's status code, which is gRPC's: 3 for an invalid argument, and so on.
-    """
-
-    def __init__(self, message, code):
-        super().__init__(message)
-        self.code = code
 
 
 def call(function, *arguments):

@@ -16,10 +16,10 @@ import numpy as np
 from google.protobuf import unknown_fields
 from google.protobuf.empty_pb2 import Empty
 
+from rocket_tf.errors import LoaderError
 from rocket_tf.serving.c_api import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
-    LoaderError,
     Output,
     call,
     load_library,

@@ -8,28 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
+from rocket_tf.errors import CheckFailed, LoaderError
 from rocket_tf.serving import companions
-from rocket_tf.serving.c_api import LoaderError
 from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
-from rocket_tf.startup import load_tensorflow_quietly, stderr_kept_back
+from rocket_tf.system.startup import load_tensorflow_quietly, stderr_kept_back
 
 BATCH_SIZES = (1, 3, 8)
 _BYTES_PER_PARAMETER = 4.3
 _BYTES_BESIDE_NUMBERS = 4000, 250  # in all, and for each variable: names and shapes
 
 
-class CheckFailed(Exception):
-    """A check that did not pass; the message says why."""
-
-
-def prove(directory, workdir=None):
+def prove(directory, workdir=None, restore=None):
     """Proves an export, the cheap checks first; TensorFlow is imported for the last ones only.
 
     Args:
         directory: folder of a SavedModel that `export_light` wrote.
         workdir: folder of the run that it is of, whose checkpoint it is compared with; `None`: the
             run in whose folder it lies, if it does.
+        restore: `rocket_tf.runs.finished.restore`, which gives the model of a run; `None`: the
+            export is compared with none.
 
     Yields:
         `(name, told)` for each check that passed or had nothing to do, in words.
@@ -53,7 +51,9 @@ def prove(directory, workdir=None):
         load_tensorflow_quietly()
         yield _carry_out("variables", _check_variables, directory)
         yield _carry_out("warm-up", _check_warmup, model, directory)
-        yield _carry_out("checkpoint", _check_checkpoint, model, directory, workdir, examples)
+        yield _carry_out(
+            "checkpoint", _check_checkpoint, model, directory, workdir, restore, examples
+        )
 
 
 def _carry_out(name, check, *arguments):
@@ -230,23 +230,23 @@ def _check_warmup(model, directory):
     return f"{len(requests)} requests replayed" if requests else "no requests come along"
 
 
-def _check_checkpoint(model, directory, workdir, examples):
+def _check_checkpoint(model, directory, workdir, restore, examples):
+    if restore is None:
+        return "not compared: nothing is given that reads runs"
     if workdir is None:
         workdir = directory.resolve().parent.parent
         if not (workdir / "config.json").exists():
             return "not compared: the export lies in no run's folder, and no --workdir is given"
     import keras
 
-    from rocket_tf import finished_run
-    from rocket_tf.checkpoint import CheckpointError
-    from rocket_tf.config import ConfigError
+    from rocket_tf.errors import CheckpointError, ConfigError
     from rocket_tf.serving.saved_model import allowed_difference
     from rocket_tf.serving.signatures import input_names
 
     provenance = companions.read_provenance(directory)
     is_float32 = provenance is not None and provenance["net"]["compute_dtypes"] == ["float32"]
     try:
-        net, _, _ = finished_run.restore(workdir, "float32" if is_float32 else None)
+        net, _, _ = restore(workdir, "float32" if is_float32 else None)
     except (CheckpointError, ConfigError) as error:
         raise CheckFailed(f"{error}") from error
     light = net.light

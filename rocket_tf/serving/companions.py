@@ -4,8 +4,8 @@ import datetime
 import json
 from pathlib import Path
 
-from rocket_tf import files
-from rocket_tf.provenance import software
+from rocket_tf.system import files
+from rocket_tf.system.provenance import software
 
 LABELS = "labels.txt"
 PROVENANCE = "provenance.json"

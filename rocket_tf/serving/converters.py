@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.signatures import DEFAULT, input_names, make_signatures
-from rocket_tf.startup import stderr_kept_back
+from rocket_tf.system.startup import stderr_kept_back
 
 _OPSET = 18
 

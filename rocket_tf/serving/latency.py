@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 
-from rocket_tf.worker_process import WorkerProcess
+from rocket_tf.system.child_process import WorkerProcess
 
 BATCHES = (1, 8, 64)  # of examples
 THREADS = (1, 2)

@@ -6,22 +6,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rocket_tf import files
-from rocket_tf.config import ConfigError
-from rocket_tf.data.image_files import centre
+from rocket_tf.data.images.files import centre
+from rocket_tf.errors import ConfigError, LoaderError, UnreadableImageError
 from rocket_tf.serving import companions, runtimes
-from rocket_tf.serving.c_api import INVALID_ARGUMENT, LoaderError
+from rocket_tf.serving.c_api import INVALID_ARGUMENT
 from rocket_tf.serving.c_loader import LoadedModel
-from rocket_tf.startup import stderr_kept_back
+from rocket_tf.system import files
+from rocket_tf.system.startup import stderr_kept_back
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _EXPORT_SUFFIXES = (".tflite", ".onnx")
 _SIGNATURE = "serve_bytes"
 _NO_IMAGE = "cannot be read as a PNG or JPEG image"
-
-
-class UnreadableImageError(ValueError):
-    """A file that is not there, or no image; the message names it."""
 
 
 def find_export(path):

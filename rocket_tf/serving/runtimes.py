@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rocket_tf.config import ConfigError
-from rocket_tf.startup import stderr_kept_back
+from rocket_tf.errors import ConfigError
+from rocket_tf.system.startup import stderr_kept_back
 
 INSTALL = 'pip install "rocket_tf[formats]", or in a clone: pip install -e ".[formats]"'
 # By runtime: the package that it comes in.

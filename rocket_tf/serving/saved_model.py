@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rocket_tf import files
-from rocket_tf.costs import count_parameters
-from rocket_tf.heads import by_output
-from rocket_tf.objective import is_multi_label
+from rocket_tf.analysis.costs import count_parameters
+from rocket_tf.core.heads import by_output
+from rocket_tf.core.objective import is_multi_label
 from rocket_tf.serving import companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
+from rocket_tf.system import files
 
 _LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
 _COMPARED_EXAMPLES = 8

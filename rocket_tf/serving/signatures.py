@@ -5,7 +5,7 @@ import re
 import keras
 import tensorflow as tf
 
-from rocket_tf.heads import by_output
+from rocket_tf.core.heads import by_output
 
 DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
 CANDIDATES = "serve_candidates"

@@ -1,0 +1,1 @@
+"""What a model does inside, and what its nets cost."""

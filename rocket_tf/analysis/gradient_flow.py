@@ -1,0 +1,105 @@
+"""What the objective does inside a model: where its gradients go, where its nets look."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf.core import graph
+from rocket_tf.core.hints import attention_map
+from rocket_tf.core.sharing import SHARED, parts
+
+
+def gradient_flow(model, x, y, sample_weight=None):
+    """How strongly each term of the objective pulls at each part of a model, for one batch.
+
+    Args:
+        model: compiled `RocketModel`. It runs as in training, and none of its variables is changed.
+        x: inputs, one batch.
+        y: labels.
+        sample_weight: weights of the examples, or a dict of them by output, or `None`.
+
+    Returns:
+        Dict from the terms' names in the logs (`light_loss`, `booster_loss`, `hint_loss`, ...) to
+        dicts from the parts ("shared", "light only", "booster only") to floats: the Euclidean norm
+        of the gradient of weight · term with respect to all of the part's parameters. Exactly 0
+        where no gradient arrives; `None` for parts without parameters.
+
+    Raises:
+        ValueError: if the model is no compiled `RocketModel`.
+    """
+    if not hasattr(model, "objective_terms") or not model.compiled:
+        raise ValueError(
+            "gradient_flow needs a RocketModel whose losses are set by compile(). "
+            f"Received: model={model!r}"
+        )
+    by_part = {
+        part: [variable.value for variable in variables]
+        for part, variables in parts(
+            model.light, model.booster, lambda net: net.trainable_variables
+        ).items()
+    }
+    state = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
+    x, y = (keras.tree.map_structure(tf.convert_to_tensor, value) for value in (x, y))
+    if sample_weight is not None:
+        sample_weight = keras.tree.map_structure(tf.convert_to_tensor, sample_weight)
+    try:
+        with tf.GradientTape(persistent=True) as tape:
+            logits, hidden = model.forward(x, training=True)
+            terms = {
+                name: weight * value
+                for name, (weight, value) in model.objective_terms(
+                    x, y, logits, sample_weight, hidden
+                ).items()
+            }
+        return {
+            name: {
+                part: 0.0
+                if variables and _is_kept_from(model, name, part)
+                else _norm(tape, term, variables)
+                for part, variables in by_part.items()
+            }
+            for name, term in terms.items()
+        }
+    finally:
+        for variable, value in state:
+            variable.assign(value)
+
+
+def attention_maps(net, images, layers):
+    """Where layers of a net are active (the paper's Figure 5).
+
+    Args:
+        net: functional `keras.Model`.
+        images: one batch of its inputs.
+        layers: names of layers whose outputs are (batch, height, width, channels).
+
+    Returns:
+        List of float32 arrays (batch, height, width), one a layer: the squares' mean over
+        channels, of Euclidean length 1 for each image.
+
+    Raises:
+        ValueError: if the net has no such layer.
+    """
+    _, hidden = graph.reader(net.name, net, layers)(images, training=False)
+    maps = []
+    for layer in layers:
+        activations = tf.cast(hidden[layer], tf.float32)
+        maps.append(np.reshape(attention_map(activations), activations.shape[:-1]))
+    return maps
+
+
+def _is_kept_from(model, term, part):
+    """Whether a term's gradient, if there is one, does not move a part."""
+    learns_from_booster = model.shared_layers_learn_from == "booster"
+    return learns_from_booster and part == SHARED and model.net_of_term(term) == "light"
+
+
+def _norm(tape, term, variables):
+    if not variables:
+        return None
+    gradients = [
+        tf.cast(tf.convert_to_tensor(gradient), tf.float64)
+        for gradient in tape.gradient(term, variables)
+        if gradient is not None
+    ]
+    return float(tf.linalg.global_norm(gradients)) if gradients else 0.0

@@ -1,0 +1,78 @@
+"""Who owns what of a rocket: parameters shared, light only, booster only; what each net costs."""
+
+import dataclasses
+import math
+
+from rocket_tf.analysis.costs import count_multiply_adds, has_known_sizes, is_parameter
+from rocket_tf.core.graph import leaf_layers
+from rocket_tf.core.sharing import PARTS, parts
+
+
+@dataclasses.dataclass(frozen=True)
+class Ownership:
+    """What the nets of a model have in common and what each has alone.
+
+    Printed, it is a table.
+
+    Attributes:
+        parameters: numbers of parameters, batch normalisation's moving statistics among them, by
+            part: "shared", "light only", "booster only".
+        layers: names of the layers that have them, lists by part.
+        multiply_adds: of one inference, by net: "light", "booster" if there is one; each counts
+            what is shared, too. `None` where an input's sizes are not known.
+    """
+
+    parameters: dict
+    layers: dict
+    multiply_adds: dict
+
+    def __str__(self):
+        lines = [f"{'':13} {'parameters':>12}  layers"]
+        lines += [
+            f"{part:13} {count:12,}  {len(self.layers[part]):6}"
+            for part, count in self.parameters.items()
+        ]
+        lines.append(f"{'':13} {'multiply-adds':>13}")
+        lines += [
+            f"{net:13} {'not known' if count is None else format(count, ','):>13}"
+            for net, count in self.multiply_adds.items()
+        ]
+        return "\n".join(lines)
+
+
+def ownership(model):
+    """Who owns which parameters of a model, and what its nets cost.
+
+    Args:
+        model: a `RocketModel`.
+
+    Returns:
+        `Ownership`. Projections of hints are nobody's, and do not count.
+
+    Raises:
+        ValueError: if the model is no `RocketModel`.
+    """
+    if not hasattr(model, "light"):
+        raise ValueError(f"ownership needs a RocketModel. Received: model={model!r}")
+    nets = {"light": model.light} | ({} if model.booster is None else {"booster": model.booster})
+    by_part = parts(model.light, model.booster, lambda net: net.variables)
+    own = {part: set(map(id, variables)) for part, variables in by_part.items()}
+    layers = {id(layer): layer for net in nets.values() for layer in leaf_layers(net)}
+    return Ownership(
+        parameters={
+            part: sum(math.prod(variable.shape) for variable in variables if is_parameter(variable))
+            for part, variables in by_part.items()
+        },
+        layers={
+            part: [
+                layer.name
+                for layer in layers.values()
+                if any(id(variable) in own[part] for variable in layer.weights)
+            ]
+            for part in PARTS
+        },
+        multiply_adds={
+            name: count_multiply_adds(net) if has_known_sizes(net) else None
+            for name, net in nets.items()
+        },
+    )

@@ -1,0 +1,53 @@
+"""The configuration of a run: fields, checks, methods, and the configurations that come along.
+
+Free of TensorFlow, so that a mistake is answered before the seconds that TensorFlow takes to load.
+`python -m rocket_tf.config` prints all fields.
+"""
+
+from rocket_tf.config.configuration import (
+    CHANGED_IN_0_2,
+    booster_config,
+    booster_settings,
+    check,
+    default,
+    describe,
+    differences,
+    fields_of_no_account,
+    is_before_0_2,
+    number_of_training_examples,
+    parse_override,
+    parse_overrides,
+    steps_per_epoch,
+    total_steps,
+    trained_net,
+    unknown_field_message,
+    unread_fields,
+    with_older_fields,
+)
+from rocket_tf.config.fields import FIELDS, METHODS, METHODS_WITH_TEACHER
+from rocket_tf.errors import ConfigError
+
+__all__ = [
+    "CHANGED_IN_0_2",
+    "FIELDS",
+    "METHODS",
+    "METHODS_WITH_TEACHER",
+    "ConfigError",
+    "booster_config",
+    "booster_settings",
+    "check",
+    "default",
+    "describe",
+    "differences",
+    "fields_of_no_account",
+    "is_before_0_2",
+    "number_of_training_examples",
+    "parse_override",
+    "parse_overrides",
+    "steps_per_epoch",
+    "total_steps",
+    "trained_net",
+    "unknown_field_message",
+    "unread_fields",
+    "with_older_fields",
+]

@@ -1,0 +1,5 @@
+"""Prints all fields: `python -m rocket_tf.config`."""
+
+from rocket_tf.config.configuration import describe
+
+print(describe())

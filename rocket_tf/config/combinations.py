@@ -1,0 +1,212 @@
+"""Which values of fields make sense together."""
+
+from collections.abc import Mapping
+
+from rocket_tf.config.fields import FIELDS, is_depth
+from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
+from rocket_tf.errors import ConfigError
+
+_OF_WIDE_RESNETS = ("batch_normalization", "layout", "share_stem", "width")
+_OF_IMAGES = (
+    *("flip", "crop_padding", "rand_augment", "mixup", "cutmix", "booster_backbone"),
+    *_OF_WIDE_RESNETS,
+)
+
+
+def check_before_data(config: Mapping) -> None:
+    """Checks what can be checked before one's own data is read.
+
+    Raises:
+        ConfigError: for the first combination that makes no sense.
+    """
+    dataset, is_local = config["dataset"], config["dataset"] in LOCAL_DATASETS
+    if is_local != bool(config["data_path"]):
+        expected = "the path of the data" if is_local else "nothing: this data has its own place"
+        raise ConfigError(
+            f"config.data_path: got {config['data_path']!r} with dataset={dataset}, expected "
+            f"{expected}"
+        )
+    _check_click_columns(config)
+    _check_backbones(config)
+    if config["layout"] == "bottom" and config["light_depth"] != 0:
+        raise ConfigError(
+            f"config.light_depth: got {config['light_depth']} with layout=bottom, expected 0: the "
+            "light net is the booster's first two groups; add --config.light_depth=0"
+        )
+    if config["layout"] == "interval" and not is_depth(config["light_depth"]):
+        raise ConfigError(
+            f"config.light_depth: got {config['light_depth']} with layout=interval, expected "
+            "6n + 4 with n >= 1; add --config.light_depth=16, for example"
+        )
+    if config["layout"] == "constant" and config["light_depth"] == 0:
+        raise ConfigError(
+            "config.light_depth: got 0 with layout=constant, expected 2n + 4: the light net is the "
+            "booster's lowest blocks; add --config.light_depth=16, for example"
+        )
+    if config["method"] == "at" and config["layout"] != "interval":
+        raise ConfigError(
+            f"config.layout: got {config['layout']} with method=at, expected interval: attention "
+            "transfer pairs the outputs of all three groups, and this light net does not have "
+            "three; take another method, such as --config.method=kd"
+        )
+    if config["method"] == "no_joint_training" and not config["share"]:
+        raise ConfigError(
+            "config.share: got False with method=no_joint_training, expected True: the light net "
+            "starts from the booster's shared layers; add --config.share=True"
+        )
+    if config["light_depth"] > config["booster_depth"]:
+        raise ConfigError(
+            f"config.light_depth: got {config['light_depth']}, expected at most the booster's "
+            f"{config['booster_depth']}; lower it or raise --config.booster_depth"
+        )
+    if config["split_seed"] and dataset not in ("digits", *SIMULATED):
+        raise ConfigError(
+            f"config.split_seed: got {config['split_seed']} with dataset={config['dataset']}, "
+            "expected 0: this data set comes with its split; set it to 0"
+        )
+    if config["replicas"] > config["batch_size"]:
+        raise ConfigError(
+            f"config.replicas: got {config['replicas']}, expected at most batch_size, "
+            f"{config['batch_size']}: each replica needs an example; lower it"
+        )
+    if config["mixup"] and config["cutmix"]:
+        raise ConfigError(
+            f"config.cutmix: got {config['cutmix']} with mixup={config['mixup']}, expected one of "
+            "the two to be 0: either mixes the labels of a batch; set one to 0"
+        )
+    if config["optimizer"] == "adam" and config["weight_decay"]:
+        raise ConfigError(
+            f"config.weight_decay: got {config['weight_decay']} with optimizer=adam, expected 0: "
+            "the recipe's L2 belongs to sgd; add --config.weight_decay=0"
+        )
+
+
+def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
+    """Checks what depends on the data.
+
+    Args:
+        config: a configuration that `check_before_data` has passed.
+        card: its data set's.
+        examples: training examples without those that are held out.
+
+    Raises:
+        ConfigError: for the first combination that makes no sense.
+    """
+    if config["train_examples"] > card.train_examples:
+        raise ConfigError(
+            f"config.train_examples: got {config['train_examples']}, expected at most "
+            f"{card.train_examples}, all that {config['dataset']} has; 0 takes all"
+        )
+    if examples < 1:
+        available = examples + config["validation_examples"]
+        raise ConfigError(
+            f"config.validation_examples: got {config['validation_examples']}, expected less than "
+            f"the {available} training examples that they are taken from; lower it"
+        )
+    if config["batch_size"] > examples:
+        raise ConfigError(
+            f"config.batch_size: got {config['batch_size']}, expected at most the "
+            f"{examples} training examples; lower it"
+        )
+    if card.kind == "clicks":
+        _check_clicks(config)
+        return
+    # What is padded must lie in the image: all but the edge pixel, where that is not repeated.
+    most = min(card.image_shape[:2]) - (config["crop_padding_mode"] == "reflect")
+    if config["crop_padding"] > most:
+        raise ConfigError(
+            f"config.crop_padding: got {config['crop_padding']} with crop_padding_mode="
+            f"{config['crop_padding_mode']}, expected at most {most}, which the images have to "
+            "reflect; lower it"
+        )
+    if config["rand_augment"] and card.image_shape[-1] != 3:
+        raise ConfigError(
+            f"config.rand_augment: got {config['rand_augment']} with dataset={config['dataset']}, "
+            "expected 0: RandAugment needs colour images; set it to 0"
+        )
+
+
+def _check_click_columns(config):
+    if config["dataset"] != "click_log":
+        return
+    nets_read = (*config["category_columns"], *config["number_columns"], config["history_column"])
+    twice = sorted({name for name in nets_read if name and nets_read.count(name) > 1})
+    if twice or config["label_column"] in nets_read:
+        raise ConfigError(
+            f"config.label_column: got {config['label_column']!r}, and columns {nets_read} for the "
+            "nets, expected that each column plays one part"
+        )
+    if config["user_column"] in (
+        config["label_column"],
+        *config["number_columns"],
+        config["history_column"],
+    ):
+        raise ConfigError(
+            f"config.user_column: got {config['user_column']!r}, which is the label, a number or "
+            "the history, too; expected a category, or a column that the nets do not read"
+        )
+    unknown = [name for name in config["request_columns"] if name not in nets_read]
+    if unknown and tuple(config["request_columns"]) != FIELDS["request_columns"].default:
+        raise ConfigError(
+            f"config.request_columns: got {unknown[0]!r}, expected columns that the nets read, of "
+            f"{[name for name in nets_read if name]}"
+        )
+    if not any(nets_read):
+        raise ConfigError(
+            "config.category_columns: got (), and no numbers or history either, expected a column "
+            "that the nets read"
+        )
+    if config["history_column"] and config["item_column"] not in config["category_columns"]:
+        raise ConfigError(
+            f"config.item_column: got {config['item_column']!r} with history_column="
+            f"{config['history_column']!r}, expected one of category_columns "
+            f"{config['category_columns']}: the history's values share its embeddings"
+        )
+
+
+def _check_backbones(config):
+    light, booster = config["light_backbone"], config["booster_backbone"]
+    branch = config["branch_layer"]
+    if not booster:
+        for name in ("light_backbone", "branch_layer"):
+            if config[name]:
+                raise ConfigError(
+                    f"config.{name}: got {config[name]!r} without a booster, expected ''; add "
+                    "--config.booster_backbone=ResNet50, for example"
+                )
+        return
+    if bool(light) == bool(branch):
+        raise ConfigError(
+            f"config.light_backbone: got {light!r} with branch_layer={branch!r}, expected one of "
+            "the two: a light net of its own, or one that branches off the booster"
+        )
+    _check_defaults(config, _OF_WIDE_RESNETS, "with backbones", "it is for wide residual nets")
+    if config["method"] == "at":
+        raise ConfigError(
+            "config.method: got at with backbones, expected another: attention transfer pairs the "
+            "groups of wide residual nets; take --config.method=kd, for example"
+        )
+    if config["method"] == "no_joint_training" and not branch:
+        raise ConfigError(
+            "config.method: got no_joint_training with two backbones, expected nets that share "
+            "layers, from which the light net could start; set branch_layer instead"
+        )
+
+
+def _check_defaults(config, names, where, reason):
+    """Checks that fields which nothing reads are at their defaults."""
+    for name in names:
+        default = FIELDS[name].default
+        if config[name] != default:
+            raise ConfigError(
+                f"config.{name}: got {config[name]!r} {where}, expected {default!r}: {reason}"
+            )
+
+
+def _check_clicks(config):
+    _check_defaults(config, _OF_IMAGES, f"with dataset={config['dataset']}", "it is for images")
+    if config["method"] == "at":
+        raise ConfigError(
+            f"config.method: got at with dataset={config['dataset']}, expected another: attention "
+            "transfer compares images; take --config.method=kd, for example"
+        )

@@ -1,0 +1,262 @@
+"""The configuration of a run: defaults, overrides, checks, and what follows from the fields.
+
+Free of TensorFlow, so that a mistake is answered before the seconds that TensorFlow takes to load.
+`python -m rocket_tf.config` prints all fields.
+"""
+
+import ast
+import difflib
+import math
+import re
+import warnings
+from collections.abc import Mapping
+
+import ml_collections
+
+from rocket_tf.config.combinations import check_before_data, check_with_data
+from rocket_tf.config.fields import FIELDS, FREE_FIELDS, METHODS_WITH_TEACHER
+from rocket_tf.data import cards
+from rocket_tf.errors import ConfigError, DataUnavailableError
+
+
+def default() -> ml_collections.ConfigDict:
+    """Every field at its default (the paper's CIFAR-10 recipe, without augmentation), locked.
+
+    Returns:
+        A locked `ConfigDict`: a field can be set, a field that does not exist cannot.
+    """
+    return ml_collections.ConfigDict({name: field.default for name, field in FIELDS.items()}).lock()
+
+
+def parse_override(name: str, text: str) -> object:
+    """The value of a field from its text on the command line.
+
+    Args:
+        name: the field's name, as in `--config.name=text`.
+        text: the value as typed.
+
+    Returns:
+        The value, of the field's type.
+
+    Raises:
+        ConfigError: if there is no such field, or the text is not of its type.
+    """
+    if name not in FIELDS:
+        raise ConfigError(unknown_field_message(name))
+    field = FIELDS[name]
+    kind = type(field.default)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if kind is tuple:
+            return _parse_tuple(text)
+        return kind(text)
+    # The last two are of texts that are nested too deeply.
+    except (KeyError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ConfigError(_message(name, text)) from None
+
+
+def _parse_tuple(text):
+    """Values between commas, in brackets or without; names need no quotes."""
+    if re.fullmatch(r"[^\W\d]\w*(, *[^\W\d]\w*)*", text):
+        return tuple(name.strip() for name in text.split(","))
+    with warnings.catch_warnings():
+        # What Python finds odd in the text, it would write to stderr.
+        warnings.simplefilter("error")
+        value = ast.literal_eval(text)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def parse_overrides(overrides: list[str]) -> dict:
+    """Fields and values, from texts such as `epochs=20`.
+
+    Raises:
+        ConfigError: as `parse_override`.
+    """
+    parted = (override.partition("=") for override in overrides)
+    return {name: parse_override(name, text) for name, _, text in parted}
+
+
+def check(config: Mapping) -> None:
+    """Checks a whole configuration.
+
+    Args:
+        config: a mapping from field names to values, such as a `ConfigDict`.
+
+    Raises:
+        ConfigError: for the first field that is missing, unknown, of the wrong type or out of
+            range, and for combinations of fields that make no sense.
+    """
+    for name in config:
+        if name not in FIELDS:
+            raise ConfigError(unknown_field_message(str(name)))
+    for name, field in FIELDS.items():
+        if name not in config:
+            raise ConfigError(
+                f"config.{name}: missing; expected {field.expected}; start the configuration from "
+                "rocket_tf.config.default()"
+            )
+        value = config[name]
+        if not _has_type(value, type(field.default)) or not field.accepts(value):
+            raise ConfigError(_message(name, value))
+    check_before_data(config)
+    try:
+        card = cards.card_of(config)
+    except DataUnavailableError as error:  # of one's own data, which is read here
+        raise ConfigError(f"config.data_path: {error}") from error
+    check_with_data(config, card, number_of_training_examples(config))
+
+
+def number_of_training_examples(config: Mapping) -> int:
+    """The examples that a run trains on, without those that are held out for validation."""
+    available = config["train_examples"] or cards.card_of(config).train_examples
+    return available - config["validation_examples"]
+
+
+def steps_per_epoch(config: Mapping) -> int:
+    """Steps in an epoch; the last one may have fewer examples than `batch_size`."""
+    return math.ceil(number_of_training_examples(config) / config["batch_size"])
+
+
+def total_steps(config: Mapping) -> int:
+    """Steps of the whole run."""
+    return steps_per_epoch(config) * config["epochs"]
+
+
+def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:
+    """The fields in which two configurations differ, each as `name: value → value`."""
+    return [
+        f"{name}: {_value(first, name)!r} → {_value(second, name)!r}"
+        for name in FIELDS
+        if name not in ignored and _value(first, name) != _value(second, name)
+    ]
+
+
+def trained_net(config: Mapping) -> str:
+    """The net whose error decides: "booster" where it is trained alone, "light" otherwise."""
+    return "booster" if config["method"] == "booster" else "light"
+
+
+def unread_fields(config: Mapping) -> list[str]:
+    """The fields that are not read, given the values of others."""
+    hint = config["method"] in ("rocket", "rocket_kd", "no_joint_training")
+    distillation = config["method"] in ("kd", "rocket_kd")
+    read = {
+        "booster_run": config["method"] in METHODS_WITH_TEACHER,
+        "booster_learning_rate_drops": config["method"] in METHODS_WITH_TEACHER,
+        "crop_padding_mode": config["crop_padding"] > 0,
+        "share_stem": not config["share"],
+        "hint": hint,
+        "hint_weight": hint,
+        "gradient_block": config["method"] in ("rocket", "rocket_kd"),
+        "shared_layers_learn_from": config["method"] in ("rocket", "rocket_kd"),
+        "temperature": distillation or (hint and config["hint"] == "kd"),
+        "distillation_weight": distillation,
+        "attention_weight": config["method"] == "at",
+    }
+    return [name for name, is_read in read.items() if not is_read]
+
+
+def fields_of_no_account(config: Mapping) -> list[str]:
+    """The fields in which two runs may differ and compute the same."""
+    return [*FREE_FIELDS, *unread_fields(config)]
+
+
+def booster_config(config: Mapping) -> dict:
+    """The run that trains the booster of a configuration alone, for methods that need one.
+
+    What it does not read is at its default, so that all of them have the same.
+    """
+    booster = {**config, **booster_settings(config)}
+    return booster | {name: FIELDS[name].default for name in unread_fields(booster)}
+
+
+def booster_settings(config: Mapping) -> dict:
+    """The fields in which the booster alone is trained otherwise than the pair.
+
+    For the bottom layout, the paper's booster alone and the teacher are the net of the interval
+    layout's row, trained by its drops of the learning rate (the authors' release; the paper prints
+    one figure for both rows).
+    """
+    settings = {"method": "booster", "booster_learning_rate_drops": ()}
+    if config["booster_learning_rate_drops"]:
+        settings["learning_rate_drops"] = config["booster_learning_rate_drops"]
+    if config["layout"] == "bottom":
+        light_depth = min(FIELDS["light_depth"].default, config["booster_depth"])
+        settings |= {"layout": "interval", "light_depth": light_depth}
+    return settings
+
+
+def with_older_fields(config: Mapping) -> dict:
+    """The configuration of a run that may be older than some fields."""
+    older = {
+        name: field.default if field.before is None else field.before
+        for name, field in FIELDS.items()
+    }
+    return older | dict(config)
+
+
+# The fields by which the recipe of 0.2 differs from the one before.
+CHANGED_IN_0_2 = ("crop_padding_mode", "learning_rate_drops", "booster_learning_rate_drops")
+
+
+def is_before_0_2(config: Mapping) -> bool:
+    """Whether a run follows the recipe of this package before 0.2, whose padding was another."""
+    return config["crop_padding"] > 0 and config["crop_padding_mode"] == "reflect"
+
+
+def unknown_field_message(name: str) -> str:
+    """The error for a field that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
+    hint = f"did you mean config.{near[0]}?" if near else "there is no field like it;"
+    return (
+        f"config.{shortened(name)}: no such field; {hint} `python -m rocket_tf.config` lists all "
+        f"{len(FIELDS)}"
+    )
+
+
+def shortened(text: str) -> str:
+    """A text of at most 200 characters: a longer one without its middle."""
+    return text if len(text) <= 200 else f"{text[:120]} … {text[-77:]}"
+
+
+def describe() -> str:
+    """All fields, a line each: name, default, meaning with unit, expected values."""
+    width = max(map(len, FIELDS))
+    return "\n".join(
+        f"{name:{width}}  {field.default!r}: {field.meaning} ({field.expected})"
+        for name, field in FIELDS.items()
+    )
+
+
+def _value(config, name):
+    value = config.get(name)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _has_type(value, kind) -> bool:
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float)
+    if kind is tuple:
+        return isinstance(value, tuple | list)
+    return isinstance(value, kind)
+
+
+def _message(name: str, given) -> str:
+    return (
+        f"config.{name}: got {_shown(given)}, expected {FIELDS[name].expected}; set it with "
+        f"--config.{name}={FIELDS[name].default}, for example"
+    )
+
+
+def _shown(value) -> str:
+    try:
+        return shortened(repr(value))
+    except Exception:  # such as of a whole number of more digits than Python writes out
+        return f"a value of type {type(value).__name__}"
+
+
+if __name__ == "__main__":
+    print(describe())

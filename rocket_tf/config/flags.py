@@ -1,0 +1,195 @@
+"""The command line of the main command: its flags, and the configuration that they give."""
+
+import re
+import sys
+from pathlib import Path
+
+import ml_collections
+from absl import flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from rocket_tf import config as options
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.errors import ConfigError
+
+USAGE_ERROR = 2
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Configuration file, or the name of one that comes along; a method may follow a colon, as "
+    "--config=cifar10:kd. Any field can be overridden, as --config.epochs=20.",
+    sys_argv=[],  # overrides are parsed here, by the fields' own rules
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run. Default: runs/<configuration>, or <configuration>_<method>.",
+)
+EVALUATE_ONLY = flags.DEFINE_bool(
+    "evaluate_only", False, "Evaluate the finished run in --workdir instead of training."
+)
+
+
+def parse_flags(argv):
+    """Parses the command line; a mistake ends the process with one line and exit code 2.
+
+    Args:
+        argv: list of the program's name and its arguments.
+
+    Returns:
+        The program's name and the arguments that are no flags. The flag `config` holds the
+        configuration, overridden and checked, as a dict.
+    """
+    absl_logging.set_verbosity(absl_logging.ERROR)  # its warnings would be further lines
+    try:
+        arguments, overrides = _parted(_with_flag_files(argv[1:]))
+        overrides = {name: options.parse_override(name, text) for name, text in overrides}
+        # Asked for known flags alone, for absl compares others with all it knows, at any length.
+        arguments = flags.FLAGS([argv[0], *arguments], known_only=True)
+        _check_unknown(arguments)
+        times = flags.FLAGS["config"].present
+        if times > 1:
+            raise ConfigError(f"--config: given {times} times, expected once")
+        if times:
+            flags.FLAGS["config"].value = _config(overrides)
+        elif overrides and len(arguments) == 1:
+            raise ConfigError(
+                f"--config: missing; expected the configuration that --config.{min(overrides)} "
+                "overrides, such as --config=digits"
+            )
+        return arguments
+    except flags.IllegalFlagValueError as error:
+        if str(error).startswith("flag --config="):
+            # ml_collections wraps what the file raises, and absl what ml_collections raises.
+            cause = error.__context__
+            message = _message_of_file(cause.__context__ or cause)
+        else:
+            message = str(error).removeprefix("flag ")
+    except (flags.Error, ValueError) as error:
+        message = str(error)
+    except Exception as error:  # whatever the configuration file raises
+        message = _message_of_file(error)
+    sys.exit(fail(message, USAGE_ERROR))
+
+
+def config_name():
+    """The name of the configuration that --config gives, with its method if it has one."""
+    path, method = _path_and_method(flags.FLAGS["config"].config_filename)
+    return "_".join([Path(path).stem, *filter(None, [method])])
+
+
+def _check_unknown(arguments):
+    """Checks that no flag is among the arguments that are left, and takes away what ended them."""
+    if arguments[1:2] == ["--"]:
+        del arguments[1]
+        return
+    match = re.match("--?([^=-][^=]*)", "".join(arguments[1:2]))
+    if match:
+        message = f"{options.shortened(match[0])}: no such flag"
+        if match[1] in options.FIELDS:
+            message += f"; did you mean --config.{match[1]}?"
+        raise ConfigError(message)
+
+
+def _config(overrides):
+    """The configuration of the flag `config` with its overrides, checked; a dict."""
+    path, _ = _path_and_method(flags.FLAGS["config"].config_filename)
+    if not Path(path).is_file():
+        raise ConfigError(
+            f"--config: got {options.shortened(path)}, expected the path of a configuration file, "
+            f"or one of {', '.join(ready_configs.paths())}; there is no such file"
+        )
+    try:
+        config = CONFIG.value
+        if not isinstance(config, dict | ml_collections.ConfigDict):
+            # Asked for anything, what stands for a file that cannot be read raises why.
+            getattr(config, "keys", None)
+            raise ConfigError(
+                f"--config: get_config() of {options.shortened(path)} gives "
+                f"{type(config).__name__}, expected a configuration, such as "
+                "rocket_tf.config.default()"
+            )
+        config = dict(config) | overrides
+    except Exception as error:  # whatever the objects of the configuration file raise
+        raise ConfigError(_message_of_file(error)) from error
+    options.check(config)
+    return config
+
+
+def _message_of_file(error):
+    """What to say of an exception that a configuration file has raised."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    unknown = re.search(r'Key "(.*?)" does not exist', str(error), re.DOTALL)
+    if unknown:
+        return options.unknown_field_message(unknown[1])
+    wrong = re.search(r"Could not override field '(\w+)'", str(error))
+    if wrong and wrong[1] in options.FIELDS:
+        return (
+            f"config.{wrong[1]}: expected {options.FIELDS[wrong[1]].expected} "
+            f"({options.shortened(str(error))})"
+        )
+    return f"--config: cannot be loaded ({type(error).__name__}): {options.shortened(str(error))}"
+
+
+def _path_and_method(value):
+    """The parts of --config: the file, and the method after the colon, empty if there is none."""
+    path, _, method = value.partition(":")
+    return path, method
+
+
+def _with_path(value):
+    """The value of --config, with the path of a configuration that is given by its name alone."""
+    name, _ = _path_and_method(value)
+    ready = ready_configs.paths()
+    if name in ready and not Path(name).exists():
+        return f"{ready[name]}{value.removeprefix(name)}"
+    return value
+
+
+def _with_flag_files(arguments):
+    """The arguments, with those that --flagfile names in its place."""
+    try:
+        return flags.FLAGS.read_flags_from_files(arguments, force_gnu=False)
+    except (flags.Error, UnicodeError) as error:
+        raise ConfigError(f"--flagfile: cannot be read ({error})") from error
+
+
+def _parted(argv):
+    """The arguments without the overrides of fields; the overrides, each as its name and text."""
+    rest, overrides = [], []
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument in ("--config", "-config"):
+            value = next(arguments, None)
+            rest.append(argument if value is None else f"--config={_with_path(value)}")
+            continue
+        if re.match("--?config=", argument):
+            rest.append(f"--config={_with_path(argument.partition('=')[2])}")
+            continue
+        match = re.fullmatch(r"--?(no)?config\.([^=]*)(?:=(.*))?", argument, re.DOTALL)
+        if match is None:
+            rest.append(argument)
+            if argument == "--":
+                rest.extend(arguments)  # what follows are no flags
+            continue
+        negated, name, text = match.groups()
+        if negated and text is not None:
+            raise ConfigError(f"--noconfig.{options.shortened(name)}: takes no value; leave it out")
+        if negated:
+            text = "False"
+        elif text is None:
+            switch = isinstance(getattr(options.FIELDS.get(name), "default", None), bool)
+            text = "True" if switch else next(arguments, "")
+        overrides.append((name, text))
+    return rest, overrides
+
+
+def fail(message, code):
+    """Prints a message to stderr as one line; returns the code, the process's exit code."""
+    line = " ".join(str(message).split())
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+    print("rocket_tf: " + line, file=sys.stderr)
+    return code

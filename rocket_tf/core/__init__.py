@@ -1,0 +1,1 @@
+"""The method: two nets in one model, the hints between them, and their objective."""

@@ -1,0 +1,266 @@
+"""Two nets in one functional graph, and the checks that they can be."""
+
+import difflib
+
+import keras
+
+from rocket_tf.core.heads import Head, by_output
+
+_PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
+
+
+def join(light, booster, hidden=None):
+    """The graph that holds the light net and, if there is one, the booster.
+
+    Nets with layers in common are called layer by layer on one set of inputs, so that common layers
+    stay common and are computed once, whether or not the nets were built over the same `Input`.
+    Nets without are taken as they are, if built over the same `Input`, or called as a layer each,
+    unless hidden layers are asked for.
+
+    Args:
+        light: functional `keras.Model` with one output, logits, or a dict of several.
+        booster: likewise, or `None`.
+        hidden: dict from "light" or "booster" to names of the net's layers whose outputs are
+            wanted too.
+
+    Returns:
+        `(inputs, outputs, hidden_outputs)`: the inputs' structure; a dict with the outputs of
+        "light" and, if there is one, "booster"; and for each net in `hidden` a dict from its
+        layers' names to their outputs.
+
+    Raises:
+        ValueError: if a net ends in probabilities, does not fit the other, or has no such layer.
+    """
+    hidden = {role: names for role, names in (hidden or {}).items() if names}
+    nets = {"light": light} if booster is None else {"light": light, "booster": booster}
+    for role, net in nets.items():
+        check_net(role, net)
+    hidden_outputs = {}
+    if booster is not None:
+        check_pair(light, booster, "booster")
+    if hidden or (booster is not None and common_layers(light, booster)):
+        inputs, outputs, hidden_outputs = _join_layer_by_layer(nets, hidden)
+    elif booster is None:
+        inputs, outputs = light.input, {"light": light.output}
+    elif _same_inputs(light, booster):
+        inputs, outputs = booster.input, {role: net.output for role, net in nets.items()}
+    else:
+        if light.name == booster.name:
+            raise ValueError(
+                "light and booster must have different names, as layers of one model. Received: "
+                f"both are {light.name!r}; name one, as in keras.Model(..., name='light')"
+            )
+        inputs = booster.input
+        outputs = {role: net(inputs) for role, net in nets.items()}
+    _check_layer_names(inputs, outputs)
+    return inputs, outputs, hidden_outputs
+
+
+def reader(role, net, names):
+    """A net with the outputs of some of its layers beside its logits.
+
+    Args:
+        role: what the net is called in messages.
+        net: functional `keras.Model`.
+        names: names of its layers.
+
+    Returns:
+        `keras.Model` on the net's own layers, with outputs `(logits, {name: output})`.
+
+    Raises:
+        ValueError: if it has no such layer.
+    """
+    inputs, logits, hidden = _join_layer_by_layer({role: net}, {role: names})
+    return keras.Model(inputs, (logits[role], hidden.get(role, {})), name=f"{role}_reader")
+
+
+def as_functional(role, net):
+    """A net as a functional model; a sequential one with the same layers and name.
+
+    Raises:
+        ValueError: if the net has no graph, as subclassed models and those without inputs.
+    """
+    if isinstance(net, keras.Sequential) and net.built:
+        return keras.Model(net.inputs[0], net.outputs[0], name=net.name)
+    if not isinstance(net, keras.Model) or not getattr(net, "inputs", None):
+        raise ValueError(
+            f"{role} must be a functional keras.Model, or a keras.Sequential that starts with a "
+            f"keras.Input: its graph is joined with the other net's. Received: {role}={net!r} of "
+            f"type {type(net).__name__}"
+        )
+    return net
+
+
+def net_config(role, net, model):
+    """Where a net of `join` is found again in a model rebuilt from its configuration."""
+    is_layer = any(layer is net for layer in model.layers)
+    outputs = list(net.output) if isinstance(net.output, dict) else None
+    return {"role": role, "name": net.name, "is_layer": is_layer, "outputs": outputs}
+
+
+def net_from_config(config, model):
+    """The net that `net_config` describes, in a functional model with the graph of `join`."""
+    if config["is_layer"]:
+        return model.get_layer(config["name"])
+    role, names = config["role"], config.get("outputs")
+    heads = {name: model.output[Head(role, name).name] for name in names or [None]}
+    return keras.Model(model.input, heads if names else heads[None], name=config["name"])
+
+
+def common_layers(*nets):
+    """The layers with variables that all nets have, by identity."""
+    common = {id(layer): layer for layer in leaf_layers(nets[0]) if layer.variables}
+    for net in nets[1:]:
+        present = {id(layer) for layer in leaf_layers(net)}
+        common = {key: layer for key, layer in common.items() if key in present}
+    return list(common.values())
+
+
+def leaf_layers(model):
+    """The layers of a model, those of nested models in their place."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaf_layers(layer)
+        else:
+            yield layer
+
+
+def _same_inputs(light, booster):
+    return len(light.inputs) == len(booster.inputs) and all(
+        mine is theirs for mine, theirs in zip(light.inputs, booster.inputs, strict=True)
+    )
+
+
+def _join_layer_by_layer(nets, hidden):
+    """Calls the nets' layers on new inputs, each layer once for the same arguments."""
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name),
+        next(reversed(nets.values())).input,
+    )
+    results, logits, hidden_outputs = {}, {}, {}
+
+    for role, net in nets.items():
+        calls = []
+
+        def call_once(layer, *args, calls=calls, **kwargs):
+            key = id(layer), tuple(map(id, keras.tree.flatten((args, kwargs))))
+            if key not in results:
+                # The arguments are kept with the result, so that their ids stay theirs.
+                results[key] = layer(*args, **kwargs), (args, kwargs)
+            calls.append((layer.name, results[key][0]))
+            return results[key][0]
+
+        clone = keras.models.clone_model(
+            keras.Model(net.input, net.output, name=net.name),  # as it is, without its optimizer
+            input_tensors=inputs,
+            clone_function=lambda layer: layer,
+            call_function=call_once,
+        )
+        logits[role] = keras.tree.pack_sequence_as(net.output, clone.outputs)
+        if hidden.get(role):
+            hidden_outputs[role] = {
+                name: _output_of(role, calls, name) for name in dict.fromkeys(hidden[role])
+            }
+    return inputs, logits, hidden_outputs
+
+
+def _output_of(role, calls, name):
+    """The output of the layer with that name, in the calls of a net's layers."""
+    outputs = [output for called, output in calls if called == name]
+    if len(outputs) == 1 and not keras.tree.is_nested(outputs[0]):
+        return outputs[0]
+    if outputs:
+        raise ValueError(
+            f"A hint reads layers with one output, called once. Received: layer {name!r} of "
+            f"{role}, which is called {len(outputs)} times or gives several outputs"
+        )
+    near = difflib.get_close_matches(name, [called for called, _ in calls], n=3, cutoff=0.3)
+    raise ValueError(
+        f"{role} has no layer {name!r} for a hint to read. Nearest by name: {near or 'none'}; "
+        f"[layer.name for layer in {role}.layers] lists them all"
+    )
+
+
+def check_net(role, net):
+    """Checks that a functional net has one output, logits, or a dict of several.
+
+    Raises:
+        ValueError: if it has not, naming the net by its role.
+    """
+    outputs = by_output(net.output)
+    if {"light", "booster"} & set(outputs):
+        raise ValueError(
+            f"Outputs have other names than the nets. Received: {role} with outputs "
+            f"{list(outputs)}; rename them"
+        )
+    if any(keras.tree.is_nested(output) for output in outputs.values()):
+        raise ValueError(
+            f"{role} must have one output, its logits, or a dict of several. Received outputs: "
+            f"{keras.tree.map_structure(lambda tensor: tensor.shape, net.output)}"
+        )
+    for name, output in outputs.items():
+        activation = _final_activation(output)
+        if activation in _PROBABILITY_ACTIVATIONS:
+            what = role if name is None else f"output {name!r} of {role}"
+            raise ValueError(
+                f"{role} must end in logits, before any softmax or sigmoid: hints compare logits, "
+                f"and the losses take from_logits=True. Received: {what} ends in {activation!r} "
+                f"(layer {_final_operation(output).name!r}); take its activation away"
+            )
+
+
+def check_pair(light, other, role):
+    """Checks that the light net and the booster, or the teacher, take and give the same.
+
+    Raises:
+        ValueError: if their inputs' structure, shapes or dtypes differ, or their logits' shapes.
+    """
+    mine, theirs = (_shapes(net.output) for net in (light, other))
+    if mine != theirs:
+        raise ValueError(
+            f"light and {role} must have logits of one shape, and outputs of the same names. "
+            f"Received: light {mine}, {role} {theirs}"
+        )
+    mine, theirs = _specification(light.input), _specification(other.input)
+    if mine != theirs:
+        raise ValueError(
+            f"light and {role} must take inputs of one structure, shape and dtype. "
+            f"Received: light {mine}, {role} {theirs}"
+        )
+
+
+def _shapes(outputs):
+    return keras.tree.map_structure(lambda tensor: tensor.shape, outputs)
+
+
+def _check_layer_names(inputs, outputs):
+    try:
+        keras.Model(inputs, outputs)
+    except ValueError as error:
+        if "unique" not in str(error):
+            raise
+        raise ValueError(
+            "All layers of light and booster must have different names, unless they are the same "
+            f"layer. {error}"
+        ) from None
+
+
+def _specification(tensors):
+    return keras.tree.map_structure(lambda tensor: (tensor.shape, tensor.dtype), tensors)
+
+
+def _final_operation(tensor):
+    operation, _, index = tensor._keras_history
+    inner = getattr(operation, "outputs", None)  # of a model that is a layer
+    return _final_operation(inner[index]) if inner else operation
+
+
+def _final_activation(tensor):
+    operation = _final_operation(tensor)
+    activation = getattr(operation, "activation", None)
+    if activation is not None:
+        return getattr(activation, "__name__", type(activation).__name__)
+    # Layers such as keras.layers.Softmax and operations such as keras.ops.softmax.
+    return {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax"}.get(
+        type(operation).__name__
+    )

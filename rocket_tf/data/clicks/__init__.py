@@ -1,0 +1,1 @@
+"""Click logs: where they come from, and how they are read."""

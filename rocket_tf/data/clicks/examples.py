@@ -1,0 +1,161 @@
+"""Clicks in memory: which columns they have, and the histories of users. Free of TensorFlow."""
+
+import dataclasses
+import difflib
+
+import numpy as np
+
+from rocket_tf.errors import DataUnavailableError
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Which columns of a click log play which part.
+
+    Attributes:
+        label: 0 or 1.
+        user: whose examples make a group of GAUC; nets read it only if it is a category too.
+        categories: ids and other values without an order.
+        numbers: finite numbers.
+        history: a sequence of values of `item`, the most recent first; empty: none.
+        item: the category that the history holds.
+        history_length: so many of the most recent values are kept.
+
+    Raises:
+        ValueError: if there is a history and `item` is no category.
+    """
+
+    label: str = "click"
+    user: str = "user"
+    categories: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    history: str = ""
+    item: str = "item"
+    history_length: int = 20
+
+    def __post_init__(self):
+        if self.history and self.item not in self.categories:
+            raise ValueError(
+                f"the history {self.history!r} holds values of {self.item!r}, which is none of the "
+                f"categories {self.categories}; add it, or name another item"
+            )
+
+    @property
+    def scalars(self):
+        """Names of the columns with one value for each example, each once, the label first."""
+        return tuple(dict.fromkeys((self.label, self.user, *self.categories, *self.numbers)))
+
+    @property
+    def all(self):
+        """Names of all columns, each once, the label first and the history last."""
+        return (*self.scalars, self.history) if self.history else self.scalars
+
+
+@dataclasses.dataclass(frozen=True)
+class ClickExamples:
+    """Impressions, in their order in time.
+
+    Attributes:
+        inputs: dict from columns to arrays whose first axis is that of the examples. Categories and
+            the user: shape (examples,), int64 from 0 on if all values of both parts are whole
+            numbers, otherwise objects that are strings. Numbers: float32, shape (examples,). The
+            history: of the item's dtype, shape (examples, history_length), the most recent first,
+            padded at the end with -1 or "".
+        labels: int64, shape (examples,); 1 for a click, else 0.
+    """
+
+    inputs: dict[str, np.ndarray]
+    labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class ClickData:
+    """Training and test examples of clicks.
+
+    Attributes:
+        train, test: `ClickExamples`.
+    """
+
+    train: ClickExamples
+    test: ClickExamples
+
+
+def check_columns(source, wanted, present):
+    """Checks that columns are there.
+
+    Args:
+        source: where they should be, for the message.
+        wanted: names of columns that are needed.
+        present: list of the names that there are.
+
+    Raises:
+        DataUnavailableError: for the first that is not; it names those that are.
+    """
+    for name in wanted:
+        if name not in present:
+            near = difflib.get_close_matches(name, present, n=1)
+            raise DataUnavailableError(
+                f"{source} has no column {name!r}; there are {', '.join(map(repr, present))}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+
+
+def split(inputs, labels, test_fraction):
+    """`ClickData` whose test examples are the last ones.
+
+    Args:
+        inputs: as of `ClickExamples`, in their order in time.
+        labels: likewise.
+        test_fraction: share of the test examples, between 0 and 1; there is at least one of each.
+
+    Returns:
+        `ClickData`.
+    """
+    examples = len(labels)
+    first = min(max(examples - round(examples * test_fraction), 1), examples - 1)
+    return ClickData(
+        *(
+            ClickExamples({name: array[part] for name, array in inputs.items()}, labels[part])
+            for part in (slice(first), slice(first, None))
+        )
+    )
+
+
+def histories(users, items, clicked, times, length):
+    """What each user had clicked before each example.
+
+    Args:
+        users: shape (examples,), integers or strings.
+        items: likewise.
+        clicked: boolean, or 0 and 1, shape (examples,).
+        times: numbers of shape (examples,), in any order.
+        length: so many items are kept.
+
+    Returns:
+        Of the items' dtype, shape (examples, length): the items that the same user clicked at
+        strictly earlier times, the most recent first; of those of one time, the last in the arrays
+        first. Padded at the end, integers with -1 and strings with "".
+    """
+    users, items, clicked = np.asarray(users), np.asarray(items), np.asarray(clicked, bool)
+    places = np.arange(len(items))
+    _, users = np.unique(users, return_inverse=True)
+    order = np.lexsort((times, users))
+    users, times, clicked = users[order], np.asarray(times)[order], clicked[order]
+    clicks = items[order][clicked]
+    # How many of all clicks are before each example, in this order.
+    before = np.cumsum(clicked) - clicked
+    new_user = np.append(True, users[1:] != users[:-1])[: len(items)]
+    new_time = new_user | np.append(True, times[1:] != times[:-1])[: len(items)]
+    first = before[np.maximum.accumulate(np.where(new_user, places, 0))]
+    end = before[np.maximum.accumulate(np.where(new_time, places, 0))]
+    padded = np.append(clicks, np.array([padding_of(items)], items.dtype))
+    result = np.empty((len(items), length), items.dtype)
+    for place in range(length):
+        chosen = end - 1 - place
+        result[order, place] = padded[np.where(chosen >= first, chosen, len(clicks))]
+    return result
+
+
+def padding_of(items):
+    """What fills the end of a history of such items, -1 or "", by the array's dtype."""
+    return -1 if items.dtype.kind in "iu" else ""

@@ -1,0 +1,146 @@
+"""One TFRecord file of a click log, a tf.train.Example in each record."""
+
+import numpy as np
+import pyarrow as pa
+
+from rocket_tf.data.clicks.examples import check_columns
+from rocket_tf.data.local import reason_of
+from rocket_tf.data.tensorflow_errors import reason
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
+
+_BATCH = 4096
+_CATEGORIES = ("int64_list", "bytes_list")
+_NUMBERS = ("int64_list", "float_list")
+
+
+def read(path, columns):
+    """Reads a file as it is.
+
+    Args:
+        path: the file; compressed by gzip if its name ends with ".gz". Every record is a
+            tf.train.Example, which has one value of each column: integers or floats of the label
+            and of numbers, integers or bytes (UTF-8) of the user and of categories; and any number
+            of values of the history, of the item's type.
+        columns: `click_examples.Columns`.
+
+    Returns:
+        Dict from columns to Arrow arrays of as many values as there are records, int64, float or
+        strings; of the history, to one of lists. Empty if the file has no records.
+
+    Raises:
+        DamagedDataError: if a record cannot be read, or has not one value of a column.
+        DataUnavailableError: if the first record lacks a column, or has it with another type.
+    """
+    import tensorflow as tf
+
+    records = tf.data.TFRecordDataset(
+        str(path), compression_type="GZIP" if path.suffix == ".gz" else ""
+    )
+    features = {}
+    try:
+        first = next(records.as_numpy_iterator(), None)
+        if first is None:
+            return {}
+        features = _features(path, columns, first)
+        parsed = records.batch(_BATCH).map(
+            lambda batch: tf.io.parse_example(batch, features), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        batches = [
+            {name: (each.values.numpy(), each.row_lengths().numpy()) for name, each in part.items()}
+            for part in parsed
+        ]
+    except tf.errors.OpError as error:
+        number, error = _first_damaged(records, features, error)
+        raise DamagedDataError(
+            f"{path}: {location(path, number)} cannot be read: {reason(error)}; copy the file "
+            "again, or write it anew"
+        ) from error
+    return {name: _array(path, columns, name, batches) for name in columns.all}
+
+
+def location(path, row):
+    """Where a row is, counted from 0: "record 1" of the first."""
+    return f"record {row + 1}"
+
+
+def _features(path, columns, record):
+    """How a file's records are parsed, by the types of its first."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    try:
+        found = tf.train.Example.FromString(record).features.feature
+    except DecodeError as error:
+        raise DamagedDataError(
+            f"{path}: record 1 cannot be read: no tf.train.Example: {reason_of(error)}"
+        ) from error
+    kinds = {name: feature.WhichOneof("kind") for name, feature in found.items()}
+    check_columns(f"{path}: record 1", columns.scalars, list(kinds))
+    dtypes = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
+    features = {}
+    for name in columns.all:
+        if name == columns.history:
+            # It may be empty, and without a type then.
+            expected = (kinds[columns.item],)
+            kind = kinds.get(name) or expected[0]
+        else:
+            is_number = name == columns.label or name in columns.numbers
+            expected, kind = _NUMBERS if is_number else _CATEGORIES, kinds[name]
+        if kind not in expected:
+            raise DataUnavailableError(
+                f"{path}: record 1 has {name!r} as {kind or 'a feature without values'}, expected "
+                f"{' or '.join(expected)}"
+            )
+        features[name] = tf.io.RaggedFeature(dtypes[kind], row_splits_dtype=tf.int64)
+    return features
+
+
+def _first_damaged(records, features, error):
+    """The place of the first record that cannot be read, and why; read one by one."""
+    import tensorflow as tf
+
+    def parse(record):
+        return tf.io.parse_single_example(record, features) if features else record
+
+    number = 0
+    try:
+        for _ in records.map(parse, num_parallel_calls=tf.data.AUTOTUNE):
+            number += 1
+    except tf.errors.OpError as first:
+        return number, first
+    return number, error
+
+
+def _array(path, columns, name, batches):
+    """An Arrow array of a column, of what was parsed."""
+    values = np.concatenate([part[name][0] for part in batches])
+    lengths = np.concatenate([part[name][1] for part in batches])
+    offsets = np.append(0, np.cumsum(lengths))
+    if name != columns.history and (lengths != 1).any():
+        row = int(np.argmax(lengths != 1))
+        raise DamagedDataError(
+            f"{path}: {location(path, row)} has {lengths[row]} values of {name!r}, expected one"
+        )
+    if values.dtype == object:
+        try:
+            array = pa.array(values, pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid as error:
+            place = next(place for place, value in enumerate(values) if not _is_text(value))
+            row = int(np.searchsorted(offsets, place, side="right")) - 1
+            raise DamagedDataError(
+                f"{path}: {location(path, row)} has {values[place]!r} in {name!r}, which is no "
+                "UTF-8"
+            ) from error
+    else:
+        array = pa.array(values)
+    if name == columns.history:
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), array)
+    return array
+
+
+def _is_text(value):
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,240 @@
+"""CIFAR-10 and CIFAR-100 from the archives of their authors. Free of TensorFlow.
+
+They are at https://www.cs.toronto.edu/~kriz/cifar.html, where their form is described.
+"""
+
+import dataclasses
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from rocket_tf.data.images import cifar_pickles
+from rocket_tf.data.local import LocalImages, check_class_names, reason_of
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
+
+_SHAPE = (3, 32, 32)  # of an image in a record: channels first
+_PIXELS = 3 * 32 * 32
+
+
+@dataclasses.dataclass(frozen=True)
+class _Archive:
+    """One form of one data set.
+
+    Attributes:
+        folder: name of the folder that the archive unpacks to.
+        archive: name of the archive.
+        train, test: names of the files of examples, in their order.
+        names: name of the file of class names.
+        num_classes: number of classes.
+        labels_key, names_key: where pickles have labels and class names; empty: binary files.
+        label_bytes: bytes before the pixels of a record of a binary file; the last is the label.
+    """
+
+    folder: str
+    archive: str
+    train: tuple[str, ...]
+    test: str
+    names: str
+    num_classes: int
+    labels_key: str = ""
+    names_key: str = ""
+    label_bytes: int = 0
+
+
+_ARCHIVES = {
+    "cifar10": (
+        _Archive(
+            folder="cifar-10-batches-py",
+            archive="cifar-10-python.tar.gz",
+            train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+            test="test_batch",
+            names="batches.meta",
+            num_classes=10,
+            labels_key="labels",
+            names_key="label_names",
+        ),
+        _Archive(
+            folder="cifar-10-batches-bin",
+            archive="cifar-10-binary.tar.gz",
+            train=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+            test="test_batch.bin",
+            names="batches.meta.txt",
+            num_classes=10,
+            label_bytes=1,
+        ),
+    ),
+    "cifar100": (
+        _Archive(
+            folder="cifar-100-python",
+            archive="cifar-100-python.tar.gz",
+            train=("train",),
+            test="test",
+            names="meta",
+            num_classes=100,
+            labels_key="fine_labels",
+            names_key="fine_label_names",
+        ),
+        _Archive(
+            folder="cifar-100-binary",
+            archive="cifar-100-binary.tar.gz",
+            train=("train.bin",),
+            test="test.bin",
+            names="fine_label_names.txt",
+            num_classes=100,
+            label_bytes=2,
+        ),
+    ),
+}
+
+
+def find(folder, dataset):
+    """Where a data set is in a folder: unpacked, or else as an archive.
+
+    Args:
+        folder: the folder; or the unpacked folder, or the archive, itself.
+        dataset: "cifar10" or "cifar100"; others are in no such archive.
+
+    Returns:
+        A `Path`, or `None`.
+    """
+    found = _find(folder, dataset)
+    return found and found[0]
+
+
+def read(folder, dataset):
+    """Reads CIFAR-10, or CIFAR-100 with its 100 fine labels, into memory.
+
+    Args:
+        folder: as of `find`.
+        dataset: "cifar10" or "cifar100".
+
+    Returns:
+        `LocalImages` with images of shape (examples, 32, 32, 3), in the archive's order, which is
+        the same for both forms.
+
+    Raises:
+        DamagedDataError: if a file is missing, cut off, or has other things in it than CIFAR's.
+        DataUnavailableError: if the data set is not there.
+    """
+    found = _find(folder, dataset)
+    if found is None:
+        names = [name for form in _ARCHIVES[dataset] for name in (form.folder, form.archive)]
+        raise DataUnavailableError(
+            f"{folder}: has no {dataset}; expected one of {', '.join(names)} from "
+            "https://www.cs.toronto.edu/~kriz/cifar.html"
+        )
+    place, form = found
+    contents = _read_files(place, form)
+    class_names = _class_names(f"{place}: {form.names}", contents[form.names], form)
+    train = [_examples(f"{place}: {name}", contents.pop(name), form) for name in form.train]
+    return LocalImages(
+        train=tuple(np.concatenate(arrays) for arrays in zip(*train, strict=True)),
+        test=_examples(f"{place}: {form.test}", contents[form.test], form),
+        class_names=class_names,
+    )
+
+
+def _find(folder, dataset):
+    """Path and form of a data set, or `None`."""
+    folder = Path(folder).expanduser()
+    for form in _ARCHIVES.get(dataset, ()):
+        for parent in (folder, folder.parent):
+            unpacked, archive = parent / form.folder, parent / form.archive
+            if unpacked.is_dir() and folder in (parent, unpacked):
+                return unpacked, form
+            if archive.is_file() and folder in (parent, archive):
+                return archive, form
+    return None
+
+
+def _read_files(place, form):
+    """The content of the files that a form has, by name."""
+    wanted = (*form.train, form.test, form.names)
+    contents = {}
+    if place.is_dir():
+        for name in wanted:
+            try:
+                contents[name] = (place / name).read_bytes()
+            except FileNotFoundError:
+                break
+            except OSError as error:
+                raise DamagedDataError(f"{place}: {name}: {reason_of(error)}") from error
+    else:
+        try:
+            with tarfile.open(place) as archive:
+                for member in archive:
+                    name = PurePosixPath(member.name).name
+                    if member.isfile() and name in wanted:
+                        contents[name] = archive.extractfile(member).read()
+                while archive.fileobj.read(2**20):
+                    pass  # to the very end, where the checksum is
+        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+            raise DamagedDataError(f"{place}: {reason_of(error)}; download it again") from error
+    missing = [name for name in wanted if name not in contents]
+    if missing:
+        raise DamagedDataError(f"{place}: {missing[0]}: missing; download the archive again")
+    return contents
+
+
+def _class_names(source, content, form):
+    if form.names_key:
+        names = cifar_pickles.read(source, content).get(form.names_key)
+        names = names if isinstance(names, list) else []
+    else:
+        names = content.split()
+    try:
+        names = [name.decode() if isinstance(name, bytes) else name for name in names]
+    except UnicodeDecodeError as error:
+        raise DamagedDataError(f"{source}: {reason_of(error)}") from error
+    if len(names) != form.num_classes or not all(isinstance(name, str) for name in names):
+        raise DamagedDataError(
+            f"{source}: {len(names)} names of classes, expected {form.num_classes}"
+        )
+    check_class_names(source, names)
+    return names
+
+
+def _examples(source, content, form):
+    """Images, uint8 of shape (examples, 32, 32, 3), and int64 labels of a file."""
+    parse = _parse_pickle if form.labels_key else _parse_binary
+    rows, labels = parse(source, content, form)
+    if len(labels) == 0:
+        raise DamagedDataError(f"{source}: has no records")
+    outside = np.flatnonzero((labels < 0) | (labels >= form.num_classes))
+    if len(outside):
+        raise DamagedDataError(
+            f"{source}: record {outside[0] + 1} of {len(labels)} has label {labels[outside[0]]}, "
+            f"expected 0 to {form.num_classes - 1}"
+        )
+    images = rows.reshape(-1, *_SHAPE).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), labels.astype(np.int64)
+
+
+def _parse_pickle(source, content, form):
+    batch = cifar_pickles.read(source, content)
+    missing = [key for key in ("data", form.labels_key) if key not in batch]
+    if missing:
+        raise DamagedDataError(f"{source}: has no {missing[0]!r}")
+    rows = cifar_pickles.to_array(source, batch["data"])
+    if rows.ndim != 2 or rows.shape[1] != _PIXELS:
+        raise DamagedDataError(
+            f"{source}: images of shape {rows.shape}, expected (records, {_PIXELS})"
+        )
+    labels = batch[form.labels_key]
+    if not isinstance(labels, list) or any(type(label) is not int for label in labels):
+        raise DamagedDataError(f"{source}: {form.labels_key!r} is no list of whole numbers")
+    if len(labels) != len(rows):
+        raise DamagedDataError(f"{source}: {len(rows)} images, and {len(labels)} labels")
+    return rows, np.array(labels)
+
+
+def _parse_binary(source, content, form):
+    size = form.label_bytes + _PIXELS
+    if len(content) % size:
+        raise DamagedDataError(
+            f"{source}: {len(content)} bytes, which are not whole records of {size}"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, size)
+    return records[:, form.label_bytes :], records[:, form.label_bytes - 1].astype(np.int64)

@@ -1,0 +1,115 @@
+"""The pickles of CIFAR, read without running anything that they ask for. Free of TensorFlow."""
+
+import io
+import pickle
+
+import numpy as np
+
+from rocket_tf.data.local import reason_of
+from rocket_tf.errors import DamagedDataError
+
+
+def read(source, content):
+    """Reads a pickled dictionary.
+
+    No class or function outside this file is called, NumPy's neither: the state of an array can
+    be forged so that NumPy takes numbers for addresses.
+
+    Args:
+        source: where it is from, for messages.
+        content: bytes, as Python 2 or 3 pickles them.
+
+    Returns:
+        A dict with strings as keys. Texts of Python 2 are bytes; arrays are for `to_array`.
+
+    Raises:
+        DamagedDataError: if it is no such pickle, or asks for more than CIFAR needs.
+    """
+    try:
+        unpickled = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except _RefusedError as error:
+        raise DamagedDataError(
+            f"{source}: its pickle asks for {error}, which CIFAR does not need and which may do "
+            "harm; download the archive again from its authors"
+        ) from error
+    except Exception as error:  # the unpickler's, of many kinds
+        raise DamagedDataError(f"{source}: no whole pickle ({reason_of(error)})") from error
+    if not isinstance(unpickled, dict):
+        raise DamagedDataError(f"{source}: has a {type(unpickled).__name__}, expected a dict")
+    return {
+        key.decode("latin-1") if isinstance(key, bytes) else str(key): value
+        for key, value in unpickled.items()
+    }
+
+
+def to_array(source, value):
+    """An array of bytes that `read` found: uint8, of the shape that it was pickled with.
+
+    Raises:
+        DamagedDataError: if it is something else, or not whole.
+    """
+    if not isinstance(value, _Array) or value.state is None:
+        raise DamagedDataError(f"{source}: images are a {type(value).__name__}, expected an array")
+    try:
+        _, shape, dtype, is_fortran, content = value.state
+        if dtype.name not in ("u1", b"u1", "|u1", b"|u1"):
+            raise ValueError(f"dtype {dtype.name}, expected u1")
+        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if is_fortran else "C")
+    except Exception as error:  # the state may be anything
+        raise DamagedDataError(f"{source}: no array of bytes ({reason_of(error)})") from error
+
+
+class _RefusedError(pickle.UnpicklingError):
+    """A name that a pickle asks for and does not get."""
+
+
+class _Array:
+    """Stands in for numpy.ndarray and keeps what the pickle tells of it."""
+
+    state = None
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class _Dtype:
+    """Stands in for numpy.dtype."""
+
+    def __init__(self, name, *_):
+        self.name = name
+
+    def __setstate__(self, state):
+        pass  # byte order and the like, which bytes do not have
+
+
+def _reconstruct(*_):
+    return _Array()
+
+
+def _encode(text, _):
+    """Bytes, which Python 3 writes in protocol 2 as text in Latin-1."""
+    return text.encode("latin-1")
+
+
+def _empty_bytes():
+    return b""
+
+
+_ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _empty_bytes,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) not in _ADMITTED:
+            raise _RefusedError(ascii(f"{module}.{name}"))
+        return _ADMITTED[module, name]
+
+    def persistent_load(self, pid):
+        raise _RefusedError("a persistent object")

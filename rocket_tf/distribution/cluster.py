@@ -1,0 +1,139 @@
+"""Which processes train together, from TF_CONFIG: read without TensorFlow."""
+
+import dataclasses
+import json
+import os
+import re
+import socket
+import time
+
+from rocket_tf.errors import ConfigError, WorkerLostError
+
+_SECONDS_TO_COME = 600
+_SECONDS_BETWEEN_CALLS = 0.5
+_SECONDS_BETWEEN_NEWS = 30
+_SECONDS_TO_ANSWER = 2
+
+_EXAMPLE = (
+    'such as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers of a training, the chief first, and which of them this process is.
+
+    Attributes:
+        addresses: "host:port" of each.
+        worker: this process's place among them, counted from 0.
+    """
+
+    addresses: tuple[str, ...] = ("localhost",)
+    worker: int = 0
+
+    @property
+    def is_chief(self):
+        """Whether this process writes the files."""
+        return self.worker == 0
+
+    def describe(self):
+        """This process in words, such as "worker 1 of 2 (host1:2222)", counted from 0."""
+        return f"worker {self.worker} of {len(self.addresses)} ({self.addresses[self.worker]})"
+
+
+def read_cluster():
+    """The cluster that the environment variable TF_CONFIG describes; without it, one process.
+
+    Returns:
+        A `Cluster`.
+
+    Raises:
+        ConfigError: if TF_CONFIG is no description of workers with this process among them.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text.strip():
+        return Cluster()
+    try:
+        described = json.loads(text)
+    except ValueError as error:
+        raise _error(f"no JSON ({error})", _EXAMPLE) from None
+    jobs = described.get("cluster") if isinstance(described, dict) else None
+    if not jobs:
+        return Cluster()  # as TensorFlow takes it
+    if not isinstance(jobs, dict) or not set(jobs) <= {"chief", "worker"}:
+        raise _error(f"cluster {jobs}", f"workers, and a chief at most, {_EXAMPLE}")
+    addresses = {job: jobs.get(job, []) for job in ("chief", "worker")}
+    for job, hosts in addresses.items():
+        if not isinstance(hosts, list) or not all(map(_is_address, hosts)):
+            raise _error(f"cluster.{job} {hosts}", "a list of host:port")
+    if len(addresses["chief"]) > 1:
+        raise _error(f"{len(addresses['chief'])} chiefs", "one at most")
+    task = described.get("task")
+    job, index = (task.get("type"), task.get("index")) if isinstance(task, dict) else (None, None)
+    if job not in addresses or type(index) is not int or not 0 <= index < len(addresses[job]):
+        raise _error(f"task {task}", f"one of the cluster's, {jobs}")
+    return Cluster(
+        (*addresses["chief"], *addresses["worker"]),
+        index if job == "chief" else len(addresses["chief"]) + index,
+    )
+
+
+def wait_for_all(cluster, seconds=_SECONDS_TO_COME, tell=print):
+    """Waits until all workers of a cluster listen at their addresses.
+
+    TensorFlow itself waits without an end, and meanwhile heeds no signal.
+
+    Args:
+        cluster: a `Cluster` of several.
+        seconds: how long.
+        tell: called with a line of text now and then.
+
+    Raises:
+        ConfigError: if this worker's own port cannot be listened at.
+        WorkerLostError: if not all have come in time.
+    """
+    own = cluster.addresses[cluster.worker]
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", _host_and_port(own)[1]))
+            listener.listen(len(cluster.addresses))
+        except (OSError, OverflowError) as error:
+            raise _error(f"{own} for this worker ({error})", "a port that is free here") from None
+        missing = [address for address in cluster.addresses if address != own]
+        began = told = time.monotonic()
+        while missing := [address for address in missing if not _answers(address)]:
+            now = time.monotonic()
+            if now - began > seconds:
+                raise WorkerLostError(
+                    f"{cluster.describe()} has waited {seconds} s for {', '.join(missing)}"
+                )
+            if now - told > _SECONDS_BETWEEN_NEWS:
+                tell(f"Still waiting for {', '.join(missing)}", flush=True)
+                told = now
+            time.sleep(_SECONDS_BETWEEN_CALLS)
+
+
+def _is_address(host):
+    return isinstance(host, str) and re.fullmatch(r".+:\d{1,5}", host) is not None
+
+
+def _answers(address):
+    try:
+        socket.create_connection(_host_and_port(address), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError:
+        return False
+    return True
+
+
+def _host_and_port(address):
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _error(given, expected):
+    return ConfigError(
+        f"TF_CONFIG: got {given}, expected {expected}; mend the environment variable, or unset it "
+        "to train on this machine alone"
+    )

@@ -1,0 +1,90 @@
+"""What the processes that train together tell each other."""
+
+import contextlib
+import re
+
+import tensorflow as tf
+
+from rocket_tf.errors import WorkerLostError
+
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
+
+
+class Workers:
+    """This process among those that train together. Each method must be called by all of them.
+
+    Args:
+        strategy: their `tf.distribute` strategy.
+        cluster: their `rocket_tf.distribution.cluster.Cluster`.
+    """
+
+    def __init__(self, strategy, cluster):
+        self._strategy = strategy
+        self._cluster = cluster
+
+    @property
+    def count(self):
+        """How many they are."""
+        return len(self._cluster.addresses)
+
+    def any(self, value):
+        """Whether a value is true for any of the workers."""
+        if self.count == 1:
+            return bool(value)
+        return any(worker[0] for worker in self.gather([int(value)]))
+
+    def wait(self):
+        """Waits until all workers have come here, so that they see what the chief has written."""
+        self.any(False)
+
+    def gather(self, numbers):
+        """What each worker gives: a list with an array, int64, for each of them in their order.
+
+        Args:
+            numbers: a list of whole numbers, of the same length for all workers.
+        """
+        numbers = tf.constant(numbers, tf.int64)
+        if self.count == 1:
+            return [numbers.numpy()]
+        # A sum over all replicas, to which each worker's first contributes a row.
+        row = tf.one_hot(self._cluster.worker, self.count, dtype=tf.int64)
+        own = row[:, None] * numbers[None, :]
+
+        def add_up():
+            replica = tf.distribute.get_replica_context()
+            local = replica.replica_id_in_sync_group % self._replicas_here
+            return replica.all_reduce("SUM", tf.where(local == 0, own, 0))
+
+        rows = self._strategy.experimental_local_results(self._strategy.run(add_up))[0]
+        return list(rows.numpy())
+
+    @property
+    def _replicas_here(self):
+        return self._strategy.num_replicas_in_sync // self.count
+
+    @contextlib.contextmanager
+    def losses_told(self):
+        """Within it, TensorFlow's errors of lost workers become `WorkerLostError`."""
+        try:
+            yield
+        except _LOST as error:
+            if self.count == 1:
+                raise
+            raise WorkerLostError(
+                f"another of the {self.count} workers was lost, and this one, "
+                f"{self._cluster.describe()}, ends ({_reason(error)})"
+            ) from error
+
+
+def _reason(error):
+    """The line in which TensorFlow says why, which stands between traces of the program."""
+    told = re.search(r"Collective ops is aborted by: (.*)", error.message)
+    return told[1].rstrip(":.") if told else type(error).__name__

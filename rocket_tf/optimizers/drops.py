@@ -1,0 +1,11 @@
+"""When the learning rate drops. Free of TensorFlow."""
+
+
+def drop_steps(drops, total: int) -> list[int]:
+    """The steps, counted from 0, from which on the learning rate has dropped once more.
+
+    Args:
+        drops: fractions of the training, increasing, between 0 and 1.
+        total: steps of the whole training.
+    """
+    return [round(fraction * total) for fraction in drops]

@@ -1,0 +1,193 @@
+"""The nets and the compiled model of a configuration: each method as a setting of `RocketModel`."""
+
+import re
+
+import keras
+
+from rocket_tf import config as options
+from rocket_tf.core.graph import common_layers, leaf_layers
+from rocket_tf.core.hints import Hint
+from rocket_tf.core.rocket_model import RocketModel
+from rocket_tf.data.cards import card_of
+from rocket_tf.errors import ConfigError
+from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
+from rocket_tf.networks import (
+    Feature,
+    backbone_pair,
+    click_pair,
+    group_outputs,
+    wide_resnet_pair,
+)
+from rocket_tf.runs.optimizer import make_optimizer
+
+
+def build_nets(config):
+    """The light net and the booster of a configuration, as functional models."""
+    card = card_of(config)
+    if card.kind == "clicks":
+        return _click_nets(config, card)
+    if config["booster_backbone"]:
+        try:
+            return backbone_pair(
+                config["light_backbone"],
+                config["booster_backbone"],
+                card.num_classes,
+                card.image_shape,
+                config["branch_layer"],
+                config["booster_dropout"],
+            )
+        except ValueError as error:  # an image too small, or a layer that there is not
+            raise ConfigError(f"config.booster_backbone: {error}") from error
+    return wide_resnet_pair(
+        light_depth=config["light_depth"] or None,
+        booster_depth=config["booster_depth"],
+        width=config["width"],
+        num_classes=card.num_classes,
+        input_shape=card.image_shape,
+        layout=config["layout"],
+        share=config["share"],
+        share_stem=config["share_stem"],
+        pixel_mean=card.pixel_mean,
+        pixel_std=card.pixel_std,
+        batch_normalization=config["batch_normalization"],
+        booster_dropout=config["booster_dropout"],
+        seed=config["seed"],
+    )
+
+
+def build_model(config, teacher=None):
+    """The compiled model of a configuration; a net that is trained alone is its light net.
+
+    Args:
+        config: a checked configuration.
+        teacher: the trained booster, for the methods in `config.METHODS_WITH_TEACHER`; it becomes
+            frozen.
+
+    Returns:
+        A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns.
+    """
+    light, booster = build_nets(config)
+    method = config["method"]
+    label_weights = None
+    if method in ("light", "booster"):
+        model = RocketModel({"light": light, "booster": booster}[method], hint=None)
+    else:
+        if method == "no_joint_training":
+            _copy_shared_layers(teacher, light, booster)
+        trains_both = method in ("rocket", "rocket_kd")
+        model = RocketModel(
+            light,
+            booster if trains_both else None,
+            hint=_hints(config, light, teacher),
+            gradient_block=config["gradient_block"],
+            teacher=teacher,
+            shared_layers_learn_from=config["shared_layers_learn_from"] if trains_both else "both",
+        )
+        if method == "kd":
+            label_weights = {"light": 1 - config["distillation_weight"]}
+    loss = (
+        keras.losses.CategoricalCrossentropy
+        if mixes_labels(config)
+        else keras.losses.SparseCategoricalCrossentropy
+    )
+    model.compile(
+        optimizer=make_optimizer(config, options.total_steps(config)),
+        loss=loss(from_logits=True),
+        loss_weights=label_weights,
+        metrics=_metrics(card_of(config)),
+    )
+    return model
+
+
+def _click_nets(config, card):
+    columns = card.columns
+    try:
+        features = [
+            Feature(
+                name,
+                "category",
+                dtype=card.dtypes[name],
+                buckets=config["hash_buckets"],
+                dimension=config["embedding_dimension"],
+            )
+            for name in columns.categories
+        ]
+        for name in columns.numbers:
+            mean, variance = card.moments[name]
+            features.append(Feature(name, "number", mean=mean, variance=variance))
+        if columns.history:
+            features.append(
+                Feature(
+                    columns.history,
+                    "history",
+                    dtype=card.dtypes[columns.item],
+                    of=columns.item,
+                    length=columns.history_length,
+                )
+            )
+        return click_pair(
+            features,
+            light_tower=tuple(config["light_tower"]),
+            booster_tower=tuple(config["booster_tower"]),
+            share=config["share"],
+            attention=config["history_attention"],
+            booster_dropout=config["booster_dropout"],
+            seed=config["seed"],
+        )
+    except ValueError as error:  # such as of columns that cannot name inputs
+        raise ConfigError(f"config.category_columns: {error}") from error
+
+
+def _metrics(card):
+    if card.kind == "clicks":
+        return ["accuracy", ExactAUC(), GroupAUC(group_by=card.columns.user)]
+    return ["accuracy"]
+
+
+def mixes_labels(config):
+    """Whether augmentation mixes labels, which are one-hot then."""
+    return bool(config["mixup"] or config["cutmix"])
+
+
+def _hints(config, light, teacher):
+    """The hints of a method."""
+    temperature = config["temperature"]
+    hint = Hint(
+        config["hint"],
+        config["hint_weight"],
+        temperature=temperature if config["hint"] == "kd" else None,
+    )
+    # The authors' release takes alpha * 2 T² KL, and its KL is a mean over classes too. The
+    # cross-entropy here differs from KL by the teacher's entropy, which has no gradient.
+    distillation = Hint(
+        "kd",
+        2 * config["distillation_weight"] / card_of(config).num_classes,
+        follows="teacher",
+        temperature=temperature,
+    )
+    match config["method"]:
+        case "rocket":
+            return [hint]
+        case "rocket_kd":
+            return [hint, distillation]
+        case "kd":
+            return [distillation]
+        case "no_joint_training":
+            return [Hint(hint.loss, hint.weight, follows="teacher")]
+        case "at":
+            pairs = zip(group_outputs(light), group_outputs(teacher), strict=True)
+            return [
+                Hint("attention", config["attention_weight"], follows="teacher", layers=dict(pairs))
+            ]
+
+
+def _copy_shared_layers(teacher, light, booster):
+    """Gives the layers that light net and booster share the weights that the teacher has there."""
+    trained = {_place(layer): layer for layer in leaf_layers(teacher)}
+    for layer in common_layers(light, booster):
+        layer.set_weights(trained[_place(layer)].get_weights())
+
+
+def _place(layer):
+    """A layer's place in the booster; layouts differ in which of them are called shared."""
+    return re.sub("^(shared|booster)_", "", layer.name)

@@ -1,0 +1,236 @@
+"""Keras callbacks of a run: progress, metrics log, guard against non-finite losses, checkpoints."""
+
+import math
+import sys
+import time
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from rocket_tf.errors import NonFiniteLossError, Preempted
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Stops the training at the first step whose loss is not finite.
+
+    Args:
+        first_step: steps that earlier processes of the run have done.
+    """
+
+    def __init__(self, first_step=0):
+        super().__init__()
+        self._step = first_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+        if not math.isfinite(float(logs["loss"])):
+            self._stop(logs, f"step {self._step}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        where = f"the end of epoch {epoch + 1} (step {self._step})"
+        # A GAUC is no number where no user has both clicks and others.
+        losses = {name: value for name, value in logs.items() if name.endswith("loss")}
+        if not all(math.isfinite(float(value)) for value in losses.values()):
+            self._stop(losses, where)
+        # The last update of the epoch is in no loss yet.
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+                self._stop({variable.path: math.nan}, where)
+
+    def _stop(self, logs, where):
+        terms = [name for name, value in logs.items() if not math.isfinite(float(value))]
+        # The sum is at fault by its terms; it is named where it stands alone.
+        terms = [name for name in terms if name not in ("loss", "val_loss")] or terms
+        values = ", ".join(f"{name} = {float(logs[name])}" for name in sorted(terms))
+        raise NonFiniteLossError(
+            f"Training stopped at {where}: {values}. The checkpoints are from before. Try a lower "
+            "--config.learning_rate or --config.hint_weight, or precision=float32"
+        )
+
+
+class LogEpochs(keras.callbacks.Callback):
+    """Writes a line of metrics for each epoch.
+
+    Args:
+        write: called with a dict for each epoch.
+        rename: from Keras's logs to the same under the names they are written by.
+        examples: training examples of an epoch that this process sees.
+        steps: steps in an epoch.
+        schedule: the learning rate by step.
+    """
+
+    def __init__(self, write, rename, examples, steps, schedule):
+        super().__init__()
+        self._write = write
+        self._rename = rename
+        self._examples = examples
+        self._steps = steps
+        self._seconds = 0.0
+        self._schedule = schedule
+        self._began = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._seconds = 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        float(logs["loss"])  # the step is over when its loss is known
+        self._seconds += time.perf_counter() - self._began
+
+    def on_epoch_end(self, epoch, logs=None):
+        # Of the epoch's first step, also where this process came to it later.
+        first_step = epoch * self._steps
+        self._write(
+            {
+                "epoch": epoch + 1,
+                "step": (epoch + 1) * self._steps,
+                "learning_rate": float(self._schedule(first_step)),
+                "examples_per_second": round(self._examples / self._seconds, 1),
+                **{name: float(value) for name, value in self._rename(logs).items()},
+            }
+        )
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves a checkpoint after each epoch, and within epochs when it is time, or SIGTERM has come.
+
+    Args:
+        checkpoints: a `rocket_tf.runs.checkpoints.Checkpoints`.
+        steps: steps in an epoch.
+        first_step: steps of the first epoch that were done before.
+        every_steps: a checkpoint after every so many steps of the run; 0: none within epochs.
+        is_preempted: function without arguments: whether the run has to stop.
+    """
+
+    def __init__(self, checkpoints, steps, first_step, every_steps, is_preempted):
+        super().__init__()
+        self._checkpoints = checkpoints
+        self._steps = steps
+        self._first_step = first_step
+        self._every_steps = every_steps
+        self._is_preempted = is_preempted
+        self._epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = self._first_step + batch + 1
+        if done == self._steps:
+            return  # the epoch ends, and its evaluation belongs to it
+        in_all = self._epoch * self._steps + done
+        preempted = self._is_preempted()
+        if preempted or (self._every_steps and in_all % self._every_steps == 0):
+            self._checkpoints.save(self._epoch, done)
+        if preempted:
+            raise Preempted(f"step {in_all} (epoch {self._epoch + 1}, step {done})")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._checkpoints.save(epoch + 1)
+        self._first_step = 0
+        if self._is_preempted() and epoch + 1 < self.params["epochs"]:
+            raise Preempted(f"epoch {epoch + 1}")
+
+
+class KeepChosen(keras.callbacks.Callback):
+    """Saves a checkpoint of the epochs that are chosen so far.
+
+    Args:
+        checkpoints: a `rocket_tf.runs.checkpoints.Checkpoints`.
+        is_chosen: whether an epoch, counted from 1, is.
+    """
+
+    def __init__(self, checkpoints, is_chosen):
+        super().__init__()
+        self._checkpoints = checkpoints
+        self._is_chosen = is_chosen
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._is_chosen(epoch + 1):
+            self._checkpoints.save(epoch + 1)
+
+
+class RestoreMetrics(keras.callbacks.Callback):
+    """Gives the metrics the values that they had when the first epoch was interrupted.
+
+    Args:
+        values: arrays, one for each variable of the metrics.
+    """
+
+    def __init__(self, values):
+        super().__init__()
+        self._values = values
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in zip(self.model.metrics_variables, self._values, strict=True):
+            variable.assign(value)
+
+
+class ShowProgress(keras.callbacks.Callback):
+    """One progress bar for the whole training; where there is no terminal, a line an epoch.
+
+    Args:
+        epochs: epochs of the whole training.
+        steps: steps in an epoch.
+        first_epoch: epochs that are done.
+        first_step: steps that are done of the epoch after these.
+        rename: from Keras's logs to the same under the names they are shown by.
+        examples: what kind of examples the errors are measured on, "test" or "validation".
+    """
+
+    def __init__(self, epochs, steps, first_epoch, first_step, rename, examples):
+        super().__init__()
+        self._epochs = epochs
+        self._steps = steps
+        self._first_epoch = first_epoch
+        self._first_step = first_step
+        self._rename = rename
+        self._examples = examples
+        self._began = None
+        self._bar = None
+
+    def on_train_begin(self, logs=None):
+        self._bar = tqdm(
+            total=self._epochs * self._steps,
+            initial=self._first_epoch * self._steps + self._first_step,
+            unit="step",
+            desc=f"epoch {self._first_epoch + 1}/{self._epochs}",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}", refresh=False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        text = self._describe(logs)
+        self._bar.set_postfix_str(text, refresh=False)
+        if self._bar.disable:
+            print(f"epoch {epoch + 1}/{self._epochs}{self._time_left(epoch)}: {text}", flush=True)
+
+    def on_train_end(self, logs=None):
+        self._bar.close()
+
+    def _time_left(self, epoch):
+        """The time left, once an epoch has gone by without the tracing of the first."""
+        done = epoch - self._first_epoch
+        if done == 0:
+            self._began = time.monotonic()
+            return ""
+        left = (time.monotonic() - self._began) / done * (self._epochs - epoch - 1)
+        return f", {left:.0f} s left"
+
+    def _describe(self, logs):
+        logs = self._rename(logs)
+        parts = [f"loss {float(logs['loss']):.3f}"]
+        for net in ("light", "booster"):
+            accuracy = logs.get(f"val_{net}_accuracy")
+            if accuracy is not None:
+                parts.append(f"{net} {self._examples} error {100 * (1 - accuracy):.2f} %")
+        return ", ".join(parts)

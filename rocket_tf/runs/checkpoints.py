@@ -1,0 +1,206 @@
+"""Checkpoints of a run: save, keep the newest, resume from the newest that is whole."""
+
+import dataclasses
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from rocket_tf.errors import CheckpointError
+from rocket_tf.runs.progress import Progress, checkpoints_in
+
+_LOGGER = logging.getLogger(__name__)
+_PARTIAL = "saving"
+_REPLICAS = "replicas"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow adds to a variable's name
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint says beside the state that it gave back.
+
+    Attributes:
+        progress: a `Progress`, of nothing where there is no checkpoint.
+        metrics: in the middle of an epoch, the values of the metrics' variables, a list of arrays.
+        replicas: on how many the state was computed; 0 if that is not known.
+    """
+
+    progress: Progress = dataclasses.field(default_factory=Progress)
+    metrics: list = dataclasses.field(default_factory=list)
+    replicas: int = 0
+
+
+class Checkpoints:
+    """The checkpoints in a folder: weights, random generators, optimizer and metrics as one state.
+
+    A checkpoint gets its name when it is whole and on the disk, its index last, which makes it one:
+    an interrupted save leaves the checkpoint before it in force. TensorFlow keeps a checksum of
+    each tensor, so that a damaged one is found out when it is read. What there is, is told by the
+    files alone.
+
+    Args:
+        directory: the folder, made when first saved to.
+        model: compiled and built `keras.Model`.
+        kept: how many checkpoints are kept.
+        writes: whether this process writes; of several workers, only the chief does.
+    """
+
+    def __init__(self, directory, model, kept, writes=True):
+        model.optimizer.build(model.trainable_variables)
+        self._directory = Path(directory)
+        self._model = model
+        self._kept = kept
+        self._writes = writes
+        # Listed one by one: Keras's own tracking leaves out the state of dropout's generators.
+        self._state = {
+            "model": [variable.value for variable in model.variables],
+            "optimizer": [variable.value for variable in model.optimizer.variables],
+        }
+
+    def save(self, epochs, steps=0):
+        """Saves the state after so many epochs, and so many steps of the next one.
+
+        In the middle of an epoch, the metrics' values are part of the state. They are summed up
+        over all workers, so that all of them must come here.
+
+        Raises:
+            OSError: if it cannot be written; the checkpoints before it are as they were.
+        """
+        replicas = self._model.distribute_strategy.num_replicas_in_sync
+        state = {**self._state, _REPLICAS: tf.Variable(replicas, trainable=False)}
+        if steps:
+            state["metrics"] = [
+                tf.Variable(metric.numpy(), trainable=False)
+                for metric in self._model.metrics_variables
+            ]
+        if not self._writes:
+            return
+        path = Progress(epochs, steps).checkpoint_in(self._directory)
+        partial = self._directory / _PARTIAL
+        try:
+            # TensorFlow itself writes the index in its place, bit by bit.
+            tf.train.Checkpoint(**state).write(str(partial))
+            for part in _files(partial):
+                _flush(part)
+            self._forget([Progress(epochs, steps)])
+            for part in reversed(_files(partial)):
+                os.replace(part, part.with_name(part.name.replace(_PARTIAL, path.name)))
+            _flush(self._directory)
+        except (tf.errors.OpError, OSError) as error:
+            self._clear()
+            told = getattr(error, "message", None) or str(error)
+            raise OSError(
+                f"{path}: the checkpoint cannot be written ({told}); those before it are as they "
+                "were: mend the cause, and start the same command again"
+            ) from error
+        self._forget(checkpoints_in(self._directory)[self._kept :])
+
+    def forget_after(self, progress):
+        """Takes away the checkpoints of what will be done again, which are damaged or stale.
+
+        And what a save left that a process did not survive.
+        """
+        self._clear()
+        self._forget(found for found in checkpoints_in(self._directory) if found > progress)
+
+    def restore(self):
+        """Restores the newest checkpoint that can be read.
+
+        Returns:
+            `Restored`.
+
+        Raises:
+            CheckpointError: if there are checkpoints, and none can be read.
+        """
+        found = checkpoints_in(self._directory)
+        for progress in found:
+            path = progress.checkpoint_in(self._directory)
+            try:
+                restored = _read_beside_state(path, progress)
+                status = tf.train.Checkpoint(**self._state).read(str(path))
+                status.assert_existing_objects_matched().expect_partial()
+            except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
+                _LOGGER.warning(
+                    "Checkpoint %s cannot be read (%s); trying the one before.",
+                    path,
+                    " ".join(str(error).split()) or type(error).__name__,
+                )
+            else:
+                return restored
+        if found:
+            raise CheckpointError(
+                f"None of the checkpoints in {self._directory} can be read; move the folder of the "
+                "run away to start anew"
+            )
+        return Restored()
+
+    def _forget(self, found):
+        if not self._writes:
+            return
+        for progress in found:
+            for part in _files(progress.checkpoint_in(self._directory)):
+                part.unlink(missing_ok=True)
+
+    def _clear(self):
+        """Takes away what is no whole checkpoint: parts, and contents without an index."""
+        if not self._writes:
+            return
+        for path in self._directory.glob(f"{_PARTIAL}*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for path in self._directory.glob("epoch-*.data-*"):
+            if not path.with_suffix(".index").exists():
+                path.unlink()
+
+
+def _files(path):
+    """The files of a checkpoint; the index, which makes it one, first."""
+    return [path.with_name(f"{path.name}.index"), *path.parent.glob(f"{path.name}.data-*")]
+
+
+def _flush(path):
+    """Waits until a file, or what names a folder has, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_beside_state(path, progress):
+    reader = tf.train.load_checkpoint(str(path))
+    names = reader.get_variable_to_shape_map()
+    metrics = [f"metrics/{index}{_VALUE}" for index in range(len(names))]
+    replicas = _REPLICAS + _VALUE
+    return Restored(
+        progress,
+        [reader.get_tensor(name) for name in metrics if name in names],
+        int(reader.get_tensor(replicas)) if replicas in names else 0,
+    )
+
+
+def restore_weights(directory, epoch, model):
+    """Gives a model the weights of one epoch, without optimizer, so under any dtype policy.
+
+    Args:
+        directory: folder of checkpoints that `Checkpoints` saved.
+        epoch: the epoch, counted from 1.
+        model: built `keras.Model` with the variables of the one that was saved.
+
+    Raises:
+        CheckpointError: if that epoch's checkpoint is missing or damaged.
+    """
+    checkpoint = tf.train.Checkpoint(model=[variable.value for variable in model.variables])
+    try:
+        status = checkpoint.read(str(Progress(epoch).checkpoint_in(directory)))
+        status.assert_existing_objects_matched().expect_partial()
+    except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
+        raise CheckpointError(
+            f"{directory}: the checkpoint of epoch {epoch}, the one that counts, is missing or "
+            f"damaged ({type(error).__name__}); put it back, or train the run anew in another "
+            "folder"
+        ) from error

@@ -1,0 +1,181 @@
+"""The light net of a finished run in several formats, each proved against the model."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs import finished as finished_run
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.serving import companions, converters, runtimes
+from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
+from rocket_tf.serving.saved_model import (
+    allowed_difference,
+    describe_net,
+    export_light,
+)
+from rocket_tf.serving.signatures import input_names
+from rocket_tf.system import files
+
+_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A file, or folder, that was written.
+
+    Attributes:
+        kind: what it is, in a few words.
+        path: where it is.
+        size: bytes of all of it.
+        test_error: in per cent, on the run's test images, in the format's own runtime.
+        difference: the largest difference of its logits from those of the model, in the same
+            precision but for int8, on the test images; relative to logits above 1.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    test_error: float
+    difference: float
+
+
+def export_run(
+    workdir,
+    formats,
+    output=None,
+    optimize=False,
+    precision=None,
+    calibration_examples=500,
+    data_dir="",
+):
+    """Writes a finished run's light net, format by format.
+
+    A version is written to `<output>/light`, `<output>/litert` or `<output>/onnx`; it gets its name
+    when all of it is written and proved on the run's test images.
+
+    Args:
+        workdir: the run's folder.
+        formats: some of `runtimes.FORMATS`. LiteRT comes in float32 and in int8.
+        output: folder to write to; `None`: the run's own.
+        optimize: as in `export_light`.
+        precision: dtype policy of the SavedModel; `None`: the run's own. Others are float32.
+        calibration_examples: the first so many training images set the ranges of int8.
+        data_dir: folder of TensorFlow Datasets; empty: the run's own.
+
+    Yields:
+        `Export`s, as they are there.
+
+    Raises:
+        ConfigError: if a format is unknown or not installed, or there is no finished run with a
+            light net.
+        CheckpointError, DataUnavailableError: as `rocket_tf.train.evaluate`.
+        RuntimeError: if a converter fails, or a float format does not compute what the model does.
+        OSError: if something cannot be written.
+    """
+    runtimes.check_formats(formats)
+    folder = RunFolder(workdir)
+    model, config, summary = finished_run.restore(workdir, "float32")
+    if "light" not in summary:
+        raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
+    data = finished_run.load_data(config, data_dir)
+    light = model.light
+    is_click_net = isinstance(data.test_inputs, dict)
+    if is_click_net and set(formats) - {"savedmodel"}:
+        raise ConfigError(
+            f"--formats: got {','.join(formats)} for a net that reads ids and strings, expected "
+            "savedmodel: the others have no hashing"
+        )
+    told = finished_run.provenance(folder, config, summary)
+    output = Path(output or workdir)
+    if "savedmodel" in formats:
+        yield _export_savedmodel(folder, data, output, optimize, precision, told)
+    prover = _Prover(light, data)
+    told = {**told, "net": describe_net(light)}
+    if "litert" in formats:
+        calibration = data.train_inputs[:calibration_examples]
+        contents = {
+            "light.tflite": ("LiteRT, float32", converters.to_litert(light), LARGEST_DIFFERENCE),
+            "light_int8.tflite": ("LiteRT, int8", converters.to_litert(light, calibration), None),
+        }
+        yield from _write(output / "litert", contents, prover, data.class_names, told)
+    if "onnx" in formats:
+        contents = {"light.onnx": ("ONNX", converters.to_onnx(light), LARGEST_DIFFERENCE)}
+        yield from _write(output / "onnx", contents, prover, data.class_names, told)
+
+
+def _export_savedmodel(folder, data, output, optimize, precision, told):
+    model, config, _ = finished_run.restore(folder.path, precision)
+    light = model.light
+    prover = _Prover(light, data)
+    kind = f"SavedModel, {precision or config['precision']}"
+    proved = []
+    version = export_light(
+        light,
+        output / folder.light.name,
+        data.class_names,
+        optimize=optimize,
+        provenance=told,
+        prove=lambda partial: proved.append(prover.prove(kind, partial, allowed_difference(light))),
+        **finished_run.export_arguments(config, data, light),
+    )
+    return dataclasses.replace(proved[0], path=version)
+
+
+class _Prover:
+    """Asks exports for the classes of the test examples."""
+
+    def __init__(self, light, data):
+        self._labels = data.test_labels
+        inputs = data.test_inputs
+        if isinstance(inputs, dict):  # which may hold more than the net reads
+            inputs = {name: inputs[name] for name in light.input}
+        self._logits = light.predict(inputs, batch_size=_BATCH, verbose=0)
+        flat = keras.tree.flatten(inputs)
+        self._arrays = dict(zip(input_names(light), flat, strict=True))
+
+    def prove(self, kind, path, allowed=LARGEST_DIFFERENCE):
+        """What is measured of an export; `allowed=None` where it may differ from the model."""
+        run = runtimes.load(path)
+        # A converter may call a single input otherwise.
+        names = dict(zip(run.inputs, self._arrays, strict=True) if len(run.inputs) == 1 else ())
+        arrays = {name: self._arrays[names.get(name, name)] for name in run.inputs}
+        batches = range(0, len(self._labels), _BATCH)
+        logits = np.concatenate(
+            [
+                run({name: array[start : start + _BATCH] for name, array in arrays.items()})[
+                    "logits"
+                ]
+                for start in batches
+            ]
+        )
+        largest = difference(self._logits, logits)
+        if allowed is not None and not largest <= allowed:  # not a number, either
+            raise RuntimeError(
+                f"{kind} does not compute what the model computes: logits differ by {largest:.1g}, "
+                f"and {allowed:.0e} is allowed; it was not kept"
+            )
+        return Export(
+            kind=kind,
+            path=path,
+            size=files.size_of(path),
+            test_error=100 * float(np.mean(logits.argmax(-1) != self._labels)),
+            difference=largest,
+        )
+
+
+def _write(directory, contents, prover, class_names, told):
+    """Writes a version with the files that `contents` names: their kind, bytes and allowance."""
+    exports = []
+
+    def write(folder):
+        for name, (kind, content, allowed) in contents.items():
+            files.write_bytes(folder / name, content)
+            exports.append(prover.prove(kind, folder / name, allowed))
+        companions.write_labels(folder / companions.LABELS, class_names)
+        companions.write_provenance(folder / companions.PROVENANCE, told)
+
+    final = files.write_version(directory, write)
+    return [dataclasses.replace(export, path=final / export.path.name) for export in exports]

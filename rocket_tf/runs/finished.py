@@ -1,0 +1,176 @@
+"""What a run leaves: its model, its data, where they come from; for whoever works on with it."""
+
+import contextlib
+import math
+
+import keras
+import tensorflow as tf
+
+from rocket_tf import config as options
+from rocket_tf.data import loading
+from rocket_tf.data.cards import card_of
+from rocket_tf.runs.building import build_model, build_nets
+from rocket_tf.runs.checkpoints import restore_weights
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.progress import Progress
+
+_WARM_UP_EXAMPLES = 8
+
+
+def restore(workdir, precision=None):
+    """The model of a finished run, with the weights which its summary is about.
+
+    Args:
+        workdir: the run's folder.
+        precision: dtype policy of the nets; `None`: the run's own.
+
+    Returns:
+        `(model, config, summary)`: a `RocketModel`, whose light net is the net that was trained
+        where one was trained alone; the run's configuration; its summary.
+
+    Raises:
+        ConfigError: if the folder holds no finished run.
+        CheckpointError: if the checkpoint that counts is missing or damaged.
+    """
+    folder, config, summary = open_run(workdir)
+    with keras_settings({**config, "precision": precision or config["precision"]}):
+        return trained_model(config, folder, tf.distribute.get_strategy()), config, summary
+
+
+def load_data(config, data_dir=""):
+    """The data of a run.
+
+    Args:
+        config: a configuration.
+        data_dir: folder of TensorFlow Datasets; empty: the run's own.
+
+    Returns:
+        `rocket_tf.data.array_data.ArrayData`.
+
+    Raises:
+        DataUnavailableError: if the data is neither on this machine nor to be downloaded.
+    """
+    return loading.load(config, data_dir)
+
+
+def provenance(folder, config, summary):
+    """What an export of a run says of where it comes from, as JSON can hold it.
+
+    Args:
+        folder: the run's `RunFolder`.
+        config: its configuration.
+        summary: its summary, or as much of it as there is before it is written.
+    """
+    return {
+        "config": {name: config[name] for name in options.FIELDS},
+        "data": {name: summary[name] for name in ("train_examples", "test_examples")}
+        | {"dataset": config["dataset"]},
+        "test_error": {
+            net: summary[net]["test_error"] for net in ("light", "booster") if net in summary
+        },
+        "epoch": summary["epoch"],
+        "checkpoint": str(
+            Progress(summary["epoch"])
+            .checkpoint_in(_result_directory(config, folder))
+            .relative_to(folder.path)
+        ),
+    }
+
+
+def export_arguments(config, data, light):
+    """What `export_light` is told of a run's net that reads columns, beside its names.
+
+    Args:
+        config: the run's configuration.
+        data: its `ArrayData`.
+        light: its light net.
+
+    Returns:
+        Dict of keyword arguments: examples to warm up with, and the inputs that are the same for
+        all candidates of a request, if others are not; empty for nets on images.
+    """
+    if not isinstance(data.test_inputs, dict):
+        return {}
+    card = card_of(config)
+    of_request = {*card.request_columns, card.columns.history}
+    user_inputs = [name for name in light.input if name in of_request]
+    return {
+        "examples": {name: data.test_inputs[name][:_WARM_UP_EXAMPLES] for name in light.input},
+        "user_inputs": user_inputs if len(user_inputs) < len(light.input) else [],
+    }
+
+
+@contextlib.contextmanager
+def keras_settings(config):
+    """Seed, determinism and dtype policy of a run; the dtype policy is put back afterwards."""
+    policy = keras.config.dtype_policy()
+    keras.utils.set_random_seed(config["seed"])
+    if config["deterministic"]:
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(config["precision"])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def open_run(workdir):
+    """Folder, configuration and summary of a finished run."""
+    folder = RunFolder(workdir)
+    config, summary = folder.read_finished()
+    options.check(config)
+    folder.check_data(config)
+    return folder, config, summary
+
+
+def trained_model(config, folder, strategy):
+    """The model of a finished run, with the weights which its summary is about."""
+    with strategy.scope():
+        followed = folder.read_followed()
+        # Its weights are in the run's own checkpoints.
+        teacher = None if followed is None else build_nets(config | followed["config"])[1]
+        model = build_model(config, teacher)
+        restore_result(model, config, folder)
+    return model
+
+
+def load_booster(folder):
+    """The trained booster of a finished run, or `None` without a run."""
+    if folder is None:
+        return None
+    config = folder.read_config()
+    _, booster = build_nets(config)
+    restore_result(booster, config, folder)
+    return booster
+
+
+def restore_result(model, config, folder):
+    """Gives a model the weights which its run's summary is about.
+
+    Raises:
+        CheckpointError: if their checkpoint is missing or damaged.
+    """
+    restore_weights(_result_directory(config, folder), result_epoch(config, folder), model)
+
+
+def _result_directory(config, folder):
+    """Where the checkpoint is that a run's summary is about."""
+    return folder.chosen if config["validation_examples"] else folder.checkpoints
+
+
+def result_epoch(config, folder):
+    """The last epoch; with validation, the first of those with the fewest validation errors, or,
+    of clicks, with the highest AUC.
+
+    `None` as long as nothing was measured.
+    """
+    if not config["validation_examples"]:
+        return config["epochs"]
+    net = options.trained_net(config)
+    measured = [line for line in folder.read_metrics() if f"val_{net}_accuracy" in line]
+    clicks = bool(measured) and f"val_{net}_auc" in measured[0]
+    metric = f"val_{net}_auc" if clicks else f"val_{net}_accuracy"
+    # An AUC of one label alone is no number.
+    known = [line for line in measured if math.isfinite(line[metric])] or measured
+    best = max(known, key=lambda line: line[metric], default={})
+    return best.get("epoch")

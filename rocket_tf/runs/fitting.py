@@ -1,0 +1,181 @@
+"""The epochs of a run: its data, its callbacks, `fit`; and its evaluation."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from rocket_tf import config as options
+from rocket_tf.data import pipeline
+from rocket_tf.data.array_data import ArrayData
+from rocket_tf.data.cards import card_of
+from rocket_tf.data.images import kerascv
+from rocket_tf.runs import callbacks as run_callbacks
+from rocket_tf.runs.building import mixes_labels
+from rocket_tf.runs.checkpoints import Checkpoints, Restored
+from rocket_tf.runs.finished import result_epoch
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.optimizer import make_schedule
+from rocket_tf.runs.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the epochs of a run need.
+
+    Attributes:
+        config: its configuration.
+        folder: where it is written.
+        strategy: its `tf.distribute` strategy.
+        data: its examples.
+        model: its compiled `RocketModel`.
+        checkpoints: of `model`.
+        is_preempted: whether the run has to stop, asked by all workers at once.
+        verbose: whether to show progress.
+    """
+
+    config: dict
+    folder: RunFolder
+    strategy: tf.distribute.Strategy
+    data: ArrayData
+    model: keras.Model
+    checkpoints: Checkpoints
+    is_preempted: Callable[[], bool]
+    verbose: bool
+
+
+def fit(run, restored):
+    """Trains from what is done to the end of the run's epochs.
+
+    Args:
+        run: a `Run`.
+        restored: what there was, a `Restored`.
+    """
+    progress, epochs = restored.progress, run.config["epochs"]
+    if progress.steps:
+        # What is left of an epoch is an epoch of fewer steps to Keras.
+        _fit(run, restored, progress.epochs + 1)
+        progress = Progress(progress.epochs + 1)
+    if progress.epochs < epochs:
+        _fit(run, Restored(progress), epochs)
+
+
+def evaluate(model, inputs, labels, config, strategy):
+    """The metrics of a model on some examples, by the names of a run's metrics."""
+    dataset, steps = _evaluation_data(inputs, labels, config, strategy)
+    logs = model.evaluate(dataset, steps=steps, return_dict=True, verbose=0)
+    return _renamed(config, logs)
+
+
+def one_hot_classes(config):
+    """Classes of the one-hot labels that mixing needs; `None` for labels as integers."""
+    return card_of(config).num_classes if mixes_labels(config) else None
+
+
+def _fit(run, restored, last_epoch):
+    config, data = run.config, run.data
+    epochs, steps = config["epochs"], options.steps_per_epoch(config)
+    first_epoch, first_step = restored.progress.epochs, restored.progress.steps
+    train = functools.partial(
+        pipeline.training_dataset,
+        data.train_inputs,
+        data.train_labels,
+        config["batch_size"],
+        epochs,
+        config["seed"],
+        first_epoch=first_epoch,
+        first_step=first_step,
+        flip=config["flip"],
+        crop_padding=config["crop_padding"],
+        crop_padding_mode=config["crop_padding_mode"],
+        batch_augmentation=kerascv.make_augmentation(
+            config["rand_augment"], config["mixup"], config["cutmix"], config["seed"]
+        ),
+        num_classes=one_hot_classes(config),
+    )
+    held_out = bool(config["validation_examples"])
+    validation, validation_steps = _evaluation_data(
+        data.validation_inputs if held_out else data.test_inputs,
+        data.validation_labels if held_out else data.test_labels,
+        config,
+        run.strategy,
+    )
+    if first_step:
+        # Metrics have variables once they have seen a batch.
+        run.model.evaluate(validation, steps=1, verbose=0)
+    every = config["evaluate_every_epochs"]
+    run.model.fit(
+        pipeline.distribute(train, run.strategy),
+        epochs=last_epoch,
+        initial_epoch=first_epoch,
+        steps_per_epoch=steps - first_step,
+        validation_data=validation,
+        validation_steps=validation_steps,
+        validation_freq=[e for e in range(1, epochs + 1) if e % every == 0 or e == epochs],
+        callbacks=_callbacks(run, restored),
+        shuffle=False,  # the pipeline has shuffled
+        verbose=0,
+    )
+
+
+def _callbacks(run, restored):
+    config, folder = run.config, run.folder
+    epochs, steps = config["epochs"], options.steps_per_epoch(config)
+    first_epoch, first_step = restored.progress.epochs, restored.progress.steps
+    held_out = bool(config["validation_examples"])
+    rename = functools.partial(_renamed, config)
+    callbacks = [
+        # First of all, so that nothing is written of an epoch that went wrong.
+        run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
+        *([run_callbacks.RestoreMetrics(restored.metrics)] if first_step else []),
+        run_callbacks.LogEpochs(
+            folder.append_metrics,
+            rename,
+            len(run.data.train_labels) - first_step * config["batch_size"],
+            steps,
+            make_schedule(config, epochs * steps),
+        ),
+        *([_keep_chosen(run, restored.progress)] if held_out and folder.writes else []),
+        run_callbacks.SaveCheckpoints(
+            run.checkpoints, steps, first_step, config["checkpoint_every_steps"], run.is_preempted
+        ),
+    ]
+    if folder.writes:
+        callbacks.append(keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False))
+    if run.verbose:
+        examples = "validation" if held_out else "test"
+        callbacks.append(
+            run_callbacks.ShowProgress(epochs, steps, first_epoch, first_step, rename, examples)
+        )
+    return callbacks
+
+
+def _keep_chosen(run, progress):
+    # Two, because a killed process may have saved one that comes out otherwise the second time.
+    checkpoints = Checkpoints(run.folder.chosen, run.model, kept=2)
+    checkpoints.forget_after(progress)
+    return run_callbacks.KeepChosen(
+        checkpoints, is_chosen=lambda epoch: epoch == result_epoch(run.config, run.folder)
+    )
+
+
+def _evaluation_data(inputs, labels, config, strategy):
+    """Examples for `evaluate`, and their number of steps."""
+    dataset = functools.partial(
+        pipeline.evaluation_dataset,
+        inputs,
+        labels,
+        config["batch_size"],
+        num_classes=one_hot_classes(config),
+    )
+    return pipeline.distribute(dataset, strategy), math.ceil(len(labels) / config["batch_size"])
+
+
+def _renamed(config, logs):
+    """Keras's logs under the names of a run's metrics: a booster alone is called what it is."""
+    if config["method"] != "booster":
+        return dict(logs)
+    return {name.replace("light_", "booster_"): value for name, value in logs.items()}

@@ -1,0 +1,299 @@
+"""The files of a run's folder, and how they are read and written."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf.data import own_data
+from rocket_tf.data.catalog import LOCAL_DATASETS
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs.progress import Progress, checkpoints_in
+from rocket_tf.runs.resuming import refused_changes
+from rocket_tf.system import files
+
+# What a booster must have in common with the run that follows it, and with a light net that starts
+# from a copy of its layers.
+_MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
+_MATCHED_BY_COPY = ("layout", "booster_depth", "width", "share")
+
+
+class RunFolder:
+    """A run as a folder.
+
+    Attributes:
+        path: the folder.
+        checkpoints, chosen, pictures, tensorboard, light: folders in it; `chosen` holds the
+            checkpoint that validation chose, `light` the exported versions.
+        writes: whether this process writes its files; of several workers, only the chief does.
+    """
+
+    def __init__(self, path, writes=True):
+        self.path = Path(path)
+        self.writes = writes
+        self.checkpoints = self.path / "checkpoints"
+        self.chosen = self.path / "chosen"
+        self.pictures = self.path / "pictures"
+        self.tensorboard = self.path / "tensorboard"
+        self.light = self.path / "light"
+        self._config = self.path / "config.json"
+        self._metrics = self.path / "metrics.jsonl"
+        self._followed = self.path / "booster.json"
+        self._summary = self.path / "summary.json"
+        self._data = self.path / "data.json"
+        self._owner = self.path / ".owner"
+
+    def check(self, config):
+        """Checks that a run with this configuration can start, or go on, in the folder.
+
+        Raises:
+            ConfigError: if the folder is a file, holds a run with another configuration, or cannot
+                be TensorFlow's.
+        """
+        if set("*?[]\\") & set(str(self.path)):
+            raise ConfigError(
+                f"--workdir: got {str(self.path)!r}, expected a path without * ? [ ] and \\, in "
+                "which TensorFlow sees patterns when it reads checkpoints; name another"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"--workdir: {self.path} is a file, expected a folder; name another")
+        if self.holds_run():
+            done = max(checkpoints_in(self.checkpoints), default=Progress())
+            before = self.read_config()
+            different = refused_changes(before, config, done)
+            if different:
+                older = options.is_before_0_2(before) and not options.is_before_0_2(config)
+                raise ConfigError(
+                    f"--workdir: {self.path} holds a run with other settings "
+                    f"({'; '.join(different)}); give this one another --workdir"
+                    + ("; that run follows the recipe before 0.2" if older else "")
+                )
+            self.check_data(config)
+        booster_folder = self.booster_folder(config)
+        if booster_folder is not None:
+            booster_folder.config_of_booster(config)
+            self._check_followed(booster_folder)
+
+    def check_data(self, config):
+        """Checks that one's own data is still what the run has been trained on.
+
+        Raises:
+            ConfigError: if it is not.
+        """
+        if not self._data.exists():
+            return
+        before, now = _read_json(self._data), own_data.facts(config)
+        different = [
+            f"{name}: {before.get(name)} → {now[name]}"
+            for name in now
+            if before.get(name) != now[name]
+        ]
+        if different:
+            raise ConfigError(
+                f"config.data_path: {config['data_path']} has changed since the run in {self.path} "
+                f"was trained ({'; '.join(different)}); put back what was there, or train anew in "
+                "another --workdir"
+            )
+
+    @contextlib.contextmanager
+    def owned(self):
+        """Keeps other processes from training in the folder, which is made; it ends with this one.
+
+        Raises:
+            ConfigError: if another process trains in it.
+        """
+        if not self.writes:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._owner.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise ConfigError(
+                    f"--workdir: {self.path} is in use by {file.read() or 'another process'}; wait "
+                    "for its end, stop it, or name another folder"
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            # The lock goes with the process, however it ends; the file stays.
+            yield
+
+    def booster_folder(self, config):
+        """The folder of the run that trains the booster to follow; `None` without such a run."""
+        if config["method"] not in options.METHODS_WITH_TEACHER:
+            return None
+        return RunFolder(config["booster_run"] or self.path / "booster", self.writes)
+
+    def begin(self, config, booster_folder, progress):
+        """Writes down what is trained here, and takes away what will be done again.
+
+        Args:
+            config: the run's configuration.
+            booster_folder: the folder of the run whose booster it follows, or `None`.
+            progress: how far it has come.
+        """
+        if not self.writes:
+            return
+        # First of all, or a longer run would look finished where a shorter one was.
+        self._summary.unlink(missing_ok=True)
+        self.write_config(config)
+        if config["dataset"] in LOCAL_DATASETS:
+            files.write_json(self._data, own_data.facts(config))
+        if booster_folder is not None:
+            files.write_json(self._followed, booster_folder.as_booster())
+        lines = [line for line in self.read_metrics() if line["epoch"] <= progress.epochs]
+        if self._metrics.exists():
+            files.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def read_followed(self):
+        """The booster that this run follows, as `as_booster` gives it, or `None`."""
+        return _read_json(self._followed) if self._followed.exists() else None
+
+    def as_booster(self):
+        """What tells the booster of this finished run from others: its configuration and error."""
+        config = self.read_config()
+        free = options.fields_of_no_account(config)
+        return {
+            "config": {name: config[name] for name in options.FIELDS if name not in free},
+            "test_error": self.read_summary()["booster"]["test_error"],
+        }
+
+    def _check_followed(self, booster_folder):
+        followed = self.read_followed()
+        if followed is None or booster_folder.read_summary() is None:
+            return
+        now = booster_folder.as_booster()
+        before = options.with_older_fields(followed["config"])
+        ignored = [name for name in options.FIELDS if name not in now["config"]]
+        if now["test_error"] != followed["test_error"] or options.differences(
+            before, now["config"], ignored
+        ):
+            raise ConfigError(
+                f"config.booster_run: {self.path} follows another booster than that of "
+                f"{booster_folder.path} (test error {followed['test_error']} %); name its folder, "
+                "or give this run another --workdir"
+            )
+
+    def config_of_booster(self, config):
+        """The configuration of this run, whose booster another run follows.
+
+        Args:
+            config: the other run's configuration.
+
+        Raises:
+            ConfigError: if this folder is a file, or holds a run whose booster does not fit.
+        """
+        if not self.holds_run():
+            own = options.booster_config(config)
+            self.check(own)
+            return own
+        own = self.read_config()
+        matched = _MATCHED_BY_BOOSTER
+        if config["method"] == "no_joint_training":
+            matched += _MATCHED_BY_COPY
+        if config["validation_examples"]:
+            # Or the booster may have seen what chooses the epoch.
+            matched += ("validation_examples", "train_examples")
+        ignored = [name for name in options.FIELDS if name not in matched]
+        # The bottom layout has the booster of the interval layout.
+        layout = options.booster_settings({**own, "booster_learning_rate_drops": ()})
+        wanted = {**config, **options.booster_settings(config)}
+        different = options.differences({**own, **layout, "method": own["method"]}, wanted, ignored)
+        if different:
+            raise ConfigError(
+                f"config.booster_run: {self.path} holds a run whose booster does not fit "
+                f"({'; '.join(different)}); name another folder, where there is none it is trained"
+            )
+        return own
+
+    def write_config(self, config):
+        """Makes the folder and writes `config.json`."""
+        files.write_json(self._config, {name: config[name] for name in options.FIELDS})
+
+    def holds_run(self):
+        """Whether a run has begun in the folder."""
+        return self._config.exists()
+
+    def read_config(self):
+        """The configuration of the run in the folder.
+
+        Raises:
+            ConfigError: if the folder holds no run, or its configuration cannot be read.
+        """
+        if not self.holds_run():
+            raise ConfigError(
+                f"--workdir: {self.path} holds no run (no config.json); train one there first"
+            )
+        return options.with_older_fields(_read_json(self._config))
+
+    def read_summary(self):
+        """The summary of a finished run, or `None`.
+
+        Raises:
+            ConfigError: if the summary cannot be read.
+        """
+        return _read_json(self._summary) if self._summary.exists() else None
+
+    def read_summary_of(self, config):
+        """The summary, or `None` if the run is not finished with this configuration's epochs."""
+        if self.holds_run() and self.read_config()["epochs"] != config["epochs"]:
+            return None
+        return self.read_summary()
+
+    def read_finished(self):
+        """Configuration and summary of a finished run.
+
+        Raises:
+            ConfigError: if the folder holds no run, or one that is not finished.
+        """
+        config, summary = self.read_config(), self.read_summary()
+        if summary is None:
+            raise ConfigError(
+                f"--workdir: the run in {self.path} is not finished; finish it with the command "
+                "that began it"
+            )
+        return config, summary
+
+    def write_summary(self, summary):
+        """Writes `summary.json`, which marks the run as finished."""
+        files.write_json(self._summary, summary)
+
+    def newest_export(self):
+        """The folder of the light net's newest exported version, or `None`."""
+        return files.newest_version(self.light)
+
+    def append_metrics(self, line):
+        """Adds an epoch's metrics, a dict, to `metrics.jsonl`."""
+        if not self.writes:
+            return
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_metrics(self):
+        """The metrics of all epochs that are done, a list of dicts."""
+        if not self._metrics.exists():
+            return []
+        lines = self._metrics.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _read_json(path):
+    try:
+        content = json.loads(path.read_text())
+        if isinstance(content, dict):
+            return content
+        reason = f"it holds {type(content).__name__}, not an object"
+    except ValueError as error:
+        reason = str(error)
+    raise ConfigError(
+        f"--workdir: {path} is damaged ({reason}); expected the JSON that a run wrote; start the "
+        "run anew in another folder"
+    )

@@ -1,0 +1,53 @@
+"""What may differ between a run and its continuation, such that what is done stays as it is."""
+
+from rocket_tf import config as options
+from rocket_tf.optimizers.drops import drop_steps
+
+# These decide at which steps the learning rate drops.
+_OF_SCHEDULE = ("epochs", "learning_rate_drops")
+
+
+def refused_changes(before, now, progress):
+    """The fields in which a configuration differs from its run's and must not.
+
+    What changes nothing that is computed may differ; so may the number of epochs upwards, and the
+    fractions of them at which the learning rate drops, as long as no step that is done would have
+    had another learning rate; the number of replicas, where batch statistics are those of the
+    whole batch; and how often is evaluated, where that chooses nothing.
+
+    Args:
+        before: the run's configuration.
+        now: the one to go on with.
+        progress: a `rocket_tf.runs.progress.Progress`: how far the run has come.
+
+    Returns:
+        A list of texts, each with a field, its two values and, where there is one, the way out.
+    """
+    allowed = list(options.fields_of_no_account(now))
+    if now["batch_normalization"] == "synchronized":
+        allowed.append("replicas")
+    if not now["validation_examples"]:
+        allowed.append("evaluate_every_epochs")
+    changed = options.differences(before, now, allowed)
+    if now["epochs"] < before["epochs"]:
+        return changed
+    if options.differences(before, now, [*allowed, *_OF_SCHEDULE]):
+        return changed
+    steps = progress.epochs * options.steps_per_epoch(now) + progress.steps
+    seen, wanted = (_drops_within(config, steps) for config in (before, now))
+    if changed and seen != wanted:
+        scale = before["epochs"] / now["epochs"]
+        kept = tuple(round(drop * scale, 6) for drop in before["learning_rate_drops"])
+        changed[-1] += (
+            f", which would move drops of the learning rate that are past: they were at steps "
+            f"{seen}, and of the {steps} steps done would be at {wanted}; "
+            f"--config.learning_rate_drops='{kept}' keeps them"
+        )
+        return changed
+    return []
+
+
+def _drops_within(config, steps):
+    """The steps, of so many, from which on the learning rate is lower."""
+    drops = drop_steps(config["learning_rate_drops"], options.total_steps(config))
+    return [step for step in drops if step < steps]

@@ -1,0 +1,113 @@
+"""What comes out of a run whose epochs are done: its figures, its export, its summary."""
+
+import importlib.metadata
+import math
+
+from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
+from rocket_tf.config import trained_net
+from rocket_tf.runs import fitting
+from rocket_tf.runs.finished import export_arguments, provenance, restore_result, result_epoch
+from rocket_tf.serving.companions import comes_from
+from rocket_tf.serving.saved_model import export_light
+
+
+def measure(run):
+    """The figures of the epoch that counts, whose weights the model has afterwards.
+
+    Args:
+        run: a `rocket_tf.runs.fitting.Run`.
+
+    Returns:
+        As `figures` gives them: of the test examples and, where some are held out, of the
+        validation examples.
+    """
+    config, folder, data = run.config, run.folder, run.data
+    epoch = result_epoch(config, folder)
+    line = next(line for line in folder.read_metrics() if line["epoch"] == epoch)
+    logs = {name.removeprefix("val_"): value for name, value in line.items() if "val_" in name}
+    if not config["validation_examples"]:
+        return figures(logs, "test")
+    restore_result(run.model, config, folder)
+    test_logs = fitting.evaluate(
+        run.model, data.test_inputs, data.test_labels, config, run.strategy
+    )
+    validation = figures(logs, "validation")
+    return {net: own | validation[net] for net, own in figures(test_logs, "test").items()}
+
+
+def figures(logs, examples):
+    """The figures of each net.
+
+    Args:
+        logs: what an evaluation logs, such as `light_accuracy`.
+        examples: of which examples they are, "test" or "validation".
+
+    Returns:
+        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
+        and "test_log_loss" in nats.
+    """
+    by_net = {}
+    for net in ("light", "booster"):
+        if f"{net}_accuracy" not in logs:
+            continue
+        by_net[net] = {f"{examples}_error": round(100 * (1 - logs[f"{net}_accuracy"]), 4)}
+        if f"{net}_auc" in logs:
+            names = {"auc": "auc", "gauc": "gauc", "log_loss": "loss"}
+            by_net[net] |= {
+                f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
+            }
+    return by_net
+
+
+def _rounded(value):
+    """A figure; `None` for an AUC of examples that all have one label, which is no number."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def summarize(run, measured, booster_folder):
+    """The summary of a run whose epochs are done, with its light net exported.
+
+    Args:
+        run: a `rocket_tf.runs.fitting.Run`.
+        measured: as `measure` gives it.
+        booster_folder: the folder of the run whose booster it follows, or `None`.
+    """
+    config, folder, data = run.config, run.folder, run.data
+    summary = {
+        "method": config["method"],
+        "seed": config["seed"],
+        "epochs": config["epochs"],
+        "epoch": result_epoch(config, folder),
+        "train_examples": len(data.train_labels),
+        "test_examples": len(data.test_labels),
+    }
+    for role, own in measured.items():
+        # A net that was trained alone is the model's light net.
+        net = run.model.light if role == trained_net(config) else run.model.booster
+        costs = {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)}
+        summary[role] = own | costs
+    if booster_folder is not None:
+        summary["teacher"] = booster_folder.read_summary()["booster"]
+    if "light" in measured:
+        summary["export"] = str(_export(run, summary).relative_to(folder.path))
+    summary["versions"] = {
+        package: importlib.metadata.version(package) for package in ("tensorflow", "keras")
+    }
+    return summary
+
+
+def _export(run, summary):
+    """The folder of the light net's export."""
+    config, folder, data = run.config, run.folder, run.data
+    told = provenance(folder, config, summary)
+    # An earlier process may have come as far as this, with the same weights.
+    version = folder.newest_export()
+    if version is not None and comes_from(version, told):
+        return version
+    return export_light(
+        run.model,
+        folder.light,
+        class_names=data.class_names,
+        provenance=told,
+        **export_arguments(config, data, run.model.light),
+    )

@@ -1,0 +1,346 @@
+"""Runs the cells of a table that are not there yet, and puts their figures side by side.
+
+A table's result follows from its run folders alone, so that it is the same whenever, and however
+often, the work was interrupted.
+"""
+
+import dataclasses
+import platform
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf.config.methods import METHODS
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.studies import statistics
+from rocket_tf.studies.paper_tables import Column, Row, Table, config_of
+from rocket_tf.system.provenance import machine
+from rocket_tf.system.startup import load_tensorflow_quietly
+
+# What a run takes beside its steps: building graphs, evaluation, export.
+_SECONDS_TO_START = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run of a table: one method, on one row, with one seed."""
+
+    row: Row
+    method: str
+    seed: int
+    config: dict
+    folder: RunFolder
+
+    @property
+    def title(self):
+        """Which run it is, in words."""
+        return f"{self.row.title}, {Column(self.method).title}, seed {self.seed}"
+
+
+class Reproduction:
+    """A table, the seeds to run it with, and the folder of its runs.
+
+    Args:
+        table: a `Table`.
+        seeds: how many seeds, from 0 on.
+        settings: dict of fields that differ from the paper's recipe, such as `epochs`.
+        runs: folder for the runs.
+        methods: the methods to run, keys of `methods.METHODS`; `None`: all that the table has.
+        write_only: whether finished runs are only read. Then they may follow the recipe before
+            0.2, as long as all of them do.
+
+    Raises:
+        ConfigError: if a cell cannot be run as asked, or a run folder holds another run.
+    """
+
+    def __init__(self, table: Table, seeds, settings, runs, methods=None, write_only=False):
+        self.table = table
+        self.seeds = range(seeds)
+        self.settings = dict(settings)
+        self.methods = methods
+        self._root = Path(runs)
+        self._check_settings()
+        self.runs = self._plan()
+        for run in self.runs:
+            options.check(run.config)
+            if not (write_only and _is_finished_before_0_2(run)):
+                run.folder.check(run.config)
+        self._check_recipes()
+
+    def columns(self, row):
+        """The columns of a row that are defined for it and asked for."""
+        return [
+            column
+            for column in self.table.columns
+            if column not in row.excluded and (not self.methods or column.method in self.methods)
+        ]
+
+    def complete(self, after_run=lambda: None):
+        """Trains the runs that are not finished, seed by seed.
+
+        Args:
+            after_run: called after each.
+        """
+        missing = [run for run in self.runs if run.folder.read_summary() is None]
+        if not missing:
+            return
+        print(f"{len(missing)} of {len(self.runs)} runs to do. Loading TensorFlow", flush=True)
+        load_tensorflow_quietly()
+        import keras
+
+        from rocket_tf import train
+
+        for number, run in enumerate(missing, 1):
+            left = self._time_left(missing[number - 1 :])
+            print(f"== run {number} of {len(missing)}: {run.title}{left}", flush=True)
+            train.train_and_evaluate(run.config, run.folder.path)
+            keras.backend.clear_session()
+            after_run()
+
+    def result(self, command, note=""):
+        """The table as measured so far.
+
+        Args:
+            command: what gives these figures.
+            note: what a reader of the figures must know.
+
+        Returns:
+            Dict that JSON can hold. Errors and differences are in per cent, of the epoch that each
+            run's summary is about. "rows" hold "cells", one a column: "paper" (the paper's figure
+            or `None`), "by_seed", the figures of `statistics.describe`, and "difference", the
+            paired difference to the base; and "order", as `statistics.compare_order` gives it for
+            the light nets, or `None` where the paper has no figures. "config" is the row's
+            recipe, and "curves" the metrics of a few runs, by title, for pictures.
+        """
+        versions = [
+            summary["versions"]
+            for summary in (run.folder.read_summary() for run in self.runs)
+            if summary is not None
+        ]
+        return {
+            "table": self.table.name,
+            "title": self.table.title,
+            "command": command,
+            "note": note,
+            "seeds": len(self.seeds),
+            "settings": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in self.settings.items()
+                if name != "data_dir"
+            },
+            "versions": {
+                "python": platform.python_version(),
+                **{
+                    package: ", ".join(sorted({each[package] for each in versions}))
+                    for package in ("tensorflow", "keras")
+                },
+            },
+            "machine": machine(),
+            "rows": [self._row_result(row) for row in self.table.rows if self.columns(row)],
+            "curves": self._curves(),
+        }
+
+    def _curves(self):
+        """The metrics of runs whose learning curves are worth seeing side by side, by method.
+
+        Of the table's first row and first seed: base, rocket, and rocket without gradient block,
+        where they are there.
+        """
+        row = self.table.rows[0]
+        folders = {
+            Column(column.method).title: self._run(row, column.method, self.seeds[0]).folder
+            for column in self.columns(row)
+            if column.method in ("light", "rocket", "rocket_no_gradient_block")
+        }
+        # How fast the machine was is no part of a table.
+        left_out = ("step", "learning_rate", "examples_per_second")
+        return {
+            title: [
+                {name: value for name, value in line.items() if name not in left_out}
+                for line in folder.read_metrics()
+            ]
+            for title, folder in folders.items()
+            if folder.read_summary() is not None
+        }
+
+    def _check_settings(self):
+        """Checks that no setting takes away what tells the cells from each other."""
+        taken = {"seed", "dataset", "booster_run", "pictures", *self.table.varied}
+        for row in self.table.rows:
+            taken |= set(row.settings)
+            for column in self.columns(row):
+                taken |= set(METHODS[column.method].settings)
+        for name in self.settings:
+            if name in taken:
+                raise ConfigError(
+                    f"--set: got {name}, which the table itself sets for its cells; expected none "
+                    f"of {', '.join(sorted(taken))}"
+                )
+
+    def _check_recipes(self):
+        """Checks that finished runs of two recipes are not put side by side."""
+        finished = [run for run in self.runs if run.folder.read_summary() is not None]
+        older = [run for run in finished if options.is_before_0_2(run.folder.read_config())]
+        if older and len(older) < len(finished):
+            newer = next(run for run in finished if run not in older)
+            raise ConfigError(
+                f"--runs: {older[0].folder.path} follows the recipe before 0.2, "
+                f"{newer.folder.path} does not; expected runs of one recipe"
+            )
+
+    def _plan(self):
+        runs = {}
+        for seed in self.seeds:
+            for row in self.table.rows:
+                methods = list(dict.fromkeys(column.method for column in self.columns(row)))
+                if not methods:
+                    continue
+                followed = set(methods) & set(options.METHODS_WITH_TEACHER)
+                # First what others follow, whether or not the table has a column for it.
+                first = ["booster"] if followed or "booster" in methods else []
+                for method in dict.fromkeys([*first, *methods]):
+                    run = self._run(row, method, seed)
+                    runs.setdefault(run.folder.path, run)
+        if not runs:
+            defined = dict.fromkeys(
+                column.method
+                for row in self.table.rows
+                for column in self.table.columns
+                if column not in row.excluded
+            )
+            raise ConfigError(
+                f"--methods: got {', '.join(self.methods)}, expected some of those that are "
+                f"defined for these rows: {', '.join(defined)}"
+            )
+        return list(runs.values())
+
+    def _run(self, row, method, seed):
+        varied = dict.fromkeys(self.table.varied, seed)
+        config = dict(config_of(row, method, {**self.settings, **varied, "seed": seed}))
+        config["pictures"] = False  # the table has its own
+        # Rows whose boosters are trained alike have one run of it.
+        booster = options.booster_config(config)
+        booster_path = self._pair_folder(row, booster) / "booster" / f"seed{seed}"
+        if method == "booster":
+            return Run(row, method, seed, booster, RunFolder(booster_path))
+        config["booster_run"] = (
+            str(booster_path) if config["method"] in options.METHODS_WITH_TEACHER else ""
+        )
+        path = self._pair_folder(row, config) / method / f"seed{seed}"
+        return Run(row, method, seed, config, RunFolder(path))
+
+    def _pair_folder(self, row, config):
+        budget = [row.dataset]
+        if config["train_examples"]:
+            budget.append(f"{config['train_examples']}_examples")
+        budget.append(f"{config['epochs']}_epochs")
+        pair = [
+            config["layout"],
+            *([str(config["light_depth"])] if config["light_depth"] else []),
+            str(config["booster_depth"]),
+            f"width{config['width']}",
+        ]
+        return self._root / "_".join(budget) / "_".join(pair)
+
+    def _row_result(self, row):
+        columns = self.columns(row)
+        errors = {column: self._errors(row, column) for column in columns}
+        base = columns[0]
+        cells = []
+        for column in columns:
+            figures = errors[column]
+            cell = {
+                "title": column.title,
+                "method": column.method,
+                "net": column.net,
+                "paper": row.paper.get(column),
+                "by_seed": {str(seed): error for seed, error in figures.items()},
+            }
+            if figures:
+                cell |= statistics.describe(list(figures.values()))
+                if column is not base:
+                    cell["difference"] = statistics.paired_difference(figures, errors[base])
+            cells.append(cell)
+        light = {column.title: row.paper[column] for column in row.paper if column.net == "light"}
+        order = statistics.compare_order(
+            light, {column.title: figures for column, figures in errors.items()}
+        )
+        return {
+            "key": row.key,
+            "title": row.title,
+            "dataset": row.dataset,
+            "config": self._recipe(row),
+            "cells": cells,
+            "excluded": [column.title for column in row.excluded],
+            "order": order if order["pairs"] else None,
+        }
+
+    def _recipe(self, row):
+        """The configuration that a row's methods start from, without what is each run's own."""
+        run = self._run(row, self.columns(row)[0].method, self.seeds[0])
+        config = run.config
+        if _is_finished_before_0_2(run):
+            config = run.folder.read_config()
+        own = ("seed", *self.table.varied, "method", "data_dir", "booster_run", "pictures")
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in config.items()
+            if name not in own
+        }
+
+    def _errors(self, row, column):
+        """Test errors in per cent by seed, of the seeds that are there."""
+        errors = {}
+        for seed in self.seeds:
+            summary = self._run(row, column.method, seed).folder.read_summary()
+            if summary is not None:
+                errors[seed] = summary[column.net]["test_error"]
+        return errors
+
+    def _time_left(self, missing):
+        """How long the missing runs will take, by how long the finished ones took."""
+        done = [run for run in self.runs if run.folder.read_summary() is not None]
+        if not done:
+            return ""
+        seconds = sum(map(_seconds, done))
+        left = seconds / sum(map(_cost, done)) * sum(map(_cost, missing))
+        return f"; about {_duration(left)} left"
+
+
+def _is_finished_before_0_2(run):
+    """Whether a run is finished, and differs from the plan by the recipe before 0.2 alone."""
+    if not run.folder.holds_run() or run.folder.read_summary() is None:
+        return False
+    config = run.folder.read_config()
+    ignored = [*options.fields_of_no_account(run.config), *options.CHANGED_IN_0_2]
+    return options.is_before_0_2(config) and not options.differences(config, run.config, ignored)
+
+
+def _seconds(run):
+    """How long a finished run took, about."""
+    return _SECONDS_TO_START + sum(
+        options.number_of_training_examples(run.config) / line["examples_per_second"]
+        for line in run.folder.read_metrics()
+    )
+
+
+def _cost(run):
+    """What a run's training costs in comparison with others', by the depth of what it computes."""
+    config = run.config
+    light = config["light_depth"] or 0.7 * config["booster_depth"]
+    booster = config["booster_depth"]
+    layers = {
+        "light": light,
+        "booster": booster,
+        "rocket": light + booster,
+        "rocket_kd": light + booster + booster / 3,  # the teacher runs forward alone
+    }.get(config["method"], light + booster / 3)
+    examples = options.number_of_training_examples(config)
+    return layers * config["width"] ** 2 * examples * config["epochs"]
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

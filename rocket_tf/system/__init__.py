@@ -1,0 +1,1 @@
+"""Files, start-up, child processes, and where results come from."""
