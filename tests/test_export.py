@@ -155,6 +155,18 @@ def test_warm_up_requests_take_the_examples_that_are_given(rocket, tmp_path):
     np.testing.assert_array_equal(given, pixels(4)[:1])
 
 
+def test_pixels_between_whole_numbers_are_compared_as_each_signature_holds_them(rocket, tmp_path):
+    """uint8 cuts 99.5 to 99; what is compared with the model is 99, too."""
+    images = pixels(3).astype(np.float32) / 2 + 0.25
+    version = export_light(rocket, tmp_path, examples=images)
+    served = tf.saved_model.load(str(version)).signatures
+    expected = rocket.predict(images, verbose=0)
+    answers = served["serve_float"](images=tf.constant(images))["logits"]
+    np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
+    cut = served["serving_default"](images=tf.constant(images.astype(np.uint8)))["logits"]
+    assert np.abs(cut - expected).max() > 1e-4
+
+
 def test_an_optimized_export_computes_the_same_and_holds_no_variables(
     rocket, tmp_path, monkeypatch
 ):
@@ -233,12 +245,12 @@ def test_an_export_that_fails_leaves_nothing(rocket, tmp_path, monkeypatch):
 
 
 def test_an_export_that_computes_something_else_leaves_nothing(rocket, tmp_path, monkeypatch):
-    make = serving_signatures.make_signatures
+    make = serving_signatures.make_functions
 
-    def make_wrong(net, infer, **rest):
-        return make(net, lambda inputs: infer(inputs) + 0.001, **rest)
+    def make_wrong(signatures, infer, **rest):
+        return make(signatures, lambda inputs: infer(inputs) + 0.001, **rest)
 
-    monkeypatch.setattr(serving_signatures, "make_signatures", make_wrong)
+    monkeypatch.setattr(serving_signatures, "make_functions", make_wrong)
     with pytest.raises(RuntimeError, match="does not compute what the model computes"):
         export_light(rocket, tmp_path)
     assert list(tmp_path.iterdir()) == []

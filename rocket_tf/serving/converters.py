@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
-from rocket_tf.serving.signatures import DEFAULT, input_names, make_signatures
+from rocket_tf.serving.signatures import DEFAULT, input_names, make_functions, signatures_of
 from rocket_tf.system.startup import stderr_kept_back
 
 _OPSET = 18
@@ -99,4 +99,4 @@ def _last_line(error):
 
 def _frozen_function(net):
     folded, _ = fold_batch_normalization(net)
-    return make_signatures(net, as_constants(folded))[DEFAULT]
+    return make_functions(signatures_of(net), as_constants(folded))[DEFAULT]

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf.analysis.costs import count_parameters
-from rocket_tf.core.heads import by_output
 from rocket_tf.core.objective import is_multi_label
 from rocket_tf.serving import companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
+from rocket_tf.serving.signatures import DEFAULT, input_names, signatures_of
 from rocket_tf.system import files
 
 _LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
@@ -107,33 +107,29 @@ def export_light(
     if version is not None and (not isinstance(version, int) or version < 1):
         raise ValueError(f"version must be a positive integer. Received: version={version!r}")
     warmup_example, examples = _examples(light, examples)
-    make_signatures = functools.partial(
-        serving_signatures.make_signatures,
-        light,
+    signatures = signatures_of(light, input_dtype, user_inputs)
+    make_functions = functools.partial(
+        serving_signatures.make_functions,
+        signatures,
         class_names=class_names,
-        input_dtype=input_dtype,
-        user_inputs=user_inputs,
         multi_label=multi_label,
     )
-    signatures = make_signatures(lambda inputs: light(inputs, training=False))
-    requests = _requests(light, signatures, warmup_example)
+    functions = make_functions(lambda inputs: light(inputs, training=False))
     told = {**(provenance or {}), "net": describe_net(light), "optimized": False}
     if optimize:
         faster, measured = _optimized(
-            light,
-            signatures,
-            _requests(light, signatures, examples)[serving_signatures.DEFAULT],
-            make_signatures,
+            light, functions[DEFAULT], signatures[0].request(examples), make_functions
         )
-        signatures = faster or signatures
+        functions = faster or functions
         told |= {"optimized": faster is not None, "optimization": measured}
 
     def write(folder):
         try:
-            _save(light, signatures, class_names, folder)
+            _save(light, functions, class_names, folder)
+            requests = {each.name: each.request(warmup_example) for each in signatures}
             warmup.write(folder, requests)
             companions.write_provenance(companions.provenance_of(folder), told)
-            _prove(light, folder, examples)
+            _prove(light, signatures, folder, examples)
         except tf.errors.OpError as error:  # of TensorFlow's own file system
             raise OSError(f"{directory}: cannot be written: {error.message}") from error
         if prove is not None:
@@ -207,26 +203,6 @@ def _first(array, tensor):
     return array[: tensor.shape[0] or 1]
 
 
-def _requests(light, signatures, example):
-    """The same example as a request to each signature."""
-    requests = {}
-    for signature, function in signatures.items():
-        wanted = function.structured_input_signature[1]
-        if signature == serving_signatures.ENCODED:
-            (name,) = wanted
-            files_of_images = [
-                tf.io.encode_png(image.astype(np.uint8)).numpy() for image in example[0]
-            ]
-            requests[signature] = {name: np.array(files_of_images, object)}
-            continue
-        # Of what is given once, as a user's inputs are to candidates, the first.
-        requests[signature] = {
-            name: array.astype(wanted[name].dtype.as_numpy_dtype)[: wanted[name].shape[0]]
-            for name, array in zip(serving_signatures.input_names(light), example, strict=True)
-        }
-    return requests
-
-
 def describe_net(net):
     """Parameters, inputs and dtypes of a net, for its provenance."""
     return {
@@ -234,26 +210,23 @@ def describe_net(net):
         "parameters": count_parameters(net),
         "inputs": [
             {"name": name, "shape": list(tensor.shape), "dtype": tensor.dtype}
-            for name, tensor in zip(serving_signatures.input_names(net), net.inputs, strict=True)
+            for name, tensor in zip(input_names(net), net.inputs, strict=True)
         ],
         "compute_dtypes": sorted({layer.compute_dtype for layer in net.layers if layer.weights}),
     }
 
 
-def _optimized(light, plain, request, make_signatures):
-    """Signatures that answer faster, or `None`, and what was measured."""
+def _optimized(light, plain, request, make_functions):
+    """Functions that answer faster than the plain default one, or `None`, and what was measured."""
     folded, count = fold_batch_normalization(light)
-    fast = make_signatures(as_constants(folded))
-    plain_default, fast_default = (
-        signatures[serving_signatures.DEFAULT] for signatures in (plain, fast)
-    )
+    fast = make_functions(as_constants(folded))
     request = _as_tensors(request)
-    largest = _largest_difference(plain_default(**request), fast_default(**request))
+    largest = _largest_difference(plain(**request), fast[DEFAULT](**request))
     smallest = {
         name: _first(tensor, specification)
         for (name, tensor), specification in zip(request.items(), light.inputs, strict=True)
     }
-    ratio = _time_ratio(lambda: fast_default(**smallest), lambda: plain_default(**smallest))
+    ratio = _time_ratio(lambda: fast[DEFAULT](**smallest), lambda: plain(**smallest))
     measured = {
         "folded_batch_normalizations": count,
         "latency_ratio_to_plain": round(ratio, 3),
@@ -278,16 +251,16 @@ def _time_ratio(first, second):
     return statistics.median(ratios)
 
 
-def _save(light, signatures, class_names, directory):
+def _save(light, functions, class_names, directory):
     module = tf.Module()
-    module.light_variables = list(signatures[serving_signatures.DEFAULT].variables)
+    module.light_variables = list(functions[DEFAULT].variables)
     module.tables = _lookup_tables(light)
     with tempfile.TemporaryDirectory() as folder:
         if class_names is not None:
             labels = Path(folder) / companions.LABELS
             companions.write_labels(labels, class_names)
             module.labels = tf.saved_model.Asset(str(labels))
-        tf.saved_model.save(module, str(directory), signatures=signatures)
+        tf.saved_model.save(module, str(directory), signatures=functions)
 
 
 def _lookup_tables(light):
@@ -300,35 +273,20 @@ def _lookup_tables(light):
     ]
 
 
-def _prove(light, directory, examples):
+def _prove(light, signatures, directory, examples):
     """Runs the warm-up requests through the export, as the server will, and compares logits."""
     served = tf.saved_model.load(str(directory)).signatures
     for signature, inputs in warmup.read(directory):
         served[signature](**_as_tensors(inputs))
     allowed = allowed_difference(light)
-    for signature, inputs in _requests(light, served, examples).items():
-        answers = served[signature](**_as_tensors(inputs))
-        largest = _largest_difference(_expected(light, signature, inputs, examples), answers)
+    for signature in signatures:
+        answers = served[signature.name](**_as_tensors(signature.request(examples)))
+        largest = _largest_difference(signature.expected(examples), answers)
         if not largest <= allowed:  # not a number, either
             raise RuntimeError(
-                f"The export's {signature} does not compute what the model computes: logits differ "
-                f"by {largest:.1g}, and {allowed:.0e} is allowed; nothing was written"
+                f"The export's {signature.name} does not compute what the model computes: logits "
+                f"differ by {largest:.1g}, and {allowed:.0e} is allowed; nothing was written"
             )
-
-
-def _expected(light, signature, request, examples):
-    """The model's own logits for a request of some examples, as the export names them."""
-    if signature == serving_signatures.CANDIDATES:
-        names = serving_signatures.input_names(light)
-        examples = [
-            np.repeat(request[name], len(array), axis=0) if len(request[name]) == 1 else array
-            for name, array in zip(names, examples, strict=True)
-        ]
-    outputs = light(keras.tree.pack_sequence_as(light.input, _as_tensors(examples)))
-    return {
-        "logits" if name is None else f"{name}_logits": logits
-        for name, logits in by_output(outputs).items()
-    }
 
 
 def _largest_difference(expected, answers):
