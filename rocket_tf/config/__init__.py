@@ -12,7 +12,7 @@ from rocket_tf.config.configuration import (
     default,
     describe,
     differences,
-    fields_of_no_account,
+    fields_without_effect,
     is_before_0_2,
     number_of_training_examples,
     parse_override,
@@ -24,7 +24,8 @@ from rocket_tf.config.configuration import (
     unread_fields,
     with_older_fields,
 )
-from rocket_tf.config.fields import FIELDS, METHODS, METHODS_WITH_TEACHER
+from rocket_tf.config.fields import FIELDS, METHODS
+from rocket_tf.config.readers import METHODS_WITH_TEACHER
 from rocket_tf.errors import ConfigError
 
 __all__ = [
@@ -39,7 +40,7 @@ __all__ = [
     "default",
     "describe",
     "differences",
-    "fields_of_no_account",
+    "fields_without_effect",
     "is_before_0_2",
     "number_of_training_examples",
     "parse_override",

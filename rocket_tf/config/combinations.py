@@ -5,12 +5,7 @@ from collections.abc import Mapping
 from rocket_tf.config.fields import FIELDS, is_depth
 from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
 from rocket_tf.errors import ConfigError
-
-_OF_WIDE_RESNETS = ("batch_normalization", "layout", "share_stem", "width")
-_OF_IMAGES = (
-    *("flip", "crop_padding", "rand_augment", "mixup", "cutmix", "booster_backbone"),
-    *_OF_WIDE_RESNETS,
-)
+from rocket_tf.optimizers.catalog import OPTIMIZERS
 
 
 def check_before_data(config: Mapping) -> None:
@@ -74,11 +69,13 @@ def check_before_data(config: Mapping) -> None:
             f"config.cutmix: got {config['cutmix']} with mixup={config['mixup']}, expected one of "
             "the two to be 0: either mixes the labels of a batch; set one to 0"
         )
-    if config["optimizer"] == "adam" and config["weight_decay"]:
+    optimizer = config["optimizer"]
+    if config["weight_decay"] and not OPTIMIZERS[optimizer].has_l2:
         raise ConfigError(
-            f"config.weight_decay: got {config['weight_decay']} with optimizer=adam, expected 0: "
-            "the recipe's L2 belongs to sgd; add --config.weight_decay=0"
+            f"config.weight_decay: got {config['weight_decay']} with optimizer={optimizer}, "
+            "expected 0: it has no L2 term inside the gradient; add --config.weight_decay=0"
         )
+    _check_unread_fields(config)
 
 
 def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
@@ -180,7 +177,6 @@ def _check_backbones(config):
             f"config.light_backbone: got {light!r} with branch_layer={branch!r}, expected one of "
             "the two: a light net of its own, or one that branches off the booster"
         )
-    _check_defaults(config, _OF_WIDE_RESNETS, "with backbones", "it is for wide residual nets")
     if config["method"] == "at":
         raise ConfigError(
             "config.method: got at with backbones, expected another: attention transfer pairs the "
@@ -193,18 +189,21 @@ def _check_backbones(config):
         )
 
 
-def _check_defaults(config, names, where, reason):
-    """Checks that fields which nothing reads are at their defaults."""
-    for name in names:
-        default = FIELDS[name].default
-        if config[name] != default:
+def _check_unread_fields(config):
+    """Checks that fields which runs on other data, or of other nets, read are at their defaults."""
+    for name, field in FIELDS.items():
+        reader = field.read_by
+        if reader.otherwise is None or reader.reads(config):
+            continue
+        value = config[name]
+        if (tuple(value) if isinstance(value, list) else value) != field.default:
             raise ConfigError(
-                f"config.{name}: got {config[name]!r} {where}, expected {default!r}: {reason}"
+                f"config.{name}: got {value!r} with {reader.otherwise(config)}, expected "
+                f"{field.default!r}: it is for {reader.words}"
             )
 
 
 def _check_clicks(config):
-    _check_defaults(config, _OF_IMAGES, f"with dataset={config['dataset']}", "it is for images")
     if config["method"] == "at":
         raise ConfigError(
             f"config.method: got at with dataset={config['dataset']}, expected another: attention "

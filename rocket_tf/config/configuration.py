@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import ml_collections
 
 from rocket_tf.config.combinations import check_before_data, check_with_data
-from rocket_tf.config.fields import FIELDS, FREE_FIELDS, METHODS_WITH_TEACHER
+from rocket_tf.config.fields import FIELDS
 from rocket_tf.data import cards
 from rocket_tf.errors import ConfigError, DataUnavailableError
 
@@ -138,28 +138,14 @@ def trained_net(config: Mapping) -> str:
 
 
 def unread_fields(config: Mapping) -> list[str]:
-    """The fields that are not read, given the values of others."""
-    hint = config["method"] in ("rocket", "rocket_kd", "no_joint_training")
-    distillation = config["method"] in ("kd", "rocket_kd")
-    read = {
-        "booster_run": config["method"] in METHODS_WITH_TEACHER,
-        "booster_learning_rate_drops": config["method"] in METHODS_WITH_TEACHER,
-        "crop_padding_mode": config["crop_padding"] > 0,
-        "share_stem": not config["share"],
-        "hint": hint,
-        "hint_weight": hint,
-        "gradient_block": config["method"] in ("rocket", "rocket_kd"),
-        "shared_layers_learn_from": config["method"] in ("rocket", "rocket_kd"),
-        "temperature": distillation or (hint and config["hint"] == "kd"),
-        "distillation_weight": distillation,
-        "attention_weight": config["method"] == "at",
-    }
-    return [name for name, is_read in read.items() if not is_read]
+    """The fields that a run with this configuration does not read."""
+    return [name for name, field in FIELDS.items() if not field.read_by.reads(config)]
 
 
-def fields_of_no_account(config: Mapping) -> list[str]:
+def fields_without_effect(config: Mapping) -> list[str]:
     """The fields in which two runs may differ and compute the same."""
-    return [*FREE_FIELDS, *unread_fields(config)]
+    unread = unread_fields(config)
+    return [name for name, field in FIELDS.items() if name in unread or not field.changes_results]
 
 
 def booster_config(config: Mapping) -> dict:
@@ -224,7 +210,8 @@ def describe() -> str:
     """All fields, a line each: name, default, meaning with unit, expected values."""
     width = max(map(len, FIELDS))
     return "\n".join(
-        f"{name:{width}}  {field.default!r}: {field.meaning} ({field.expected})"
+        f"{name:{width}}  {field.default!r}: {field.meaning} ({field.expected}; read by "
+        f"{field.read_by.words})"
         for name, field in FIELDS.items()
     )
 

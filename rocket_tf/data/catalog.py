@@ -152,4 +152,4 @@ DATASETS |= {
 SIMULATED = ("simulated_clicks", "simulated_clicks_1m")
 
 # Whose cards are known when they are read (`cards.py`).
-LOCAL_DATASETS = ("npz", "image_folder", "click_log")
+LOCAL_DATASETS = {"npz": "images", "image_folder": "images", "click_log": "clicks"}

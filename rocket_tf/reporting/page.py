@@ -97,7 +97,7 @@ def run_page(folder, pictures):
 def command_of(config):
     """The shortest command that trains with a configuration: a file, a method, and overrides."""
     candidates = []
-    ignored = options.fields_of_no_account(config)
+    ignored = options.fields_without_effect(config)
     for name in ready_configs.paths():
         for method in METHODS:
             ready = dict(ready_configs.load(name, method))

@@ -118,7 +118,9 @@ def open_run(workdir):
     """Folder, configuration and summary of a finished run."""
     folder = RunFolder(workdir)
     config, summary = folder.read_finished()
-    options.check(config)
+    # What it does not read may hold what a later version refuses.
+    unread = options.unread_fields(config)
+    options.check(config | {name: options.FIELDS[name].default for name in unread})
     folder.check_data(config)
     return folder, config, summary
 

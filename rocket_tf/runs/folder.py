@@ -158,7 +158,7 @@ class RunFolder:
     def as_booster(self):
         """What tells the booster of this finished run from others: its configuration and error."""
         config = self.read_config()
-        free = options.fields_of_no_account(config)
+        free = options.fields_without_effect(config)
         return {
             "config": {name: config[name] for name in options.FIELDS if name not in free},
             "test_error": self.read_summary()["booster"]["test_error"],

@@ -1,9 +1,7 @@
 """The optimizer of a run."""
 
-import keras
-
+from rocket_tf.optimizers.catalog import OPTIMIZERS
 from rocket_tf.optimizers.schedules import piecewise_schedule
-from rocket_tf.optimizers.sgd import SGDWithL2
 
 
 def make_schedule(config, total_steps):
@@ -32,6 +30,4 @@ def make_optimizer(config, total_steps):
         A `keras.optimizers.Optimizer`.
     """
     schedule = make_schedule(config, total_steps)
-    if config["optimizer"] == "adam":
-        return keras.optimizers.Adam(schedule)
-    return SGDWithL2(schedule, momentum=0.9, l2=config["weight_decay"])
+    return OPTIMIZERS[config["optimizer"]].make(schedule, config["weight_decay"])

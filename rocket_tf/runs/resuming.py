@@ -23,7 +23,7 @@ def refused_changes(before, now, progress):
     Returns:
         A list of texts, each with a field, its two values and, where there is one, the way out.
     """
-    allowed = list(options.fields_of_no_account(now))
+    allowed = list(options.fields_without_effect(now))
     if now["batch_normalization"] == "synchronized":
         allowed.append("replicas")
     if not now["validation_examples"]:

@@ -312,7 +312,7 @@ def _is_finished_before_0_2(run):
     if not run.folder.holds_run() or run.folder.read_summary() is None:
         return False
     config = run.folder.read_config()
-    ignored = [*options.fields_of_no_account(run.config), *options.CHANGED_IN_0_2]
+    ignored = [*options.fields_without_effect(run.config), *options.CHANGED_IN_0_2]
     return options.is_before_0_2(config) and not options.differences(config, run.config, ignored)
 
 

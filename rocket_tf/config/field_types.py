@@ -1,0 +1,147 @@
+"""What a field is, and the kinds of values that fields take. Free of TensorFlow."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable
+
+from rocket_tf.config.readers import EVERY_RUN, Reader
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One option of a run.
+
+    Attributes:
+        default: its value where a configuration does not set it; its type is the field's type.
+        meaning: what it does, with the unit of its values.
+        expected: in words, the values it takes.
+        accepts: the same as a predicate.
+        before: its value in runs that are older than the field; `None`: the default.
+        read_by: the runs that read it.
+        changes_results: whether runs that differ in it may compute something else.
+    """
+
+    default: object
+    meaning: str
+    expected: str
+    accepts: Callable[[object], bool]
+    before: object = None
+    read_by: Reader = EVERY_RUN
+    changes_results: bool = True
+
+
+def integer(default, meaning, minimum, **rest):
+    """A whole number."""
+    return Field(
+        default,
+        meaning,
+        f"a whole number from {minimum} to 2**31 - 1",
+        lambda value: minimum <= value < 2**31,
+        **rest,
+    )
+
+
+def number(default, meaning, expected, accepts, **rest):
+    """A number."""
+    return Field(
+        default, meaning, expected, lambda value: _is_finite(value) and accepts(value), **rest
+    )
+
+
+def path(default, meaning, **rest):
+    """A path, or nothing."""
+    return Field(default, meaning, "a path", _is_path, **rest)
+
+
+def non_negative(default, meaning, **rest):
+    """A number of at least 0."""
+    return number(default, meaning, "a number of at least 0", lambda value: value >= 0, **rest)
+
+
+def positive(default, meaning, **rest):
+    """A number above 0."""
+    return number(default, meaning, "a number above 0", lambda value: value > 0, **rest)
+
+
+def choice(default, meaning, *choices, **rest):
+    """One of some names."""
+    named = ", ".join(choice or "''" for choice in choices)
+    return Field(default, meaning, "one of " + named, lambda value: value in choices, **rest)
+
+
+def name(default, meaning, may_be_empty=False, **rest):
+    """A name."""
+    return Field(
+        default,
+        meaning,
+        "a name" + (", or nothing" if may_be_empty else ""),
+        lambda value: _is_name(value) or (may_be_empty and value == ""),
+        **rest,
+    )
+
+
+def names(default, meaning, **rest):
+    """Names, a tuple."""
+    return Field(
+        default,
+        meaning,
+        "different names with commas between",
+        lambda values: all(map(_is_name, values)) and len(set(values)) == len(values),
+        **rest,
+    )
+
+
+def sizes(default, meaning, **rest):
+    """Sizes, a tuple."""
+    return Field(
+        default,
+        meaning,
+        "whole numbers from 1 to 2**31 - 1, such as (200, 80)",
+        lambda values: len(values) > 0 and all(map(_is_size, values)),
+        **rest,
+    )
+
+
+def switch(default, meaning, **rest):
+    """True or False."""
+    return Field(default, meaning, "True or False", lambda value: True, **rest)
+
+
+def _is_name(value):
+    return isinstance(value, str) and value.isprintable() and value.strip() == value != ""
+
+
+def _is_size(value):
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
+
+
+def _is_finite(value):
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _is_path(value):
+    try:
+        return b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+
+
+def is_depth(value):
+    """Whether a wide residual net may have so many layers: 6n + 4."""
+    return 10 <= value < 2**31 and (value - 4) % 6 == 0
+
+
+def is_light_depth(value):
+    """Whether a light net may, in any layout."""
+    return value == 0 or (6 <= value < 2**31 and value % 2 == 0)
+
+
+def are_drops(values):
+    """Whether these are increasing fractions of a training."""
+    return all(isinstance(value, int | float) and 0 < value < 1 for value in values) and list(
+        values
+    ) == sorted(set(values))

@@ -1,0 +1,96 @@
+"""Which runs read which fields. Free of TensorFlow.
+
+A field is read by all runs, by runs on some data, by runs of some nets, or by runs of some methods.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
+
+# Those that follow a booster that was trained before.
+METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """The runs that read a field.
+
+    Attributes:
+        words: which they are.
+        reads: whether a configuration is of such a run.
+        otherwise: of a configuration of another run, what makes it one, in words. Such a run
+            refuses a value that is not the default; `None`: it ignores the field. Methods ignore
+            each other's fields, so that one configuration serves all of them.
+    """
+
+    words: str
+    reads: Callable[[Mapping], bool]
+    otherwise: Callable[[Mapping], str] | None = None
+
+
+def kind_of(config: Mapping) -> str:
+    """The kind of a configuration's data, "images" or "clicks"."""
+    dataset = config["dataset"]
+    return LOCAL_DATASETS[dataset] if dataset in LOCAL_DATASETS else DATASETS[dataset].kind
+
+
+def _is_of_images(config):
+    return kind_of(config) == "images"
+
+
+def _has_wide_resnets(config):
+    return _is_of_images(config) and not config["booster_backbone"]
+
+
+def _has_hint(config):
+    return config["method"] in ("rocket", "rocket_kd", "no_joint_training")
+
+
+def _is_distilled(config):
+    return config["method"] in ("kd", "rocket_kd")
+
+
+def _dataset(config):
+    return f"dataset={config['dataset']}"
+
+
+def _dataset_or_backbones(config):
+    return "backbones" if _is_of_images(config) and config["booster_backbone"] else _dataset(config)
+
+
+def _sharing(config):
+    return "share=True" if _has_wide_resnets(config) else _dataset_or_backbones(config)
+
+
+EVERY_RUN = Reader("every run", lambda config: True)
+# By data
+IMAGES = Reader("images", _is_of_images, _dataset)
+IMAGE_FOLDERS = Reader(
+    "dataset=image_folder", lambda config: config["dataset"] == "image_folder", _dataset
+)
+CROPS = Reader("crop_padding above 0", lambda config: config["crop_padding"] > 0)
+CLICKS = Reader("clicks", lambda config: kind_of(config) == "clicks", _dataset)
+CLICK_LOGS = Reader("dataset=click_log", lambda config: config["dataset"] == "click_log", _dataset)
+# By nets
+WIDE_RESNETS = Reader("wide residual nets", _has_wide_resnets, _dataset_or_backbones)
+STEMS = Reader(
+    "wide residual nets with share=False",
+    lambda config: _has_wide_resnets(config) and not config["share"],
+    _sharing,
+)
+# By method
+FOLLOWERS = Reader(
+    f"methods {', '.join(METHODS_WITH_TEACHER)}",
+    lambda config: config["method"] in METHODS_WITH_TEACHER,
+)
+HINTS = Reader("methods rocket, rocket_kd, no_joint_training", _has_hint)
+JOINT_METHODS = Reader(
+    "methods rocket, rocket_kd", lambda config: config["method"] in ("rocket", "rocket_kd")
+)
+DISTILLATION = Reader("methods kd, rocket_kd", _is_distilled)
+TEMPERATURES = Reader(
+    "methods kd, rocket_kd, and hint=kd",
+    lambda config: _is_distilled(config) or (_has_hint(config) and config["hint"] == "kd"),
+)
+ATTENTION_TRANSFER = Reader("method at", lambda config: config["method"] == "at")
