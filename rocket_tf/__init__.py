@@ -33,24 +33,27 @@ def _is_command():
     return module in _COMMANDS or (bool(_sys.argv) and _Path(_sys.argv[0]).stem == "rocket-tf")
 
 
-_MODULES = {
+_DEFINED_IN = {
     "ExactAUC": "rocket_tf.metrics.ranking",
     "GroupAUC": "rocket_tf.metrics.ranking",
     "Hint": "rocket_tf.core.hints",
     "RocketModel": "rocket_tf.core.rocket_model",
     "attention_maps": "rocket_tf.analysis.gradient_flow",
-    "backbone_names": "rocket_tf.networks.backbone_names",
     "export_light": "rocket_tf.serving.saved_model",
     "gradient_flow": "rocket_tf.analysis.gradient_flow",
-    "networks": "rocket_tf.networks",
     "ownership": "rocket_tf.analysis.ownership",
 }
-__all__ = list(_MODULES)
-__getattr__, __dir__ = _lazy_names(__name__, _MODULES)
+_MODULES = {
+    "backbone_names": "rocket_tf.networks.backbone_names",
+    "networks": "rocket_tf.networks",
+    "optimizers": "rocket_tf.optimizers",
+}
+__all__ = [*_DEFINED_IN, *_MODULES]
+__getattr__, __dir__ = _lazy_names(__name__, _DEFINED_IN, _MODULES)
 
 # Commands answer mistakes before they load TensorFlow, which takes seconds. Everybody else gets
 # all names at once, and Keras the classes that it needs to load saved models.
 if not _is_command():
-    for _name in _MODULES:
-        __getattr__(_name)
-    from rocket_tf.networks import *  # noqa: F403 - for Keras's registry
+    for _name in __all__:
+        for _inner in getattr(__getattr__(_name), "__all__", ()):
+            getattr(__getattr__(_name), _inner)

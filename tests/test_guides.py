@@ -7,7 +7,7 @@ import keras
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-GUIDES = ("own_nets", "clicks", "image_folders", "choosing_hints", "from_distiller")
+GUIDES = ("own_nets", "hints", "clicks", "image_folders", "choosing_hints", "from_distiller")
 
 
 def run(guide):
@@ -34,6 +34,12 @@ def test_own_nets(tmp_path, capsys):
         r"^ {4}((?:shared|light only|booster only) .*)", guide("own_nets"), re.M
     ):
         assert line in told  # the table of the guide
+
+
+def test_hints(capsys):
+    names = run("hints")
+    assert [hint.follows for hint in names["rocket"].hints] == ["booster", "teacher"]
+    assert "teacher_loss" in capsys.readouterr().out  # of the gradient flow
 
 
 def guide(name):

@@ -52,7 +52,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and keras.backend.standardize_dtype(inputs.dtype) != "float64"
             and not self.synchronized
-            and not self.renorm
+            and not getattr(self, "renorm", False)  # which Keras 3.12 does not have
         )
 
     def _follow(self, moving, batch):

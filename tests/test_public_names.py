@@ -1,0 +1,76 @@
+"""The package's face: what users reach, and that commands load nothing for it."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rocket_tf
+
+EXPECTED = {
+    "ExactAUC": "class",
+    "GroupAUC": "class",
+    "Hint": "class",
+    "RocketModel": "class",
+    "attention_maps": "function",
+    "backbone_names": "module",
+    "export_light": "function",
+    "gradient_flow": "function",
+    "networks": "module",
+    "optimizers": "module",
+    "ownership": "function",
+}
+NETWORKS = {
+    "Feature": "class",
+    "FusedBatchNormalization": "class",
+    "backbone_pair": "function",
+    "branch": "function",
+    "click_pair": "function",
+    "group_outputs": "function",
+    "wide_resnet_pair": "function",
+}
+KINDS = {"class": inspect.isclass, "function": inspect.isfunction, "module": inspect.ismodule}
+
+
+@pytest.mark.parametrize(
+    "package, names", [(rocket_tf, EXPECTED), (rocket_tf.networks, NETWORKS)], ids=["top", "nets"]
+)
+def test_every_name_is_what_it_says(package, names):
+    assert set(package.__all__) == set(names) <= set(dir(package))
+    for name, kind in names.items():
+        assert KINDS[kind](getattr(package, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'student'"):
+        package.student  # noqa: B018
+
+
+def in_a_fresh_process(code):
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
+    )
+    return result.stdout.strip()
+
+
+def test_importing_the_package_registers_all_its_classes():
+    """Or a `.keras` file that holds one could not be loaded."""
+    package = Path(rocket_tf.__file__).parent
+    registration = r'register_keras_serializable\(package="rocket_tf"\)\nclass (\w+)'
+    classes = {
+        name
+        for path in package.rglob("*.py")
+        for name in re.findall(registration, path.read_text())
+    }
+    assert {"RocketModel", "Hint", "SGDWithL2", "ActivationUnit"} <= classes
+    code = "import rocket_tf, keras\nprint(*keras.saving.get_custom_objects())"
+    assert {f"rocket_tf>{name}" for name in classes} <= set(in_a_fresh_process(code).split())
+
+
+def test_a_command_imports_it_without_tensorflow():
+    code = (
+        "import sys\nsys.orig_argv = ['python', '-m', 'rocket_tf.main', '']\n"
+        "import rocket_tf\nassert 'tensorflow' not in sys.modules\n"
+        "print(rocket_tf.backbone_names.BACKBONES[0])\nassert 'tensorflow' not in sys.modules"
+    )
+    assert in_a_fresh_process(code) == "ConvNeXtTiny"
