@@ -9,9 +9,11 @@ class RocketError(Exception):
 
     Attributes:
         exit_code: the exit code of a command that it ends.
+        answer: what a command says of it, with {} where the message goes.
     """
 
     exit_code = 1
+    answer = "{}"
 
 
 class ConfigError(RocketError, ValueError):
@@ -44,12 +46,14 @@ class Preempted(RocketError):
     """SIGTERM has come, and what was done is saved; the message says how far."""
 
     exit_code = 143  # as if SIGTERM had ended the process; schedulers start it again
+    answer = "SIGTERM: saved after {}; the same command goes on from there"
 
 
 class WorkerLostError(RocketError, RuntimeError):
     """Another worker does not answer, or no longer does."""
 
     exit_code = 138  # which Kubernetes' training operator takes as a reason to start again
+    answer = "{}; the same commands go on from the last checkpoint"
 
 
 class LoaderError(RocketError, RuntimeError):
@@ -64,5 +68,15 @@ class LoaderError(RocketError, RuntimeError):
         self.code = code
 
 
+class ExportError(RocketError, RuntimeError):
+    """An export that cannot be made, or that computes something else than the model."""
+
+
 class CheckFailed(RocketError):
     """A check of an export that did not pass; the message says why."""
+
+    answer = "failed: {}"
+
+
+class ProcessEnded(RocketError, RuntimeError):
+    """A process that this one started has ended too early; the message has its last line."""

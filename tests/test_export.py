@@ -14,9 +14,9 @@ from keras import layers
 
 from rocket_tf import RocketModel, export_light
 from rocket_tf.networks import wide_resnet_pair
-from rocket_tf.serving import saved_model, warmup
 from rocket_tf.serving import signatures as serving_signatures
-from rocket_tf.system import files
+from rocket_tf.serving import warmup
+from rocket_tf.system import files, timing
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 
 NAMES = ["plane", "car", "bird"]
@@ -172,7 +172,7 @@ def test_an_optimized_export_computes_the_same_and_holds_no_variables(
 ):
     images = pixels(8)
     for ratio in (0.9, 0.99, 1.1):  # as if measured
-        monkeypatch.setattr(saved_model, "_time_ratio", lambda *_, ratio=ratio: ratio)
+        monkeypatch.setattr(timing, "ratio", lambda *_, ratio=ratio: ratio)
         version = export_light(rocket, tmp_path, NAMES, optimize=True)
         told = json.loads((version / "assets.extra" / "provenance.json").read_text())
         assert told["optimized"] is (ratio == 0.9)
@@ -182,12 +182,6 @@ def test_an_optimized_export_computes_the_same_and_holds_no_variables(
         outputs = loaded.signatures["serving_default"](images=tf.constant(images))
         expected = rocket.predict(images, verbose=0)
         np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-5, atol=1e-5)
-
-
-def test_latencies_are_compared_in_turns(monkeypatch):
-    clock = iter(np.cumsum([0.0] + [1.0, 0.0, 2.0, 0.0] * 1000))
-    monkeypatch.setattr(saved_model.time, "perf_counter", lambda: next(clock))
-    assert saved_model._time_ratio(lambda: None, lambda: None) == 0.5
 
 
 def test_its_variables_are_the_light_nets_each_once(rocket, version):

@@ -70,9 +70,9 @@ def rounds_within_fit(settings, warm_up, take_round):
         take_round: called with the number of rounds that are done, after each step that counts.
 
     Returns:
-        List of milliseconds, one for each of `settings.steps`.
+        List of seconds, one for each of `settings.steps`.
     """
-    milliseconds = []
+    seconds = []
 
     class TakeTurns(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -81,7 +81,7 @@ def rounds_within_fit(settings, warm_up, take_round):
         def on_train_batch_end(self, batch, logs=None):
             float(logs["loss"])
             if batch >= warm_up:
-                milliseconds.append(1000 * (time.perf_counter() - self.began))
+                seconds.append(time.perf_counter() - self.began)
                 take_round(batch - warm_up)
             self.began = time.perf_counter()
 
@@ -92,7 +92,7 @@ def rounds_within_fit(settings, warm_up, take_round):
         shuffle=False,
         verbose=0,
     )
-    return milliseconds
+    return seconds
 
 
 def input_epoch(settings):

@@ -5,8 +5,8 @@ import platform
 from rocket_tf.benchmarks import processes
 from rocket_tf.benchmarks.figures import disturbed, evaluate, summarize
 from rocket_tf.benchmarks.kinds import HERE, KINDS, WITHIN_FIT, load_libraries
-from rocket_tf.benchmarks.turns import Turns, timed
 from rocket_tf.system.provenance import machine, software
+from rocket_tf.system.timing import Turns, timed
 
 _WARM_UP = 3  # steps
 # By rate: the kind whose time it comes from, and the size that says how many examples that takes.
@@ -83,11 +83,15 @@ def _step_times(settings, needed, tell):
         if WITHIN_FIT not in needed:
             for done in range(settings.steps if names else 0):
                 turns.take(done, settings.steps)
-            return turns.milliseconds
+            return _in_milliseconds(turns.seconds)
         from rocket_tf.benchmarks.keras_steps import rounds_within_fit
 
         fit = rounds_within_fit(settings, _WARM_UP, lambda done: turns.take(done, settings.steps))
-        return {**turns.milliseconds, WITHIN_FIT: fit}
+        return _in_milliseconds({**turns.seconds, WITHIN_FIT: fit})
+
+
+def _in_milliseconds(seconds):
+    return {name: [1000 * each for each in values] for name, values in seconds.items()}
 
 
 def _memory(settings, needed, tell):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from rocket_tf.benchmarks.kinds import HERE, KINDS
+from rocket_tf.errors import ProcessEnded
 from rocket_tf.system.child_process import WorkerProcess
 
 _SECONDS_BETWEEN_LOOKS = 0.01
@@ -19,7 +20,7 @@ def start_worker(settings, names):
     """A `WorkerProcess` with the steps of the named kinds; `rocket_tf.benchmarks.worker` has more.
 
     Raises:
-        RuntimeError: if it cannot make them.
+        ProcessEnded: if it cannot make them.
     """
     sizes = json.dumps(dataclasses.asdict(settings))
     return WorkerProcess("rocket_tf.benchmarks.worker", sizes, *names)
@@ -36,7 +37,7 @@ def remote_steps(settings, names, tell):
 
     Yields:
         Dict from kinds to functions without arguments that take a step and return its
-        milliseconds, measured where it is taken.
+        seconds, measured where it is taken.
     """
     by_process = {}
     for name in names:
@@ -88,7 +89,7 @@ def seconds_to_first_step(settings, tell):
         List of seconds, one a process, which is ended after that step.
 
     Raises:
-        RuntimeError: if the command ends before.
+        ProcessEnded: if the command ends before.
     """
     seconds = []
     for count in range(settings.processes):
@@ -110,7 +111,7 @@ def _time_first_step(workdir, output):
             if process.poll() is not None:
                 output.seek(0)
                 told = output.read().strip().splitlines() or ["it says nothing"]
-                raise RuntimeError(f"the training that is timed has ended: {told[-1]}")
+                raise ProcessEnded(f"the training that is timed has ended: {told[-1]}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         return time.perf_counter() - began
     finally:

@@ -1,4 +1,4 @@
-"""A process that takes steps of some kinds, as it is told on stdin, and says what they took."""
+"""A process that takes steps of some kinds, as it is asked to on stdin, and says what they took."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rocket_tf.benchmarks.kinds import KINDS, load_libraries
 from rocket_tf.benchmarks.settings import Settings
-from rocket_tf.benchmarks.turns import timed
+from rocket_tf.system.timing import timed
 
 _MEBIBYTE = 2**20
 
@@ -18,7 +18,7 @@ def main():
     """Answers requests, one JSON a line, until stdin ends.
 
     The command line holds the settings as a JSON object, and names of kinds. `{"step": kind}` is
-    answered by the step's milliseconds; `{"memory": true}` by `{"loaded", "peak"}`: mebibytes that
+    answered by the step's seconds; `{"memory": true}` by `{"loaded", "peak"}`: mebibytes that
     the process had at most when its libraries were loaded, and until now.
     """
     settings, names = Settings(**json.loads(sys.argv[1])), sys.argv[2:]

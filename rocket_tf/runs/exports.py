@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from rocket_tf.errors import ConfigError
+from rocket_tf.errors import ConfigError, ExportError
 from rocket_tf.runs import finished as finished_run
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import companions, converters, runtimes
@@ -72,7 +72,7 @@ def export_run(
         ConfigError: if a format is unknown or not installed, or there is no finished run with a
             light net.
         CheckpointError, DataUnavailableError: as `rocket_tf.train.evaluate`.
-        RuntimeError: if a converter fails, or a float format does not compute what the model does.
+        ExportError: if a converter fails, or a float format does not compute what the model does.
         OSError: if something cannot be written.
     """
     runtimes.check_formats(formats)
@@ -153,7 +153,7 @@ class _Prover:
         )
         largest = difference(self._logits, logits)
         if allowed is not None and not largest <= allowed:  # not a number, either
-            raise RuntimeError(
+            raise ExportError(
                 f"{kind} does not compute what the model computes: logits differ by {largest:.1g}, "
                 f"and {allowed:.0e} is allowed; it was not kept"
             )

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rocket_tf.errors import ExportError
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.signatures import DEFAULT, input_names, make_functions, signatures_of
 from rocket_tf.system.startup import stderr_kept_back
@@ -29,7 +30,7 @@ def to_litert(net, calibration=None):
         bytes, the content of a `.tflite` file.
 
     Raises:
-        RuntimeError: if the converter fails.
+        ExportError: if the converter fails.
     """
     function = _frozen_function(net)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
@@ -53,7 +54,7 @@ def to_litert(net, calibration=None):
             with stderr_kept_back(Exception):
                 return converter.convert()
         except Exception as error:  # of many kinds, also where the disk is full
-            raise RuntimeError(f"LiteRT's converter fails: {_last_line(error)}") from error
+            raise ExportError(f"LiteRT's converter fails: {_last_line(error)}") from error
 
 
 def to_onnx(net):
@@ -69,7 +70,7 @@ def to_onnx(net):
         bytes, the content of an `.onnx` file.
 
     Raises:
-        RuntimeError: if the converter fails.
+        ExportError: if the converter fails.
     """
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -89,7 +90,7 @@ def to_onnx(net):
             opset=_OPSET,
         )
     except Exception as error:  # of many kinds
-        raise RuntimeError(f"tf2onnx fails: {_last_line(error)}") from error
+        raise ExportError(f"tf2onnx fails: {_last_line(error)}") from error
     return model.SerializeToString()
 
 

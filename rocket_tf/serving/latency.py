@@ -1,12 +1,14 @@
 """How long the light net and its booster take to answer, in every runtime, taking turns."""
 
 import contextlib
+import functools
 import json
 import statistics
 
 import numpy as np
 
 from rocket_tf.system.child_process import WorkerProcess
+from rocket_tf.system.timing import Turns
 
 BATCHES = (1, 8, 64)  # of examples
 THREADS = (1, 2)
@@ -20,7 +22,8 @@ def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print):
 
     Every runtime and number of threads has a process of its own, with all nets loaded. In each
     round, each of them answers some calls for each net and batch, one process at a time, so that
-    what disturbs the machine disturbs all alike. The first round warms up and does not count.
+    what disturbs the machine disturbs all alike. A turn before the first round warms up and says
+    how many calls make a turn.
 
     Args:
         exports: dict from names of runtimes to `(key of runtimes.PACKAGES, paths)`, the paths as a
@@ -28,37 +31,49 @@ def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print):
         rounds: how many rounds count.
         threads: numbers of threads.
         batches: batch sizes.
-        tell: called with a line after each round.
+        tell: called with a line about each round.
 
     Returns:
         `(rows, load_seconds)`: a list of dicts with `runtime`, `threads`, `batch`, `net`, `calls`,
         `p50_ms`, `p95_ms`, `p99_ms` and `examples_per_second`; and a dict from nets to the median
         seconds that loading the SavedModel takes.
     """
-    seconds = {}
     with contextlib.ExitStack() as stack:
         workers = {
             (name, number): stack.enter_context(_start(runtime, number, paths))
             for name, (runtime, paths) in exports.items()
             for number in threads
         }
-        calls = {}
-        for turn in range(rounds + 1):
-            for (name, number), worker in workers.items():
-                nets = list(exports[name][1])
-                for batch in batches:
-                    # Whoever comes first finds cold caches, so that each of them does in its turn.
-                    for net in nets[turn % len(nets) :] + nets[: turn % len(nets)]:
-                        key = name, number, batch, net
-                        taken = worker.ask(net=net, batch=batch, calls=calls.get(key, 3))
-                        if turn:
-                            seconds.setdefault(key, []).extend(taken)
-                        else:
-                            often = _SECONDS_A_TURN / statistics.median(taken)
-                            calls[key] = int(np.clip(often, 1, _MOST_CALLS))
-            tell(f"round {turn} of {rounds}" if turn else "warmed up")
+        calls = {
+            (name, number, batch, net): _Calls(worker, net, batch)
+            for (name, number), worker in workers.items()
+            for batch in batches
+            for net in exports[name][1]
+        }
+        for each in calls.values():
+            each.warm_up()
+        tell("warmed up")
+        turns = Turns(calls, tell)
+        for done in range(rounds):
+            turns.take(done, rounds)
         load_seconds = _time_loading(workers, exports, min(threads))
-    return [_row(*key, taken) for key, taken in seconds.items()], load_seconds
+    return [_row(*key, taken) for key, taken in turns.seconds.items()], load_seconds
+
+
+class _Calls:
+    """A turn of one net: as many calls of a batch as fit into a turn's time."""
+
+    def __init__(self, worker, net, batch):
+        self._worker = worker
+        self._request = {"net": net, "batch": batch}
+        self._often = 3
+
+    def __call__(self):
+        return self._worker.ask(**self._request, calls=self._often)
+
+    def warm_up(self):
+        often = _SECONDS_A_TURN / statistics.median(self())
+        self._often = int(np.clip(often, 1, _MOST_CALLS))
 
 
 def ratio(rows, first, second, **which):
@@ -80,11 +95,11 @@ def _time_loading(workers, exports, threads):
     if "tensorflow" not in exports:
         return {}
     worker = workers["tensorflow", threads]
-    seconds = {net: [] for net in exports["tensorflow"][1]}
-    for _ in range(_LOADS):
-        for net, taken in seconds.items():
-            taken.append(worker.ask(load=net))
-    return {net: round(statistics.median(taken), 4) for net, taken in seconds.items()}
+    nets = exports["tensorflow"][1]
+    turns = Turns({net: functools.partial(worker.ask, load=net) for net in nets})
+    for done in range(_LOADS):
+        turns.take(done, _LOADS)
+    return {net: round(statistics.median(taken), 4) for net, taken in turns.seconds.items()}
 
 
 def _row(runtime, threads, batch, net, seconds):

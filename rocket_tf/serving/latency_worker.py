@@ -3,12 +3,13 @@
 Runtimes set their threads once for a process, so that each number of threads needs one of its own.
 """
 
+import functools
 import json
 import sys
-import time
 
 from rocket_tf.serving import runtimes
 from rocket_tf.serving.parity import made_up_input
+from rocket_tf.system.timing import timed
 
 
 def main():
@@ -27,9 +28,8 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         if "load" in request:
-            start = time.perf_counter()
-            _load(paths[request["load"]], threads, runtime)
-            answer = time.perf_counter() - start
+            load = functools.partial(_load, paths[request["load"]], threads, runtime)
+            answer = timed(load)()
         else:
             run, batch = loaded[request["net"]], request["batch"]
             key = request["net"], batch
@@ -38,21 +38,13 @@ def main():
                     name: made_up_input(dtype, shape, batch)
                     for name, (dtype, shape) in run.inputs.items()
                 }
-            answer = _time(run, inputs[key], request["calls"])
+            take = timed(functools.partial(run, inputs[key]))
+            answer = [take() for _ in range(request["calls"])]
         print(json.dumps(answer), file=answers, flush=True)
 
 
 def _load(path, threads, runtime):
     return runtimes.load(path, threads, runtime, logits_alone=True)
-
-
-def _time(run, inputs, calls):
-    seconds = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        run(inputs)
-        seconds.append(time.perf_counter() - start)
-    return seconds
 
 
 if __name__ == "__main__":

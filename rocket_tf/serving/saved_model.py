@@ -1,9 +1,7 @@
 """The light net alone, as a SavedModel for TensorFlow Serving."""
 
 import functools
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import keras
@@ -12,16 +10,16 @@ import tensorflow as tf
 
 from rocket_tf.analysis.costs import count_parameters
 from rocket_tf.core.objective import is_multi_label
+from rocket_tf.errors import ExportError
 from rocket_tf.serving import companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.serving.signatures import DEFAULT, input_names, signatures_of
-from rocket_tf.system import files
+from rocket_tf.system import files, timing
 
 _LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
 _COMPARED_EXAMPLES = 8
-_TIMED_BLOCKS, _TIMED_CALLS = 20, 10
 # Of an optimized graph's latency to the plain one's: less is noise.
 _LEAST_GAIN = 0.98
 
@@ -96,7 +94,7 @@ def export_light(
             two inputs' names become one, the version is not a positive integer, or `user_inputs`
             are no inputs, or all of them.
         FileExistsError: if the version is there.
-        RuntimeError: if the export does not compute what the model computes.
+        ExportError: if the export does not compute what the model computes.
         OSError: if the folder cannot be written.
     """
     light = getattr(model, "light", model)
@@ -226,7 +224,7 @@ def _optimized(light, plain, request, make_functions):
         name: _first(tensor, specification)
         for (name, tensor), specification in zip(request.items(), light.inputs, strict=True)
     }
-    ratio = _time_ratio(lambda: fast[DEFAULT](**smallest), lambda: plain(**smallest))
+    ratio = timing.ratio(lambda: fast[DEFAULT](**smallest), lambda: plain(**smallest))
     measured = {
         "folded_batch_normalizations": count,
         "latency_ratio_to_plain": round(ratio, 3),
@@ -234,21 +232,6 @@ def _optimized(light, plain, request, make_functions):
     }
     is_better = ratio < _LEAST_GAIN and largest <= LARGEST_DIFFERENCE
     return (fast if is_better else None), measured
-
-
-def _time_ratio(first, second):
-    """Median over blocks of the ratio of two calls' medians; they take turns."""
-    ratios = []
-    for block in range(_TIMED_BLOCKS + 1):
-        times = [], []
-        for _ in range(_TIMED_CALLS):
-            for call, taken in zip((first, second), times, strict=True):
-                start = time.perf_counter()
-                call()
-                taken.append(time.perf_counter() - start)
-        if block:  # the first one warms up
-            ratios.append(statistics.median(times[0]) / statistics.median(times[1]))
-    return statistics.median(ratios)
 
 
 def _save(light, functions, class_names, directory):
@@ -283,7 +266,7 @@ def _prove(light, signatures, directory, examples):
         answers = served[signature.name](**_as_tensors(signature.request(examples)))
         largest = _largest_difference(signature.expected(examples), answers)
         if not largest <= allowed:  # not a number, either
-            raise RuntimeError(
+            raise ExportError(
                 f"The export's {signature.name} does not compute what the model computes: logits "
                 f"differ by {largest:.1g}, and {allowed:.0e} is allowed; nothing was written"
             )

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 
+from rocket_tf.errors import ProcessEnded
+
 
 class WorkerProcess:
     """Starts `python -m <module>` and waits until it says that it is ready.
@@ -19,7 +21,7 @@ class WorkerProcess:
         environment: dict of environment variables that it has beside those of this process.
 
     Raises:
-        RuntimeError: if the process ends instead, with the last line that it wrote to stderr.
+        ProcessEnded: if the process ends instead, with the last line that it wrote to stderr.
     """
 
     def __init__(self, module, *arguments, environment=None):
@@ -40,7 +42,7 @@ class WorkerProcess:
             raise
 
     def ask(self, **request):
-        """The answer to a request, both as JSON holds them; raises RuntimeError as above."""
+        """The answer to a request, both as JSON holds them; raises ProcessEnded as above."""
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return self._answer()
 
@@ -59,5 +61,5 @@ class WorkerProcess:
             self._process.wait()
             self._errors.seek(0)
             told = self._errors.read().strip().splitlines() or ["it says nothing"]
-            raise RuntimeError(f"a process that measures has ended ({self._module}): {told[-1]}")
+            raise ProcessEnded(f"a process that measures has ended ({self._module}): {told[-1]}")
         return json.loads(line)

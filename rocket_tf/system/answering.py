@@ -1,0 +1,47 @@
+"""The way from exceptions to exit codes, for all commands."""
+
+import os
+import sys
+
+from rocket_tf.errors import RocketError
+
+_SYSTEM_ERROR = 1  # a file that cannot be read or written, say
+_READER_GONE = 1
+_INTERRUPTED = 130  # as of a process that SIGINT ended
+
+
+def answer(command, work, interrupted="nothing is written"):
+    """Does a command's work, and answers what goes wrong in one line.
+
+    What is neither a `RocketError`, nor the system's, nor an interruption is a mistake in the
+    program, and passes with its traceback.
+
+    Args:
+        command: its name, which begins the line.
+        work: function without arguments that does it and returns the exit code; `None` is 0.
+        interrupted: what to say of Ctrl-C: how to go on, or what was lost.
+
+    Returns:
+        The process's exit code.
+    """
+    try:
+        return work() or 0
+    except RocketError as error:
+        complain(command, error.answer.format(error))
+        return error.exit_code
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_GONE
+    except OSError as error:
+        complain(command, error)
+        return _SYSTEM_ERROR
+    except KeyboardInterrupt:
+        complain(command, f"interrupted; {interrupted}")
+        return _INTERRUPTED
+
+
+def complain(command, message):
+    """Prints a message of a command to stderr as one line, without control characters."""
+    line = " ".join(str(message).split())
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+    print(f"{command}: {line}", file=sys.stderr)

@@ -1,0 +1,82 @@
+"""Things that are timed side by side take turns, so that what disturbs the machine hits all."""
+
+import random
+import statistics
+import time
+
+_BLOCKS, _ROUNDS_A_BLOCK = 20, 10
+
+
+class Turns:
+    """Takes and times turns round by round, in each of which every thing has one.
+
+    Args:
+        takes: dict from names to functions without arguments that take a turn and return the
+            seconds that it took (`timed`), or a list of them where a turn is several calls.
+        tell: called with lines about the progress.
+
+    Attributes:
+        seconds: dict from names to the seconds of all turns that count.
+
+    Example:
+        >>> turns = Turns({"sort": timed(lambda: sorted([2, 1])), "sum": timed(lambda: sum([2]))})
+        >>> turns.warm_up(1)
+        >>> for done in range(3):
+        ...     turns.take(done, 3)
+        >>> {name: len(seconds) for name, seconds in turns.seconds.items()}
+        {'sort': 3, 'sum': 3}
+    """
+
+    def __init__(self, takes, tell=lambda line: None):
+        self.seconds = {name: [] for name in takes}
+        self._takes = takes
+        self._tell = tell
+        self._order = random.Random(0)
+
+    def warm_up(self, rounds):
+        """So many turns of each that do not count."""
+        for name, take in self._takes.items():
+            self._tell(f"warming up {name}")
+            for _ in range(rounds):
+                take()
+
+    def take(self, done, rounds):
+        """One round, after so many that are done of so many in all."""
+        self._tell(f"round {done + 1} of {rounds}")
+        # In an order of its own, so that none always follows the same one.
+        for name in self._order.sample(list(self._takes), len(self._takes)):
+            seconds = self._takes[name]()
+            self.seconds[name] += seconds if isinstance(seconds, list) else [seconds]
+
+
+def timed(call):
+    """A function that makes a call and returns how many seconds it took."""
+
+    def take():
+        began = time.perf_counter()
+        call()
+        return time.perf_counter() - began
+
+    return take
+
+
+def ratio(first, second):
+    """How long a call takes in comparison with another: median over blocks of ratios of medians.
+
+    Args:
+        first, second: functions without arguments.
+
+    Example:
+        >>> 0.1 < ratio(lambda: sum(range(1000)), lambda: sum(range(1000))) < 10
+        True
+    """
+    turns = Turns({"first": timed(first), "second": timed(second)})
+    rounds = (_BLOCKS + 1) * _ROUNDS_A_BLOCK
+    for done in range(rounds):
+        turns.take(done, rounds)
+    ratios = []
+    for start in range(_ROUNDS_A_BLOCK, rounds, _ROUNDS_A_BLOCK):  # the first block warms up
+        block = slice(start, start + _ROUNDS_A_BLOCK)
+        medians = {name: statistics.median(each[block]) for name, each in turns.seconds.items()}
+        ratios.append(medians["first"] / medians["second"])
+    return statistics.median(ratios)
