@@ -1,36 +1,40 @@
 """Rocket Launching (Zhou et al., AAAI 2018) for TensorFlow 2 and Keras 3."""
 
+import re as _re
 import sys as _sys
+from importlib.util import find_spec as _find_spec
 from pathlib import Path as _Path
 
 from rocket_tf.system.lazy import lazy_names as _lazy_names
 
 __version__ = "0.2.0"
 
-_COMMANDS = (
-    "rocket_tf.main",
-    "rocket_tf.benchmarks.worker",
-    "rocket_tf.config",
-    "rocket_tf.serving.latency_worker",
-    "tools.benchmark",
-    "tools.choose_hint_weight",
-    "tools.compare_clicks",
-    "tools.export",
-    "tools.interruptions",
-    "tools.latency",
-    "tools.pictures",
-    "tools.predict",
-    "tools.report",
-    "tools.reproduce",
-    "tools.serve_check",
-)
+
+def _module_run():
+    """The module that Python was started with by -m; empty if none."""
+    arguments = iter(_sys.orig_argv[1:])
+    for argument in arguments:
+        if argument in ("-W", "-X", "--check-hash-based-pycs"):
+            next(arguments, "")
+        elif found := _re.fullmatch("-[bBdEhiIOPqRsSuvVx]*m(.*)", argument):
+            return found[1] or next(arguments, "")
+        elif argument.startswith("-c") or not argument.startswith("-"):
+            break  # what follows is the program's own
+    return ""
 
 
 def _is_command():
     """Whether this process is one of the project's own commands."""
-    arguments = _sys.orig_argv
-    module = arguments[arguments.index("-m") + 1] if "-m" in arguments[:-1] else ""
-    return module in _COMMANDS or (bool(_sys.argv) and _Path(_sys.argv[0]).stem == "rocket-tf")
+    if _sys.argv and _Path(_sys.argv[0]).stem == "rocket-tf":
+        return True
+    package, _, name = _module_run().partition(".")
+    if package != "tools":
+        return package == __name__
+    # Others have packages of that name, too.
+    own = _Path(__file__).parents[1] / package
+    found = _find_spec(package)
+    is_ours = found is not None and _Path(found.origin or "").resolve().parent == own.resolve()
+    return is_ours and (own / f"{name}.py").is_file()
 
 
 _DEFINED_IN = {

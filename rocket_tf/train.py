@@ -140,6 +140,8 @@ def _sigterm():
         yield came.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
+    if came.is_set() and callable(before):
+        before(signal.SIGTERM, None)  # too late for this run, not for those that would follow
 
 
 def _check_workers_agree(workers, progress, workdir):

@@ -13,9 +13,8 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rocket_tf import main
+from rocket_tf.commands import train
 from rocket_tf.config import FIELDS
-from rocket_tf.config import flags as command_line
 from rocket_tf.config.methods import METHODS
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.networks.backbone_names import BACKBONES
@@ -47,7 +46,7 @@ def answer(tmp_path, monkeypatch):
     def refuse():
         raise TensorFlowWanted
 
-    monkeypatch.setattr(main, "load_tensorflow_quietly", refuse)
+    monkeypatch.setattr(train, "load_tensorflow_quietly", refuse)
 
     def run(*arguments):
         flags.FLAGS.unparse_flags()
@@ -55,10 +54,7 @@ def answer(tmp_path, monkeypatch):
         sys.modules.pop("config_config", None)
         told, complained = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
-            try:
-                code = main.main(command_line.parse_flags(["rocket-tf", *arguments]))
-            except SystemExit as error:
-                code = error.code
+            code = train.main(arguments)
         return code, told.getvalue(), complained.getvalue()
 
     yield run
@@ -490,16 +486,11 @@ def test_none_of_it_loads_tensorflow():
         sys.argv[0] = "rocket-tf"
         from absl import flags
         from rocket_tf import main
-        from rocket_tf.config import flags as command_line
         for arguments in (
             ["--config=nothing.py"], ["--config=digits", "--config.epochs=0"], ["--nothing"], ["x"]
         ):
             flags.FLAGS.unparse_flags()
-            try:
-                code = main.main(command_line.parse_flags(["rocket-tf", *arguments]))
-            except SystemExit as error:
-                code = error.code
-            assert code == 2
+            assert main.main(arguments) == 2
         assert not {"tensorflow", "keras"} & set(sys.modules)
     """
     code = "\n".join(line[8:] for line in code.splitlines())

@@ -10,9 +10,9 @@ from rocket_tf.benchmarks import figures, keras_steps, measuring, processes
 from rocket_tf.benchmarks.figures import FIGURES
 from rocket_tf.benchmarks.kinds import HERE, KINDS, Kind
 from rocket_tf.benchmarks.settings import Settings
+from rocket_tf.commands import benchmark
 from rocket_tf.errors import ConfigError
 from rocket_tf.system.provenance import software
-from tools import benchmark
 
 TINY = Settings(batch_size=4, steps=2, processes=1, examples=10, light_depth=10, booster_depth=10)
 MEASURED = {

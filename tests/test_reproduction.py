@@ -11,7 +11,7 @@ from rocket_tf.config import bundled as ready_configs
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.markdown import recipe_in_words
 from rocket_tf.runs.folder import RunFolder
-from rocket_tf.studies import reproduction
+from rocket_tf.studies import running
 from rocket_tf.studies.paper_tables import AT, BOOSTER, KD, LIGHT, ROCKET, TABLES, Column, config_of
 from rocket_tf.studies.reproduction import Reproduction
 from tests.runs import SMALL
@@ -373,7 +373,7 @@ class TestRuns:
         assert lines[-1].endswith(f"; about {round(average * 26 / 60)} min left")
 
     def test_nothing_is_loaded_where_nothing_is_missing(self, whole, monkeypatch):
-        monkeypatch.setattr(reproduction, "load_tensorflow_quietly", lambda: 1 / 0)
+        monkeypatch.setattr(running, "load_tensorflow_quietly", lambda: 1 / 0)
         whole.complete()
 
 
@@ -381,12 +381,12 @@ class TestRuns:
     "seconds, words", [(5, "5 s"), (100, "2 min"), (3600, "60 min"), (9000, "2 h 30 min")]
 )
 def test_duration(seconds, words):
-    assert reproduction._duration(seconds) == words
+    assert running._duration(seconds) == words
 
 
 def test_costs_are_in_proportion(tmp_path):
     runs = {
-        run.method: reproduction._cost(run)
+        run.method: running._cost(run)
         for run in Reproduction(TABLES["1"].with_rows(["interval"]), 1, {}, tmp_path).runs
     }
     assert runs["rocket"] == runs["light"] + runs["booster"]

@@ -13,13 +13,13 @@ import tensorflow as tf
 from PIL import Image
 
 from rocket_tf import export_light
+from rocket_tf.commands import export, latency, predict, serve_check
 from rocket_tf.data.images import named as images
 from rocket_tf.runs.finished import restore
 from rocket_tf.serving import converters, prediction, runtimes
 from rocket_tf.system import files
 from rocket_tf.train import train_and_evaluate
 from tests.runs import small_config
-from tools import export, latency, predict, serve_check
 
 pytestmark = pytest.mark.skipif(
     bool(runtimes.missing("ai_edge_litert", "tf2onnx", "onnxruntime", "openvino")),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from rocket_tf import RocketModel, train
+from rocket_tf.commands import choose_hint_weight, pictures, report, reproduce
 from rocket_tf.errors import NonFiniteLossError
+from rocket_tf.studies import hint_weights
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 from tests.runs import SMALL
-from tools import choose_hint_weight, pictures, report, reproduce
 
 TINY = [
     f"--set={name}={value}"
@@ -207,7 +208,7 @@ class TestPictures:
 
 class TestChooseHintWeight:
     def test_takes_the_least_mean_validation_error(self):
-        result = choose_hint_weight.compare({1.0: [4.0, 6.0], 0.3: [4.5, 4.5], 3.0: [5.0, 4.0]})
+        result = hint_weights.compare({1.0: [4.0, 6.0], 0.3: [4.5, 4.5], 3.0: [5.0, 4.0]})
         assert result["chosen"] == 0.3  # 3.0 is as good and larger
         assert list(result["validation_errors"]) == ["0.3", "1", "3"]
         assert result["validation_errors"]["1"]["mean"] == 5.0

@@ -1,1 +1,1 @@
-"""Commands over the package, run as `python -m tools.<name>` from the project's folder."""
+"""The commands of the package, run as `python -m tools.<name>` from the project's folder."""

@@ -1,5 +1,9 @@
 """Prints all fields: `python -m rocket_tf.config`."""
 
-from rocket_tf.config.configuration import describe
+import sys
 
-print(describe())
+from rocket_tf.config.configuration import describe
+from rocket_tf.system.answering import answer
+
+if __name__ == "__main__":
+    sys.exit(answer("config", lambda: print(describe())))

@@ -1,7 +1,6 @@
 """The command line of the main command: its flags, and the configuration that they give."""
 
 import re
-import sys
 from pathlib import Path
 
 import ml_collections
@@ -11,9 +10,8 @@ from ml_collections import config_flags
 
 from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
+from rocket_tf.config.configuration import shortened
 from rocket_tf.errors import ConfigError
-
-USAGE_ERROR = 2
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -33,7 +31,7 @@ EVALUATE_ONLY = flags.DEFINE_bool(
 
 
 def parse_flags(argv):
-    """Parses the command line; a mistake ends the process with one line and exit code 2.
+    """Parses the command line of a training.
 
     Args:
         argv: list of the program's name and its arguments.
@@ -41,6 +39,9 @@ def parse_flags(argv):
     Returns:
         The program's name and the arguments that are no flags. The flag `config` holds the
         configuration, overridden and checked, as a dict.
+
+    Raises:
+        ConfigError: if it cannot be followed.
     """
     absl_logging.set_verbosity(absl_logging.ERROR)  # its warnings would be further lines
     try:
@@ -64,14 +65,18 @@ def parse_flags(argv):
         if str(error).startswith("flag --config="):
             # ml_collections wraps what the file raises, and absl what ml_collections raises.
             cause = error.__context__
-            message = _message_of_file(cause.__context__ or cause)
-        else:
-            message = str(error).removeprefix("flag ")
+            raise ConfigError(_message_of_file(cause.__context__ or cause)) from error
+        raise ConfigError(str(error).removeprefix("flag ")) from error
     except (flags.Error, ValueError) as error:
-        message = str(error)
+        raise ConfigError(str(error)) from error
     except Exception as error:  # whatever the configuration file raises
-        message = _message_of_file(error)
-    sys.exit(fail(message, USAGE_ERROR))
+        raise ConfigError(_message_of_file(error)) from error
+
+
+def describe_flags():
+    """The flags of a training, each with its help, as text."""
+    shown = (CONFIG, WORKDIR, EVALUATE_ONLY)
+    return "\n".join(f"--{flag.name}: {flags.FLAGS[flag.name].help}" for flag in shown)
 
 
 def config_name():
@@ -87,7 +92,7 @@ def _check_unknown(arguments):
         return
     match = re.match("--?([^=-][^=]*)", "".join(arguments[1:2]))
     if match:
-        message = f"{options.shortened(match[0])}: no such flag"
+        message = f"{shortened(match[0])}: no such flag"
         if match[1] in options.FIELDS:
             message += f"; did you mean --config.{match[1]}?"
         raise ConfigError(message)
@@ -98,7 +103,7 @@ def _config(overrides):
     path, _ = _path_and_method(flags.FLAGS["config"].config_filename)
     if not Path(path).is_file():
         raise ConfigError(
-            f"--config: got {options.shortened(path)}, expected the path of a configuration file, "
+            f"--config: got {shortened(path)}, expected the path of a configuration file, "
             f"or one of {', '.join(ready_configs.paths())}; there is no such file"
         )
     try:
@@ -107,7 +112,7 @@ def _config(overrides):
             # Asked for anything, what stands for a file that cannot be read raises why.
             getattr(config, "keys", None)
             raise ConfigError(
-                f"--config: get_config() of {options.shortened(path)} gives "
+                f"--config: get_config() of {shortened(path)} gives "
                 f"{type(config).__name__}, expected a configuration, such as "
                 "rocket_tf.config.default()"
             )
@@ -129,9 +134,9 @@ def _message_of_file(error):
     if wrong and wrong[1] in options.FIELDS:
         return (
             f"config.{wrong[1]}: expected {options.FIELDS[wrong[1]].expected} "
-            f"({options.shortened(str(error))})"
+            f"({shortened(str(error))})"
         )
-    return f"--config: cannot be loaded ({type(error).__name__}): {options.shortened(str(error))}"
+    return f"--config: cannot be loaded ({type(error).__name__}): {shortened(str(error))}"
 
 
 def _path_and_method(value):
@@ -177,7 +182,7 @@ def _parted(argv):
             continue
         negated, name, text = match.groups()
         if negated and text is not None:
-            raise ConfigError(f"--noconfig.{options.shortened(name)}: takes no value; leave it out")
+            raise ConfigError(f"--noconfig.{shortened(name)}: takes no value; leave it out")
         if negated:
             text = "False"
         elif text is None:
@@ -185,11 +190,3 @@ def _parted(argv):
             text = "True" if switch else next(arguments, "")
         overrides.append((name, text))
     return rest, overrides
-
-
-def fail(message, code):
-    """Prints a message to stderr as one line; returns the code, the process's exit code."""
-    line = " ".join(str(message).split())
-    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
-    print("rocket_tf: " + line, file=sys.stderr)
-    return code

@@ -8,7 +8,8 @@ from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
-from rocket_tf.studies import statistics
+from rocket_tf.studies import running, statistics
+from rocket_tf.studies.running import PlannedRun
 from rocket_tf.system.provenance import machine, software
 
 FIGURES = {"test_auc": "AUC", "test_gauc": "GAUC", "test_log_loss": "log loss"}
@@ -74,15 +75,11 @@ class ClickComparison:
                 options.check(config)
                 folder = RunFolder(Path(runs) / name / f"seed{seed}")
                 folder.check(config)
-                self.runs[name, seed] = dict(config), folder
+                self.runs[name, seed] = PlannedRun(f"{name}, seed {seed}", dict(config), folder)
 
-    def missing(self):
-        """The runs that are not finished: a dict from (method, seed) to (config, folder)."""
-        return {
-            key: (config, folder)
-            for key, (config, folder) in self.runs.items()
-            if folder.read_summary() is None
-        }
+    def complete(self):
+        """Trains the runs that are not finished."""
+        running.complete(list(self.runs.values()))
 
     def result(self, command):
         """What came out, as JSON can hold it.
@@ -98,7 +95,7 @@ class ClickComparison:
         for name, method in METHODS.items():
             for net, title in method.nets.items():
                 summaries = {
-                    seed: self.runs[name, seed][1].read_summary()[net] for seed in self.seeds
+                    seed: self.runs[name, seed].folder.read_summary()[net] for seed in self.seeds
                 }
                 row = {"title": title, "multiply_adds": summaries[0]["multiply_adds"]}
                 for figure in FIGURES:
@@ -110,7 +107,7 @@ class ClickComparison:
                         "difference": statistics.paired_difference(by_seed, base),
                     }
                 rows.append(row)
-        config, _ = self.runs["rocket", 0]
+        config = self.runs["rocket", 0].config
         return {
             "command": command,
             "config": {name: config[name] for name in options.FIELDS},

@@ -12,29 +12,19 @@ from rocket_tf import config as options
 from rocket_tf.config.methods import METHODS
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
-from rocket_tf.studies import statistics
+from rocket_tf.studies import running, statistics
 from rocket_tf.studies.paper_tables import Column, Row, Table, config_of
+from rocket_tf.studies.running import PlannedRun
 from rocket_tf.system.provenance import machine
-from rocket_tf.system.startup import load_tensorflow_quietly
-
-# What a run takes beside its steps: building graphs, evaluation, export.
-_SECONDS_TO_START = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(PlannedRun):
     """One training run of a table: one method, on one row, with one seed."""
 
     row: Row
     method: str
     seed: int
-    config: dict
-    folder: RunFolder
-
-    @property
-    def title(self):
-        """Which run it is, in words."""
-        return f"{self.row.title}, {Column(self.method).title}, seed {self.seed}"
 
 
 class Reproduction:
@@ -81,21 +71,7 @@ class Reproduction:
         Args:
             after_run: called after each.
         """
-        missing = [run for run in self.runs if run.folder.read_summary() is None]
-        if not missing:
-            return
-        print(f"{len(missing)} of {len(self.runs)} runs to do. Loading TensorFlow", flush=True)
-        load_tensorflow_quietly()
-        import keras
-
-        from rocket_tf import train
-
-        for number, run in enumerate(missing, 1):
-            left = self._time_left(missing[number - 1 :])
-            print(f"== run {number} of {len(missing)}: {run.title}{left}", flush=True)
-            train.train_and_evaluate(run.config, run.folder.path)
-            keras.backend.clear_session()
-            after_run()
+        running.complete(self.runs, after_run)
 
     def result(self, command, note=""):
         """The table as measured so far.
@@ -215,6 +191,7 @@ class Reproduction:
         return list(runs.values())
 
     def _run(self, row, method, seed):
+        title = f"{row.title}, {Column(method).title}, seed {seed}"
         varied = dict.fromkeys(self.table.varied, seed)
         config = dict(config_of(row, method, {**self.settings, **varied, "seed": seed}))
         config["pictures"] = False  # the table has its own
@@ -222,12 +199,12 @@ class Reproduction:
         booster = options.booster_config(config)
         booster_path = self._pair_folder(row, booster) / "booster" / f"seed{seed}"
         if method == "booster":
-            return Run(row, method, seed, booster, RunFolder(booster_path))
+            return Run(title, booster, RunFolder(booster_path), row, method, seed)
         config["booster_run"] = (
             str(booster_path) if config["method"] in options.METHODS_WITH_TEACHER else ""
         )
         path = self._pair_folder(row, config) / method / f"seed{seed}"
-        return Run(row, method, seed, config, RunFolder(path))
+        return Run(title, config, RunFolder(path), row, method, seed)
 
     def _pair_folder(self, row, config):
         budget = [row.dataset]
@@ -297,15 +274,6 @@ class Reproduction:
                 errors[seed] = summary[column.net]["test_error"]
         return errors
 
-    def _time_left(self, missing):
-        """How long the missing runs will take, by how long the finished ones took."""
-        done = [run for run in self.runs if run.folder.read_summary() is not None]
-        if not done:
-            return ""
-        seconds = sum(map(_seconds, done))
-        left = seconds / sum(map(_cost, done)) * sum(map(_cost, missing))
-        return f"; about {_duration(left)} left"
-
 
 def _is_finished_before_0_2(run):
     """Whether a run is finished, and differs from the plan by the recipe before 0.2 alone."""
@@ -314,33 +282,3 @@ def _is_finished_before_0_2(run):
     config = run.folder.read_config()
     ignored = [*options.fields_without_effect(run.config), *options.CHANGED_IN_0_2]
     return options.is_before_0_2(config) and not options.differences(config, run.config, ignored)
-
-
-def _seconds(run):
-    """How long a finished run took, about."""
-    return _SECONDS_TO_START + sum(
-        options.number_of_training_examples(run.config) / line["examples_per_second"]
-        for line in run.folder.read_metrics()
-    )
-
-
-def _cost(run):
-    """What a run's training costs in comparison with others', by the depth of what it computes."""
-    config = run.config
-    light = config["light_depth"] or 0.7 * config["booster_depth"]
-    booster = config["booster_depth"]
-    layers = {
-        "light": light,
-        "booster": booster,
-        "rocket": light + booster,
-        "rocket_kd": light + booster + booster / 3,  # the teacher runs forward alone
-    }.get(config["method"], light + booster / 3)
-    examples = options.number_of_training_examples(config)
-    return layers * config["width"] ** 2 * examples * config["epochs"]
-
-
-def _duration(seconds):
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

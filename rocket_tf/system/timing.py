@@ -64,7 +64,8 @@ def ratio(first, second):
     """How long a call takes in comparison with another: median over blocks of ratios of medians.
 
     Args:
-        first, second: functions without arguments.
+        first: function without arguments.
+        second: another.
 
     Example:
         >>> 0.1 < ratio(lambda: sum(range(1000)), lambda: sum(range(1000))) < 10

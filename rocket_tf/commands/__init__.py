@@ -1,0 +1,67 @@
+"""The commands: what they take, and what they print. Each module is one, and has its `main`."""
+
+import argparse
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+# In the order in which the help lists them.
+COMMANDS = (
+    "train",
+    "config",
+    "export",
+    "predict",
+    "serve-check",
+    "latency",
+    "report",
+    "pictures",
+    "reproduce",
+    "choose-hint-weight",
+    "compare-clicks",
+    "benchmark",
+    "interruptions",
+)
+
+
+def load(name):
+    """The module of a command, by its name; loads no TensorFlow."""
+    return importlib.import_module(f"{__name__}.{_module(name)}")
+
+
+def summary(name):
+    """What a command does, in a line, without importing it."""
+    source = Path(__file__).with_name(f"{_module(name)}.py").read_text()
+    return ast.get_docstring(ast.parse(source)).splitlines()[0]
+
+
+def _module(name):
+    return name.replace("-", "_")
+
+
+def as_called(name):
+    """How a command is called here: by the installed script, or by a module of the clone."""
+    if Path(sys.argv[0]).stem == "rocket-tf":
+        return f"rocket-tf {name.replace('_', '-')}"
+    return f"python -m tools.{name}"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of a command's arguments, which answers a mistake in one line.
+
+    Args:
+        name: the command's name, which begins that line.
+        documentation: what `--help` shows first.
+    """
+
+    def __init__(self, name, documentation=None, **rest):
+        super().__init__(
+            prog=name,
+            description=documentation,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **rest,
+        )
+
+    def error(self, message):
+        """Ends the process with the mistake in one line, without the usage."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; --help lists the arguments\n")

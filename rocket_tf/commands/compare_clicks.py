@@ -1,0 +1,50 @@
+"""Compares light net, booster and rocket on simulated click logs: AUC, GAUC and log loss.
+
+    rocket-tf compare-clicks --seeds=5 --output=results/clicks
+
+Every seed has a log and initial weights of its own, the same for all methods. Figures are of the
+last epoch, on the last tenth of the log. Runs that are there are not run again; interrupted, the
+same command goes on. Writes <output>.json and <output>.md.
+"""
+
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf.commands import Parser, as_called
+from rocket_tf.studies.click_comparison import ClickComparison, as_markdown
+from rocket_tf.system import files
+from rocket_tf.system.answering import answer
+
+
+def main(argv=None):
+    """Runs what is missing and writes the table; returns the process's exit code."""
+    arguments = _parse(argv)
+    return answer("compare_clicks", lambda: _compare(arguments), "the same command goes on")
+
+
+def _compare(arguments):
+    comparison = ClickComparison(
+        arguments.seeds, options.parse_overrides(arguments.set), arguments.runs
+    )
+    comparison.complete()
+    result = comparison.result(_command(arguments))
+    table = as_markdown(result)
+    if arguments.output:
+        files.write_json(f"{arguments.output}.json", result)
+        files.write_text(Path(f"{arguments.output}.md"), table)
+    print(table)
+
+
+def _parse(argv):
+    parser = Parser("compare_clicks", __doc__)
+    parser.add_argument("--seeds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], help="any field, as --set=epochs=4")
+    parser.add_argument("--runs", default="runs/compare_clicks", help="(default: %(default)s)")
+    parser.add_argument("--output", help="path without its suffix; without it, print only")
+    return parser.parse_args(argv)
+
+
+def _command(arguments):
+    parts = [f"{as_called('compare_clicks')} --seeds={arguments.seeds}"]
+    parts += [f"--set={setting}" for setting in arguments.set]
+    return " ".join(parts + ([f"--output={arguments.output}"] if arguments.output else []))

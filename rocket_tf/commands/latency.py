@@ -1,0 +1,101 @@
+"""Times the light net and its booster in every installed runtime, taking turns.
+
+    rocket-tf latency --workdir=runs/digits --output=results/latency
+
+Batches of 1, 8 and 64, one thread and two, median, 95th and 99th percentile and throughput, for the
+SavedModel in TensorFlow's C++ session, LiteRT (float32 and int8), ONNX Runtime and OpenVINO. Writes
+<output>.json and <output>.png: error against latency. For the picture, several runs that differ in
+their seeds give errors with their spread; the nets that are timed are the first run's.
+"""
+
+from pathlib import Path
+
+from rocket_tf.commands import Parser, as_called
+from rocket_tf.studies.latencies import RUNTIMES, Latencies, choose
+from rocket_tf.system import files
+from rocket_tf.system.answering import answer
+from rocket_tf.system.startup import load_tensorflow_quietly
+
+
+def main(argv=None):
+    """Times what the arguments ask for; returns the process's exit code."""
+    arguments = _parse(argv)
+    return answer("latency", lambda: _measure(arguments))
+
+
+def _parse(argv):
+    parser = Parser("latency", __doc__)
+    parser.add_argument(
+        "--workdir", nargs="+", type=Path, required=True, help="finished runs of a rocket"
+    )
+    parser.add_argument(
+        "--light_alone", nargs="*", type=Path, default=[], help="finished runs of the light net"
+    )
+    parser.add_argument("--runtimes", help=f"some of {','.join(RUNTIMES)} (all installed)")
+    parser.add_argument(
+        "--batches",
+        type=int,
+        nargs="+",
+        default=[1, 8, 64],
+        help="examples in a call (%(default)s); 200, say, as many as candidates of a request",
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="turns that count (%(default)s)")
+    parser.add_argument("--output", type=Path, required=True, help="path without its suffix")
+    return parser.parse_args(argv)
+
+
+def _measure(arguments):
+    latencies = Latencies(
+        arguments.workdir,
+        arguments.light_alone,
+        choose(arguments.runtimes),
+        arguments.batches,
+        arguments.rounds,
+    )
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)  # or it fails before the work
+    print("Loading TensorFlow", flush=True)
+    load_tensorflow_quietly()
+    from rocket_tf.reporting.latency_picture import error_against_latency
+    from rocket_tf.reporting.pictures import as_png
+
+    result = {"command": _command(arguments), **latencies.measure()}
+    _print_rows(result["rows"])
+    for name, value in result["ratios"].items():
+        print(f"{name}: {value:.2f}")
+    picture = as_png(error_against_latency(result))
+    files.write_json(f"{arguments.output}.json", result)
+    files.write_bytes(f"{arguments.output}.png", picture)
+    print(f"written: {arguments.output}.json, .png")
+
+
+def _print_rows(rows):
+    columns = "{:<12} {:>7} {:>5} {:<9} {:>9} {:>9} {:>9} {:>11}"
+    print(
+        columns.format(
+            "runtime", "threads", "batch", "net", "p50 ms", "p95 ms", "p99 ms", "images/s"
+        )
+    )
+    for row in sorted(rows, key=lambda row: (row["runtime"], row["threads"], row["batch"])):
+        print(
+            columns.format(
+                row["runtime"],
+                row["threads"],
+                row["batch"],
+                row["net"],
+                f"{row['p50_ms']:.3f}",
+                f"{row['p95_ms']:.3f}",
+                f"{row['p99_ms']:.3f}",
+                f"{row['examples_per_second']:.0f}",
+            )
+        )
+
+
+def _command(arguments):
+    parts = [as_called("latency"), "--workdir", *map(str, arguments.workdir)]
+    if arguments.light_alone:
+        parts += ["--light_alone", *map(str, arguments.light_alone)]
+    if arguments.batches != [1, 8, 64]:
+        parts += ["--batches", *map(str, arguments.batches)]
+    if arguments.runtimes:
+        parts.append(f"--runtimes={arguments.runtimes}")
+    return " ".join([*parts, f"--rounds={arguments.rounds}", f"--output={arguments.output}"])

@@ -1,0 +1,217 @@
+"""The nets of finished runs, timed in every runtime, beside their errors."""
+
+import importlib.metadata
+import statistics
+import tempfile
+from pathlib import Path
+
+from rocket_tf.data.cards import card_of
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.serving import runtimes
+from rocket_tf.system import files
+from rocket_tf.system.provenance import machine
+
+RUNTIMES = {
+    # what it is called: a key of runtimes.PACKAGES, kind of file
+    "tensorflow": ("tensorflow", "savedmodel"),
+    "litert": ("litert", "litert"),
+    "litert int8": ("litert", "litert_int8"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "onnx"),
+}
+_PLAIN = "plain"  # the light net as Keras's own model.export() writes it
+_OPTIMIZED = "optimized"  # the light net by export_light(..., optimize=True)
+_CALIBRATION_EXAMPLES = 8  # ranges change no latency
+
+
+def choose(names):
+    """The runtimes to time.
+
+    Args:
+        names: names of `RUNTIMES` with commas between; `None`: all that are installed.
+
+    Raises:
+        ConfigError: if there is no such runtime, or it is not installed.
+    """
+    if names is None:
+        chosen = [name for name in RUNTIMES if not _missing(name)]
+        for name in RUNTIMES.keys() - chosen:
+            print(f"{name}: left out, not installed; {runtimes.INSTALL}")
+        return chosen
+    chosen = names.split(",")
+    for name in chosen:
+        if name not in RUNTIMES:
+            raise ConfigError(f"--runtimes: got {name!r}, expected some of {','.join(RUNTIMES)}")
+        if _missing(name):
+            raise ConfigError(f"--runtimes: {name} needs {_missing(name)[0]}; {runtimes.INSTALL}")
+    return chosen
+
+
+class Latencies:
+    """What is timed, and in what.
+
+    Args:
+        workdirs: folders of finished runs of a rocket; the first one's nets are timed.
+        light_alone: folders of finished runs of the light net.
+        chosen: names of `RUNTIMES`.
+        batches: batch sizes.
+        rounds: turns that count.
+
+    Raises:
+        ConfigError: if a run is not finished or of another method, a runtime cannot run its nets,
+            or a number is too small.
+    """
+
+    def __init__(self, workdirs, light_alone, chosen, batches, rounds):
+        if rounds < 1:
+            raise ConfigError(f"--rounds: got {rounds}, expected at least 1")
+        if min(batches) < 1:
+            raise ConfigError(f"--batches: got {batches}, expected numbers of at least 1")
+        self._errors = _errors(workdirs, light_alone)
+        self._workdir = workdirs[0]
+        _check_runtimes(self._workdir, chosen)
+        self._chosen, self._batches, self._rounds = chosen, batches, rounds
+
+    def measure(self, tell=lambda line: print(line, flush=True)):
+        """Exports the nets, and times them.
+
+        Args:
+            tell: called with lines about the progress.
+
+        Returns:
+            Dict that JSON can hold: "nets", "test_errors" by net, "runtimes", "rows" and
+            "load_seconds" as `rocket_tf.serving.latency.measure` gives them, "ratios", "versions"
+            and "machine".
+        """
+        from rocket_tf.serving import latency
+
+        with tempfile.TemporaryDirectory() as folder:
+            tell(f"Exporting the nets of {self._workdir}")
+            exports, sizes = _export(self._workdir, self._chosen, Path(folder))
+            tell(f"Timing {', '.join(exports)}")
+            rows, load_seconds = latency.measure(
+                exports, self._rounds, batches=self._batches, tell=tell
+            )
+        packages = sorted({runtimes.PACKAGES[RUNTIMES[name][0]] for name in self._chosen})
+        return {
+            "nets": {"run": RunFolder(self._workdir).read_config(), "bytes": sizes},
+            "test_errors": self._errors,
+            "runtimes": list(exports),
+            "rows": rows,
+            "load_seconds": load_seconds,
+            "ratios": _ratios(rows, sizes, load_seconds, self._batches, latency.ratio),
+            "versions": {
+                package: importlib.metadata.version(package.replace("_", "-"))
+                for package in ("tensorflow", "keras", *packages)
+            },
+            "machine": machine(),
+        }
+
+
+def _check_runtimes(workdir, chosen):
+    config, _ = RunFolder(workdir).read_finished()
+    if card_of(config).kind == "clicks" and chosen != ["tensorflow"]:
+        raise ConfigError(
+            f"--runtimes: got {','.join(chosen)} for nets that read ids and strings, expected "
+            "tensorflow: the others have no hashing"
+        )
+
+
+def _missing(name):
+    runtime, kind = RUNTIMES[name]
+    converter = ["tf2onnx"] if kind == "onnx" else []
+    return runtimes.missing(runtimes.PACKAGES[runtime], *converter)
+
+
+def _errors(workdirs, light_alone):
+    """Mean and spread of the test errors of the runs, by net."""
+    summaries = [RunFolder(path).read_finished()[1] for path in workdirs]
+    alone = [RunFolder(path).read_finished()[1] for path in light_alone]
+    for path, summary in zip(workdirs, summaries, strict=True):
+        if not {"light", "booster"} <= summary.keys():
+            raise ConfigError(f"--workdir: {path} did not train both nets; expected a rocket's run")
+    for path, summary in zip(light_alone, alone, strict=True):
+        if summary["method"] != "light":
+            raise ConfigError(f"--light_alone: {path} holds a run of method {summary['method']}")
+    found = {"light_alone": [summary["light"]["test_error"] for summary in alone]}
+    found |= {net: [each[net]["test_error"] for each in summaries] for net in ("light", "booster")}
+    return {
+        net: {
+            "mean": round(statistics.mean(errors), 4),
+            "standard_deviation": round(statistics.stdev(errors), 4) if len(errors) > 1 else 0.0,
+            "runs": len(errors),
+        }
+        for net, errors in found.items()
+        if errors
+    }
+
+
+def _export(workdir, chosen, folder):
+    """The exports to time, by runtime and net, and the bytes of each."""
+    import numpy as np
+
+    from rocket_tf.runs import finished as finished_run
+    from rocket_tf.serving import converters
+    from rocket_tf.serving.saved_model import export_light
+
+    model, config, summary = finished_run.restore(workdir, "float32")
+    told = finished_run.provenance(RunFolder(workdir), config, summary)
+    # With all that an export of a run has, which the plain one has not.
+    class_names = [f"class {index}" for index in range(model.light.output_shape[-1])]
+    kinds = {RUNTIMES[name][1] for name in chosen}
+    paths = {kind: {} for kind in kinds}
+    for net in ("light", "booster"):
+        own = getattr(model, net)
+        images = None
+        if kinds - {"savedmodel"}:
+            random = np.random.default_rng(0)
+            images = random.integers(0, 256, (_CALIBRATION_EXAMPLES, *own.input_shape[1:]))
+        if "savedmodel" in kinds:
+            paths["savedmodel"][net] = export_light(own, folder / net, class_names, provenance=told)
+        for kind, convert in {
+            "litert": converters.to_litert,
+            "litert_int8": lambda net, images=images: converters.to_litert(net, images),
+            "onnx": converters.to_onnx,
+        }.items():
+            if kind in kinds:
+                suffix = "onnx" if kind == "onnx" else "tflite"
+                paths[kind][net] = folder / f"{net}_{kind}.{suffix}"
+                paths[kind][net].write_bytes(convert(own))
+    if "savedmodel" in kinds:
+        paths["savedmodel"][_OPTIMIZED] = export_light(
+            model.light, folder / _OPTIMIZED, class_names, optimize=True, provenance=told
+        )
+        paths["savedmodel"][_PLAIN] = folder / _PLAIN
+        model.light.export(str(folder / _PLAIN), verbose=False)
+    sizes = {
+        kind: {net: files.size_of(path) for net, path in nets.items()}
+        for kind, nets in paths.items()
+    }
+    return {name: (RUNTIMES[name][0], paths[RUNTIMES[name][1]]) for name in chosen}, sizes
+
+
+def _ratios(rows, sizes, load_seconds, batches, ratio):
+    ratios = {
+        f"light ÷ booster, {runtime}, batch {batch}, 1 thread": ratio(
+            rows, "light", "booster", runtime=runtime, batch=batch, threads=1
+        )
+        for runtime in dict.fromkeys(row["runtime"] for row in rows)
+        for batch in batches
+    }
+    if load_seconds:
+        batch = min(batches)
+        which = {"runtime": "tensorflow", "batch": batch, "threads": 1}
+        size = sizes["savedmodel"]
+        ratios |= {
+            "SavedModel ÷ plain model.export(), size": size["light"] / size[_PLAIN],
+            "SavedModel ÷ plain model.export(), load time": load_seconds["light"]
+            / load_seconds[_PLAIN],
+            f"SavedModel ÷ plain model.export(), batch {batch}": ratio(
+                rows, "light", _PLAIN, **which
+            ),
+            f"optimized SavedModel ÷ plain model.export(), batch {batch}": ratio(
+                rows, _OPTIMIZED, _PLAIN, **which
+            ),
+        }
+    return {name: round(value, 4) for name, value in ratios.items()}
