@@ -429,7 +429,7 @@ FILES = {
     HEAD + "config = dict(options.default()); del config['hint']; return config": (
         "config.hint: missing"
     ),
-    HEAD + "raise ConfigError('config.epochs: one\\ntwo')": "config.epochs: one two",
+    HEAD + "raise options.ConfigError('config.epochs: one\\ntwo')": "config.epochs: one two",
 }
 
 

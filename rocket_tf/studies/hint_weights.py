@@ -63,7 +63,8 @@ class WeightSearch:
         """
 
         def say(run, error):
-            print(f"{run.title} diverges, which counts as an error of 100 %: {error}")
+            weight = run.config["hint_weight"]
+            print(f"weight {weight:g} diverges, which counts as an error of 100 %: {error}")
 
         errors = {}
         summaries = running.complete(self.runs, diverged=say)

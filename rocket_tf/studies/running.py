@@ -56,17 +56,16 @@ def complete(runs, after_run=lambda: None, diverged=None):
     if not to_do:
         return summaries
     print(f"{len(to_do)} of {len(runs)} runs to do. Loading TensorFlow", flush=True)
-    done = 0
-    with _preempted_by_sigterm(lambda: f"{done} of {len(to_do)} runs"):
+    with _preempted_by_sigterm(lambda: f"{len(runs) - len(missing(runs))} of {len(runs)} runs"):
         load_tensorflow_quietly()
         import keras
 
         from rocket_tf import train
 
-        for place in to_do:
+        for number, place in enumerate(to_do, 1):
             run = runs[place]
-            left = _time_left(runs, [runs[other] for other in to_do[done:]])
-            print(f"== run {done + 1} of {len(to_do)}: {run.title}{left}", flush=True)
+            left = _time_left(runs, [runs[other] for other in to_do[number - 1 :]])
+            print(f"== run {number} of {len(to_do)}: {run.title}{left}", flush=True)
             try:
                 summaries[place] = train.train_and_evaluate(run.config, run.folder.path)
             except NonFiniteLossError as error:
@@ -74,7 +73,6 @@ def complete(runs, after_run=lambda: None, diverged=None):
                     raise
                 diverged(run, error)
             keras.backend.clear_session()
-            done += 1
             after_run()
     return summaries
 
