@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("rocket_tf", "configs", "setup.py", "pyproject.toml", "requirements.txt", "README.md")
-RUN = ["--config.epochs=1", "--config.train_examples=64", "--config.booster_depth=16"]
+RUN = ["--config.epochs=1", "--config.train_examples=64", "--config.batch_size=32"]
 
 
 def run(*command, cwd):
