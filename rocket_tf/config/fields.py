@@ -189,7 +189,7 @@ FIELDS: Mapping[str, Field] = {
     # Nets
     "booster_backbone": choice(
         "",
-        "a net by name, of keras.applications or KerasCV, as the booster, instead of a wide residual net",
+        "the booster: a net by name, of keras.applications or KerasCV, instead of a wide residual one",
         "",
         *BACKBONES,
         read_by=IMAGES,
