@@ -189,7 +189,7 @@ FIELDS: Mapping[str, Field] = {
     # Nets
     "booster_backbone": choice(
         "",
-        "the booster: a net by name, of keras.applications or KerasCV, instead of a wide residual one",
+        "the booster: a net by name, of keras.applications or KerasCV; empty: a wide residual net",
         "",
         *BACKBONES,
         read_by=IMAGES,
