@@ -187,6 +187,13 @@ FIELDS: Mapping[str, Field] = {
         read_by=CLICKS,
     ),
     # Nets
+    "booster_backbone": choice(
+        "",
+        "the booster: a net by name, of keras.applications or KerasCV; empty: a wide residual net",
+        "",
+        *BACKBONES,
+        read_by=IMAGES,
+    ),
     "light_backbone": choice(
         "",
         "a net by name, of keras.applications or KerasCV, instead of a wide residual net; "
@@ -195,7 +202,6 @@ FIELDS: Mapping[str, Field] = {
         *BACKBONES,
         read_by=IMAGES,
     ),
-    "booster_backbone": choice("", "likewise, for the booster", "", *BACKBONES, read_by=IMAGES),
     "branch_layer": name(
         "",
         "layer of booster_backbone at which the light net branches off, sharing what is "
