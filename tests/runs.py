@@ -1,6 +1,10 @@
 """Small runs that tests share, and what to compare of them."""
 
 import json
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -49,3 +53,25 @@ def metrics(workdir, times=False):
         for line in lines:
             del line["examples_per_second"]
     return lines
+
+
+def ended_by_sigterm(command, folder):
+    """Ends a command by SIGTERM once a run in a folder has done an epoch.
+
+    Returns:
+        Its exit code, and what it has written to stderr.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if list(folder.rglob("metrics.jsonl")):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors

@@ -3,16 +3,14 @@
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from rocket_tf import commands, main
-from tests.runs import SMALL
+from tests.runs import SMALL, ended_by_sigterm
 
 ROOT = Path(__file__).parents[1]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py"))
@@ -179,7 +177,7 @@ class TestOwnCommands:
 
 def test_sigterm_ends_a_reproduction_in_one_line(tmp_path):
     settings = {**SMALL, "epochs": 1000, "train_examples": 64}
-    process = subprocess.Popen(
+    code, errors = ended_by_sigterm(
         [
             *(sys.executable, "-m", "tools.reproduce", "--table=digits", "--seeds=1"),
             *("--methods=light", f"--runs={tmp_path}"),
@@ -189,18 +187,9 @@ def test_sigterm_ends_a_reproduction_in_one_line(tmp_path):
                 if name not in ("dataset", "pictures")
             ),
         ],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        tmp_path,
     )
-    for _ in range(600):
-        if list(tmp_path.rglob("metrics.jsonl")):
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 143
-    (line,) = told.splitlines()
+    assert code == 143
+    (line,) = errors.splitlines()
     assert line.startswith("reproduce: SIGTERM: saved after ")
     assert line.endswith("; the same command goes on from there")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import SMALL, metrics, newest_checkpoint, state
+from tests.runs import SMALL, ended_by_sigterm, metrics, newest_checkpoint, state
 
 ROOT = Path(__file__).parents[1]
 SMALL_RUN = ["--config=configs/digits.py"] + [
@@ -107,21 +107,12 @@ def test_a_disk_that_is_full(finished, tmp_path):
 
 
 def test_sigterm_saves_and_has_an_exit_code_of_its_own(tmp_path):
-    process = subprocess.Popen(
+    code, errors = ended_by_sigterm(
         command(*SMALL_RUN, "--config.epochs=1000", f"--workdir={tmp_path}"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        tmp_path,
     )
-    for _ in range(600):
-        if (tmp_path / "metrics.jsonl").exists():
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 143
-    (line,) = told.splitlines()
+    assert code == 143
+    (line,) = errors.splitlines()
     epoch, step = re.fullmatch(
         r"rocket_tf: SIGTERM: saved after (?:step \d+ \()?epoch (\d+)(?:, step (\d+)\))?; the same "
         r"command goes on from there",

@@ -243,7 +243,3 @@ def _shown(value) -> str:
         return shortened(repr(value))
     except Exception:  # such as of a whole number of more digits than Python writes out
         return f"a value of type {type(value).__name__}"
-
-
-if __name__ == "__main__":
-    print(describe())

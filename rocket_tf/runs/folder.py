@@ -202,9 +202,9 @@ class RunFolder:
             matched += ("validation_examples", "train_examples")
         ignored = [name for name in options.FIELDS if name not in matched]
         # The bottom layout has the booster of the interval layout.
-        layout = options.booster_settings({**own, "booster_learning_rate_drops": ()})
+        has = {**own, **options.booster_settings(own), "method": own["method"]}
         wanted = {**config, **options.booster_settings(config)}
-        different = options.differences({**own, **layout, "method": own["method"]}, wanted, ignored)
+        different = options.differences(has, wanted, ignored)
         if different:
             raise ConfigError(
                 f"config.booster_run: {self.path} holds a run whose booster does not fit "

@@ -131,6 +131,21 @@ def _figures(columns, *values):
     }
 
 
+def _interval_row(columns, *figures):
+    return Row("interval", _INTERVAL_TITLE, "cifar10", _INTERVAL, paper=_figures(columns, *figures))
+
+
+def _bottom_row(columns, *figures, excluded=()):
+    return Row(
+        "bottom",
+        _BOTTOM_TITLE,
+        "cifar10",
+        _BOTTOM,
+        paper=_figures(columns, *figures),
+        excluded=excluded,
+    )
+
+
 _COLUMNS_1 = (LIGHT, AT, KD, ROCKET, ROCKET_KD, BOOSTER_IN_ROCKET, BOOSTER)
 # The paper's figure for "no sharing" stands beside the nets that share nothing, as its text has it;
 # its authors' release shares the stem.
@@ -145,13 +160,7 @@ TABLES = {
         title="Table 1: light nets by every method, beside their boosters",
         columns=_COLUMNS_1,
         rows=(
-            Row(
-                "interval",
-                _INTERVAL_TITLE,
-                "cifar10",
-                _INTERVAL,
-                paper=_figures(_COLUMNS_1, 8.77, 8.25, 8.39, 7.87, 7.52, 6.64, 6.58),
-            ),
+            _interval_row(_COLUMNS_1, 8.77, 8.25, 8.39, 7.87, 7.52, 6.64, 6.58),
             Row(
                 "interval_wide",
                 "WRN-16-2 in WRN-40-2, interval",
@@ -159,14 +168,7 @@ TABLES = {
                 {**_INTERVAL, "width": 2},
                 paper=_figures(_COLUMNS_1, 6.31, 5.85, 6.08, 5.67, 5.64, 5.20, 5.23),
             ),
-            Row(
-                "bottom",
-                _BOTTOM_TITLE,
-                "cifar10",
-                _BOTTOM,
-                paper=_figures(_COLUMNS_1, 8.69, None, 8.34, 7.85, 7.51, 7.27, 6.58),
-                excluded=(AT,),
-            ),
+            _bottom_row(_COLUMNS_1, 8.69, None, 8.34, 7.85, 7.51, 7.27, 6.58, excluded=(AT,)),
         ),
     ),
     "2": Table(
@@ -175,20 +177,8 @@ TABLES = {
         title="Table 2: what each part of the rocket gives",
         columns=_COLUMNS_2,
         rows=(
-            Row(
-                "interval",
-                _INTERVAL_TITLE,
-                "cifar10",
-                _INTERVAL,
-                paper=_figures(_COLUMNS_2, 8.77, 8.50, 8.06, None, 8.04, 7.87),
-            ),
-            Row(
-                "bottom",
-                _BOTTOM_TITLE,
-                "cifar10",
-                _BOTTOM,
-                paper=_figures(_COLUMNS_2, 8.69, 8.30, 8.23, None, 8.23, 7.85),
-            ),
+            _interval_row(_COLUMNS_2, 8.77, 8.50, 8.06, None, 8.04, 7.87),
+            _bottom_row(_COLUMNS_2, 8.69, 8.30, 8.23, None, 8.23, 7.85),
         ),
     ),
     "3": Table(
@@ -197,20 +187,8 @@ TABLES = {
         title="Table 3: hint losses",
         columns=_COLUMNS_3,
         rows=(
-            Row(
-                "interval",
-                _INTERVAL_TITLE,
-                "cifar10",
-                _INTERVAL,
-                paper=_figures(_COLUMNS_3, 7.87, 8.32, 7.98),
-            ),
-            Row(
-                "bottom",
-                _BOTTOM_TITLE,
-                "cifar10",
-                _BOTTOM,
-                paper=_figures(_COLUMNS_3, 7.85, 8.36, 8.26),
-            ),
+            _interval_row(_COLUMNS_3, 7.87, 8.32, 7.98),
+            _bottom_row(_COLUMNS_3, 7.85, 8.36, 8.26),
         ),
     ),
     "4": Table(

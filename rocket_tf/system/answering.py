@@ -7,7 +7,7 @@ from rocket_tf.errors import RocketError
 
 _SYSTEM_ERROR = 1  # a file that cannot be read or written, say
 _READER_GONE = 1
-_INTERRUPTED = 130  # as of a process that SIGINT ended
+_INTERRUPTED = 130  # as if SIGINT had ended the process
 
 
 def answer(command, work, interrupted="nothing is written"):
@@ -29,7 +29,7 @@ def answer(command, work, interrupted="nothing is written"):
     except RocketError as error:
         complain(command, error.answer.format(error))
         return error.exit_code
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _READER_GONE
     except OSError as error:
