@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf.core import graph
-from rocket_tf.core.hints import attention_map
-from rocket_tf.core.sharing import SHARED, parts
+from rocket_tf.core.hint_losses import attention_map
+from rocket_tf.core.objective import SHARED, parts
 
 
 def gradient_flow(model, x, y, sample_weight=None):
@@ -54,7 +54,7 @@ def gradient_flow(model, x, y, sample_weight=None):
         return {
             name: {
                 part: 0.0
-                if variables and _is_kept_from(model, name, part)
+                if variables and part == SHARED and model.objective.part_of(name) == "light"
                 else _norm(tape, term, variables)
                 for part, variables in by_part.items()
             }
@@ -86,12 +86,6 @@ def attention_maps(net, images, layers):
         activations = tf.cast(hidden[layer], tf.float32)
         maps.append(np.reshape(attention_map(activations), activations.shape[:-1]))
     return maps
-
-
-def _is_kept_from(model, term, part):
-    """Whether a term's gradient, if there is one, does not move a part."""
-    learns_from_booster = model.shared_layers_learn_from == "booster"
-    return learns_from_booster and part == SHARED and model.net_of_term(term) == "light"
 
 
 def _norm(tape, term, variables):

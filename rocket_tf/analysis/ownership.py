@@ -5,7 +5,7 @@ import math
 
 from rocket_tf.analysis.costs import count_multiply_adds, has_known_sizes, is_parameter
 from rocket_tf.core.graph import leaf_layers
-from rocket_tf.core.sharing import PARTS, parts
+from rocket_tf.core.objective import PARTS, parts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import difflib
 
 import keras
 
+from rocket_tf.core import keras_internals
 from rocket_tf.core.heads import Head, by_output
 
 _PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
@@ -250,7 +251,7 @@ def _specification(tensors):
 
 
 def _final_operation(tensor):
-    operation, _, index = tensor._keras_history
+    operation, index = keras_internals.operation_of(tensor)
     inner = getattr(operation, "outputs", None)  # of a model that is a layer
     return _final_operation(inner[index]) if inner else operation
 

@@ -30,6 +30,7 @@ class ExactAUC(keras.metrics.Metric):
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
     """
 
+    ranks_all_examples = True  # so that a RocketModel asks for its result once an evaluation
     _columns = 3
 
     def __init__(self, name="auc", dtype=None):

@@ -2,7 +2,7 @@
 
 from rocket_tf.system.lazy import lazy_names
 
-_MODULES = {
+_DEFINED_IN = {
     "Feature": "rocket_tf.networks.features",
     "FusedBatchNormalization": "rocket_tf.networks.normalization",
     "backbone_pair": "rocket_tf.networks.backbones",
@@ -11,5 +11,5 @@ _MODULES = {
     "group_outputs": "rocket_tf.networks.wide_resnet",
     "wide_resnet_pair": "rocket_tf.networks.wide_resnet",
 }
-__all__ = list(_MODULES)
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__all__ = list(_DEFINED_IN)
+__getattr__, __dir__ = lazy_names(__name__, _DEFINED_IN)

@@ -5,7 +5,7 @@ import difflib
 import keras
 from keras import layers
 
-from rocket_tf.core import graph
+from rocket_tf.core import graph, keras_internals
 
 
 def branch(booster, layer, head=None, name="light"):
@@ -40,8 +40,8 @@ def branch(booster, layer, head=None, name="light"):
             f"{near or 'none'}; [layer.name for layer in booster.layers] lists them all"
         )
     # Of this graph alone; the layer may be in others, too.
-    nodes = [node for depth in booster._nodes_by_depth.values() for node in depth]
-    features = [node.outputs for node in nodes if node.operation.name == layer]
+    calls = keras_internals.calls_in(booster)
+    features = [call.outputs for call in calls if call.operation.name == layer]
     if len(features) != 1 or len(features[0]) != 1:
         raise ValueError(
             "A light net branches off at a layer with one output, called once. Received: "

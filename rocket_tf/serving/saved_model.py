@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf.analysis.costs import count_parameters
+from rocket_tf.core import keras_internals
 from rocket_tf.core.heads import by_output
-from rocket_tf.core.objective import is_multi_label
+from rocket_tf.core.label_losses import is_multi_label
 from rocket_tf.serving import companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
@@ -144,7 +145,7 @@ def export_light(
 
 def _is_multi_label(model):
     """Whether the light net's label losses, if there are any, are of multi-label outputs."""
-    losses = getattr(model, "_label_losses", {})
+    losses = model.objective.label_losses if getattr(model, "objective", None) else {}
     return any(
         is_multi_label(model.output[head], loss)
         for head, loss in losses.items()
@@ -294,7 +295,7 @@ def _lookup_tables(light):
     """The tables that layers such as `StringLookup` read, which are no variables."""
     return [
         value
-        for layer in light._flatten_layers()
+        for layer in keras_internals.all_layers(light)
         for value in vars(layer).values()
         if isinstance(value, tf.saved_model.experimental.TrackableResource)
     ]
