@@ -11,7 +11,7 @@ PLACE = PACKAGE / "core" / "keras_internals.py"
 
 
 def is_private(name):
-    return name.startswith("_") and not name.startswith("__")
+    return isinstance(name, str) and name.startswith("_") and not name.startswith("__")
 
 
 def names_of_keras():
