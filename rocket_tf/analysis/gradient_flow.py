@@ -26,6 +26,19 @@ def gradient_flow(model, x, y, sample_weight=None):
 
     Raises:
         ValueError: if the model is no compiled `RocketModel`.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster, hint="logits_mse")
+        >>> rocket.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> flow = rocket_tf.gradient_flow(rocket, np.ones((8, 5), np.float32), np.zeros(8, int))
+        >>> flow["hint_loss"]["booster only"]  # the gradient is blocked
+        0.0
     """
     if not hasattr(model, "objective_terms") or not model.compiled:
         raise ValueError(
@@ -79,6 +92,14 @@ def attention_maps(net, images, layers):
 
     Raises:
         ValueError: if the net has no such layer.
+
+    Example:
+        >>> import numpy as np, rocket_tf
+        >>> light, _ = rocket_tf.networks.wide_resnet_pair(light_depth=10, booster_depth=16)
+        >>> images = np.zeros((1, 32, 32, 3), np.float32)
+        >>> layers = rocket_tf.networks.group_outputs(light)
+        >>> [each.shape for each in rocket_tf.attention_maps(light, images, layers)]
+        [(1, 32, 32), (1, 16, 16), (1, 8, 8)]
     """
     _, hidden = graph.reader(net.name, net, layers)(images, training=False)
     maps = []

@@ -16,6 +16,55 @@ from rocket_tf.core.label_losses import is_multi_label
 _ACCURACY_NAMES = ("accuracy", "acc")
 
 
+class HeadMetrics:
+    """The metrics that a model is compiled with, sorted by who runs them.
+
+    Args:
+        heads: dict from names to `Head`s.
+        outputs: dict from heads' names to their symbolic outputs.
+        losses: dict from heads' names to their label losses; heads without one are left out.
+        metrics: as `RocketModel.compile` takes them.
+        weighted_metrics: likewise.
+
+    Attributes:
+        by_head: dict from "metrics" and "weighted_metrics" to dicts from heads' names to lists of
+            metrics, or to `None`.
+        of_keras: likewise, those that Keras runs.
+        ranking: `RankingMetrics`, the others.
+        measured: names of the heads that have any.
+
+    Raises:
+        ValueError: if a dict has other keys than nets and outputs, a metric cannot be copied, or
+            two that rank have one name.
+
+    Example:
+        >>> import keras
+        >>> from rocket_tf import ExactAUC
+        >>> from rocket_tf.core.heads import heads_of
+        >>> outputs = {"light": keras.Input((1,)), "booster": keras.Input((1,))}
+        >>> own = HeadMetrics(heads_of(outputs), outputs, {}, metrics=["accuracy", ExactAUC()])
+        >>> [metric.name for metric in own.of_keras["metrics"]["light"]]
+        ['accuracy']
+        >>> [metric.name for metric in own.ranking.metrics]
+        ['auc', 'auc']
+    """
+
+    def __init__(self, heads, outputs, losses, metrics=None, weighted_metrics=None):
+        given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        self.by_head = {
+            argument: _metrics_by_head(argument, value, outputs, heads, losses)
+            for argument, value in given.items()
+        }
+        self.of_keras = {argument: _without_ranking(own) for argument, own in self.by_head.items()}
+        self.ranking = RankingMetrics(heads, **self.by_head)
+        self.measured = {
+            head
+            for by_head in self.by_head.values()
+            for head, own in (by_head or {}).items()
+            if own
+        }
+
+
 class RankingMetrics:
     """The metrics that rank all examples of an evaluation: kept by step, read at its end.
 
@@ -26,6 +75,15 @@ class RankingMetrics:
 
     Raises:
         ValueError: if two have one name.
+
+    Example:
+        >>> import numpy as np
+        >>> from rocket_tf import ExactAUC
+        >>> from rocket_tf.core.heads import heads_of
+        >>> ranking = RankingMetrics(heads_of({"light": None}), {"light": [ExactAUC()]})
+        >>> ranking.update(None, np.array([0, 1, 1]), {"light": np.array([0.1, 0.2, 0.05])})
+        >>> ranking.results()
+        {'light_auc': 0.5}
     """
 
     def __init__(self, heads, metrics=None, weighted_metrics=None):
@@ -55,8 +113,8 @@ class RankingMetrics:
         return {name: float(metric.result()) for name, (_, metric, _) in self._named.items()}
 
 
-def without_ranking(metrics):
-    """Metrics by head without those that Keras does not handle, or `None` if there are no others.
+def _without_ranking(metrics):
+    """Metrics by head without those that rank, or `None` if there are no others.
 
     A head without any has an empty list.
     """
@@ -68,22 +126,8 @@ def without_ranking(metrics):
     return others if any(others.values()) else None
 
 
-def metrics_by_head(argument, metrics, outputs, heads, losses):
-    """The metrics of each head, none of them another's.
-
-    Args:
-        argument: what the metrics are called in messages.
-        metrics: as `RocketModel.compile` takes them.
-        outputs: dict from heads' names to their symbolic outputs.
-        heads: dict from names to `Head`s.
-        losses: dict from heads' names to their label losses; heads without one are left out.
-
-    Returns:
-        Dict from heads' names to lists, or `None` if `metrics` is.
-
-    Raises:
-        ValueError: if a dict has other keys than nets and outputs, or a metric cannot be copied.
-    """
+def _metrics_by_head(argument, metrics, outputs, heads, losses):
+    """The metrics of each head, none of them another's."""
     if metrics is None:
         return None
     by_head = {
@@ -95,7 +139,7 @@ def metrics_by_head(argument, metrics, outputs, heads, losses):
     by_output = {heads[head].output: loss for head, loss in losses.items()}
     return {
         head: [
-            resolve_metric(
+            _own_metric(
                 outputs[head],
                 losses.get(head, by_output.get(heads[head].output)),
                 metric,
@@ -108,7 +152,7 @@ def metrics_by_head(argument, metrics, outputs, heads, losses):
     }
 
 
-def resolve_metric(logits, loss, metric, copy):
+def _own_metric(logits, loss, metric, copy):
     """A metric of one head's own.
 
     Args:

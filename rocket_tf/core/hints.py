@@ -40,6 +40,12 @@ class Hint:
 
     Raises:
         ValueError: if an argument is not as above.
+
+    Example:
+        >>> hint = Hint("kd", weight=0.9, follows="teacher", temperature=4.0)
+        >>> hint.name, hint.loss.temperature
+        ('teacher_loss', 4.0)
+        >>> between_layers = Hint("attention", 500.0, layers={"light_group": "booster_group"})
     """
 
     def __init__(
@@ -148,6 +154,11 @@ def resolve_hints(hint, weight, temperature):
 
     Raises:
         ValueError: if they do not go together.
+
+    Example:
+        >>> [hint] = resolve_hints("logits_mse", weight=0.1, temperature=None)
+        >>> hint.name, hint.weight
+        ('hint_loss', 0.1)
     """
     if hint is None:
         hint = []
@@ -172,6 +183,14 @@ def check_hints(hints, light, booster, teacher):
 
     Raises:
         ValueError: if one has not, or if the teacher does not fit the other nets.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> light = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        >>> check_hints([Hint("kd")], light, booster=None, teacher=None)
+        Traceback (most recent call last):
+        ValueError: A hint follows the booster, and there is none. ...
     """
     names = [hint.name for hint in hints]
     heads = heads_of({"light": light.output, "booster": light.output})
@@ -204,7 +223,12 @@ def check_hints(hints, light, booster, teacher):
 
 
 def hidden_layers(hints):
-    """The layers that hints read: a dict from "light", "booster" and "teacher" to their names."""
+    """The layers that hints read: a dict from "light", "booster" and "teacher" to their names.
+
+    Example:
+        >>> hidden_layers([Hint("cosine", layers={"low": "high"})])
+        {'light': ['low'], 'booster': ['high'], 'teacher': []}
+    """
     read = {"light": [], "booster": [], "teacher": []}
     for hint in hints:
         for mine, theirs in (hint.layers or {}).items():
@@ -222,6 +246,14 @@ def check_hidden(hints, outputs):
 
     Raises:
         ValueError: if two layers' shapes do not fit the loss between them.
+
+    Example:
+        >>> import keras
+        >>> outputs = {"light": {"low": keras.Input((4,))}, "booster": {"high": keras.Input((8,))}}
+        >>> check_hidden([Hint("cosine", layers={"low": "high"}, projection=True)], outputs)
+        >>> check_hidden([Hint("cosine", layers={"low": "high"})], outputs)
+        Traceback (most recent call last):
+        ValueError: cosine cannot compare the light net's layer 'low' with the booster's 'high': ...
     """
     for hint in hints:
         for mine, theirs in (hint.layers or {}).items():
@@ -254,6 +286,13 @@ def make_projections(hints, outputs):
 
     Raises:
         ValueError: if the width of a layer is not known.
+
+    Example:
+        >>> import keras
+        >>> outputs = {"light": {"low": keras.Input((4,))}, "booster": {"high": keras.Input((8,))}}
+        >>> hint = Hint("cosine", layers={"low": "high"}, projection=True)
+        >>> make_projections([hint], outputs)["hint_loss", "low"].units
+        8
     """
     projections = {}
     for hint in hints:

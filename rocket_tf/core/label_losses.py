@@ -40,6 +40,13 @@ def label_losses_by_head(loss, heads):
     Raises:
         ValueError: if there is none, if one expects probabilities or does not average over the
             batch, or if a dict has other keys than nets and outputs.
+
+    Example:
+        >>> import keras
+        >>> from rocket_tf.core.heads import heads_of
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> list(label_losses_by_head({"light": loss}, heads_of({"light": 0, "booster": 0})))
+        ['light']
     """
     losses = {
         head: resolve_label_loss(head, head_loss)
@@ -69,6 +76,12 @@ def label_weights_by_head(loss_weights, losses, heads):
     Raises:
         ValueError: if they are no dict, have other keys than nets and outputs, or weigh a head
             without a label loss.
+
+    Example:
+        >>> from rocket_tf.core.heads import heads_of
+        >>> heads = heads_of({"light": 0, "booster": 0})
+        >>> label_weights_by_head({"booster": 0.5}, {"light": "mse", "booster": "mse"}, heads)
+        {'light': 1.0, 'booster': 0.5}
     """
     if loss_weights is not None and not isinstance(loss_weights, dict):
         raise ValueError(f"loss_weights must be a dict. Received: loss_weights={loss_weights}")
@@ -91,6 +104,13 @@ def resolve_label_loss(net, loss):
 
     Raises:
         ValueError: if the loss expects probabilities, or does not average over the batch.
+
+    Example:
+        >>> resolve_label_loss("light", "mse").name
+        'mean_squared_error'
+        >>> resolve_label_loss("light", "sparse_categorical_crossentropy")
+        Traceback (most recent call last):
+        ValueError: The nets give logits, ...
     """
     resolved = keras.losses.get(loss)
     function = getattr(resolved, "fn", resolved)
@@ -119,6 +139,12 @@ def is_multi_label(logits, loss):
     Args:
         logits: a head's symbolic output.
         loss: its label loss, as `resolve_label_loss` gives it, or `None`.
+
+    Example:
+        >>> import keras
+        >>> loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        >>> is_multi_label(keras.Input((5,)), loss), is_multi_label(keras.Input((1,)), loss)
+        (True, False)
     """
     binary = keras.losses.BinaryCrossentropy | keras.losses.BinaryFocalCrossentropy
     return logits.shape[-1] != 1 and isinstance(loss, binary)
@@ -129,6 +155,12 @@ def check_reduction(what, loss):
 
     Raises:
         ValueError: if it sums, does not reduce, or divides by the sum of sample weights.
+
+    Example:
+        >>> import keras
+        >>> check_reduction("A hint's loss", keras.losses.MeanSquaredError(reduction="sum"))
+        Traceback (most recent call last):
+        ValueError: A hint's loss must average over the batch. ...
     """
     if loss.reduction not in ("sum_over_batch_size", "mean"):
         raise ValueError(

@@ -33,6 +33,23 @@ class Objective:
             nor the hints move what the nets share.
         projections: dict from (hint's name, the light net's layer) to the linear map of a hint with
             projections.
+
+    Example:
+        >>> import keras, tensorflow as tf
+        >>> from rocket_tf import Hint
+        >>> from rocket_tf.core.heads import heads_of
+        >>> logits = {"light": tf.Variable([[0.0, 0.0]]), "booster": tf.Variable([[1.0, 3.0]])}
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> losses = {"light": loss, "booster": loss}
+        >>> objective = Objective(heads_of(logits), losses, hints=[Hint("logits_mse", 0.5)])
+        >>> with tf.GradientTape() as tape:
+        ...     terms = objective.terms(tf.constant([1]), logits)
+        ...     losses = objective.losses(terms)
+        >>> {name: round(float(weight * value), 3) for name, (weight, value) in terms.items()}
+        {'light_loss': 0.693, 'booster_loss': 0.127, 'hint_loss': 5.0}
+        >>> to_light, to_booster = objective.gradients(tape, losses, list(logits.values()))
+        >>> to_booster.numpy().round(3)  # of its label loss alone
+        array([[ 0.119, -0.119]], dtype=float32)
     """
 
     def __init__(
@@ -171,6 +188,11 @@ def check_routing(shared_layers_learn_from, booster):
 
     Raises:
         ValueError: if it is nobody.
+
+    Example:
+        >>> check_routing("booster", booster=None)
+        Traceback (most recent call last):
+        ValueError: Shared layers cannot learn from a booster that there is not. ...
     """
     if shared_layers_learn_from not in ("both", "booster"):
         raise ValueError(
@@ -194,6 +216,17 @@ def parts(light, booster, variables_of):
 
     Returns:
         Dict from the `PARTS` to lists of `keras.Variable`s.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> by_part = parts(light, booster, lambda net: net.trainable_variables)
+        >>> {part: len(variables) for part, variables in by_part.items()}
+        {'shared': 2, 'light only': 2, 'booster only': 4}
     """
     lights = {id(variable): variable for variable in variables_of(light)}
     boosters = {}

@@ -10,7 +10,7 @@ from rocket_tf.core.distributed_model import (
     share_of_global_batch,
     with_loss_scaling,
 )
-from rocket_tf.core.head_metrics import RankingMetrics, metrics_by_head, without_ranking
+from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
 from rocket_tf.core.heads import flat, heads_of, spread
 from rocket_tf.core.label_losses import label_losses_by_head, label_weights_by_head
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
@@ -62,6 +62,21 @@ class RocketModel(DistributedModel):
         ValueError: if a net is not functional or ends in probabilities, if the nets' inputs or
             logits differ, if the hints do not fit the rest, or if shared layers are to learn from a
             booster that there is not.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster, hint="logits_mse", hint_weight=0.03)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> rocket.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+        >>> x, y = np.random.normal(size=(32, 5)), np.random.randint(0, 3, 32)
+        >>> history = rocket.fit(x, y, verbose=0)
+        >>> rocket.predict(x, verbose=0).shape
+        (32, 3)
     """
 
     def __init__(
@@ -143,34 +158,16 @@ class RocketModel(DistributedModel):
         if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
             optimizer = with_loss_scaling(optimizer)
         with self.distribute_strategy.scope():  # where ranking metrics must be made
-            metrics, weighted_metrics = (
-                metrics_by_head(argument, value, self.output, self.heads, losses)
-                for argument, value in (
-                    ("metrics", metrics),
-                    ("weighted_metrics", weighted_metrics),
-                )
-            )
-        self._ranking = RankingMetrics(self.heads, metrics, weighted_metrics)
-        self._measured = {
-            head
-            for by_head in (metrics, weighted_metrics)
-            for head, own in (by_head or {}).items()
-            if own
-        }
-        if self._ranking.metrics and kwargs.get("jit_compile", "auto") == "auto":
+            own = HeadMetrics(self.heads, self.output, losses, metrics, weighted_metrics)
+        if own.ranking.metrics and kwargs.get("jit_compile", "auto") == "auto":
             kwargs["jit_compile"] = False  # what they keep grows, and XLA wants shapes that stay
         keras_internals.forget_compiled_metrics(self)
-        super().compile(
-            optimizer=optimizer,
-            metrics=without_ranking(metrics),
-            weighted_metrics=without_ranking(weighted_metrics),
-            **kwargs,
-        )
+        super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
+        self._ranking, self._measured = own.ranking, own.measured
         self._own_compile_arguments = {
             "loss": spread("loss", loss, self.heads),
             "loss_weights": weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
+            **own.by_head,
         }
         self.objective = Objective(
             self.heads,
@@ -274,12 +271,7 @@ class RocketModel(DistributedModel):
     def objective_terms(self, x, y, y_pred, sample_weight=None, hidden=None):
         """The terms of the objective on this replica's examples.
 
-        Args:
-            x: inputs, for the teacher.
-            y: labels, the same for all nets; a dict by output where there are several.
-            y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
-            sample_weight: weights of the examples, or a dict of them by output, or `None`.
-            hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
+        The arguments are those of `compute_loss`.
 
         Returns:
             Dict from a term's name in the logs to `(weight, mean over the examples)`.

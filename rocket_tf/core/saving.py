@@ -6,7 +6,15 @@ from rocket_tf.core import graph
 
 
 def config_of(rocket):
-    """The configuration of a `RocketModel`, a dict; `arguments_from` reads it."""
+    """The configuration of a `RocketModel`, a dict; `arguments_from` reads it.
+
+    Example:
+        >>> import keras, rocket_tf
+        >>> light = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="light")
+        >>> booster = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="booster")
+        >>> config_of(rocket_tf.RocketModel(light, booster))["gradient_block"]
+        True
+    """
     # One graph holds both nets, so that the layers they share are written, and read, once.
     joint = keras.Model(rocket.input, rocket.output, name=f"{rocket.name}_graph")
     nets = {"light": rocket.light} | ({} if rocket.booster is None else {"booster": rocket.booster})
@@ -30,6 +38,14 @@ def arguments_from(config, custom_objects=None):
 
     Returns:
         Dict of keyword arguments.
+
+    Example:
+        >>> import keras, rocket_tf
+        >>> light = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="light")
+        >>> booster = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="booster")
+        >>> config = config_of(rocket_tf.RocketModel(light, booster))
+        >>> rocket_tf.RocketModel(**arguments_from(config)).booster.name
+        'booster'
     """
 
     def deserialize(part):

@@ -12,6 +12,13 @@ class GrowingRows:
 
     Args:
         width: numbers in a row.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> rows = GrowingRows(2)
+        >>> rows.append(tf.constant([[1, 2], [3, 4]], tf.int64))
+        >>> rows.numpy().tolist()
+        [[1, 2], [3, 4]]
     """
 
     def __init__(self, width):

@@ -28,6 +28,13 @@ class ExactAUC(keras.metrics.Metric):
     Args:
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
+
+    Example:
+        >>> import rocket_tf
+        >>> auc = rocket_tf.ExactAUC()
+        >>> auc.update_state([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> auc.result()
+        0.75
     """
 
     ranks_all_examples = True  # so that a RocketModel asks for its result once an evaluation
@@ -120,6 +127,14 @@ class GroupAUC(ExactAUC):
         group_by: name of the input that tells the user.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
+
+    Example:
+        >>> import rocket_tf
+        >>> gauc = rocket_tf.GroupAUC("user")
+        >>> users = ["ann", "ann", "bob", "bob"]
+        >>> gauc.update_state([0, 1, 0, 1], [0.1, 0.4, 0.9, 0.8], groups=users)
+        >>> gauc.result()
+        0.5
     """
 
     _columns = 4

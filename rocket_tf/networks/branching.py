@@ -30,6 +30,18 @@ def branch(booster, layer, head=None, name="light"):
     Raises:
         ValueError: if the booster has no such layer, the layer is called several times or has
             several outputs, or the head's logits have another shape than the booster's.
+
+    Example:
+        >>> import keras
+        >>> from rocket_tf.networks import branch
+        >>> booster = keras.Sequential([
+        ...     keras.Input((5,)),
+        ...     keras.layers.Dense(4, name="low"),
+        ...     keras.layers.Dense(16),
+        ...     keras.layers.Dense(3),
+        ... ])
+        >>> [layer.name for layer in branch(booster, "low").layers][1:]
+        ['low', 'light_logits']
     """
     booster = graph.as_functional("booster", booster)
     names = [each.name for each in booster.layers]

@@ -99,6 +99,14 @@ def export_light(
         FileExistsError: if the version is there.
         RuntimeError: if the export does not compute what the model computes.
         OSError: if the folder cannot be written.
+
+    Example:
+        >>> import tempfile, keras, rocket_tf
+        >>> inputs = keras.Input((3,))
+        >>> light = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rocket_tf.export_light(light, folder, class_names=["no", "yes"]).name
+        '1'
     """
     light = getattr(model, "light", model)
     if multi_label is None:
