@@ -52,7 +52,7 @@ def ownership(model):
         model: a `RocketModel`.
 
     Returns:
-        `Ownership`. Projections of hints are nobody's, and do not count.
+        `Ownership`. Projections of hints belong to neither net, and do not count.
 
     Raises:
         ValueError: if the model is no `RocketModel`.

@@ -20,7 +20,7 @@ def join(light, booster, hidden=None):
 
     Args:
         light: functional `keras.Model` with one output, logits, or a dict of several.
-        booster: likewise, or `None`.
+        booster: a net of the same kind, or `None`.
         hidden: dict from "light" or "booster" to names of the net's layers whose outputs are
             wanted too.
 

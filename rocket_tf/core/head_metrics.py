@@ -24,12 +24,12 @@ class HeadMetrics:
         outputs: dict from heads' names to their symbolic outputs.
         losses: dict from heads' names to their label losses; heads without one are left out.
         metrics: as `RocketModel.compile` takes them.
-        weighted_metrics: likewise.
+        weighted_metrics: as `RocketModel.compile` takes them, too.
 
     Attributes:
         by_head: dict from "metrics" and "weighted_metrics" to dicts from heads' names to lists of
             metrics, or to `None`.
-        of_keras: likewise, those that Keras runs.
+        of_keras: the same dicts with those alone that Keras runs.
         ranking: `RankingMetrics`, the others.
         measured: names of the heads that have any.
 
@@ -71,7 +71,7 @@ class RankingMetrics:
     Args:
         heads: dict from names to `Head`s.
         metrics: dict from heads' names to lists of metrics, or `None`; those that rank are taken.
-        weighted_metrics: likewise, of those that sample weights weigh.
+        weighted_metrics: a dict of the same kind, of those that sample weights weigh.
 
     Raises:
         ValueError: if two have one name.

@@ -224,7 +224,7 @@ class EuclideanDistance(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         squares = ops.sum(ops.square(y_pred - y_true), axis=-1)
-        # The root's own gradient at 0 is no number.
+        # The root's own gradient at 0 is infinite, and times 0 it is NaN.
         apart = squares > 0
         return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
 
@@ -254,7 +254,7 @@ def _of_length_one(vectors):
     """Vectors over the last axis, of length 1; zeros where they are shorter than epsilon."""
     squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
     has_length = squares > keras.config.epsilon() ** 2
-    # Without the inner choice, the gradient at 0 is no number under XLA.
+    # Without the inner choice, the gradient at 0 is NaN under XLA.
     return ops.where(has_length, vectors * ops.rsqrt(ops.where(has_length, squares, 1.0)), 0.0)
 
 

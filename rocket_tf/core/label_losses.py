@@ -134,7 +134,7 @@ def resolve_label_loss(net, loss):
 
 
 def is_multi_label(logits, loss):
-    """Whether each of several logits is a yes or no of its own, as its label loss tells.
+    """Whether each of several logits is a yes or no of its own, as its label loss says.
 
     Args:
         logits: a head's symbolic output.

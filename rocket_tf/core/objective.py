@@ -187,7 +187,7 @@ def check_routing(shared_layers_learn_from, booster):
     """Checks from whom shared layers are to learn.
 
     Raises:
-        ValueError: if it is nobody.
+        ValueError: if the value is unknown, or there is no booster to learn from.
 
     Example:
         >>> check_routing("booster", booster=None)

@@ -43,8 +43,8 @@ class RocketModel(DistributedModel):
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
             classes), or a dict of several.
-        booster: likewise, with inputs and logits like the light net's. Layers that both nets use
-            are shared. `None`: the light net follows a teacher only.
+        booster: a net of the same kind, with inputs and logits like the light net's. Layers that
+            both nets use are shared. `None`: the light net follows a teacher only.
         hint: `"logits_mse"`, `"softmax_mse"`, `"kd"`, a `keras.losses.Loss`, a `Hint`, or a list
             of `Hint`s; `None` or an empty list: none.
         hint_weight: weight of the hint where `hint` is a loss; a `Hint` has its own. 0.03 where
@@ -141,12 +141,13 @@ class RocketModel(DistributedModel):
             loss: label loss of all heads, on logits (`from_logits=True`), or a dict of them, by
                 net ("light" and "booster"), by output where there are several, or by net and then
                 output; `None` in a dict leaves a head without a label loss.
-            loss_weights: dict with the weights of the label losses, likewise, 1 where not given.
-            metrics: list for all heads, or a dict likewise. "accuracy" of a single logit counts it
-                as positive above 0, and so of several under a binary cross-entropy (multi-label).
+            loss_weights: dict with weights of label losses, by the same keys; 1 where not given.
+            metrics: list for all heads, or a dict of lists by the same keys. "accuracy" of a single
+                logit counts it as positive above 0, and so of several under a binary cross-entropy
+                (multi-label).
                 `ExactAUC` and `GroupAUC` are measured in evaluation alone; with them, XLA is off
                 unless `jit_compile=True`.
-            weighted_metrics: likewise, weighed by `sample_weight`.
+            weighted_metrics: of the same kind, weighed by `sample_weight`.
             **kwargs: as in Keras.
 
         Raises:

@@ -22,7 +22,7 @@ class GrowingRows:
     """
 
     def __init__(self, width):
-        # Each replica appends by itself; they all append the same, so that one tells for all.
+        # Each replica appends by itself; they all append the same, so that one is enough to read.
         per_replica = {
             "trainable": False,
             "synchronization": tf.VariableSynchronization.ON_READ,

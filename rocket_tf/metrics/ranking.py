@@ -124,7 +124,7 @@ class GroupAUC(ExactAUC):
     Users with clicks only, or with none, are left out.
 
     Args:
-        group_by: name of the input that tells the user.
+        group_by: name of the input that identifies the user.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
 
@@ -214,9 +214,9 @@ def _areas(groups, scores, labels, weights):
 
     Args:
         groups: int64 array, shape (examples,).
-        scores: float64, likewise.
-        labels: 0 or 1, likewise.
-        weights: above 0, likewise.
+        scores: float64 array, shape (examples,).
+        labels: array of 0 and 1, shape (examples,).
+        weights: array of numbers above 0, shape (examples,).
 
     Returns:
         Two float64 arrays with an entry for each such group; NaN is the area of them all where a
