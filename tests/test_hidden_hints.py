@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from rocket_tf import Hint, RocketModel
-from rocket_tf.core.hints import AttentionMSE, attention_map
+from rocket_tf.core.hint_losses import AttentionMSE, attention_map
 from tests.nets import CROSS_ENTROPY
 from tests.test_rocket import finite_differences
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras.optimizers import schedules
 
 from rocket_tf import Hint, RocketModel
-from rocket_tf.core.hints import (
+from rocket_tf.core.hint_losses import (
     AttentionMSE,
     CosineDistance,
     EuclideanDistance,

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.core.hints import Hint, KnowledgeDistillation, LogitsMSE, SoftmaxMSE
+from rocket_tf.core.hint_losses import KnowledgeDistillation, LogitsMSE, SoftmaxMSE
+from rocket_tf.core.hints import Hint
 
 LIGHT = np.array([[0.3, -1.2, 2.0], [1.5, 0.1, -0.4]])
 BOOSTER = np.array([[1.0, 0.5, -0.7], [0.2, 0.4, 3.0]])

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import Hint, RocketModel, train
-from rocket_tf.core.hints import HINT_LOSSES
-from rocket_tf.core.loss_scaling import LossScaling
+from rocket_tf.core.distributed_model import LossScaling
+from rocket_tf.core.hint_losses import HINT_LOSSES
 from rocket_tf.errors import NonFiniteLossError
 from rocket_tf.optimizers.sgd import SGDWithL2
 from rocket_tf.runs.building import build_model, build_nets

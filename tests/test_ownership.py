@@ -7,7 +7,7 @@ from keras import layers
 
 from rocket_tf import Hint, RocketModel, gradient_flow, ownership
 from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
-from rocket_tf.core.sharing import BOOSTER_ONLY, LIGHT_ONLY, PARTS, SHARED, parts
+from rocket_tf.core.objective import BOOSTER_ONLY, LIGHT_ONLY, PARTS, SHARED, parts
 from rocket_tf.networks import wide_resnet_pair
 from tests.nets import CLASSES, CROSS_ENTROPY, FEATURES, examples, linear_pair
 from tests.nets import SHARED as UNITS

@@ -16,12 +16,24 @@ def count_parameters(model):
 
     Returns:
         Number of parameters, an int. The state of random generators does not count.
+
+    Example:
+        >>> import keras
+        >>> count_parameters(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+        8
     """
     return sum(math.prod(variable.shape) for variable in model.variables if is_parameter(variable))
 
 
 def is_parameter(variable):
-    """Whether a variable counts as a parameter: all but the state of random generators."""
+    """Whether a variable counts as a parameter: all but the state of random generators.
+
+    Example:
+        >>> import keras
+        >>> dropout = keras.layers.Dropout(0.5)
+        >>> [is_parameter(variable) for variable in dropout.variables]
+        [False]
+    """
     return "seed_generator" not in variable.path
 
 
@@ -37,6 +49,12 @@ def count_multiply_adds(model):
 
     Raises:
         ValueError: if an input has a size that is not known, beside the batch's.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> count_multiply_adds(keras.Model(inputs, keras.layers.Dense(2)(inputs)))
+        6
     """
     if not has_known_sizes(model):
         raise ValueError(
@@ -62,7 +80,14 @@ def count_multiply_adds(model):
 
 
 def has_known_sizes(model):
-    """Whether all sizes of a functional model's inputs are known, beside the batch's."""
+    """Whether all sizes of a functional model's inputs are known, beside the batch's.
+
+    Example:
+        >>> import keras
+        >>> pool = keras.layers.GlobalAveragePooling2D()
+        >>> has_known_sizes(keras.Sequential([keras.Input((None, None, 3)), pool]))
+        False
+    """
     return all(None not in tensor.shape[1:] for tensor in model.inputs)
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf.core import graph
-from rocket_tf.core.hints import attention_map
-from rocket_tf.core.sharing import SHARED, parts
+from rocket_tf.core.hint_losses import attention_map
+from rocket_tf.core.objective import SHARED, parts
 
 
 def gradient_flow(model, x, y, sample_weight=None):
@@ -26,6 +26,19 @@ def gradient_flow(model, x, y, sample_weight=None):
 
     Raises:
         ValueError: if the model is no compiled `RocketModel`.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster, hint="logits_mse")
+        >>> rocket.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> flow = rocket_tf.gradient_flow(rocket, np.ones((8, 5), np.float32), np.zeros(8, int))
+        >>> flow["hint_loss"]["booster only"]  # the gradient is blocked
+        0.0
     """
     if not hasattr(model, "objective_terms") or not model.compiled:
         raise ValueError(
@@ -54,7 +67,7 @@ def gradient_flow(model, x, y, sample_weight=None):
         return {
             name: {
                 part: 0.0
-                if variables and _is_kept_from(model, name, part)
+                if variables and part == SHARED and model.objective.part_of(name) == "light"
                 else _norm(tape, term, variables)
                 for part, variables in by_part.items()
             }
@@ -79,6 +92,14 @@ def attention_maps(net, images, layers):
 
     Raises:
         ValueError: if the net has no such layer.
+
+    Example:
+        >>> import numpy as np, rocket_tf
+        >>> light, _ = rocket_tf.networks.wide_resnet_pair(light_depth=10, booster_depth=16)
+        >>> images = np.zeros((1, 32, 32, 3), np.float32)
+        >>> layers = rocket_tf.networks.group_outputs(light)
+        >>> [each.shape for each in rocket_tf.attention_maps(light, images, layers)]
+        [(1, 32, 32), (1, 16, 16), (1, 8, 8)]
     """
     _, hidden = graph.reader(net.name, net, layers)(images, training=False)
     maps = []
@@ -86,12 +107,6 @@ def attention_maps(net, images, layers):
         activations = tf.cast(hidden[layer], tf.float32)
         maps.append(np.reshape(attention_map(activations), activations.shape[:-1]))
     return maps
-
-
-def _is_kept_from(model, term, part):
-    """Whether a term's gradient, if there is one, does not move a part."""
-    learns_from_booster = model.shared_layers_learn_from == "booster"
-    return learns_from_booster and part == SHARED and model.net_of_term(term) == "light"
 
 
 def _norm(tape, term, variables):

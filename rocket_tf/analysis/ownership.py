@@ -5,7 +5,7 @@ import math
 
 from rocket_tf.analysis.costs import count_multiply_adds, has_known_sizes, is_parameter
 from rocket_tf.core.graph import leaf_layers
-from rocket_tf.core.sharing import PARTS, parts
+from rocket_tf.core.objective import PARTS, parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Ownership:
         layers: names of the layers that have them, lists by part.
         multiply_adds: of one inference, by net: "light", "booster" if there is one; each counts
             what is shared, too. `None` where an input's sizes are not known.
+
+    Example:
+        >>> owned = Ownership({"shared": 24}, {"shared": ["low"]}, {"light": 32})
+        >>> owned.parameters["shared"]
+        24
     """
 
     parameters: dict
@@ -47,10 +52,26 @@ def ownership(model):
         model: a `RocketModel`.
 
     Returns:
-        `Ownership`. Projections of hints are nobody's, and do not count.
+        `Ownership`. Projections of hints belong to neither net, and do not count.
 
     Raises:
         ValueError: if the model is no `RocketModel`.
+
+    Example:
+        >>> import keras, rocket_tf
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> print(rocket_tf.ownership(rocket_tf.RocketModel(light, booster)))
+                      parameters  layers
+        shared                24       1
+        light only            15       1
+        booster only          67       2
+                      multiply-adds
+        light                    32
+        booster                  76
     """
     if not hasattr(model, "light"):
         raise ValueError(f"ownership needs a RocketModel. Received: model={model!r}")

@@ -1,4 +1,7 @@
-"""What `keras.Model.fit` lacks under tf.distribute: uneven first batches, and several workers."""
+"""What Keras lacks under tf.distribute: uneven batches, several workers, shared loss scaling.
+
+Once Keras has it, this file can go, and `RocketModel` be a `keras.Model`.
+"""
 
 import functools
 import inspect
@@ -6,14 +9,25 @@ import inspect
 import keras
 import tensorflow as tf
 
+from rocket_tf.core import keras_internals
 
-class DistributedFit:
-    """Mixed into a `keras.Model`, lets it `fit`, `evaluate` and `predict` under any strategy.
+
+@keras_internals.hooks_of_fit
+class DistributedModel(keras.Model):
+    """A `keras.Model` that can `fit`, `evaluate` and `predict` under any strategy.
 
     Keras 3 fails under `tf.distribute.MultiWorkerMirroredStrategy` twice
     (https://github.com/keras-team/keras/issues/20585): before the first step it reduces a batch
     of values of several replicas, and after each step it takes means over the first axis of logs
     that have none.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> inputs = keras.Input((3,))
+        >>> model = DistributedModel(inputs, keras.layers.Dense(1)(inputs))
+        >>> model.compile("sgd", "mse")
+        >>> len(model.fit(np.ones((7, 3)), np.ones((7, 1)), verbose=0).history["loss"])
+        1
     """
 
     @functools.wraps(keras.Model.fit)
@@ -21,7 +35,7 @@ class DistributedFit:
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         is_data_set = isinstance(given.get("x"), tf.data.Dataset | tf.distribute.DistributedDataset)
         if (
-            self._has_several_workers()
+            _has_several_workers(self)
             and given.get("shuffle", True)
             and not is_data_set
             and not _has_seed()
@@ -34,16 +48,15 @@ class DistributedFit:
             )
         return super().fit(*args, **kwargs)
 
-    def _has_several_workers(self):
-        return isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+    def before_first_step(self, iterator, data_batch):
+        """What Keras should build from, as `keras_internals.hooks_of_fit` has it."""
         # Keras learns the shapes of a batch from the sum of its parts, which fails where a batch
         # is split unevenly, or among workers. One part has them too; once all is built, none is
         # needed.
-        metrics_built = self._compile_metrics is None or self._compile_metrics.built
+        metrics = keras_internals.compiled_metrics(self)
+        metrics_built = metrics is None or metrics.built
         if metrics_built and self.optimizer is not None and self.optimizer.built:
-            return
+            return None
         strategy = self.distribute_strategy
         if iterator is not None and strategy.num_replicas_in_sync > 1:
             _, _, batches = next(iter(iterator))
@@ -51,18 +64,108 @@ class DistributedFit:
                 lambda value: strategy.experimental_local_results(value)[0], next(batches)
             )
             iterator = None
-        super()._maybe_symbolic_build(iterator, data_batch)
+        return iterator, data_batch
 
-    def _make_function(self, step_function):
-        if not self._has_several_workers():
-            return super()._make_function(step_function)
+    def adapt_step(self, step_function):
+        """The step as Keras should run it, as `keras_internals.hooks_of_fit` has it."""
+        if not _has_several_workers(self):
+            return step_function
 
         def step_with_vectors(data):
             return {name: tf.reshape(log, [1]) for name, log in step_function(data).items()}
 
-        return super()._make_function(step_with_vectors)
+        return step_with_vectors
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class LossScaling(keras.optimizers.LossScaleOptimizer):
+    """Keras's dynamic loss scaling, where all replicas skip a step that overflows on any of them.
+
+    Keras asks one replica whether its gradients are finite, before they are summed over all.
+
+    Example:
+        >>> import keras
+        >>> optimizer = LossScaling(keras.optimizers.SGD(), initial_scale=8.0)
+        >>> optimizer.build([keras.Variable(1.0)])
+        >>> float(optimizer.scale_loss(0.5))
+        4.0
+    """
+
+    def check_finite(self, grads):
+        finite = super().check_finite(grads)
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return finite
+        overflows = tf.cast(tf.logical_not(finite), tf.float32)
+        return tf.equal(replica.all_reduce("SUM", overflows), 0)
+
+
+def with_loss_scaling(optimizer):
+    """An optimizer, its name or configuration, in `LossScaling` unless it scales losses itself.
+
+    Example:
+        >>> type(with_loss_scaling("adam").inner_optimizer).__name__
+        'Adam'
+    """
+    optimizer = keras.optimizers.get(optimizer)
+    if optimizer is None or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return LossScaling(optimizer, name="loss_scale_optimizer")  # Keras's own name
+
+
+def share_of_global_batch(examples, dtype):
+    """This replica's examples, as a fraction of all replicas'.
+
+    Example:
+        >>> float(share_of_global_batch(8, "float32"))  # on one replica
+        1.0
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return tf.ones((), dtype)
+    examples = tf.cast(examples, dtype)
+    return examples / replica.all_reduce("SUM", examples)
+
+
+def call_on_replica(graph, x, training):
+    """Calls a graph, also on a replica that was left without examples.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> call_on_replica(net, np.ones((4, 3)), training=False).shape
+        TensorShape([4, 2])
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return graph(x, training=training)
+    # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
+    # example of zeros takes its place, and its outputs are dropped.
+    examples = tf.shape(keras.tree.flatten(x)[0])[0]
+    x = keras.tree.map_structure(_at_least_one_example, x)
+    return keras.tree.map_structure(
+        lambda outputs: _first_examples(outputs, examples), graph(x, training=training)
+    )
+
+
+def _has_several_workers(model):
+    return isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _has_seed():
     """Whether TensorFlow's global seed is set."""
     return tf.compat.v1.get_seed(None) != (None, None)
+
+
+def _at_least_one_example(tensor):
+    missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
+    zeros = tf.zeros(tf.concat([[missing], tf.shape(tensor)[1:]], axis=0), tensor.dtype)
+    return tf.ensure_shape(tf.concat([tensor, zeros], axis=0), tensor.shape)
+
+
+def _first_examples(outputs, count):
+    """The outputs of the first examples, with their mask if they have one."""
+    mask = keras_internals.mask_of(outputs)
+    outputs = outputs[:count]
+    if mask is not None:
+        keras_internals.set_mask(outputs, mask[:count])
+    return outputs

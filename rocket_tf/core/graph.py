@@ -4,6 +4,7 @@ import difflib
 
 import keras
 
+from rocket_tf.core import keras_internals
 from rocket_tf.core.heads import Head, by_output
 
 _PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
@@ -19,7 +20,7 @@ def join(light, booster, hidden=None):
 
     Args:
         light: functional `keras.Model` with one output, logits, or a dict of several.
-        booster: likewise, or `None`.
+        booster: a net of the same kind, or `None`.
         hidden: dict from "light" or "booster" to names of the net's layers whose outputs are
             wanted too.
 
@@ -30,6 +31,17 @@ def join(light, booster, hidden=None):
 
     Raises:
         ValueError: if a net ends in probabilities, does not fit the other, or has no such layer.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> inputs, outputs, hidden = join(light, booster, {"booster": ["high"]})
+        >>> list(outputs), hidden["booster"]["high"].shape
+        (['light', 'booster'], (None, 8))
     """
     hidden = {role: names for role, names in (hidden or {}).items() if names}
     nets = {"light": light} if booster is None else {"light": light, "booster": booster}
@@ -69,6 +81,15 @@ def reader(role, net, names):
 
     Raises:
         ValueError: if it has no such layer.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> low = keras.layers.Dense(4, name="low")(inputs)
+        >>> net = keras.Model(inputs, keras.layers.Dense(2, name="logits")(low), name="net")
+        >>> logits, hidden = reader("net", net, ["low"]).output
+        >>> logits.shape, hidden["low"].shape
+        ((None, 2), (None, 4))
     """
     inputs, logits, hidden = _join_layer_by_layer({role: net}, {role: names})
     return keras.Model(inputs, (logits[role], hidden.get(role, {})), name=f"{role}_reader")
@@ -79,6 +100,12 @@ def as_functional(role, net):
 
     Raises:
         ValueError: if the net has no graph, as subclassed models and those without inputs.
+
+    Example:
+        >>> import keras
+        >>> net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="light")
+        >>> as_functional("light", net).layers[-1] is net.layers[-1]
+        True
     """
     if isinstance(net, keras.Sequential) and net.built:
         return keras.Model(net.inputs[0], net.outputs[0], name=net.name)
@@ -92,14 +119,31 @@ def as_functional(role, net):
 
 
 def net_config(role, net, model):
-    """Where a net of `join` is found again in a model rebuilt from its configuration."""
+    """Where a net of `join` is found again in a model rebuilt from its configuration.
+
+    Example:
+        >>> import keras
+        >>> light = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="light")
+        >>> inputs = keras.Input((3,))
+        >>> net_config("light", light, keras.Model(inputs, {"light": light(inputs)}))["is_layer"]
+        True
+    """
     is_layer = any(layer is net for layer in model.layers)
     outputs = list(net.output) if isinstance(net.output, dict) else None
     return {"role": role, "name": net.name, "is_layer": is_layer, "outputs": outputs}
 
 
 def net_from_config(config, model):
-    """The net that `net_config` describes, in a functional model with the graph of `join`."""
+    """The net that `net_config` describes, in a functional model with the graph of `join`.
+
+    Example:
+        >>> import keras
+        >>> light = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="light")
+        >>> inputs = keras.Input((3,))
+        >>> model = keras.Model(inputs, {"light": light(inputs)})
+        >>> net_from_config(net_config("light", light, model), model) is light
+        True
+    """
     if config["is_layer"]:
         return model.get_layer(config["name"])
     role, names = config["role"], config.get("outputs")
@@ -108,7 +152,18 @@ def net_from_config(config, model):
 
 
 def common_layers(*nets):
-    """The layers with variables that all nets have, by identity."""
+    """The layers with variables that all nets have, by identity.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> [layer.name for layer in common_layers(light, booster)]
+        ['low']
+    """
     common = {id(layer): layer for layer in leaf_layers(nets[0]) if layer.variables}
     for net in nets[1:]:
         present = {id(layer) for layer in leaf_layers(net)}
@@ -117,7 +172,15 @@ def common_layers(*nets):
 
 
 def leaf_layers(model):
-    """The layers of a model, those of nested models in their place."""
+    """The layers of a model, those of nested models in their place.
+
+    Example:
+        >>> import keras
+        >>> inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="inside")])
+        >>> inputs = keras.Input((3,), name="x")
+        >>> [layer.name for layer in leaf_layers(keras.Model(inputs, inner(inputs)))]
+        ['x', 'inside']
+    """
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from leaf_layers(layer)
@@ -186,6 +249,14 @@ def check_net(role, net):
 
     Raises:
         ValueError: if it has not, naming the net by its role.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> net = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
+        >>> check_net("light", net)
+        Traceback (most recent call last):
+        ValueError: light must end in logits, ...
     """
     outputs = by_output(net.output)
     if {"light", "booster"} & set(outputs):
@@ -214,6 +285,15 @@ def check_pair(light, other, role):
 
     Raises:
         ValueError: if their inputs' structure, shapes or dtypes differ, or their logits' shapes.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> light = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        >>> booster = keras.Model(inputs, keras.layers.Dense(5)(inputs))
+        >>> check_pair(light, booster, "booster")
+        Traceback (most recent call last):
+        ValueError: light and booster must have logits of one shape, ...
     """
     mine, theirs = (_shapes(net.output) for net in (light, other))
     if mine != theirs:
@@ -250,7 +330,7 @@ def _specification(tensors):
 
 
 def _final_operation(tensor):
-    operation, _, index = tensor._keras_history
+    operation, index = keras_internals.operation_of(tensor)
     inner = getattr(operation, "outputs", None)  # of a model that is a layer
     return _final_operation(inner[index]) if inner else operation
 

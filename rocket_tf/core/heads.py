@@ -14,6 +14,12 @@ class Head:
     Attributes:
         net: "light" or "booster".
         output: name of the output among several; `None` where it is the only one.
+
+    Example:
+        >>> Head("light").name, Head("light", "click").name
+        ('light', 'light_click')
+        >>> Head("light", "click").label({"click": 1, "like": 0})
+        1
     """
 
     net: str
@@ -53,18 +59,34 @@ def heads_of(outputs):
 
     Returns:
         Dict from the heads' names to `Head`s.
+
+    Example:
+        >>> list(heads_of({"light": "logits", "booster": "logits"}))  # tensors, in practice
+        ['light', 'booster']
+        >>> list(heads_of({"light": {"click": "logits", "like": "logits"}}))
+        ['light_click', 'light_like']
     """
     heads = [Head(net, name) for net, output in outputs.items() for name in by_output(output)]
     return {head.name: head for head in heads}
 
 
 def by_output(outputs):
-    """A net's outputs as a dict by name, which is `None` for the only one."""
+    """A net's outputs as a dict by name, which is `None` for the only one.
+
+    Example:
+        >>> by_output("logits"), by_output({"click": "logits"})
+        ({None: 'logits'}, {'click': 'logits'})
+    """
     return outputs if isinstance(outputs, dict) else {None: outputs}
 
 
 def flat(outputs):
-    """The outputs of nets, a dict as `heads_of` takes it, as a dict by the heads' names."""
+    """The outputs of nets, a dict as `heads_of` takes it, as a dict by the heads' names.
+
+    Example:
+        >>> flat({"light": {"click": 1, "like": 2}})
+        {'light_click': 1, 'light_like': 2}
+    """
     return {
         Head(net, name).name: tensor
         for net, output in outputs.items()
@@ -73,7 +95,13 @@ def flat(outputs):
 
 
 def of_net(net, values, heads):
-    """The values of one net's heads, by output, from a dict by the heads' names."""
+    """The values of one net's heads, by output, from a dict by the heads' names.
+
+    Example:
+        >>> heads = heads_of({"light": {"click": 1, "like": 2}, "booster": {"click": 3, "like": 4}})
+        >>> of_net("booster", dict(zip(heads, (1, 2, 3, 4))), heads)
+        {'click': 3, 'like': 4}
+    """
     return {head.output: values[name] for name, head in heads.items() if head.net == net}
 
 
@@ -87,6 +115,11 @@ def weight_of(output, sample_weight):
 
     Returns:
         The output's own weights, or the mean of all outputs' where it has none.
+
+    Example:
+        >>> by_output = {"click": 1.0, "like": 3.0}
+        >>> weight_of("click", by_output), weight_of(None, by_output)
+        (1.0, 2.0)
     """
     if not isinstance(sample_weight, dict):
         return sample_weight
@@ -106,6 +139,11 @@ def spread(argument, value, heads):
 
     Raises:
         ValueError: if a dict has other keys.
+
+    Example:
+        >>> heads = heads_of({"light": 0, "booster": 0})
+        >>> spread("loss", "mse", heads), spread("loss", {"light": "mse"}, heads)
+        ({'light': 'mse', 'booster': 'mse'}, {'light': 'mse', 'booster': None})
     """
     if not isinstance(value, dict):
         return dict.fromkeys(heads, value)

@@ -1,196 +1,16 @@
-"""Hint losses: what pulls the light net towards the net that it follows.
+"""Hints: what pulls the light net towards the booster, or towards a teacher."""
 
-Those on logits take shape (batch, ..., classes) and give one value for each example, summed over
-classes; calling a loss averages over the batch. One logit stands for two classes, its own and one
-whose logit is 0, so that the softmaxes become sigmoids; where each of several logits does so, as
-with multi-label outputs, there are the sigmoid forms. Equations and figures: the paper's section on
-hint losses, and its Table 3. Attention transfer, cosine and Euclidean distance are for hidden
-layers.
-"""
-
-import math
 import numbers
 
 import keras
-from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from rocket_tf.core import graph
+from rocket_tf.core.heads import heads_of
+from rocket_tf.core.hint_losses import HINT_LOSSES
+from rocket_tf.core.label_losses import check_reduction
 
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class LogitsMSE(keras.losses.Loss):
-    """Squared distance of the logits, ‖l − z‖² (the paper's choice, "mimic").
-
-    Its gradient with respect to the light net's logits is 2 (l − z): it never vanishes while the
-    logits differ (equation 3, without its missing 2).
-    """
-
-    def __init__(self, name="logits_mse", reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true, y_pred):
-        return ops.sum(ops.square(y_pred - y_true), axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class SoftmaxMSE(keras.losses.Loss):
-    """Squared distance of the softmaxes, ‖p − q‖².
-
-    Its gradient with respect to the light net's logits vanishes wherever p does, however wrong the
-    light net is there (equation 2).
-    """
-
-    def __init__(self, name="softmax_mse", reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true, y_pred):
-        difference = ops.softmax(_two_or_more(y_pred)) - ops.softmax(_two_or_more(y_true))
-        return ops.sum(ops.square(difference), axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class KnowledgeDistillation(keras.losses.Loss):
-    """Cross-entropy of the softmaxes of z/T and l/T, times T² (Hinton et al., 2015).
-
-    At high T its gradient with respect to the light net's logits tends to (l − z) / N, for N
-    classes and centred logits (equation 4, times T²).
-
-    Args:
-        temperature: T, above 0.
-        name, reduction, dtype: as in `keras.losses.Loss`.
-
-    Raises:
-        ValueError: if `temperature` is not above 0.
-    """
-
-    def __init__(self, temperature=4.0, name="kd", reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0. Received: temperature={temperature}")
-        self.temperature = temperature
-
-    def call(self, y_true, y_pred):
-        target = ops.softmax(_two_or_more(y_true) / self.temperature)
-        log_prediction = ops.log_softmax(_two_or_more(y_pred) / self.temperature)
-        return -(self.temperature**2) * ops.sum(target * log_prediction, axis=-1)
-
-    def get_config(self):
-        return {**super().get_config(), "temperature": self.temperature}
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class SigmoidMSE(keras.losses.Loss):
-    """Squared distance of the sigmoids, summed over logits: multi-label outputs' softmax MSE.
-
-    Of a single logit it is half of `SoftmaxMSE`, which counts both classes.
-    """
-
-    def __init__(self, name="sigmoid_mse", reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true, y_pred):
-        return ops.sum(ops.square(ops.sigmoid(y_pred) - ops.sigmoid(y_true)), axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class SigmoidKnowledgeDistillation(KnowledgeDistillation):
-    """Binary cross-entropies of the sigmoids of z/T and l/T, times T², summed over logits.
-
-    For multi-label outputs; of a single logit, the same as `KnowledgeDistillation`.
-
-    Args:
-        temperature: T, above 0.
-        name, reduction, dtype: as in `keras.losses.Loss`.
-
-    Raises:
-        ValueError: if `temperature` is not above 0.
-    """
-
-    def __init__(
-        self, temperature=4.0, name="sigmoid_kd", reduction="sum_over_batch_size", dtype=None
-    ):
-        super().__init__(temperature, name, reduction, dtype)
-
-    def call(self, y_true, y_pred):
-        target, prediction = y_true / self.temperature, y_pred / self.temperature
-        # -q log p - (1 - q) log(1 - p), where log(1 - p) = log p - l/T
-        cross_entropy = (1 - ops.sigmoid(target)) * prediction - ops.log_sigmoid(prediction)
-        return self.temperature**2 * ops.sum(cross_entropy, axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class AttentionMSE(keras.losses.Loss):
-    """Mean squared difference of two attention maps (Zagoruyko & Komodakis, 2017).
-
-    Takes the activations of two hidden layers, (batch, height, width, channels), whose numbers of
-    channels may differ; gives one value for each example, the mean over positions.
-    """
-
-    def __init__(self, name="attention", reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true, y_pred):
-        difference = attention_map(y_pred) - attention_map(y_true)
-        return ops.mean(ops.square(difference), axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class CosineDistance(keras.losses.Loss):
-    """One less the cosine of two vectors, over the last axis.
-
-    Where one of them is shorter than `keras.config.epsilon()`, it is 1, and its gradient 0.
-    """
-
-    def __init__(self, name="cosine", reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true, y_pred):
-        return 1 - ops.sum(_of_length_one(y_true) * _of_length_one(y_pred), axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class EuclideanDistance(keras.losses.Loss):
-    """Length of the difference of two vectors, over the last axis.
-
-    Its gradient has length 1 however near they are; where they are equal, it is 0. `"logits_mse"`
-    is its square.
-    """
-
-    def __init__(self, name="euclidean", reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-
-    def call(self, y_true, y_pred):
-        squares = ops.sum(ops.square(y_pred - y_true), axis=-1)
-        # The root's own gradient at 0 is no number.
-        apart = squares > 0
-        return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
-
-
-def attention_map(activations):
-    """Where a layer is active: its squares' mean over channels, as a vector of length 1.
-
-    Args:
-        activations: float tensor, (batch, ..., channels), with one or more axes of positions.
-
-    Returns:
-        Tensor of the same dtype, (batch, positions), of Euclidean length 1 for each example; zeros
-        where the activations are zeros, or so small that the map is shorter than
-        `keras.config.epsilon()`.
-    """
-    squares = ops.mean(ops.square(activations), axis=-1)
-    positions = math.prod(ops.shape(squares)[1:])
-    return _of_length_one(ops.reshape(squares, (-1, positions)))
-
-
-HINT_LOSSES = {
-    "logits_mse": LogitsMSE,
-    "softmax_mse": SoftmaxMSE,
-    "kd": KnowledgeDistillation,
-    "sigmoid_mse": SigmoidMSE,
-    "sigmoid_kd": SigmoidKnowledgeDistillation,
-    "cosine": CosineDistance,
-    "euclidean": EuclideanDistance,
-    "attention": AttentionMSE,
-}
+_DEFAULT_WEIGHT = 0.03
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -220,6 +40,12 @@ class Hint:
 
     Raises:
         ValueError: if an argument is not as above.
+
+    Example:
+        >>> hint = Hint("kd", weight=0.9, follows="teacher", temperature=4.0)
+        >>> hint.name, hint.loss.temperature
+        ('teacher_loss', 4.0)
+        >>> between_layers = Hint("attention", 500.0, layers={"light_group": "booster_group"})
     """
 
     def __init__(
@@ -248,12 +74,12 @@ class Hint:
                 f"{follows}'s. Received: layers={layers!r}"
             )
         self.loss = _resolve(loss, temperature)
-        if isinstance(self.loss, AttentionMSE) and layers is None:
+        if _compares(self.loss) == "maps" and layers is None:
             raise ValueError(
                 'loss="attention" reads hidden layers. Received: layers=None; name pairs of them, '
                 "as in Hint('attention', layers={'light_layer': 'booster_layer'})"
             )
-        if projection and (layers is None or isinstance(self.loss, AttentionMSE)):
+        if projection and (layers is None or _compares(self.loss) == "maps"):
             raise ValueError(
                 "A projection is for hidden layers that are compared in their width. Received: "
                 f"projection={projection} with loss={self.loss.name!r} and layers={layers}; leave "
@@ -264,10 +90,6 @@ class Hint:
         self.name = name or {"booster": "hint_loss", "teacher": "teacher_loss"}[follows]
         self.layers = None if layers is None else dict(layers)
         self.projection = bool(projection)
-
-    def weight_at(self, step):
-        """The weight at a step of the optimizer: a float, or a scalar tensor of a schedule."""
-        return self.weight(step) if isinstance(self.weight, LearningRateSchedule) else self.weight
 
     def get_config(self):
         return {
@@ -285,6 +107,11 @@ class Hint:
             name: keras.saving.deserialize_keras_object(config[name]) for name in ("loss", "weight")
         }
         return cls(**{**config, **resolved})
+
+
+def _compares(loss):
+    """What a loss says that it compares; `None` of a user's own that says nothing."""
+    return getattr(loss, "compares", None)
 
 
 def _maps_names(layers):
@@ -317,29 +144,178 @@ def _resolve(loss, temperature):
     return loss
 
 
-def check_reduction(what, loss):
-    """Checks that a loss averages over the batch, as all terms of an objective do.
+def resolve_hints(hint, weight, temperature):
+    """A list of `Hint`s, from the arguments of `RocketModel`.
+
+    Args:
+        hint: a hint loss or its name, a `Hint`, a list of `Hint`s, or `None`.
+        weight: weight of a hint loss, or `None`.
+        temperature: temperature of `hint="kd"`, or `None`.
 
     Raises:
-        ValueError: if it sums, does not reduce, or divides by the sum of sample weights.
+        ValueError: if they do not go together.
+
+    Example:
+        >>> [hint] = resolve_hints("logits_mse", weight=0.1, temperature=None)
+        >>> hint.name, hint.weight
+        ('hint_loss', 0.1)
     """
-    if loss.reduction not in ("sum_over_batch_size", "mean"):
+    if hint is None:
+        hint = []
+    if isinstance(hint, Hint | list | tuple):
+        if weight is not None or temperature is not None:
+            raise ValueError(
+                "hint_weight and temperature belong to a hint given by its loss; a Hint has its "
+                f"own. Received: hint={hint}, hint_weight={weight}, temperature={temperature}"
+            )
+        hints = [hint] if isinstance(hint, Hint) else list(hint)
+    else:
+        weight = _DEFAULT_WEIGHT if weight is None else weight
+        hints = [Hint(hint, weight, temperature=temperature)]
+    for each in hints:
+        if not isinstance(each, Hint):
+            raise ValueError(f"A list of hints holds Hint objects. Received: {each!r}")
+    return hints
+
+
+def check_hints(hints, light, booster, teacher):
+    """Checks that each hint has a name of its own and somebody to follow.
+
+    Raises:
+        ValueError: if one has not, or if the teacher does not fit the other nets.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> light = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        >>> check_hints([Hint("kd")], light, booster=None, teacher=None)
+        Traceback (most recent call last):
+        ValueError: A hint follows the booster, and there is none. ...
+    """
+    names = [hint.name for hint in hints]
+    heads = heads_of({"light": light.output, "booster": light.output})
+    taken = {"loss", *(f"{head}_loss" for head in heads)}
+    if len(set(names)) < len(names) or taken & set(names):
         raise ValueError(
-            f"{what} must average over the batch. Received: {loss.name} with "
-            f"reduction={loss.reduction!r}; pass reduction='sum_over_batch_size'"
+            f"Hints must have different names, none of {sorted(taken)}: they are the names in the "
+            f"logs. Received: {names}; name them, as in Hint(..., name='low_hint_loss')"
         )
+    followed = {hint.follows for hint in hints}
+    for role, net in (("booster", booster), ("teacher", teacher)):
+        if role in followed and net is None:
+            raise ValueError(
+                f"A hint follows the {role}, and there is none. Received: {role}=None; pass one, "
+                "or hint=None"
+            )
+    if teacher is None:
+        return
+    if "teacher" not in followed:
+        raise ValueError("A teacher was given and no hint follows it; pass Hint(follows='teacher')")
+    graph.check_net("teacher", teacher)
+    graph.check_pair(light, teacher, "teacher")
+    for role, net in (("light", light), ("booster", booster)):
+        if net is not None and graph.common_layers(net, teacher):
+            raise ValueError(
+                f"teacher and {role} share layers, and a teacher is frozen. Received common "
+                f"layers: {[layer.name for layer in graph.common_layers(net, teacher)]}; give the "
+                "teacher layers of its own (keras.models.clone_model, then set_weights)"
+            )
 
 
-def _of_length_one(vectors):
-    """Vectors over the last axis, of length 1; zeros where they are shorter than epsilon."""
-    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
-    has_length = squares > keras.config.epsilon() ** 2
-    # Without the inner choice, the gradient at 0 is no number under XLA.
-    return ops.where(has_length, vectors * ops.rsqrt(ops.where(has_length, squares, 1.0)), 0.0)
+def hidden_layers(hints):
+    """The layers that hints read: a dict from "light", "booster" and "teacher" to their names.
+
+    Example:
+        >>> hidden_layers([Hint("cosine", layers={"low": "high"})])
+        {'light': ['low'], 'booster': ['high'], 'teacher': []}
+    """
+    read = {"light": [], "booster": [], "teacher": []}
+    for hint in hints:
+        for mine, theirs in (hint.layers or {}).items():
+            read["light"].append(mine)
+            read[hint.follows].append(theirs)
+    return read
 
 
-def _two_or_more(logits):
-    """Logits of at least two classes: one logit is set beside a 0."""
-    if logits.shape[-1] != 1:
-        return logits
-    return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
+def check_hidden(hints, outputs):
+    """Checks that the layers that hints pair can be compared.
+
+    Args:
+        hints: list of `Hint`s.
+        outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
+
+    Raises:
+        ValueError: if two layers' shapes do not fit the loss between them.
+
+    Example:
+        >>> import keras
+        >>> outputs = {"light": {"low": keras.Input((4,))}, "booster": {"high": keras.Input((8,))}}
+        >>> check_hidden([Hint("cosine", layers={"low": "high"}, projection=True)], outputs)
+        >>> check_hidden([Hint("cosine", layers={"low": "high"})], outputs)
+        Traceback (most recent call last):
+        ValueError: cosine cannot compare the light net's layer 'low' with the booster's 'high': ...
+    """
+    for hint in hints:
+        for mine, theirs in (hint.layers or {}).items():
+            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
+            what = _compares(hint.loss)
+            compared = shapes
+            if what == "maps" or hint.projection:
+                # Maps are over positions, channels are averaged away; projections change them.
+                compared = [shape[:-1] for shape in shapes]
+            least = 3 if what == "maps" else 2
+            fit = what is None or _may_be_equal(*compared)
+            if not fit or min(map(len, shapes)) < least:
+                raise ValueError(
+                    f"{hint.loss.name} cannot compare the light net's layer {mine!r} with the "
+                    f"{hint.follows}'s {theirs!r}: shapes {shapes[0]} and {shapes[1]}; pair layers "
+                    "of one shape (for attention, of one height and width), or of other widths "
+                    "with Hint(..., projection=True)"
+                )
+
+
+def make_projections(hints, outputs):
+    """The linear maps of hints with projections.
+
+    Args:
+        hints: list of `Hint`s.
+        outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
+
+    Returns:
+        Dict from (hint's name, the light net's layer) to a built `keras.layers.Dense`.
+
+    Raises:
+        ValueError: if the width of a layer is not known.
+
+    Example:
+        >>> import keras
+        >>> outputs = {"light": {"low": keras.Input((4,))}, "booster": {"high": keras.Input((8,))}}
+        >>> hint = Hint("cosine", layers={"low": "high"}, projection=True)
+        >>> make_projections([hint], outputs)["hint_loss", "low"].units
+        8
+    """
+    projections = {}
+    for hint in hints:
+        for mine, theirs in (hint.layers or {}).items() if hint.projection else ():
+            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
+            if None in (shapes[0][-1], shapes[1][-1]):
+                raise ValueError(
+                    f"A projection is between layers of known widths. Received: shapes {shapes[0]} "
+                    f"({mine!r}) and {shapes[1]} ({theirs!r})"
+                )
+            projection = keras.layers.Dense(
+                shapes[1][-1],
+                use_bias=False,
+                dtype=keras.config.floatx(),  # as hints are, under every dtype policy
+                name=f"{hint.name}_{mine}_projection",
+            )
+            projection.build(shapes[0])
+            projections[hint.name, mine] = projection
+    return projections
+
+
+def _may_be_equal(first, second):
+    """Whether two shapes are equal as far as their sizes are known."""
+    return len(first) == len(second) and all(
+        None in (mine, theirs) or mine == theirs for mine, theirs in zip(first, second, strict=True)
+    )

@@ -1,95 +1,198 @@
-"""What a RocketModel is given, checked and resolved: hints, label losses, metrics."""
+"""The objective: label losses and hints, their weights, and which gradient moves which variable.
 
-import inspect
+It knows tensors, losses and variables, and no Keras model.
+"""
 
 import keras
+import tensorflow as tf
 
-from rocket_tf.core import graph
-from rocket_tf.core.heads import heads_of
-from rocket_tf.core.hints import HINT_LOSSES, AttentionMSE, Hint, check_reduction
+from rocket_tf.core.heads import by_output, of_net, weight_of
 
-_DEFAULT_HINT_WEIGHT = 0.03
-_ACCURACY_NAMES = ("accuracy", "acc")
-# Keras's losses on probabilities that have no from_logits.
-_PROBABILITY_LOSSES = (
-    "kl_divergence",
-    "poisson",
-    "dice",
-    "tversky",
-    "categorical_generalized_cross_entropy",
-)
+SHARED, LIGHT_ONLY, BOOSTER_ONLY = PARTS = ("shared", "light only", "booster only")
 
 
-def resolve_hints(hint, weight, temperature):
-    """A list of `Hint`s, from the arguments of `RocketModel`.
+class Objective:
+    """Label losses plus weighted hints, as one sum of terms.
+
+    For labels y, light logits l and booster logits z, averaged over the batch:
+
+        loss(y, l) + loss(y, z) + hint_weight · hint(z, l)
+
+    In the hint, z passes through `tf.stop_gradient` if `gradient_block` is set. A teacher's values
+    always do.
 
     Args:
-        hint: a hint loss or its name, a `Hint`, a list of `Hint`s, or `None`.
-        weight: weight of a hint loss, or `None`.
-        temperature: temperature of `hint="kd"`, or `None`.
+        heads: dict from names to `Head`s, as `heads_of` gives it.
+        label_losses: dict from heads' names to losses on logits, called as
+            `loss(labels, logits, sample_weight)`, that average over the batch; heads may be left
+            out.
+        label_weights: dict from the same names to numbers; `None`: all 1.
+        hints: `Hint`s, whose names differ.
+        gradient_block: whether the hints' gradient is kept from the booster.
+        shared_layers_learn_from: `"both"`, or `"booster"`: then neither the light net's label loss
+            nor the hints move what the nets share.
+        projections: dict from (hint's name, the light net's layer) to the linear map of a hint with
+            projections.
 
-    Raises:
-        ValueError: if they do not go together.
+    Example:
+        >>> import keras, tensorflow as tf
+        >>> from rocket_tf import Hint
+        >>> from rocket_tf.core.heads import heads_of
+        >>> logits = {"light": tf.Variable([[0.0, 0.0]]), "booster": tf.Variable([[1.0, 3.0]])}
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> losses = {"light": loss, "booster": loss}
+        >>> objective = Objective(heads_of(logits), losses, hints=[Hint("logits_mse", 0.5)])
+        >>> with tf.GradientTape() as tape:
+        ...     terms = objective.terms(tf.constant([1]), logits)
+        ...     losses = objective.losses(terms)
+        >>> {name: round(float(weight * value), 3) for name, (weight, value) in terms.items()}
+        {'light_loss': 0.693, 'booster_loss': 0.127, 'hint_loss': 5.0}
+        >>> to_light, to_booster = objective.gradients(tape, losses, list(logits.values()))
+        >>> to_booster.numpy().round(3)  # of its label loss alone
+        array([[ 0.119, -0.119]], dtype=float32)
     """
-    if hint is None:
-        hint = []
-    if isinstance(hint, Hint | list | tuple):
-        if weight is not None or temperature is not None:
-            raise ValueError(
-                "hint_weight and temperature belong to a hint given by its loss; a Hint has its "
-                f"own. Received: hint={hint}, hint_weight={weight}, temperature={temperature}"
-            )
-        hints = [hint] if isinstance(hint, Hint) else list(hint)
-    else:
-        weight = _DEFAULT_HINT_WEIGHT if weight is None else weight
-        hints = [Hint(hint, weight, temperature=temperature)]
-    for each in hints:
-        if not isinstance(each, Hint):
-            raise ValueError(f"A list of hints holds Hint objects. Received: {each!r}")
-    return hints
 
+    def __init__(
+        self,
+        heads,
+        label_losses,
+        label_weights=None,
+        hints=(),
+        gradient_block=True,
+        shared_layers_learn_from="both",
+        projections=None,
+    ):
+        self.heads = heads
+        self.label_losses = label_losses
+        self.label_weights = label_weights or dict.fromkeys(label_losses, 1.0)
+        self.hints = tuple(hints)
+        self.gradient_block = gradient_block
+        self.shared_layers_learn_from = shared_layers_learn_from
+        self.projections = projections or {}
+        self._nets = {f"{name}_loss": heads[name].net for name in label_losses}
+        self._nets |= {hint.name: "light" for hint in self.hints}
 
-def check_hints(hints, light, booster, teacher):
-    """Checks that each hint has a name of its own and somebody to follow.
+    @property
+    def names(self):
+        """The terms' names in the logs: label losses, then hints."""
+        return list(self._nets)
 
-    Raises:
-        ValueError: if one has not, or if the teacher does not fit the other nets.
-    """
-    names = [hint.name for hint in hints]
-    heads = heads_of({"light": light.output, "booster": light.output})
-    taken = {"loss", *(f"{head}_loss" for head in heads)}
-    if len(set(names)) < len(names) or taken & set(names):
-        raise ValueError(
-            f"Hints must have different names, none of {sorted(taken)}: they are the names in the "
-            f"logs. Received: {names}; name them, as in Hint(..., name='low_hint_loss')"
-        )
-    followed = {hint.follows for hint in hints}
-    for role, net in (("booster", booster), ("teacher", teacher)):
-        if role in followed and net is None:
-            raise ValueError(
-                f"A hint follows the {role}, and there is none. Received: {role}=None; pass one, "
-                "or hint=None"
-            )
-    if teacher is None:
-        return
-    if "teacher" not in followed:
-        raise ValueError("A teacher was given and no hint follows it; pass Hint(follows='teacher')")
-    graph.check_net("teacher", teacher)
-    graph.check_pair(light, teacher, "teacher")
-    for role, net in (("light", light), ("booster", booster)):
-        if net is not None and graph.common_layers(net, teacher):
-            raise ValueError(
-                f"teacher and {role} share layers, and a teacher is frozen. Received common "
-                f"layers: {[layer.name for layer in graph.common_layers(net, teacher)]}; give the "
-                "teacher layers of its own (keras.models.clone_model, then set_weights)"
-            )
+    @property
+    def has_parts(self):
+        """Whether some terms move other variables than the rest do."""
+        return self.shared_layers_learn_from == "booster"
+
+    def part_of(self, name):
+        """The part of the objective that a term belongs to.
+
+        Returns:
+            `"both"` where all terms move all variables that they reach; else the net that the term
+            is of, `"light"` or `"booster"`. Hints are the light net's.
+        """
+        return self._nets[name] if self.has_parts else "both"
+
+    def terms(self, y, logits, sample_weight=None, hidden=None, step=0):
+        """The terms on this replica's examples.
+
+        Args:
+            y: labels, the same for all nets; a dict by output where there are several.
+            logits: dict from heads' names to logits, shape (batch, ..., classes). Where a hint
+                follows a teacher's logits, also from `"teacher"` to them, or to a dict of them by
+                output.
+            sample_weight: weights of the examples, shape (batch,), in label losses and hints
+                alike; a dict by output where they differ; or `None`.
+            hidden: dict from "light", "booster" and "teacher" to dicts from the names of the layers
+                that hints read to their outputs.
+            step: the optimizer's step, for weights that follow a schedule.
+
+        Returns:
+            Dict from `names` to `(weight, mean over the examples)`, scalars of Keras's floatx.
+
+        Raises:
+            ValueError: if labels are missing.
+        """
+        terms = {}
+        for name, loss in self.label_losses.items():
+            head = self.heads[name]
+            value = _mean(loss, head.label(y), logits[name], head.weight(sample_weight))
+            terms[f"{name}_loss"] = self.label_weights[name], value
+        for hint in self.hints:
+            weight = hint.weight(step) if callable(hint.weight) else hint.weight
+            if tf.is_tensor(weight):
+                weight = tf.cast(weight, keras.config.floatx())
+            compared = self._compared(hint, logits, hidden, sample_weight)
+            terms[hint.name] = weight, sum(_mean(hint.loss, *each) for each in compared)
+        return terms
+
+    def losses(self, terms):
+        """The objective by parts: a dict from `part_of` the terms to sums of weight · value."""
+        by_part = {}
+        for name, (weight, value) in terms.items():
+            by_part.setdefault(self.part_of(name), []).append(weight * value)
+        return {part: tf.add_n(values) for part, values in by_part.items()}
+
+    def gradients(self, tape, losses, variables, shared=()):
+        """The gradient of each variable, of the losses that may move it.
+
+        Args:
+            tape: `tf.GradientTape` that recorded the losses; persistent if `has_parts`.
+            losses: dict as `losses` gives it. Those under other names, such as regularization, move
+                all variables.
+            variables: list of `tf.Variable`s or `keras.Variable`s.
+            shared: those among them that both nets have, if `has_parts`.
+
+        Returns:
+            List with a gradient for each variable, `None` where none arrives.
+        """
+        if not self.has_parts:
+            return tape.gradient(list(losses.values()), variables)
+        kept = {id(variable) for variable in shared}
+        gradients = {id(variable): [] for variable in variables}
+        for part, loss in losses.items():
+            moved = [v for v in variables if part != "light" or id(v) not in kept]
+            for variable, gradient in zip(moved, tape.gradient(loss, moved), strict=True):
+                if gradient is not None:
+                    gradients[id(variable)].append(gradient)
+        # One alone stays as it is: those of embeddings are sparse.
+        return [
+            tf.add_n(summands) if len(summands) > 1 else next(iter(summands), None)
+            for summands in gradients.values()
+        ]
+
+    def _compared(self, hint, logits, hidden, sample_weight):
+        """What a hint compares: triples of what is followed, the light net's own, its weights."""
+        blocked = self.gradient_block or hint.follows == "teacher"
+        block = tf.stop_gradient if blocked else tf.identity
+        if hint.layers is None:
+            if hint.follows == "teacher":
+                followed = by_output(logits["teacher"])
+            else:
+                followed = of_net(hint.follows, logits, self.heads)
+            return [
+                (block(followed[output]), own, weight_of(output, sample_weight))
+                for output, own in of_net("light", logits, self.heads).items()
+            ]
+        compared = []
+        for mine, theirs in hint.layers.items():
+            own, followed = hidden["light"][mine], block(hidden[hint.follows][theirs])
+            if hint.projection:
+                own = self.projections[hint.name, mine](own)
+            weights = weight_of(None, sample_weight)
+            weights = _for_every_position(weights, hint.loss, followed, own)
+            compared.append((followed, own, weights))
+        return compared
 
 
 def check_routing(shared_layers_learn_from, booster):
     """Checks from whom shared layers are to learn.
 
     Raises:
-        ValueError: if it is nobody.
+        ValueError: if the value is unknown, or there is no booster to learn from.
+
+    Example:
+        >>> check_routing("booster", booster=None)
+        Traceback (most recent call last):
+        ValueError: Shared layers cannot learn from a booster that there is not. ...
     """
     if shared_layers_learn_from not in ("both", "booster"):
         raise ValueError(
@@ -103,166 +206,49 @@ def check_routing(shared_layers_learn_from, booster):
         )
 
 
-def hidden_layers(hints):
-    """The layers that hints read: a dict from "light", "booster" and "teacher" to their names."""
-    read = {"light": [], "booster": [], "teacher": []}
-    for hint in hints:
-        for mine, theirs in (hint.layers or {}).items():
-            read["light"].append(mine)
-            read[hint.follows].append(theirs)
-    return read
-
-
-def check_hidden(hints, outputs):
-    """Checks that the layers that hints pair can be compared.
+def parts(light, booster, variables_of):
+    """Variables by who has them.
 
     Args:
-        hints: list of `Hint`s.
-        outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
-
-    Raises:
-        ValueError: if two layers' shapes do not fit the loss between them.
-    """
-    for hint in hints:
-        for mine, theirs in (hint.layers or {}).items():
-            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
-            compared = shapes
-            if isinstance(hint.loss, AttentionMSE) or hint.projection:
-                # Maps are over positions, channels are averaged away; projections change them.
-                compared = [shape[:-1] for shape in shapes]
-            least = 3 if isinstance(hint.loss, AttentionMSE) else 2
-            own_loss = not isinstance(hint.loss, tuple(HINT_LOSSES.values()))
-            if (not _may_be_equal(*compared) and not own_loss) or min(map(len, shapes)) < least:
-                raise ValueError(
-                    f"{hint.loss.name} cannot compare the light net's layer {mine!r} with the "
-                    f"{hint.follows}'s {theirs!r}: shapes {shapes[0]} and {shapes[1]}; pair layers "
-                    "of one shape (for attention, of one height and width), or of other widths "
-                    "with Hint(..., projection=True)"
-                )
-
-
-def make_projections(hints, outputs):
-    """The linear maps of hints with projections.
-
-    Args:
-        hints: list of `Hint`s.
-        outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
+        light: the light net.
+        booster: the booster, or `None`.
+        variables_of: function from a net to its variables, such as its trainable ones.
 
     Returns:
-        Dict from (hint's name, the light net's layer) to a built `keras.layers.Dense`.
+        Dict from the `PARTS` to lists of `keras.Variable`s.
 
-    Raises:
-        ValueError: if the width of a layer is not known.
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> by_part = parts(light, booster, lambda net: net.trainable_variables)
+        >>> {part: len(variables) for part, variables in by_part.items()}
+        {'shared': 2, 'light only': 2, 'booster only': 4}
     """
-    projections = {}
-    for hint in hints:
-        for mine, theirs in (hint.layers or {}).items() if hint.projection else ():
-            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
-            if None in (shapes[0][-1], shapes[1][-1]):
-                raise ValueError(
-                    f"A projection is between layers of known widths. Received: shapes {shapes[0]} "
-                    f"({mine!r}) and {shapes[1]} ({theirs!r})"
-                )
-            projection = keras.layers.Dense(
-                shapes[1][-1],
-                use_bias=False,
-                dtype=keras.config.floatx(),  # as hints are, under every dtype policy
-                name=f"{hint.name}_{mine}_projection",
-            )
-            projection.build(shapes[0])
-            projections[hint.name, mine] = projection
-    return projections
+    lights = {id(variable): variable for variable in variables_of(light)}
+    boosters = {}
+    if booster is not None:
+        boosters = {id(variable): variable for variable in variables_of(booster)}
+    return {
+        SHARED: [variable for key, variable in lights.items() if key in boosters],
+        LIGHT_ONLY: [variable for key, variable in lights.items() if key not in boosters],
+        BOOSTER_ONLY: [variable for key, variable in boosters.items() if key not in lights],
+    }
 
 
-def _may_be_equal(first, second):
-    """Whether two shapes are equal as far as their sizes are known."""
-    return len(first) == len(second) and all(
-        None in (mine, theirs) or mine == theirs for mine, theirs in zip(first, second, strict=True)
-    )
+def _mean(loss, target, prediction, weight):
+    """A loss's mean over this replica's examples, of Keras's floatx."""
+    # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
+    count = tf.distribute.get_strategy().num_replicas_in_sync
+    return keras.ops.cast(loss(target, prediction, weight) * count, keras.config.floatx())
 
 
-class _FunctionLoss(keras.losses.Loss):
-    """A loss function as a loss that averages over the batch."""
-
-    def __init__(self, function):
-        super().__init__(name=getattr(function, "__name__", "loss"))
-        self._function = function
-
-    def call(self, y_true, y_pred):
-        return self._function(y_true, y_pred)
-
-
-def resolve_label_loss(net, loss):
-    """A Keras loss on logits that averages over the batch, from what `compile` was given.
-
-    Args:
-        net: the head, for messages.
-        loss: name, function or `keras.losses.Loss`.
-
-    Raises:
-        ValueError: if the loss expects probabilities, or does not average over the batch.
-    """
-    resolved = keras.losses.get(loss)
-    function = getattr(resolved, "fn", resolved)
-    mend = (
-        "pass a loss on logits, such as "
-        "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
-    )
-    parameters = inspect.signature(function).parameters if callable(function) else {}
-    configured = resolved.get_config() if isinstance(resolved, keras.losses.Loss) else {}
-    from_logits = configured.get(
-        "from_logits", parameters["from_logits"].default if "from_logits" in parameters else True
-    )
-    if not from_logits or getattr(function, "__name__", "") in _PROBABILITY_LOSSES:
-        raise ValueError(
-            f"The nets give logits, and loss={loss!r} of {net} expects probabilities; {mend}"
-        )
-    if not isinstance(resolved, keras.losses.Loss):
-        return _FunctionLoss(resolved)
-    check_reduction(f"The label loss of {net}", resolved)
-    return resolved
-
-
-def is_multi_label(logits, loss):
-    """Whether each of several logits is a yes or no of its own, as its label loss tells.
-
-    Args:
-        logits: a head's symbolic output.
-        loss: its label loss, as `resolve_label_loss` gives it, or `None`.
-    """
-    binary = keras.losses.BinaryCrossentropy | keras.losses.BinaryFocalCrossentropy
-    return logits.shape[-1] != 1 and isinstance(loss, binary)
-
-
-def resolve_metric(logits, loss, metric, copy):
-    """A metric of one head's own.
-
-    Args:
-        logits: the head's symbolic output.
-        loss: its label loss, or `None`.
-        metric: name, function or `keras.metrics.Metric`.
-        copy: whether the metric was given for several heads, so that each needs one of its own.
-
-    Raises:
-        ValueError: if a copy is needed, and the metric's class does not say how it is configured.
-    """
-    if isinstance(metric, str):
-        is_binary = logits.shape[-1] == 1 or is_multi_label(logits, loss)
-        if metric in _ACCURACY_NAMES and is_binary:
-            return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-        return metric
-    if not isinstance(metric, keras.metrics.Metric) or not copy:
-        return metric
-    classes = type(metric).__mro__
-    has_arguments, has_config = (
-        next(index for index, cls in enumerate(classes) if method in vars(cls))
-        for method in ("__init__", "get_config")
-    )
-    arguments = set(inspect.signature(type(metric)).parameters) - {"name", "dtype", "kwargs"}
-    if has_arguments < has_config and arguments:
-        raise ValueError(
-            f"Each net needs a {type(metric).__name__} of its own, and its class has no get_config "
-            f"with its arguments {sorted(arguments)} to make another by. Add one, or pass a metric "
-            "for each net, as in metrics={'light': [...], 'booster': [...]}"
-        )
-    return type(metric).from_config(metric.get_config())
+def _for_every_position(sample_weight, loss, target, prediction):
+    """Weights of examples, in the shape of a loss that has a value for each position of them."""
+    if sample_weight is None or len(sample_weight.shape) != 1:
+        return sample_weight
+    rank = len(loss.call(target, prediction).shape)
+    return tf.reshape(sample_weight, [-1] + [1] * (rank - 1))

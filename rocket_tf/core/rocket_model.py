@@ -3,22 +3,21 @@
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import graph, objective, replicas
-from rocket_tf.core.distributed_model import DistributedFit
-from rocket_tf.core.heads import by_output, flat, heads_of, of_net, spread, weight_of
-from rocket_tf.core.loss_scaling import with_loss_scaling
-from rocket_tf.core.ranking_evaluation import (
-    RankingEvaluation,
-    ranking_metrics_by_name,
-    without_ranking,
+from rocket_tf.core import graph, hints, keras_internals, saving
+from rocket_tf.core.distributed_model import (
+    DistributedModel,
+    call_on_replica,
+    share_of_global_batch,
+    with_loss_scaling,
 )
-from rocket_tf.core.rocket_configuration import RocketConfiguration
-from rocket_tf.core.sharing import SHARED, parts
-from rocket_tf.metrics.ranking import ExactAUC
+from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
+from rocket_tf.core.heads import flat, heads_of, spread
+from rocket_tf.core.label_losses import label_losses_by_head, label_weights_by_head
+from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.Model):
+class RocketModel(DistributedModel):
     """A light net that trains beside a booster and follows its logits (Zhou et al., AAAI 2018).
 
     The objective, for labels y, light logits l and booster logits z, averaged over the batch:
@@ -44,8 +43,8 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
             classes), or a dict of several.
-        booster: likewise, with inputs and logits like the light net's. Layers that both nets use
-            are shared. `None`: the light net follows a teacher only.
+        booster: a net of the same kind, with inputs and logits like the light net's. Layers that
+            both nets use are shared. `None`: the light net follows a teacher only.
         hint: `"logits_mse"`, `"softmax_mse"`, `"kd"`, a `keras.losses.Loss`, a `Hint`, or a list
             of `Hint`s; `None` or an empty list: none.
         hint_weight: weight of the hint where `hint` is a loss; a `Hint` has its own. 0.03 where
@@ -63,6 +62,21 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
         ValueError: if a net is not functional or ends in probabilities, if the nets' inputs or
             logits differ, if the hints do not fit the rest, or if shared layers are to learn from a
             booster that there is not.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> inputs = keras.Input((5,))
+        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster, hint="logits_mse", hint_weight=0.03)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> rocket.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+        >>> x, y = np.random.normal(size=(32, 5)), np.random.randint(0, 3, 32)
+        >>> history = rocket.fit(x, y, verbose=0)
+        >>> rocket.predict(x, verbose=0).shape
+        (32, 3)
     """
 
     def __init__(
@@ -81,10 +95,10 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
             None if net is None else graph.as_functional(role, net)
             for role, net in (("light", light), ("booster", booster), ("teacher", teacher))
         )
-        hints = objective.resolve_hints(hint, hint_weight, temperature)
-        objective.check_hints(hints, light, booster, teacher)
-        objective.check_routing(shared_layers_learn_from, booster)
-        read = objective.hidden_layers(hints)
+        resolved = hints.resolve_hints(hint, hint_weight, temperature)
+        hints.check_hints(resolved, light, booster, teacher)
+        check_routing(shared_layers_learn_from, booster)
+        read = hints.hidden_layers(resolved)
         inputs, outputs, hidden = graph.join(light, booster, read)
         heads, outputs = heads_of(outputs), flat(outputs)
         super().__init__(inputs=inputs, outputs=outputs, name=name)
@@ -94,11 +108,12 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
         self.teacher = teacher
         if teacher is not None:
             teacher.trainable = False
-        self.hints = tuple(hints)
+        self.hints = tuple(resolved)
         self.gradient_block = bool(gradient_block)
         self.shared_layers_learn_from = shared_layers_learn_from
-        self._trackers = {}
-        self._ranking_metrics = {}
+        self.objective = None  # until compile
+        self._means = {}
+        self._ranking = RankingMetrics(heads)
         self._measured = set()
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
@@ -107,8 +122,8 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
             reader = graph.reader("teacher", teacher, read["teacher"])
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
-        objective.check_hidden(hints, hidden)
-        self._projections = objective.make_projections(hints, hidden)
+        hints.check_hidden(resolved, hidden)
+        self._projections = hints.make_projections(resolved, hidden)
 
     def compile(
         self,
@@ -126,83 +141,60 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
             loss: label loss of all heads, on logits (`from_logits=True`), or a dict of them, by
                 net ("light" and "booster"), by output where there are several, or by net and then
                 output; `None` in a dict leaves a head without a label loss.
-            loss_weights: dict with the weights of the label losses, likewise, 1 where not given.
-            metrics: list for all heads, or a dict likewise. "accuracy" of a single logit counts it
-                as positive above 0, and so of several under a binary cross-entropy (multi-label).
+            loss_weights: dict with weights of label losses, by the same keys; 1 where not given.
+            metrics: list for all heads, or a dict of lists by the same keys. "accuracy" of a single
+                logit counts it as positive above 0, and so of several under a binary cross-entropy
+                (multi-label).
                 `ExactAUC` and `GroupAUC` are measured in evaluation alone; with them, XLA is off
                 unless `jit_compile=True`.
-            weighted_metrics: likewise, weighed by `sample_weight`.
+            weighted_metrics: of the same kind, weighed by `sample_weight`.
             **kwargs: as in Keras.
 
         Raises:
             ValueError: if a loss is missing, expects probabilities or does not average over the
                 batch, or a dict has other keys than nets and outputs.
         """
-        losses = spread("loss", loss, self.heads)
-        self._label_losses = {
-            head: objective.resolve_label_loss(head, head_loss)
-            for head, head_loss in losses.items()
-            if head_loss is not None
-        }
-        if not self._label_losses:
-            raise ValueError(
-                "compile() needs a loss on the labels, such as "
-                "keras.losses.SparseCategoricalCrossentropy(from_logits=True). "
-                f"Received: loss={loss}"
-            )
-        if loss_weights is not None and not isinstance(loss_weights, dict):
-            raise ValueError(f"loss_weights must be a dict. Received: loss_weights={loss_weights}")
-        weights = spread("loss_weights", loss_weights or {}, self.heads)
-        idle = [head for head in weights if weights[head] and head not in self._label_losses]
-        if idle:
-            raise ValueError(
-                f"loss_weights must be of heads with a loss. Received: loss_weights={loss_weights} "
-                f"and no loss of {idle}; leave them out"
-            )
-        self._label_weights = {
-            head: 1.0 if weights[head] is None else float(weights[head])
-            for head in self._label_losses
-        }
+        losses = label_losses_by_head(loss, self.heads)
+        weights = label_weights_by_head(loss_weights, losses, self.heads)
         if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
             optimizer = with_loss_scaling(optimizer)
         with self.distribute_strategy.scope():  # where ranking metrics must be made
-            metrics = self._metrics_by_head("metrics", metrics)
-            weighted_metrics = self._metrics_by_head("weighted_metrics", weighted_metrics)
-        # By the names in the logs: the head, the metric, whether it is weighed.
-        self._ranking_metrics = ranking_metrics_by_name(metrics, weighted_metrics)
-        self._measured = {
-            head
-            for by_head in (metrics, weighted_metrics)
-            for head, own in (by_head or {}).items()
-            if own
-        }
-        if self._ranking_metrics and kwargs.get("jit_compile", "auto") == "auto":
+            own = HeadMetrics(self.heads, self.output, losses, metrics, weighted_metrics)
+        if own.ranking.metrics and kwargs.get("jit_compile", "auto") == "auto":
             kwargs["jit_compile"] = False  # what they keep grows, and XLA wants shapes that stay
-        self._compile_metrics = None  # or Keras keeps those of an earlier compile
-        super().compile(
-            optimizer=optimizer,
-            metrics=without_ranking(metrics),
-            weighted_metrics=without_ranking(weighted_metrics),
-            **kwargs,
-        )
+        keras_internals.forget_compiled_metrics(self)
+        super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
+        self._ranking, self._measured = own.ranking, own.measured
         self._own_compile_arguments = {
-            "loss": losses,
-            "loss_weights": self._label_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
+            "loss": spread("loss", loss, self.heads),
+            "loss_weights": weights,
+            **own.by_head,
         }
-        names = [f"{head}_loss" for head in self._label_losses] + [h.name for h in self.hints]
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.objective = Objective(
+            self.heads,
+            losses,
+            weights,
+            self.hints,
+            self.gradient_block,
+            self.shared_layers_learn_from,
+            self._projections,
+        )
+        self._means = {name: keras.metrics.Mean(name=name) for name in self.objective.names}
+        self._loss_mean = keras_internals.loss_mean(self)
+        compiled = keras_internals.compiled_metrics(self)
+        self._compiled_metrics = [] if compiled is None else [compiled]
 
     def train_step(self, data):
         """One step on a batch `(x, y)` or `(x, y, sample_weight)`; the logs as a dict."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape(persistent=self.shared_layers_learn_from == "booster") as tape:
+        with tf.GradientTape(persistent=self.objective.has_parts) as tape:
             logits, hidden = self.forward(x, training=True)
-            losses = self._losses_by_net(x, y, logits, sample_weight, hidden)
-            losses = {net: self.optimizer.scale_loss(loss) for net, loss in losses.items()}
-        gradients = self._gradients(tape, losses)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            losses = self._losses_by_part(x, y, logits, sample_weight, hidden)
+            losses = {part: self.optimizer.scale_loss(loss) for part, loss in losses.items()}
+        variables = self.trainable_variables
+        shared = self._shared_variables() if self.objective.has_parts else ()
+        gradients = self.objective.gradients(tape, losses, variables, shared)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def test_step(self, data):
@@ -210,13 +202,32 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         logits, hidden = self.forward(x, training=False)
         self.compute_loss(x, y, logits, sample_weight, training=False, hidden=hidden)
-        self._update_ranking_metrics(x, y, logits, sample_weight)
+        self._ranking.update(x, y, logits, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def predict_step(self, data):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.light(self._inputs_of(x), training=False)
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """As in Keras; `ExactAUC` and `GroupAUC` are added at the end, where all examples are."""
+        logs = super().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict=True, **kwargs
+        )
+        logs |= self._ranking.results()
+        return logs if return_dict else keras_internals.in_order_of_metrics(self, logs)
 
     def call(self, inputs, training=None, mask=None):
         """The logits of all heads; of a dict, what is no input of the nets is left aside."""
@@ -235,7 +246,7 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
             where none does.
         """
         read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
-        return replicas.call(read, self._inputs_of(x), training)
+        return call_on_replica(read, self._inputs_of(x), training)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
@@ -256,78 +267,12 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
             all replicas is the objective's mean over the global batch.
         """
         del training
-        return tf.add_n(list(self._losses_by_net(x, y, y_pred, sample_weight, hidden).values()))
-
-    def _losses_by_net(self, x, y, logits, sample_weight, hidden):
-        """The objective, parted where shared layers learn from one part alone; recorded for logs.
-
-        Returns:
-            Dict whose values' sum is what `compute_loss` gives: the terms of the "light" net and of
-            the "booster", together under "both" unless they reach different layers, and
-            "regularization".
-        """
-        examples = tf.shape(keras.tree.flatten(logits)[0])[0]
-        terms = self.objective_terms(x, y, logits, sample_weight, hidden)
-        by_net = {}
-        for name, (weight, value) in terms.items():
-            net = "both" if self.shared_layers_learn_from == "both" else self.net_of_term(name)
-            by_net.setdefault(net, []).append(weight * value)
-        means = {net: tf.add_n(values) for net, values in by_net.items()}
-        dtype = next(iter(means.values())).dtype
-        # Regularisation is the same on all replicas, and Keras gives each an equal share of it. A
-        # teacher's is none of the objective's business.
-        teachers = [] if self.teacher is None else [id(loss) for loss in self.teacher.losses]
-        shared = [
-            tf.cast(self._aggregate_additional_loss(loss), dtype)
-            for loss in self.losses
-            if id(loss) not in teachers
-        ]
-        count = tf.distribute.get_strategy().num_replicas_in_sync
-        for name, (_, value) in terms.items():
-            self._trackers[name].update_state(value, sample_weight=examples)
-        total = tf.add_n([*means.values(), *(loss * count for loss in shared)])
-        self._loss_tracker.update_state(total, sample_weight=examples)
-        share = replicas.share_of_global_batch(examples, dtype)
-        losses = {net: mean * share for net, mean in means.items()}
-        return losses | ({"regularization": tf.add_n(shared)} if shared else {})
-
-    def _gradients(self, tape, losses):
-        """The gradient of each trainable variable, of the losses that may move it."""
-        variables = self.trainable_variables
-        if self.shared_layers_learn_from == "both":
-            return tape.gradient(list(losses.values()), variables)
-        by_part = parts(self.light, self.booster, lambda net: net.trainable_variables)
-        shared = {id(variable) for variable in by_part[SHARED]}
-        gradients = {id(variable): [] for variable in variables}
-        for net, loss in losses.items():
-            moved = [v for v in variables if net != "light" or id(v) not in shared]
-            for variable, gradient in zip(moved, tape.gradient(loss, moved), strict=True):
-                if gradient is not None:
-                    gradients[id(variable)].append(gradient)
-        # One alone stays as it is: those of embeddings are sparse.
-        return [
-            tf.add_n(summands) if len(summands) > 1 else next(iter(summands), None)
-            for summands in gradients.values()
-        ]
-
-    def net_of_term(self, name):
-        """The net that a term of the objective is of, "light" or "booster"; hints are the light's.
-
-        Args:
-            name: the term's name in the logs.
-        """
-        nets = {f"{head_name}_loss": head.net for head_name, head in self.heads.items()}
-        return nets.get(name, "light")
+        return tf.add_n(list(self._losses_by_part(x, y, y_pred, sample_weight, hidden).values()))
 
     def objective_terms(self, x, y, y_pred, sample_weight=None, hidden=None):
         """The terms of the objective on this replica's examples.
 
-        Args:
-            x: inputs, for the teacher.
-            y: labels, the same for all nets; a dict by output where there are several.
-            y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
-            sample_weight: weights of the examples, or a dict of them by output, or `None`.
-            hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
+        The arguments are those of `compute_loss`.
 
         Returns:
             Dict from a term's name in the logs to `(weight, mean over the examples)`.
@@ -335,60 +280,45 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
         Raises:
             ValueError: if labels are missing.
         """
-        # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
-        count = tf.distribute.get_strategy().num_replicas_in_sync
+        if self._read_teacher is not None:
+            logits, layers = call_on_replica(self._read_teacher, self._inputs_of(x), training=False)
+            y_pred, hidden = {**y_pred, "teacher": logits}, {**(hidden or {}), "teacher": layers}
+        # Without an optimizer, a model can be evaluated.
+        step = 0 if self.optimizer is None else self.optimizer.iterations
+        return self.objective.terms(y, y_pred, sample_weight, hidden, step)
 
-        def mean(loss, target, prediction, weight):
-            value = loss(target, prediction, weight) * count
-            return keras.ops.cast(value, keras.config.floatx())
+    def _losses_by_part(self, x, y, logits, sample_weight, hidden):
+        """The objective by parts, and the "regularization"; each term recorded for the logs.
 
-        terms = {
-            f"{head}_loss": (
-                self._label_weights[head],
-                mean(
-                    loss,
-                    self.heads[head].label(y),
-                    y_pred[head],
-                    self.heads[head].weight(sample_weight),
-                ),
-            )
-            for head, loss in self._label_losses.items()
-        }
-        logits = {net: of_net(net, y_pred, self.heads) for net in ("light", "booster")}
-        hidden = dict(hidden or {})
-        if any(hint.follows == "teacher" for hint in self.hints):
-            theirs, hidden["teacher"] = replicas.call(
-                self._read_teacher, self._inputs_of(x), training=False
-            )
-            logits["teacher"] = by_output(theirs)
-        for hint in self.hints:
-            compared = self._compared(hint, logits, hidden, sample_weight)
-            # Without an optimizer, a model can be evaluated.
-            weight = hint.weight_at(0 if self.optimizer is None else self.optimizer.iterations)
-            if tf.is_tensor(weight):
-                weight = tf.cast(weight, keras.config.floatx())
-            terms[hint.name] = weight, sum(mean(hint.loss, *each) for each in compared)
-        return terms
+        Returns:
+            Dict whose values' sum is what `compute_loss` gives.
+        """
+        examples = tf.shape(keras.tree.flatten(logits)[0])[0]
+        terms = self.objective_terms(x, y, logits, sample_weight, hidden)
+        means = self.objective.losses(terms)
+        dtype = next(iter(means.values())).dtype
+        regularization = self._regularization(dtype)
+        for name, (_, value) in terms.items():
+            self._means[name].update_state(value, sample_weight=examples)
+        total = tf.add_n([*means.values(), *regularization])
+        self._loss_mean.update_state(total, sample_weight=examples)
+        share = share_of_global_batch(examples, dtype)
+        losses = {part: mean * share for part, mean in means.items()}
+        if regularization:
+            # The same on all replicas, so each has an equal share of it.
+            equal = tf.cast(1 / tf.distribute.get_strategy().num_replicas_in_sync, dtype)
+            losses["regularization"] = tf.add_n([loss * equal for loss in regularization])
+        return losses
 
-    def _compared(self, hint, logits, hidden, sample_weight):
-        """What a hint compares: triples of what is followed, the light net's own, its weights."""
-        blocked = self.gradient_block or hint.follows == "teacher"
-        block = tf.stop_gradient if blocked else tf.identity
-        if hint.layers is None:
-            followed = logits[hint.follows]
-            return [
-                (block(followed[output]), own, weight_of(output, sample_weight))
-                for output, own in logits["light"].items()
-            ]
-        compared = []
-        for mine, theirs in hint.layers.items():
-            own, followed = hidden["light"][mine], block(hidden[hint.follows][theirs])
-            if hint.projection:
-                own = self._projections[hint.name, mine](own)
-            weights = weight_of(None, sample_weight)
-            weights = _for_every_position(weights, hint.loss, followed, own)
-            compared.append((followed, own, weights))
-        return compared
+    def _regularization(self, dtype):
+        """The losses of layers themselves. A teacher's is none of the objective's business."""
+        teachers = [] if self.teacher is None else [id(loss) for loss in self.teacher.losses]
+        return [
+            tf.cast(tf.reduce_sum(loss), dtype) for loss in self.losses if id(loss) not in teachers
+        ]
+
+    def _shared_variables(self):
+        return parts(self.light, self.booster, lambda net: net.trainable_variables)[SHARED]
 
     def _inputs_of(self, x):
         """Of a dict of inputs, those that the nets take; others may be there, as for metrics.
@@ -429,21 +359,36 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
         if len(self.heads) > 1:
             return logs
         # Keras leaves out the output's name where there is one alone.
-        own, [head] = {"loss", *self._trackers}, self.heads
+        own, [head] = {"loss", *self._means}, self.heads
         return {name if name in own else f"{head}_{name}": value for name, value in logs.items()}
 
     @property
     def metrics(self):
         """The metrics behind the logs: the loss, its terms, then those of `compile`."""
-        ranking = [metric for _, metric, _ in self._ranking_metrics.values()]
-        return [*self._running_metrics(), *ranking]
+        return [*self._running_metrics(), *self._ranking.metrics]
 
     def _running_metrics(self):
-        """The metrics that each step tells; the others are told when an evaluation ends."""
+        """The metrics that each step logs; the others are logged when an evaluation ends."""
         if not self.compiled:
             return []
-        compiled = [] if self._compile_metrics is None else [self._compile_metrics]
-        return [self._loss_tracker, *self._trackers.values(), *compiled]
+        return [self._loss_mean, *self._means.values(), *self._compiled_metrics]
+
+    def get_config(self):
+        return saving.config_of(self)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**saving.arguments_from(config, custom_objects))
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        arguments = keras.saving.serialize_keras_object(dict(self._own_compile_arguments))
+        return {**super().get_compile_config(), **arguments}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def export(self, filepath, *args, **kwargs):
         """As `keras.Model.export`, of the light net: what is served never holds the booster.
@@ -451,35 +396,3 @@ class RocketModel(RocketConfiguration, RankingEvaluation, DistributedFit, keras.
         `rocket_tf.export_light` writes a smaller SavedModel, with more outputs.
         """
         return self.light.export(filepath, *args, **kwargs)
-
-    def _metrics_by_head(self, argument, metrics):
-        """A dict from each head to the list of its own metrics, or `None`."""
-        if metrics is None:
-            return None
-        by_head = {
-            head: [metric for metric in keras.tree.flatten(own) if metric is not None]
-            for head, own in spread(argument, metrics, self.heads).items()
-        }
-        given = [id(metric) for own in by_head.values() for metric in own]
-        # A head without a label loss has labels like those of the other net's.
-        losses = {self.heads[head].output: loss for head, loss in self._label_losses.items()}
-        return {
-            head: [
-                objective.resolve_metric(
-                    self.output[head],
-                    self._label_losses.get(head, losses.get(self.heads[head].output)),
-                    metric,
-                    copy=given.count(id(metric)) > 1 or isinstance(metric, ExactAUC),
-                )
-                for metric in own
-            ]
-            for head, own in by_head.items()
-        }
-
-
-def _for_every_position(sample_weight, loss, target, prediction):
-    """Weights of examples, in the shape of a loss that has a value for each position of them."""
-    if sample_weight is None or len(sample_weight.shape) != 1:
-        return sample_weight
-    rank = len(loss.call(target, prediction).shape)
-    return tf.reshape(sample_weight, [-1] + [1] * (rank - 1))

@@ -12,10 +12,17 @@ class GrowingRows:
 
     Args:
         width: numbers in a row.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> rows = GrowingRows(2)
+        >>> rows.append(tf.constant([[1, 2], [3, 4]], tf.int64))
+        >>> rows.numpy().tolist()
+        [[1, 2], [3, 4]]
     """
 
     def __init__(self, width):
-        # Each replica appends by itself; they all append the same, so that one tells for all.
+        # Each replica appends by itself; they all append the same, so that one is enough to read.
         per_replica = {
             "trainable": False,
             "synchronization": tf.VariableSynchronization.ON_READ,

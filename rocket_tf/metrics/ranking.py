@@ -28,8 +28,16 @@ class ExactAUC(keras.metrics.Metric):
     Args:
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
+
+    Example:
+        >>> import rocket_tf
+        >>> auc = rocket_tf.ExactAUC()
+        >>> auc.update_state([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> auc.result()
+        0.75
     """
 
+    ranks_all_examples = True  # so that a RocketModel asks for its result once an evaluation
     _columns = 3
 
     def __init__(self, name="auc", dtype=None):
@@ -116,9 +124,17 @@ class GroupAUC(ExactAUC):
     Users with clicks only, or with none, are left out.
 
     Args:
-        group_by: name of the input that tells the user.
+        group_by: name of the input that identifies the user.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
+
+    Example:
+        >>> import rocket_tf
+        >>> gauc = rocket_tf.GroupAUC("user")
+        >>> users = ["ann", "ann", "bob", "bob"]
+        >>> gauc.update_state([0, 1, 0, 1], [0.1, 0.4, 0.9, 0.8], groups=users)
+        >>> gauc.result()
+        0.5
     """
 
     _columns = 4
@@ -198,9 +214,9 @@ def _areas(groups, scores, labels, weights):
 
     Args:
         groups: int64 array, shape (examples,).
-        scores: float64, likewise.
-        labels: 0 or 1, likewise.
-        weights: above 0, likewise.
+        scores: float64 array, shape (examples,).
+        labels: array of 0 and 1, shape (examples,).
+        weights: array of numbers above 0, shape (examples,).
 
     Returns:
         Two float64 arrays with an entry for each such group; NaN is the area of them all where a

@@ -32,6 +32,12 @@ def backbone_pair(light, booster, num_classes, input_shape, branch_layer="", dro
     Raises:
         ValueError: if there is no such layer, it has a name that Keras has counted up, or an image
             is too small for a backbone.
+
+    Example:
+        >>> from rocket_tf.networks import backbone_pair
+        >>> light, booster = backbone_pair("", "ResNet50", 10, (64, 64, 3), "conv2_block3_out")
+        >>> light.output.shape, light.count_params() < booster.count_params()
+        ((None, 10), True)
     """
     booster = _classifier("booster", booster, num_classes, input_shape, dropout)
     if branch_layer:

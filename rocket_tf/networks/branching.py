@@ -5,7 +5,7 @@ import difflib
 import keras
 from keras import layers
 
-from rocket_tf.core import graph
+from rocket_tf.core import graph, keras_internals
 
 
 def branch(booster, layer, head=None, name="light"):
@@ -30,6 +30,18 @@ def branch(booster, layer, head=None, name="light"):
     Raises:
         ValueError: if the booster has no such layer, the layer is called several times or has
             several outputs, or the head's logits have another shape than the booster's.
+
+    Example:
+        >>> import keras
+        >>> from rocket_tf.networks import branch
+        >>> booster = keras.Sequential([
+        ...     keras.Input((5,)),
+        ...     keras.layers.Dense(4, name="low"),
+        ...     keras.layers.Dense(16),
+        ...     keras.layers.Dense(3),
+        ... ])
+        >>> [layer.name for layer in branch(booster, "low").layers][1:]
+        ['low', 'light_logits']
     """
     booster = graph.as_functional("booster", booster)
     names = [each.name for each in booster.layers]
@@ -40,8 +52,8 @@ def branch(booster, layer, head=None, name="light"):
             f"{near or 'none'}; [layer.name for layer in booster.layers] lists them all"
         )
     # Of this graph alone; the layer may be in others, too.
-    nodes = [node for depth in booster._nodes_by_depth.values() for node in depth]
-    features = [node.outputs for node in nodes if node.operation.name == layer]
+    calls = keras_internals.calls_in(booster)
+    features = [call.outputs for call in calls if call.operation.name == layer]
     if len(features) != 1 or len(features[0]) != 1:
         raise ValueError(
             "A light net branches off at a layer with one output, called once. Received: "

@@ -57,6 +57,13 @@ def click_pair(
 
     Raises:
         ValueError: if an argument is out of range, or features do not go together.
+
+    Example:
+        >>> from rocket_tf.networks import Feature, click_pair
+        >>> features = Feature("item", "category", buckets=1000), Feature("price", "number")
+        >>> light, booster = click_pair(features, light_tower=(8,), booster_tower=(32, 16))
+        >>> sorted(light.input), light.output.shape
+        (['item', 'price'], (None, 2))
     """
     by_name = check_features(features)
     _check_towers(light_tower=light_tower, booster_tower=booster_tower)

@@ -43,6 +43,13 @@ class Feature:
 
     Raises:
         ValueError: if a field is out of range, or belongs to another kind.
+
+    Example:
+        >>> from rocket_tf.networks import Feature
+        >>> item = Feature("item", "category", dtype="int64", buckets=1000, dimension=8)
+        >>> clicked = Feature("clicked", "history", dtype="int64", of="item", length=20)
+        >>> clicked.padding
+        -1
     """
 
     name: str

@@ -20,6 +20,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Arguments, inputs and outputs are those of `keras.layers.BatchNormalization`. What the kernel
     cannot do (inputs that are masked, of float64 or not 4-D with channels last; `synchronized` or
     `renorm`) goes the way of Keras's layer.
+
+    Example:
+        >>> import numpy as np
+        >>> from rocket_tf.networks import FusedBatchNormalization
+        >>> layer = FusedBatchNormalization(momentum=0.9)
+        >>> layer(np.random.normal(size=(2, 4, 4, 3)).astype("float32"), training=True).shape
+        TensorShape([2, 4, 4, 3])
     """
 
     def call(self, inputs, training=None, mask=None):

@@ -77,6 +77,12 @@ def wide_resnet_pair(
 
     Raises:
         ValueError: if an argument is out of range, or `light_depth` does not fit the layout.
+
+    Example:
+        >>> from rocket_tf.networks import wide_resnet_pair
+        >>> light, booster = wide_resnet_pair(light_depth=10, booster_depth=16, num_classes=10)
+        >>> light.output.shape, light.count_params() < booster.count_params()
+        ((None, 10), True)
     """
     light_blocks, booster_blocks = _block_counts(light_depth, booster_depth, layout)
     _check_arguments(width, num_classes, input_shape, batch_normalization, booster_dropout)
@@ -110,6 +116,12 @@ def group_outputs(net):
 
     Returns:
         List of the layers' names, the lowest group first; empty for other nets.
+
+    Example:
+        >>> from rocket_tf.networks import group_outputs, wide_resnet_pair
+        >>> _, booster = wide_resnet_pair(light_depth=None, booster_depth=10, layout="bottom")
+        >>> len(group_outputs(booster))
+        3
     """
     groups = {}
     for layer in net.layers:

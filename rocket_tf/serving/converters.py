@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rocket_tf.core import keras_internals
 from rocket_tf.errors import ExportError
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.signatures import DEFAULT, input_names, make_functions, signatures_of
@@ -73,10 +74,9 @@ def to_onnx(net):
         ExportError: if the converter fails.
     """
     import tf2onnx
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     function = _frozen_function(net)
-    frozen = convert_variables_to_constants_v2(function)  # what layers hold beside variables
+    frozen = keras_internals.with_constants(function)  # what layers hold beside variables
     outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:

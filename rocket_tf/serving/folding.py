@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from rocket_tf.core import keras_internals
+
 _FOLDABLE = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 
 
@@ -66,7 +68,7 @@ def as_constants(net):
 def _folded_pairs(net):
     """The layers that take over a batch normalisation, each with it."""
     # The net's own: layers that it shares are called in other nets, too.
-    nodes = [node for level in net._nodes_by_depth.values() for node in level]
+    nodes = keras_internals.calls_in(net)
     calls, readers = {}, {id(tensor): ["output"] for tensor in net.outputs}
     for node in nodes:
         calls.setdefault(node.operation, []).append(node)
@@ -80,7 +82,7 @@ def _folded_pairs(net):
         if len(tensors) != 1:
             continue  # a mask comes with it
         (tensor,) = tensors
-        layer = tensor._keras_history.operation
+        layer, _ = keras_internals.operation_of(tensor)
         if (
             type(layer) in _FOLDABLE
             and len(calls[layer]) == len(calls[normalization]) == 1

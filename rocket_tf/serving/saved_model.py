@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf.analysis.costs import count_parameters
-from rocket_tf.core.objective import is_multi_label
+from rocket_tf.core import keras_internals
+from rocket_tf.core.label_losses import is_multi_label
 from rocket_tf.errors import ExportError
 from rocket_tf.serving import companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
@@ -96,6 +97,14 @@ def export_light(
         FileExistsError: if the version is there.
         ExportError: if the export does not compute what the model computes.
         OSError: if the folder cannot be written.
+
+    Example:
+        >>> import tempfile, keras, rocket_tf
+        >>> inputs = keras.Input((3,))
+        >>> light = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rocket_tf.export_light(light, folder, class_names=["no", "yes"]).name
+        '1'
     """
     light = getattr(model, "light", model)
     if multi_label is None:
@@ -138,7 +147,7 @@ def export_light(
 
 def _is_multi_label(model):
     """Whether the light net's label losses, if there are any, are of multi-label outputs."""
-    losses = getattr(model, "_label_losses", {})
+    losses = model.objective.label_losses if getattr(model, "objective", None) else {}
     return any(
         is_multi_label(model.output[head], loss)
         for head, loss in losses.items()
@@ -250,7 +259,7 @@ def _lookup_tables(light):
     """The tables that layers such as `StringLookup` read, which are no variables."""
     return [
         value
-        for layer in light._flatten_layers()
+        for layer in keras_internals.all_layers(light)
         for value in vars(layer).values()
         if isinstance(value, tf.saved_model.experimental.TrackableResource)
     ]

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rocket_tf.core import keras_internals
 from rocket_tf.core.heads import by_output
 
 DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
@@ -57,7 +58,7 @@ def takes_pixels(net):
     readers = [
         layer
         for layer in net.layers
-        for node in layer._inbound_nodes
+        for node in keras_internals.calls_of(layer)
         if any(tensor is net.inputs[0] for tensor in node.input_tensors)
     ]
     return bool(readers) and all(

@@ -1,0 +1,209 @@
+"""The metrics of `compile`, by head: each head's own, and those that rank a whole evaluation.
+
+A metric with `ranks_all_examples = True`, such as `ExactAUC`, needs all examples of an evaluation
+at once, and Keras would ask for its result after every step. `RankingMetrics` keeps such metrics
+for the end. Its `update_state` takes `groups` too: the values of the input that its `group_by`
+names, if it has one.
+"""
+
+import inspect
+
+import keras
+
+from rocket_tf.core.heads import spread
+from rocket_tf.core.label_losses import is_multi_label
+
+_ACCURACY_NAMES = ("accuracy", "acc")
+
+
+class HeadMetrics:
+    """The metrics that a model is compiled with, sorted by who runs them.
+
+    Args:
+        heads: dict from names to `Head`s.
+        outputs: dict from heads' names to their symbolic outputs.
+        losses: dict from heads' names to their label losses; heads without one are left out.
+        metrics: as `RocketModel.compile` takes them.
+        weighted_metrics: as `RocketModel.compile` takes them, too.
+
+    Attributes:
+        by_head: dict from "metrics" and "weighted_metrics" to dicts from heads' names to lists of
+            metrics, or to `None`.
+        of_keras: the same dicts with those alone that Keras runs.
+        ranking: `RankingMetrics`, the others.
+        measured: names of the heads that have any.
+
+    Raises:
+        ValueError: if a dict has other keys than nets and outputs, a metric cannot be copied, or
+            two that rank have one name.
+
+    Example:
+        >>> import keras
+        >>> from rocket_tf import ExactAUC
+        >>> from rocket_tf.core.heads import heads_of
+        >>> outputs = {"light": keras.Input((1,)), "booster": keras.Input((1,))}
+        >>> own = HeadMetrics(heads_of(outputs), outputs, {}, metrics=["accuracy", ExactAUC()])
+        >>> [metric.name for metric in own.of_keras["metrics"]["light"]]
+        ['accuracy']
+        >>> [metric.name for metric in own.ranking.metrics]
+        ['auc', 'auc']
+    """
+
+    def __init__(self, heads, outputs, losses, metrics=None, weighted_metrics=None):
+        given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        self.by_head = {
+            argument: _metrics_by_head(argument, value, outputs, heads, losses)
+            for argument, value in given.items()
+        }
+        self.of_keras = {argument: _without_ranking(own) for argument, own in self.by_head.items()}
+        self.ranking = RankingMetrics(heads, **self.by_head)
+        self.measured = {
+            head
+            for by_head in self.by_head.values()
+            for head, own in (by_head or {}).items()
+            if own
+        }
+
+
+class RankingMetrics:
+    """The metrics that rank all examples of an evaluation: kept by step, read at its end.
+
+    Args:
+        heads: dict from names to `Head`s.
+        metrics: dict from heads' names to lists of metrics, or `None`; those that rank are taken.
+        weighted_metrics: a dict of the same kind, of those that sample weights weigh.
+
+    Raises:
+        ValueError: if two have one name.
+
+    Example:
+        >>> import numpy as np
+        >>> from rocket_tf import ExactAUC
+        >>> from rocket_tf.core.heads import heads_of
+        >>> ranking = RankingMetrics(heads_of({"light": None}), {"light": [ExactAUC()]})
+        >>> ranking.update(None, np.array([0, 1, 1]), {"light": np.array([0.1, 0.2, 0.05])})
+        >>> ranking.results()
+        {'light_auc': 0.5}
+    """
+
+    def __init__(self, heads, metrics=None, weighted_metrics=None):
+        self._heads = heads
+        # By their names in the logs: the head, the metric, whether it is weighed.
+        self._named = _ranking_by_name(metrics, weighted_metrics)
+
+    @property
+    def metrics(self):
+        """The metrics, a list."""
+        return [metric for _, metric, _ in self._named.values()]
+
+    def update(self, x, y, logits, sample_weight=None):
+        """Adds a batch to what is ranked; the arguments are as in `RocketModel.compute_loss`."""
+        for head, metric, is_weighted in self._named.values():
+            group_by = getattr(metric, "group_by", None)
+            metric.update_state(
+                self._heads[head].label(y),
+                logits[head],
+                self._heads[head].weight(sample_weight) if is_weighted else None,
+                # Where there are none, the metric says what it needs.
+                groups=x.get(group_by) if isinstance(x, dict) else None,
+            )
+
+    def results(self):
+        """Floats by the metrics' names in the logs."""
+        return {name: float(metric.result()) for name, (_, metric, _) in self._named.items()}
+
+
+def _without_ranking(metrics):
+    """Metrics by head without those that rank, or `None` if there are no others.
+
+    A head without any has an empty list.
+    """
+    if metrics is None:
+        return None
+    others = {
+        head: [metric for metric in own if not _ranks(metric)] for head, own in metrics.items()
+    }
+    return others if any(others.values()) else None
+
+
+def _metrics_by_head(argument, metrics, outputs, heads, losses):
+    """The metrics of each head, none of them another's."""
+    if metrics is None:
+        return None
+    by_head = {
+        head: [metric for metric in keras.tree.flatten(own) if metric is not None]
+        for head, own in spread(argument, metrics, heads).items()
+    }
+    given = [id(metric) for own in by_head.values() for metric in own]
+    # A head without a label loss has labels like those of the other net's.
+    by_output = {heads[head].output: loss for head, loss in losses.items()}
+    return {
+        head: [
+            _own_metric(
+                outputs[head],
+                losses.get(head, by_output.get(heads[head].output)),
+                metric,
+                # One that ranks is made again where it runs, under the model's strategy.
+                copy=given.count(id(metric)) > 1 or _ranks(metric),
+            )
+            for metric in own
+        ]
+        for head, own in by_head.items()
+    }
+
+
+def _own_metric(logits, loss, metric, copy):
+    """A metric of one head's own.
+
+    Args:
+        logits: the head's symbolic output.
+        loss: its label loss, or `None`.
+        metric: name, function or `keras.metrics.Metric`.
+        copy: whether the metric was given for several heads, so that each needs one of its own.
+
+    Raises:
+        ValueError: if a copy is needed, and the metric's class does not say how it is configured.
+    """
+    if isinstance(metric, str):
+        is_binary = logits.shape[-1] == 1 or is_multi_label(logits, loss)
+        if metric in _ACCURACY_NAMES and is_binary:
+            return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+        return metric
+    if not isinstance(metric, keras.metrics.Metric) or not copy:
+        return metric
+    classes = type(metric).__mro__
+    has_arguments, has_config = (
+        next(index for index, cls in enumerate(classes) if method in vars(cls))
+        for method in ("__init__", "get_config")
+    )
+    arguments = set(inspect.signature(type(metric)).parameters) - {"name", "dtype", "kwargs"}
+    if has_arguments < has_config and arguments:
+        raise ValueError(
+            f"Each net needs a {type(metric).__name__} of its own, and its class has no get_config "
+            f"with its arguments {sorted(arguments)} to make another by. Add one, or pass a metric "
+            "for each net, as in metrics={'light': [...], 'booster': [...]}"
+        )
+    return type(metric).from_config(metric.get_config())
+
+
+def _ranks(metric):
+    return getattr(metric, "ranks_all_examples", False)
+
+
+def _ranking_by_name(metrics, weighted_metrics):
+    named = {}
+    for is_weighted, by_head in ((False, metrics), (True, weighted_metrics)):
+        for head, own in (by_head or {}).items():
+            for metric in own:
+                if not _ranks(metric):
+                    continue
+                name = f"{head}_{metric.name}"
+                if is_weighted and name in named:
+                    name = f"{head}_weighted_{metric.name}"  # as Keras calls it
+                if name in named:
+                    raise ValueError(
+                        f"Metrics need different names in the logs. Received: {name!r} twice; name "
+                        "one, as in GroupAUC('item', name='gauc_by_item')"
+                    )
+                named[name] = head, metric, is_weighted
+    return named

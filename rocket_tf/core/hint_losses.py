@@ -1,0 +1,277 @@
+"""Hint losses: what pulls the light net towards the net that it follows.
+
+Those on logits take shape (batch, ..., classes) and give one value for each example, summed over
+classes; calling a loss averages over the batch. One logit stands for two classes, its own and one
+whose logit is 0, so that the softmaxes become sigmoids; where each of several logits does so, as
+with multi-label outputs, there are the sigmoid forms. Equations and figures: the paper's section on
+hint losses, and its Table 3. Attention transfer, cosine and Euclidean distance are for hidden
+layers.
+
+Each loss says what it `compares`: "logits"; "vectors", those over the last axis, be they logits or
+a layer's channels; or "maps", where two layers are active, whatever their numbers of channels. A
+loss that says nothing compares what it is given; its shapes are not checked.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class LogitsMSE(keras.losses.Loss):
+    """Squared distance of the logits, ‖l − z‖² (the paper's choice, "mimic").
+
+    Its gradient with respect to the light net's logits is 2 (l − z): it never vanishes while the
+    logits differ (equation 3, without its missing 2).
+
+    Example:
+        >>> import numpy as np
+        >>> booster, light = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+        >>> round(float(LogitsMSE()(booster, light)), 4)
+        5.0
+    """
+
+    compares = "vectors"
+
+    def __init__(self, name="logits_mse", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return ops.sum(ops.square(y_pred - y_true), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SoftmaxMSE(keras.losses.Loss):
+    """Squared distance of the softmaxes, ‖p − q‖².
+
+    Its gradient with respect to the light net's logits vanishes wherever p does, however wrong the
+    light net is there (equation 2).
+
+    Example:
+        >>> import numpy as np
+        >>> booster, light = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+        >>> round(float(SoftmaxMSE()(booster, light)), 4)
+        0.7487
+    """
+
+    compares = "logits"
+
+    def __init__(self, name="softmax_mse", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        difference = ops.softmax(_two_or_more(y_pred)) - ops.softmax(_two_or_more(y_true))
+        return ops.sum(ops.square(difference), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class KnowledgeDistillation(keras.losses.Loss):
+    """Cross-entropy of the softmaxes of z/T and l/T, times T² (Hinton et al., 2015).
+
+    At high T its gradient with respect to the light net's logits tends to (l − z) / N, for N
+    classes and centred logits (equation 4, times T²).
+
+    Args:
+        temperature: T, above 0.
+        name, reduction, dtype: as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: if `temperature` is not above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> booster, light = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+        >>> round(float(KnowledgeDistillation(temperature=2.0)(booster, light)), 4)
+        3.7429
+    """
+
+    compares = "logits"
+
+    def __init__(self, temperature=4.0, name="kd", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0. Received: temperature={temperature}")
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        target = ops.softmax(_two_or_more(y_true) / self.temperature)
+        log_prediction = ops.log_softmax(_two_or_more(y_pred) / self.temperature)
+        return -(self.temperature**2) * ops.sum(target * log_prediction, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SigmoidMSE(keras.losses.Loss):
+    """Squared distance of the sigmoids, summed over logits: multi-label outputs' softmax MSE.
+
+    Of a single logit it is half of `SoftmaxMSE`, which counts both classes.
+
+    Example:
+        >>> import numpy as np
+        >>> booster, light = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+        >>> round(float(SigmoidMSE()(booster, light)), 4)
+        0.1984
+    """
+
+    compares = "logits"
+
+    def __init__(self, name="sigmoid_mse", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return ops.sum(ops.square(ops.sigmoid(y_pred) - ops.sigmoid(y_true)), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SigmoidKnowledgeDistillation(KnowledgeDistillation):
+    """Binary cross-entropies of the sigmoids of z/T and l/T, times T², summed over logits.
+
+    For multi-label outputs; of a single logit, the same as `KnowledgeDistillation`.
+
+    Args:
+        temperature: T, above 0.
+        name, reduction, dtype: as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: if `temperature` is not above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> booster, light = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+        >>> round(float(SigmoidKnowledgeDistillation(temperature=2.0)(booster, light)), 4)
+        6.0256
+    """
+
+    def __init__(
+        self, temperature=4.0, name="sigmoid_kd", reduction="sum_over_batch_size", dtype=None
+    ):
+        super().__init__(temperature, name, reduction, dtype)
+
+    def call(self, y_true, y_pred):
+        target, prediction = y_true / self.temperature, y_pred / self.temperature
+        # -q log p - (1 - q) log(1 - p), where log(1 - p) = log p - l/T
+        cross_entropy = (1 - ops.sigmoid(target)) * prediction - ops.log_sigmoid(prediction)
+        return self.temperature**2 * ops.sum(cross_entropy, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class AttentionMSE(keras.losses.Loss):
+    """Mean squared difference of two attention maps (Zagoruyko & Komodakis, 2017).
+
+    Takes the activations of two hidden layers, (batch, height, width, channels), whose numbers of
+    channels may differ; gives one value for each example, the mean over positions.
+
+    Example:
+        >>> import numpy as np
+        >>> light, booster = np.ones((1, 4, 4, 8)), np.ones((1, 4, 4, 32))
+        >>> float(AttentionMSE()(booster, light))
+        0.0
+    """
+
+    compares = "maps"
+
+    def __init__(self, name="attention", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        difference = attention_map(y_pred) - attention_map(y_true)
+        return ops.mean(ops.square(difference), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class CosineDistance(keras.losses.Loss):
+    """One less the cosine of two vectors, over the last axis.
+
+    Where one of them is shorter than `keras.config.epsilon()`, it is 1, and its gradient 0.
+
+    Example:
+        >>> import numpy as np
+        >>> booster, light = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+        >>> round(float(CosineDistance()(booster, light)), 4)
+        1.0
+    """
+
+    compares = "vectors"
+
+    def __init__(self, name="cosine", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return 1 - ops.sum(_of_length_one(y_true) * _of_length_one(y_pred), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class EuclideanDistance(keras.losses.Loss):
+    """Length of the difference of two vectors, over the last axis.
+
+    Its gradient has length 1 however near they are; where they are equal, it is 0. `"logits_mse"`
+    is its square.
+
+    Example:
+        >>> import numpy as np
+        >>> booster, light = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+        >>> round(float(EuclideanDistance()(booster, light)), 4)
+        2.2361
+    """
+
+    compares = "vectors"
+
+    def __init__(self, name="euclidean", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        squares = ops.sum(ops.square(y_pred - y_true), axis=-1)
+        # The root's own gradient at 0 is infinite, and times 0 it is NaN.
+        apart = squares > 0
+        return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
+
+
+def attention_map(activations):
+    """Where a layer is active: its squares' mean over channels, as a vector of length 1.
+
+    Args:
+        activations: float tensor, (batch, ..., channels), with one or more axes of positions.
+
+    Returns:
+        Tensor of the same dtype, (batch, positions), of Euclidean length 1 for each example; zeros
+        where the activations are zeros, or so small that the map is shorter than
+        `keras.config.epsilon()`.
+
+    Example:
+        >>> import numpy as np
+        >>> attention_map(np.ones((1, 2, 2, 8), np.float32)).numpy()
+        array([[0.5, 0.5, 0.5, 0.5]], dtype=float32)
+    """
+    squares = ops.mean(ops.square(activations), axis=-1)
+    positions = math.prod(ops.shape(squares)[1:])
+    return _of_length_one(ops.reshape(squares, (-1, positions)))
+
+
+def _of_length_one(vectors):
+    """Vectors over the last axis, of length 1; zeros where they are shorter than epsilon."""
+    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    has_length = squares > keras.config.epsilon() ** 2
+    # Without the inner choice, the gradient at 0 is NaN under XLA.
+    return ops.where(has_length, vectors * ops.rsqrt(ops.where(has_length, squares, 1.0)), 0.0)
+
+
+def _two_or_more(logits):
+    """Logits of at least two classes: one logit is set beside a 0."""
+    if logits.shape[-1] != 1:
+        return logits
+    return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
+
+
+HINT_LOSSES = {
+    "logits_mse": LogitsMSE,
+    "softmax_mse": SoftmaxMSE,
+    "kd": KnowledgeDistillation,
+    "sigmoid_mse": SigmoidMSE,
+    "sigmoid_kd": SigmoidKnowledgeDistillation,
+    "cosine": CosineDistance,
+    "euclidean": EuclideanDistance,
+    "attention": AttentionMSE,
+}
