@@ -33,7 +33,7 @@ def main(argv=None):
     """Runs what the arguments say; returns the process's exit code."""
     arguments = _parse(argv)
     try:
-        runs = _runs(arguments)
+        runs, data = _runs(arguments)
     except ConfigError as error:
         print(f"choose_hint_weight: {error}", file=sys.stderr)
         return 2
@@ -47,7 +47,7 @@ def main(argv=None):
     for number, (weight, config, workdir) in enumerate(runs, 1):
         print(f"== run {number} of {len(runs)}: weight {weight:g}, {workdir}", flush=True)
         try:
-            summary = train.train_and_evaluate(config, workdir)
+            summary = train.train_and_evaluate(config, workdir, data=data)
             error = validation_error(summary["light"])
         except NonFiniteLossError as divergence:
             print(f"weight {weight:g} diverges, which counts as an error of 100 %: {divergence}")
@@ -112,7 +112,7 @@ def _parse(argv):
 
 
 def _runs(arguments):
-    """Weight, configuration and folder of each run, all of them checked."""
+    """Weight, configuration and folder of each run, all of them checked; and their data."""
     settings = {"validation_examples": arguments.validation_examples}
     settings |= options.parse_overrides(arguments.set)
     weights = [options.parse_override("hint_weight", text) for text in arguments.weights.split(",")]
@@ -121,18 +121,18 @@ def _runs(arguments):
             f"--seeds, --validation_examples: got {arguments.seeds} and "
             f"{arguments.validation_examples}, expected whole numbers of at least 1"
         )
-    runs = []
+    runs, data = [], None
     pair = f"{arguments.config}_{arguments.method}"
     for seed in range(arguments.seeds):
         for weight in weights:
             config = ready_configs.load(arguments.config, arguments.method)
             config.update({**settings, "hint_weight": weight, "seed": seed})
             config.booster_run = str(Path(arguments.runs) / pair / "booster" / f"seed{seed}")
-            options.check(config)
+            data = options.check(config, data)
             workdir = Path(arguments.runs) / pair / f"weight{weight:g}" / f"seed{seed}"
-            RunFolder(workdir).check(config)
+            RunFolder(workdir).check(config, data)
             runs.append((weight, config, workdir))
-    return runs
+    return runs, data
 
 
 if __name__ == "__main__":

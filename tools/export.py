@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rocket_tf.config import check
+from rocket_tf.config import check_fields
 from rocket_tf.errors import ConfigError
 from rocket_tf.system.startup import load_tensorflow_quietly
 
@@ -67,7 +67,7 @@ def _export(arguments):
         )
     config, _ = RunFolder(arguments.workdir).read_finished()
     if arguments.precision is not None:
-        check({**config, "precision": arguments.precision})
+        check_fields({**config, "precision": arguments.precision})
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf.errors import CheckpointError, DataUnavailableError

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rocket_tf.data.cards import card_of
+from rocket_tf.config import check
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import runtimes
@@ -80,7 +80,7 @@ def _measure(arguments):
     if min(arguments.batches) < 1:
         raise ConfigError(f"--batches: got {arguments.batches}, expected numbers of at least 1")
     errors = _errors(arguments)
-    _check_runtimes(arguments.workdir[0], chosen)
+    data = _check_runtimes(arguments.workdir[0], chosen)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)  # or it fails before the work
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
@@ -90,7 +90,7 @@ def _measure(arguments):
 
     with tempfile.TemporaryDirectory() as folder:
         print(f"Exporting the nets of {arguments.workdir[0]}", flush=True)
-        exports, sizes = _export(arguments.workdir[0], chosen, Path(folder))
+        exports, sizes = _export(arguments.workdir[0], data, chosen, Path(folder))
         print(f"Timing {', '.join(exports)}", flush=True)
         rows, load_seconds = latency.measure(
             exports,
@@ -142,12 +142,15 @@ def _chosen(names):
 
 
 def _check_runtimes(workdir, chosen):
+    """Checks that the runtimes can run the nets; returns the run's data, a `DataSet`."""
     config, _ = RunFolder(workdir).read_finished()
-    if card_of(config).kind == "clicks" and chosen != ["tensorflow"]:
+    data = check(config)
+    if data.card.kind == "clicks" and chosen != ["tensorflow"]:
         raise ConfigError(
             f"--runtimes: got {','.join(chosen)} for nets that read ids and strings, expected "
             "tensorflow: the others have no hashing"
         )
+    return data
 
 
 def _missing(name):
@@ -179,7 +182,7 @@ def _errors(arguments):
     }
 
 
-def _export(workdir, chosen, folder):
+def _export(workdir, data, chosen, folder):
     """The exports to time, by runtime and net, and the bytes of each."""
     import numpy as np
 
@@ -187,7 +190,7 @@ def _export(workdir, chosen, folder):
     from rocket_tf.serving import converters
     from rocket_tf.serving.saved_model import export_light
 
-    model, config, summary = finished_run.restore(workdir, "float32")
+    model, config, summary = finished_run.restore(workdir, "float32", data)
     told = finished_run.provenance(RunFolder(workdir), config, summary)
     # With all that an export of a run has, which the plain one has not.
     class_names = [f"class {index}" for index in range(model.light.output_shape[-1])]

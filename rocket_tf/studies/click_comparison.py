@@ -65,15 +65,15 @@ class ClickComparison:
             )
         self.settings = dict(settings)
         self.seeds = range(seeds)
-        self.runs = {}
+        self.runs, data = {}, None
         for seed in self.seeds:
             for name, method in METHODS.items():
                 config = ready_configs.load("clicks", method.method)
                 config.update({**self.settings, **method.settings})
                 config.update(seed=seed, split_seed=seed, pictures=False)
-                options.check(config)
+                data = options.check(config, data)
                 folder = RunFolder(Path(runs) / name / f"seed{seed}")
-                folder.check(config)
+                folder.check(config, data)
                 self.runs[name, seed] = dict(config), folder
 
     def missing(self):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rocket_tf import config as options
 from rocket_tf.config.methods import METHODS
+from rocket_tf.data import DatasetCard
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies import statistics
@@ -23,13 +24,17 @@ _SECONDS_TO_START = 12
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training run of a table: one method, on one row, with one seed."""
+    """One training run of a table: one method, on one row, with one seed.
+
+    The card is that of its data, which is known when its configuration is checked.
+    """
 
     row: Row
     method: str
     seed: int
     config: dict
     folder: RunFolder
+    card: DatasetCard | None = None
 
     @property
     def title(self):
@@ -60,11 +65,12 @@ class Reproduction:
         self.methods = methods
         self._root = Path(runs)
         self._check_settings()
-        self.runs = self._plan()
-        for run in self.runs:
-            options.check(run.config)
+        self.runs, data = [], None
+        for run in self._plan():
+            data = options.check(run.config, data)
             if not (write_only and _is_finished_before_0_2(run)):
-                run.folder.check(run.config)
+                run.folder.check(run.config, data)
+            self.runs.append(dataclasses.replace(run, card=data.card))
         self._check_recipes()
 
     def columns(self, row):
@@ -319,7 +325,7 @@ def _is_finished_before_0_2(run):
 def _seconds(run):
     """How long a finished run took, about."""
     return _SECONDS_TO_START + sum(
-        options.number_of_training_examples(run.config) / line["examples_per_second"]
+        options.number_of_training_examples(run.config, run.card) / line["examples_per_second"]
         for line in run.folder.read_metrics()
     )
 
@@ -335,7 +341,7 @@ def _cost(run):
         "rocket": light + booster,
         "rocket_kd": light + booster + booster / 3,  # the teacher runs forward alone
     }.get(config["method"], light + booster / 3)
-    examples = options.number_of_training_examples(config)
+    examples = options.number_of_training_examples(config, run.card)
     return layers * config["width"] ** 2 * examples * config["epochs"]
 
 
