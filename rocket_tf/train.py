@@ -213,17 +213,18 @@ def evaluate(workdir, data_dir="", data=None):
     return summary
 
 
-def draw_pictures(workdir, data_dir=""):
+def draw_pictures(workdir, data_dir="", data=None):
     """Draws a finished run's pictures into its folder, where it has none, or again.
 
     Args:
         workdir: the run's folder.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
+        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
 
     Raises:
         ConfigError, CheckpointError, DataUnavailableError: as `evaluate`.
     """
-    folder, config, _, data = open_run(workdir, data_dir)
+    folder, config, _, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
     with keras_settings(config):
         data.load()

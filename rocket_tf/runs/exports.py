@@ -49,6 +49,7 @@ def export_run(
     precision=None,
     calibration_examples=500,
     data_dir="",
+    data=None,
 ):
     """Writes a finished run's light net, format by format.
 
@@ -63,6 +64,7 @@ def export_run(
         precision: dtype policy of the SavedModel; `None`: the run's own. Others are float32.
         calibration_examples: the first so many training images set the ranges of int8.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
+        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
 
     Yields:
         `Export`s, as they are there.
@@ -75,7 +77,7 @@ def export_run(
         OSError: if something cannot be written.
     """
     runtimes.check_formats(formats)
-    folder, config, summary, data = finished_run.open_run(workdir, data_dir)
+    folder, config, summary, data = finished_run.open_run(workdir, data_dir, data)
     if "light" not in summary:
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
     if data.card.kind == "clicks" and set(formats) - {"savedmodel"}:
