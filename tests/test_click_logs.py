@@ -387,10 +387,10 @@ class TestCsv:
             write_csv(tmp_path / f"{name}.csv", TRAIN)
         program = (
             "import sys; sys.orig_argv = ['python', '-m', 'rocket_tf.main', '']\n"
-            "from rocket_tf.data import click_logs, movielens, simulated_clicks\n"
+            "from rocket_tf.data.clicks import logs, movielens, simulated\n"
             "from rocket_tf.data.clicks.examples import Columns\n"
-            f"click_logs.read({str(tmp_path)!r}, Columns())\n"
-            "simulated_clicks.simulate(100)\n"
+            f"logs.read({str(tmp_path)!r}, Columns())\n"
+            "simulated.simulate(100)\n"
             "assert not {'tensorflow', 'keras'} & set(sys.modules)"
         )
         subprocess.run([sys.executable, "-c", program], check=True)
