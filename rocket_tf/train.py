@@ -18,7 +18,6 @@ from rocket_tf.runs.checkpoints import Checkpoints
 from rocket_tf.runs.finished import (
     keras_settings,
     load_booster,
-    load_data,
     open_run,
     trained_model,
 )
@@ -27,7 +26,7 @@ from rocket_tf.runs.folder import RunFolder
 _LOGGER = logging.getLogger(__name__)
 
 
-def train_and_evaluate(config, workdir, verbose=True):
+def train_and_evaluate(config, workdir, verbose=True, data=None):
     """Trains a run to its end, resuming where it was interrupted; a finished run is left as it is.
 
     Where the method follows a trained booster, that booster's run is found, or trained first.
@@ -37,6 +36,8 @@ def train_and_evaluate(config, workdir, verbose=True):
         config: a configuration (`rocket_tf.config`).
         workdir: the run's folder, the same for all workers.
         verbose: whether to show progress.
+        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the
+            configuration's; `None`: the configuration's is opened.
 
     Returns:
         The run's summary, as in its `summary.json`.
@@ -52,10 +53,10 @@ def train_and_evaluate(config, workdir, verbose=True):
         OSError: if something cannot be written.
     """
     config = dict(config)
-    options.check(config)
+    data = options.check(config, data)
     cluster = read_cluster()
     folder = RunFolder(workdir, writes=cluster.is_chief)
-    folder.check(config)
+    folder.check(config, data)
     summary = folder.read_summary_of(config)
     if summary is not None:
         return summary
@@ -72,16 +73,16 @@ def train_and_evaluate(config, workdir, verbose=True):
     with workers.losses_told():
         booster_folder = folder.booster_folder(config)
         if booster_folder is not None:
-            booster_config = booster_folder.config_of_booster(config)
+            booster_config = booster_folder.config_of_booster(config, data)
             if booster_folder.read_summary() is None:
                 tell(f"First the booster that the light net will follow, in {booster_folder.path}")
-            train_and_evaluate(booster_config, booster_folder.path, verbose)
-            folder.check(config)  # now that it is known which booster that is
+            train_and_evaluate(booster_config, booster_folder.path, verbose, data)
+            folder.check(config, data)  # now that it is known which booster that is
         tell(f"Reading {config['dataset']}", flush=True)
-        data = load_data(config)  # before anything is written
+        data.load()  # before anything is written
         with folder.owned(), _sigterm() as has_come, keras_settings(config):
             with strategy.scope():
-                model = build_model(config, load_booster(booster_folder))
+                model = build_model(config, data.card, load_booster(booster_folder, data))
                 checkpoints = Checkpoints(
                     folder.checkpoints, model, config["checkpoints_kept"], folder.writes
                 )
@@ -89,12 +90,12 @@ def train_and_evaluate(config, workdir, verbose=True):
             progress = restored.progress
             _check_workers_agree(workers, progress, workdir)
             _warn_of_other_replicas(restored.replicas, strategy, config)
-            folder.begin(config, booster_folder, progress)
+            folder.begin(config, data, booster_folder, progress)
             checkpoints.forget_after(progress)
             workers.wait()
-            _check_shared(folder, config)
+            _check_shared(folder, config, data)
             tell(
-                f"Training on {len(data.train_labels)} examples, "
+                f"Training on {data.train.examples} examples, "
                 f"{strategy.num_replicas_in_sync} replica(s), after epoch {progress.epochs} of "
                 f"{config['epochs']}"
                 f"{f' and step {progress.steps} of the next' if progress.steps else ''}, "
@@ -122,7 +123,9 @@ def train_and_evaluate(config, workdir, verbose=True):
                 summary = summarizing.summarize(run, measured, booster_folder)
                 if config["pictures"]:
                     tell("Drawing pictures", flush=True)
-                    run_pictures.draw(model, data, folder, fitting.one_hot_classes(config))
+                    run_pictures.draw(
+                        model, data, folder, fitting.one_hot_classes(config, data.card)
+                    )
                 folder.write_summary(summary)
             workers.wait()
     return folder.read_summary()
@@ -158,14 +161,14 @@ def _check_workers_agree(workers, progress, workdir):
         )
 
 
-def _check_shared(folder, config):
+def _check_shared(folder, config, data):
     """Checks that a worker sees what the chief has written, which has the same configuration."""
     if not folder.holds_run():
         raise ConfigError(
             f"--workdir: {folder.path} has no config.json, which the chief has written; expected "
             "one folder that all workers share"
         )
-    folder.check(config)
+    folder.check(config, data)
 
 
 def _warn_of_other_replicas(replicas, strategy, config):
@@ -181,12 +184,13 @@ def _warn_of_other_replicas(replicas, strategy, config):
     )
 
 
-def evaluate(workdir, data_dir=""):
+def evaluate(workdir, data_dir="", data=None):
     """Evaluates a finished run's nets on the test examples again.
 
     Args:
         workdir: the run's folder; nothing in it is changed.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
+        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
 
     Returns:
         The run's summary with the test errors as measured now.
@@ -197,31 +201,34 @@ def evaluate(workdir, data_dir=""):
         DataUnavailableError: if the data is neither on this machine nor to be downloaded.
         WorkerLostError: if another worker is gone.
     """
-    folder, config, summary = open_run(workdir)
+    folder, config, summary, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
     with Workers(strategy, read_cluster()).losses_told(), keras_settings(config):
-        test_only = {**config, "train_examples": 1, "validation_examples": 0}
-        data = load_data(test_only, data_dir)
-        model = trained_model(config, folder, strategy)
-        logs = fitting.evaluate(model, data.test_inputs, data.test_labels, config, strategy)
+        test_only = {"train_examples": 1, "validation_examples": 0}
+        data_dir = data_dir or config["data_dir"]
+        data = data.reopen({**config, **test_only, "data_dir": data_dir})
+        data.load()
+        model = trained_model(config, data, folder, strategy)
+        logs = fitting.evaluate(model, data.test, config, data.card, strategy)
     for net, figures in summarizing.figures(logs, "test").items():
         summary[net] |= figures
     return summary
 
 
-def draw_pictures(workdir, data_dir=""):
+def draw_pictures(workdir, data_dir="", data=None):
     """Draws a finished run's pictures into its folder, where it has none, or again.
 
     Args:
         workdir: the run's folder.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
+        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
 
     Raises:
         ConfigError, CheckpointError, DataUnavailableError: as `evaluate`.
     """
-    folder, config, _ = open_run(workdir)
+    folder, config, _, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
     with keras_settings(config):
-        data = load_data(config, data_dir)
-        model = trained_model(config, folder, strategy)
-        run_pictures.draw(model, data, folder, fitting.one_hot_classes(config))
+        data.load()
+        model = trained_model(config, data, folder, strategy)
+        run_pictures.draw(model, data, folder, fitting.one_hot_classes(config, data.card))

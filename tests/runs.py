@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from rocket_tf import config as options
+from rocket_tf.data import open_data
 
 SMALL = {
     "dataset": "digits",
@@ -28,6 +29,11 @@ def small_config(**changes):
     config = options.default()
     config.update({**SMALL, **changes})
     return config
+
+
+def card_of(config):
+    """The facts of a configuration's data."""
+    return open_data(config).card
 
 
 def newest_checkpoint(directory):

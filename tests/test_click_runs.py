@@ -11,13 +11,13 @@ import rocket_tf
 from rocket_tf import config as options
 from rocket_tf import train
 from rocket_tf.config import bundled as ready_configs
-from rocket_tf.data import own_data
+from rocket_tf.data import open_data
 from rocket_tf.data.clicks.simulated import simulate
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.closing_table import closing_table
 from rocket_tf.runs.building import build_nets
 from rocket_tf.runs.exports import export_run
-from rocket_tf.runs.finished import load_data, restore
+from rocket_tf.runs.finished import restore
 from rocket_tf.serving import checks
 from tests.runs import metrics, state
 
@@ -49,10 +49,10 @@ def run(tmp_path_factory):
 def test_figures_equal_scikit_learns(run):
     workdir, summary = run
     model, config, _ = restore(workdir)
-    data = load_data(config)
-    inputs = {name: data.test_inputs[name] for name in model.light.input}
+    data = open_data(config)
+    inputs = {name: data.test.inputs[name] for name in model.light.input}
     tensors = tf.nest.map_structure(tf.constant, inputs)
-    labels, users = data.test_labels, data.test_inputs["user"]
+    labels, users = data.test.labels, data.test.inputs["user"]
     for net in ("light", "booster"):
         scores = tf.nn.softmax(tf.cast(getattr(model, net)(tensors), tf.float64))[:, 1].numpy()
         own = summary[net]
@@ -82,9 +82,9 @@ def test_metrics_table_and_pictures(run):
 def test_candidates_are_scored_as_impressions_are(run):
     workdir, summary = run
     signatures = tf.saved_model.load(str(workdir / summary["export"])).signatures
-    data = load_data(small_config())
+    data = open_data(small_config())
     of_request = ("user", "hour", "device", "history")
-    inputs = {name: tf.constant(array[:5]) for name, array in data.test_inputs.items()}
+    inputs = {name: tf.constant(array[:5]) for name, array in data.test.inputs.items()}
     inputs |= {name: tf.repeat(inputs[name][:1], 5, axis=0) for name in of_request}
     expected = signatures["serving_default"](**inputs)
     once = {name: inputs[name][:1] for name in of_request}
@@ -185,15 +185,15 @@ class TestSwitches:
 
     def test_history_length(self):
         config = small_config(history_length=3)
-        assert load_data(config).train_inputs["history"].shape == (900, 3)
-        light, booster = build_nets(config)
+        assert open_data(config).train.inputs["history"].shape == (900, 3)
+        light, booster = build_nets(config, open_data(config).card)
         assert light.input["history"].shape == booster.input["history"].shape == (None, 3)
 
     def test_validation_takes_the_latest_and_chooses_by_auc(self, tmp_path):
         config = small_config(epochs=3, validation_examples=300, pictures=False)
-        data, whole = load_data(config), load_data(small_config())
-        for name, array in data.validation_inputs.items():
-            np.testing.assert_array_equal(array, whole.train_inputs[name][-300:])
+        data, whole = open_data(config), open_data(small_config())
+        for name, array in data.validation.inputs.items():
+            np.testing.assert_array_equal(array, whole.train.inputs[name][-300:])
         summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         areas = [line["val_light_auc"] for line in metrics(tmp_path / "run")]
         assert summary["epoch"] == 1 + areas.index(max(areas))
@@ -248,12 +248,12 @@ class TestOnesOwnLog:
         specification = signatures["serve_candidates"].structured_input_signature[1]
         shapes = {name: tensor.shape[0] for name, tensor in specification.items()}
         assert shapes == {"before": 1, "device": 1, "item": None, "price": None}
-        data = load_data(config)
-        inputs = {name: tf.constant(data.test_inputs[name]) for name in model.light.input}
+        data = open_data(config)
+        inputs = {name: tf.constant(data.test.inputs[name]) for name in model.light.input}
         gauc = rocket_tf.GroupAUC()
-        gauc.update_state(data.test_labels, model.light(inputs), groups=data.test_inputs["who"])
+        gauc.update_state(data.test.labels, model.light(inputs), groups=data.test.inputs["who"])
         assert summary["light"]["test_gauc"] == pytest.approx(gauc.result(), abs=1e-5)
-        prices = data.train_inputs["price"].astype(np.float64)
+        prices = data.train.inputs["price"].astype(np.float64)
         scaled = model.light.get_layer("shared_price_scaled")
         np.testing.assert_allclose(np.ravel(scaled.mean), prices.mean(), rtol=1e-5)
         np.testing.assert_allclose(np.ravel(scaled.variance), prices.var(), rtol=1e-5)
@@ -263,7 +263,6 @@ class TestOnesOwnLog:
         train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         with (folder / "train.csv").open("a") as file:
             file.write("1,3,7,phone,100.0,\n")
-        own_data._read_clicks.cache_clear()
         for again in (
             lambda: train.evaluate(tmp_path / "run"),
             lambda: train.train_and_evaluate(config, tmp_path / "run", verbose=False),
@@ -278,8 +277,7 @@ class TestOnesOwnLog:
             lines = [line.split(",") for line in (folder / name).read_text().splitlines()]
             rows = [lines[0], *([*line[:4], "5.0", line[5]] for line in lines[1:])]
             (folder / name).write_text("\n".join(map(",".join, rows)) + "\n")
-        own_data._read_clicks.cache_clear()
-        card = own_data.read(self.log_config(folder)).card
+        card = open_data(self.log_config(folder)).card
         assert card.moments == {"price": (5.0, 1.0)}
 
     @pytest.mark.parametrize(

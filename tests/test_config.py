@@ -13,6 +13,7 @@ from rocket_tf.config import FIELDS
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.config.methods import METHODS
 from rocket_tf.errors import ConfigError
+from tests.runs import card_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -262,8 +263,8 @@ def test_bad_overrides(name, text):
 
 def test_steps_per_epoch_count_the_last_batch():
     config = dict(options.default(), train_examples=1000, batch_size=300)
-    assert options.steps_per_epoch(config) == 4
-    assert options.steps_per_epoch(options.default()) == 391
+    assert options.steps_per_epoch(config, card_of(config)) == 4
+    assert options.steps_per_epoch(options.default(), card_of(options.default())) == 391
 
 
 def test_differences():

@@ -102,10 +102,10 @@ def flip(content):
 
 def test_undamaged_data_is_read_as_written(folder):
     data = load(folder)
-    np.testing.assert_array_equal(data.train_inputs, PIXELS[: 2 * RECORDS])
-    np.testing.assert_array_equal(data.train_labels, LABELS[: 2 * RECORDS])
-    np.testing.assert_array_equal(data.test_inputs, PIXELS[2 * RECORDS :])
-    np.testing.assert_array_equal(data.test_labels, LABELS[2 * RECORDS :])
+    np.testing.assert_array_equal(data.train.inputs, PIXELS[: 2 * RECORDS])
+    np.testing.assert_array_equal(data.train.labels, LABELS[: 2 * RECORDS])
+    np.testing.assert_array_equal(data.test.inputs, PIXELS[2 * RECORDS :])
+    np.testing.assert_array_equal(data.test.labels, LABELS[2 * RECORDS :])
     assert len(data.class_names) == 10
 
 
@@ -138,7 +138,7 @@ class TestFiles:
     def test_what_is_not_asked_for_is_not_read(self, folder):
         change(folder / SECOND, flip)
         data = load(folder, train_examples=RECORDS)
-        np.testing.assert_array_equal(data.train_inputs, PIXELS[:RECORDS])
+        np.testing.assert_array_equal(data.train.inputs, PIXELS[:RECORDS])
 
 
 class TestRecords:

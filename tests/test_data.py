@@ -4,26 +4,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import array_data, tfds_builder
+from rocket_tf.data import ArraySplit, array_data, pipeline, random_rows, tfds_builder
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.images import kerascv
 from rocket_tf.data.images import named as images
 from rocket_tf.data.images import tfds as tfds_images
 from rocket_tf.data.images.augmentation import mirror_and_shift
-from rocket_tf.data.pipeline import evaluation_dataset, training_dataset
+from rocket_tf.data.splits import Share
 from rocket_tf.errors import DataUnavailableError
 
 COUNT, SIZE = 23, 6
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3)).astype(np.uint8)
 LABELS = np.arange(COUNT)  # each example has its own, so that it can be told
+SPLIT = ArraySplit(IMAGES, LABELS)
 
 
 def epochs_of(batch_size=5, epochs=3, seed=7, replicas=1, **arguments):
     """By epoch, the examples in their order: labels and images."""
     first = arguments.get("first_epoch", 0)
-    dataset = training_dataset(
-        IMAGES, LABELS, batch_size, epochs, seed, replicas=replicas, **arguments
-    )
+    dataset = SPLIT.training_batches(batch_size, epochs, seed, replicas=replicas, **arguments)
     batches = list(dataset.as_numpy_iterator())
     per_epoch = len(batches) // (epochs - first)
     return [
@@ -68,7 +67,7 @@ class TestTrainingDataset:
             np.testing.assert_array_equal(mine[1], theirs[1])
 
     def test_parts_of_a_batch_differ_by_at_most_one_example(self):
-        dataset = training_dataset(IMAGES, LABELS, 10, 1, 0, replicas=4)
+        dataset = SPLIT.training_batches(10, 1, 0, replicas=4)
         sizes = [len(labels) for _, labels in dataset.as_numpy_iterator()]
         assert sizes == [3, 3, 2, 2, 3, 3, 2, 2, 1, 1, 1, 0]
 
@@ -89,9 +88,58 @@ class TestTrainingDataset:
         np.testing.assert_array_equal(pictures, IMAGES[labels])
 
     def test_one_hot_labels(self):
-        dataset = training_dataset(IMAGES, LABELS, 5, 1, 7, num_classes=COUNT)
+        dataset = SPLIT.training_batches(5, 1, 7, num_classes=COUNT)
         labels = np.concatenate([labels for _, labels in dataset.as_numpy_iterator()])
         np.testing.assert_array_equal(labels.argmax(-1), epochs_of()[0][0])
+
+
+class TestUniformRows:
+    @pytest.mark.parametrize("count", [1, 2, 3, 5, 1000, 604_388])
+    @pytest.mark.parametrize("seed", [(0, 0), (15, 3), (2**33 - 1, 7), (2**32, 399)])
+    @pytest.mark.parametrize("width", [1, 3, 6])
+    def test_equal_those_of_the_table(self, count, seed, width):
+        seed = tf.constant(seed, tf.int64)
+        table = tf.random.stateless_uniform([count, width], seed).numpy()
+        rows = np.random.default_rng(0).permutation(count)[:100]
+        rows[0] = count - 1
+        found = random_rows.uniform_rows(seed, tf.constant(rows, tf.int64), width)
+        np.testing.assert_array_equal(found, table[rows])
+
+    def test_no_rows(self):
+        seed = tf.constant([1, 2], tf.int64)
+        assert random_rows.uniform_rows(seed, tf.zeros([0], tf.int64), 3).shape == (0, 3)
+
+
+class TestOrderAndDraws:
+    """Those of a whole epoch at once, as they were computed before 0.3; runs go on by them."""
+
+    SEED, EPOCH = 7, 2
+
+    def test_the_order_equals_that_of_the_whole_epoch(self):
+        order = tf.random.experimental.index_shuffle(
+            tf.range(COUNT, dtype=tf.int64),
+            seed=tf.constant([2 * self.SEED, self.EPOCH], tf.int64),
+            max_index=tf.constant(COUNT - 1, tf.int64),
+        )
+        np.testing.assert_array_equal(epochs_of()[self.EPOCH][0], order)
+
+    def test_augmentation_equals_that_by_a_table_of_the_whole_epoch(self):
+        labels, pictures = epochs_of(flip=True, crop_padding=2)[self.EPOCH]
+        draws = tf.random.stateless_uniform([COUNT, 3], [2 * self.SEED + 1, self.EPOCH])
+        expected = mirror_and_shift(tf.constant(IMAGES), draws, True, 2)
+        np.testing.assert_array_equal(pictures, tf.gather(expected, labels))
+
+    def test_no_step_holds_a_whole_epoch(self):
+        """What a step computes has the size of its batch, so that examples may be many."""
+        examples = 10**12
+        share = Share()
+        step = tf.constant(10**9, tf.int64)
+        begin, end = pipeline.bounds_of_part(step, examples, 100, share)
+        chosen = pipeline.shuffled(begin, end, examples, 0, tf.constant(0, tf.int64))
+        assert len(np.unique(chosen)) == 100 and np.max(chosen) < examples
+        augment = pipeline.augmentation_by_example(True, 2, "symmetric")
+        images = tf.constant(IMAGES[:1].repeat(100, 0))
+        assert augment(images, 0, tf.constant(0, tf.int64), chosen).shape == images.shape
 
 
 class TestMirrorAndShift:
@@ -157,7 +205,7 @@ class TestMirrorAndShift:
 class TestEvaluationDataset:
     @pytest.mark.parametrize("replicas", [1, 3])
     def test_all_examples_in_their_order_once(self, replicas):
-        dataset = evaluation_dataset(IMAGES, LABELS, 5, replicas=replicas)
+        dataset = SPLIT.evaluation_batches(5, replicas=replicas)
         parts = list(dataset.as_numpy_iterator())
         np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), IMAGES)
         np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), LABELS)
@@ -170,16 +218,15 @@ class TestKerasCV:
 
     def test_rand_augment_takes_labels_as_integers(self):
         augment = kerascv.make_augmentation(rand_augment=0.5)
-        dataset = training_dataset(IMAGES, LABELS, 8, 1, 7, batch_augmentation=augment)
+        dataset = SPLIT.training_batches(8, 1, 7, batch_augmentation=augment)
         labels = np.concatenate([labels for _, labels in dataset.as_numpy_iterator()])
         np.testing.assert_array_equal(labels, epochs_of()[0][0])
 
     @pytest.mark.parametrize("option", ["rand_augment", "mixup", "cutmix"])
     def test_changes_images_and_mixes_labels(self, option):
         augment = kerascv.make_augmentation(**{option: 0.5}, seed=1)
-        dataset = training_dataset(
-            IMAGES.repeat(6, 1).repeat(6, 2),
-            LABELS,
+        split = ArraySplit(IMAGES.repeat(6, 1).repeat(6, 2), LABELS)
+        dataset = split.training_batches(
             8,
             1,
             0,
@@ -200,49 +247,49 @@ class TestSources:
     def test_digits(self):
         data = images.load("digits")
         card = DATASETS["digits"]
-        assert data.train_inputs.shape == (card.train_examples, *card.image_shape)
-        assert data.test_inputs.shape == (card.test_examples, *card.image_shape)
-        assert data.train_inputs.dtype == np.uint8
-        assert (data.train_inputs.min(), data.train_inputs.max()) == (0, 255)
-        np.testing.assert_allclose(data.train_inputs.mean(), card.pixel_mean[0], atol=0.05)
-        np.testing.assert_allclose(data.train_inputs.std(), card.pixel_std[0], atol=0.05)
-        assert np.ptp(np.bincount(data.test_labels) / np.bincount(data.train_labels)) < 0.02
+        assert data.train.inputs.shape == (card.train_examples, *card.image_shape)
+        assert data.test.inputs.shape == (card.test_examples, *card.image_shape)
+        assert data.train.inputs.dtype == np.uint8
+        assert (data.train.inputs.min(), data.train.inputs.max()) == (0, 255)
+        np.testing.assert_allclose(data.train.inputs.mean(), card.pixel_mean[0], atol=0.05)
+        np.testing.assert_allclose(data.train.inputs.std(), card.pixel_std[0], atol=0.05)
+        assert np.ptp(np.bincount(data.test.labels) / np.bincount(data.train.labels)) < 0.02
         assert data.class_names == list("0123456789")
 
     def test_train_and_test_have_no_image_in_common(self):
         data = images.load("digits")
-        train = {image.tobytes() for image in data.train_inputs}
-        assert not train & {image.tobytes() for image in data.test_inputs}
+        train = {image.tobytes() for image in data.train.inputs}
+        assert not train & {image.tobytes() for image in data.test.inputs}
 
     def test_first_examples(self):
         few, all_of_them = images.load("digits", train_examples=50), images.load("digits")
-        np.testing.assert_array_equal(few.train_inputs, all_of_them.train_inputs[:50])
-        assert len(few.test_inputs) == len(all_of_them.test_inputs)
+        np.testing.assert_array_equal(few.train.inputs, all_of_them.train.inputs[:50])
+        assert len(few.test.inputs) == len(all_of_them.test.inputs)
 
     def test_split_seed_splits_anew(self):
         first, again, other = (images.load("digits", split_seed=seed) for seed in (1, 1, 2))
-        np.testing.assert_array_equal(first.train_inputs, again.train_inputs)
-        assert (first.train_inputs != other.train_inputs).any()
-        assert len(other.test_inputs) == DATASETS["digits"].test_examples
-        both = np.concatenate([other.train_inputs, other.test_inputs])
-        whole = np.concatenate([first.train_inputs, first.test_inputs])
+        np.testing.assert_array_equal(first.train.inputs, again.train.inputs)
+        assert (first.train.inputs != other.train.inputs).any()
+        assert len(other.test.inputs) == DATASETS["digits"].test_examples
+        both = np.concatenate([other.train.inputs, other.test.inputs])
+        whole = np.concatenate([first.train.inputs, first.test.inputs])
         assert sorted(image.tobytes() for image in both) == sorted(
             image.tobytes() for image in whole
         )
 
     def test_held_out_examples_have_all_classes_alike_and_leave_training(self):
         data = images.load("digits", train_examples=400, validation_examples=105)
-        assert (len(data.train_inputs), len(data.validation_inputs)) == (295, 105)
+        assert (len(data.train.inputs), len(data.validation.inputs)) == (295, 105)
         # The first five classes have one more.
-        assert list(np.bincount(data.validation_labels)) == [11] * 5 + [10] * 5
+        assert list(np.bincount(data.validation.labels)) == [11] * 5 + [10] * 5
         whole = images.load("digits", train_examples=400)
-        assert len(whole.validation_inputs) == 0
-        both = np.concatenate([data.train_inputs, data.validation_inputs])
+        assert len(whole.validation.inputs) == 0
+        both = np.concatenate([data.train.inputs, data.validation.inputs])
         assert sorted(image.tobytes() for image in both) == sorted(
-            image.tobytes() for image in whole.train_inputs
+            image.tobytes() for image in whole.train.inputs
         )
         again = images.load("digits", train_examples=400, validation_examples=105)
-        np.testing.assert_array_equal(again.validation_inputs, data.validation_inputs)
+        np.testing.assert_array_equal(again.validation.inputs, data.validation.inputs)
 
     def test_svhn_holds_out_two_thirds_from_train_and_one_third_from_extra(self):
         random = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from rocket_tf.data.images import named as images
 from rocket_tf.errors import ConfigError
 from rocket_tf.networks import group_outputs
 from rocket_tf.runs.building import build_model, build_nets
-from tests.runs import small_config, state
+from tests.runs import card_of, small_config, state
 from tests.test_hidden_hints import attention
 from tests.test_hints import softmax
 
@@ -28,15 +28,18 @@ def method_config(method, **changes):
     return with_method(small_config(**ONE_EPOCH, **changes), method)
 
 
+CARD = card_of(small_config())
+
+
 def trained_booster(seed=3):
     """A booster with weights of its own, as a teacher."""
-    _, booster = build_nets(small_config(seed=seed))
+    _, booster = build_nets(small_config(seed=seed), CARD)
     return booster
 
 
 def batch(count=16):
     data = images.load("digits")
-    return data.train_inputs[:count].astype(np.float32), data.train_labels[:count]
+    return data.train.inputs[:count].astype(np.float32), data.train.labels[:count]
 
 
 def cross_entropy(labels, logits):
@@ -154,9 +157,9 @@ class TestTheBoosterToFollow:
         assert options.differences(alone, interval, options.unread_fields(alone)) == []
 
     def test_a_light_net_of_the_bottom_layout_starts_from_the_interval_layouts_booster(self):
-        _, teacher = build_nets(small_config(seed=3))
+        _, teacher = build_nets(small_config(seed=3), CARD)
         config = method_config("no_joint_training", layout="bottom", light_depth=0)
-        light = build_model(config, teacher).light
+        light = build_model(config, CARD, teacher).light
         copied = 0
         for layer in light.layers:
             if isinstance(layer, keras.layers.Conv2D):
@@ -241,7 +244,7 @@ class TestTerms:
     def test_kd(self):
         teacher = trained_booster()
         config = method_config("kd", distillation_weight=0.9, temperature=4.0)
-        model = build_model(config, teacher)
+        model = build_model(config, CARD, teacher)
         x, y = batch()
         light = model.light(x).numpy().astype(np.float64)
         target = teacher(x).numpy().astype(np.float64)
@@ -265,7 +268,7 @@ class TestTerms:
 
     def test_at(self):
         teacher = trained_booster()
-        model = build_model(method_config("at", attention_weight=1e3), teacher)
+        model = build_model(method_config("at", attention_weight=1e3), CARD, teacher)
         x, y = batch()
         maps = []
         for net in (model.light, teacher):
@@ -279,7 +282,7 @@ class TestTerms:
 
     def test_rocket_kd_adds_the_distillation_term_to_the_rocket(self):
         teacher = trained_booster()
-        model = build_model(method_config("rocket_kd", hint_weight=0.03), teacher)
+        model = build_model(method_config("rocket_kd", hint_weight=0.03), CARD, teacher)
         x, y = batch()
         logits = {net: value.numpy().astype(np.float64) for net, value in model(x).items()}
         target = teacher(x).numpy().astype(np.float64)
@@ -294,8 +297,8 @@ class TestTerms:
     def test_no_joint_training_starts_from_a_copy_and_follows_the_fixed_logits(self):
         teacher = trained_booster()
         config = method_config("no_joint_training", hint_weight=0.5)
-        model = build_model(config, teacher)
-        fresh, booster = build_nets(config)
+        model = build_model(config, CARD, teacher)
+        fresh, booster = build_nets(config, CARD)
         shared = {layer.name for layer in common_layers(fresh, booster)}
         trained = {layer.name: layer for layer in teacher.layers}
         for layer in model.light.layers:
@@ -318,7 +321,9 @@ class TestTheSwitchesOfTable2:
 
     def flow(self, method):
         with_teacher = method_config(method).method in options.METHODS_WITH_TEACHER
-        model = build_model(method_config(method), trained_booster() if with_teacher else None)
+        model = build_model(
+            method_config(method), CARD, trained_booster() if with_teacher else None
+        )
         x, y = batch()
         return gradient_flow(model, x, y)
 
@@ -347,7 +352,9 @@ class TestTheSwitchesOfTable2:
         flow = self.flow("rocket_no_sharing_but_stem")
         for term in ("light_loss", "booster_loss", "hint_loss"):
             assert flow[term]["shared"] > 0
-        ownership = rocket_tf.ownership(build_model(method_config("rocket_no_sharing_but_stem")))
+        ownership = rocket_tf.ownership(
+            build_model(method_config("rocket_no_sharing_but_stem"), CARD)
+        )
         assert ownership.parameters["shared"] == 3 * 3 * 16  # of grey images
 
     def test_joint_training(self):

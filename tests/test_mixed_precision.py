@@ -16,7 +16,7 @@ from rocket_tf.runs.finished import keras_settings
 from rocket_tf.runs.folder import RunFolder
 from tests import test_hidden_hints
 from tests.nets import CROSS_ENTROPY, examples, linear_pair, weights_of
-from tests.runs import metrics, newest_checkpoint, small_config, state
+from tests.runs import card_of, metrics, newest_checkpoint, small_config, state
 from tests.test_hidden_hints import LAYERS, attention, images
 from tests.test_hint_losses import cosine, euclidean, sigmoid_kd, sigmoid_mse
 from tests.test_hints import kd, logits_mse, softmax_mse
@@ -53,7 +53,7 @@ class TestFloat32:
     def test_logits_of_the_nets_of_a_configuration(self, policy):
         config = small_config(precision=policy)
         with keras_settings(config):
-            nets = build_nets(config)
+            nets = build_nets(config, card_of(config))
         pixels = np.zeros((2, 8, 8, 1), np.uint8)
         for net in nets:
             assert net(pixels).dtype == tf.float32
@@ -140,7 +140,7 @@ class TestLossScaling:
         for precision in ("float32", *POLICIES):
             config = small_config(precision=precision, method=method)
             with keras_settings(config):
-                optimizer = build_model(config).optimizer
+                optimizer = build_model(config, card_of(config)).optimizer
             if precision == "mixed_float16":
                 assert isinstance(optimizer, LossScaling)
                 optimizer = optimizer.inner_optimizer
@@ -301,7 +301,7 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
 def scaling_of(workdir, config):
     """By name, the numbers of a run's newest checkpoint that loss scaling has."""
     with keras_settings(config):
-        model = build_model(config)
+        model = build_model(config, card_of(config))
     model.optimizer.build(model.trainable_variables)
     reader = tf.train.load_checkpoint(str(newest_checkpoint(workdir / "checkpoints")))
     return {

@@ -10,6 +10,7 @@ from rocket_tf.config import bundled as ready_configs
 from rocket_tf.optimizers.schedules import piecewise_schedule
 from rocket_tf.optimizers.sgd import SGDWithL2
 from rocket_tf.runs.optimizer import make_optimizer, make_schedule
+from tests.runs import card_of
 
 
 def test_l2_is_inside_the_gradient():
@@ -62,9 +63,9 @@ def test_negative_l2():
 )
 def test_drops_fall_on_the_first_step_of_their_epoch(name, epochs):
     config = dict(ready_configs.load(*name.split(":")))
-    steps = options.steps_per_epoch(config)
+    steps = options.steps_per_epoch(config, card_of(config))
     assert steps == 391
-    schedule = make_schedule(config, options.total_steps(config))
+    schedule = make_schedule(config, options.total_steps(config, card_of(config)))
     assert float(schedule(0)) == pytest.approx(0.1)
     for epoch, expected in zip(epochs, (0.02, 0.004, 0.0008), strict=True):
         first_step = (epoch - 1) * steps
@@ -80,7 +81,7 @@ def test_without_drops_the_learning_rate_stays():
 @pytest.mark.parametrize("epochs", [1, 5, 20])
 def test_drops_scale_with_the_epochs(epochs):
     config = dict(options.default(), epochs=epochs)
-    total = options.steps_per_epoch(config) * epochs
+    total = options.steps_per_epoch(config, card_of(config)) * epochs
     schedule = make_optimizer(config, total)._learning_rate
     rates = [float(schedule(round(fraction * total))) for fraction in (0, 0.295, 0.595, 0.795)]
     np.testing.assert_allclose(rates, [0.1, 0.02, 0.004, 0.0008], rtol=1e-5)

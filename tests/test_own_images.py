@@ -9,10 +9,11 @@ from PIL import Image
 from rocket_tf import config as options
 from rocket_tf import train
 from rocket_tf.config import bundled as ready_configs
-from rocket_tf.data import own_data
+from rocket_tf.data import open_data
 from rocket_tf.errors import ConfigError
 from rocket_tf.networks import backbones
-from rocket_tf.runs.finished import load_data, restore
+from rocket_tf.runs.finished import restore
+from tests.runs import card_of
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 60, 40)}
 
@@ -64,14 +65,14 @@ def test_folders_are_trained_on_and_exported(folder, nets, tmp_path):
     summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
     assert (summary["train_examples"], summary["test_examples"]) == (24, 12)
     assert summary["light"]["multiply_adds"] < summary["booster"]["multiply_adds"]
-    data = load_data(config)
-    assert data.class_names == sorted(COLOURS) and data.train_inputs.shape == (24, 32, 32, 3)
+    data = open_data(config)
+    assert data.class_names == sorted(COLOURS) and data.train.inputs.shape == (24, 32, 32, 3)
     signatures = tf.saved_model.load(str(tmp_path / "run" / summary["export"])).signatures
     model, _, _ = restore(tmp_path / "run")
-    logits = model.light(data.test_inputs.astype(np.float32), training=False)
-    answers = signatures["serving_default"](images=tf.constant(data.test_inputs))
+    logits = model.light(data.test.inputs.astype(np.float32), training=False)
+    answers = signatures["serving_default"](images=tf.constant(data.test.inputs))
     np.testing.assert_allclose(answers["logits"], logits, rtol=1e-4, atol=1e-4)
-    error = 100 * np.mean(np.argmax(logits, -1) != data.test_labels)
+    error = 100 * np.mean(np.argmax(logits, -1) != data.test.labels)
     assert summary["light"]["test_error"] == pytest.approx(error, abs=1e-3)
     files = [path.read_bytes() for path in sorted((folder / "test" / "red").iterdir())]
     answers = signatures["serve_bytes"](image_bytes=tf.constant(files))
@@ -107,8 +108,8 @@ def _with_logits(net):
 
 def test_pixel_statistics_are_the_training_images(folder):
     config = small_config(folder)
-    card = own_data.read(config).card
-    pixels = load_data(config).train_inputs.astype(np.float64)
+    card = open_data(config).card
+    pixels = open_data(config).train.inputs.astype(np.float64)
     np.testing.assert_allclose(card.pixel_mean, pixels.mean((0, 1, 2)))
     np.testing.assert_allclose(card.pixel_std, pixels.std((0, 1, 2)))
 
@@ -130,8 +131,8 @@ class TestUnreadableImages:
 
     def test_are_skipped_where_that_is_asked_for(self, with_damage, capsys):
         config = small_config(with_damage, unreadable_images="skip")
-        assert len(load_data(config).train_labels) == 23
-        assert options.number_of_training_examples(config) == 23
+        assert len(open_data(config).train.labels) == 23
+        assert options.number_of_training_examples(config, card_of(config)) == 23
 
 
 def test_arrays_are_trained_on(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from rocket_tf import config as options
 from rocket_tf import train
 from rocket_tf.config import bundled as ready_configs
+from rocket_tf.data import open_data
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.markdown import recipe_in_words
 from rocket_tf.runs.folder import RunFolder
@@ -173,7 +174,9 @@ class TestPlan:
             if run.config["method"] in options.METHODS_WITH_TEACHER:
                 booster = boosters[run.seed]
                 assert run.config["booster_run"] == str(booster.folder.path)
-                own = run.folder.booster_folder(run.config).config_of_booster(run.config)
+                own = run.folder.booster_folder(run.config).config_of_booster(
+                    run.config, open_data(run.config)
+                )
                 unread = options.unread_fields(booster.config)
                 assert options.differences(own, booster.config, ["pictures", *unread]) == []
 

@@ -64,8 +64,8 @@ def test_every_runtime_computes_what_the_model_computes(workdir, exports, digits
     run = runtimes.load(paths(exports)[runtime], threads=1, runtime=runtime)
     assert run.inputs == {"images": ("uint8", (None, 8, 8, 1))}
     for count in (1, 3, 8):
-        outputs = run({"images": digits.test_inputs[:count]})
-        logits = model.predict(digits.test_inputs[:count], verbose=0)
+        outputs = run({"images": digits.test.inputs[:count]})
+        logits = model.predict(digits.test.inputs[:count], verbose=0)
         np.testing.assert_allclose(outputs["logits"], logits, rtol=0, atol=1e-5)
         np.testing.assert_allclose(
             outputs["probabilities"], tf.nn.softmax(logits), rtol=0, atol=1e-5
@@ -76,15 +76,15 @@ def test_every_runtime_computes_what_the_model_computes(workdir, exports, digits
 def test_logits_alone(exports, digits):
     for runtime in ("tensorflow", "onnxruntime", "openvino"):
         run = runtimes.load(paths(exports)[runtime], 1, runtime, logits_alone=True)
-        assert list(run({"images": digits.test_inputs[:1]})) == ["logits"]
+        assert list(run({"images": digits.test.inputs[:1]})) == ["logits"]
 
 
 def test_int8_errs_as_seldom_as_float(exports, digits):
     errors = {}
     for name in ("light.tflite", "light_int8.tflite"):
         path = exports / "litert" / "1" / name
-        classes = runtimes.load(path)({"images": digits.test_inputs})["classes"]
-        errors[name] = 100 * np.mean(classes != digits.test_labels)
+        classes = runtimes.load(path)({"images": digits.test.inputs})["classes"]
+        errors[name] = 100 * np.mean(classes != digits.test.labels)
     assert errors["light.tflite"] < 20  # or half a point would mean nothing
     assert abs(errors["light_int8.tflite"] - errors["light.tflite"]) <= 0.5
     sizes = [(exports / "litert" / "1" / name).stat().st_size for name in errors]
@@ -205,9 +205,9 @@ def test_export_of_no_run_and_to_a_place_that_is_no_folder(workdir, tmp_path, ca
 def pictures(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     (folder / "more").mkdir()
-    for index, image in enumerate(digits.test_inputs[:5]):
+    for index, image in enumerate(digits.test.inputs[:5]):
         Image.fromarray(image[..., 0]).save(folder / "more" / f"{index}.png")
-    large = Image.fromarray(digits.test_inputs[0, ..., 0]).convert("RGB").resize((80, 80))
+    large = Image.fromarray(digits.test.inputs[0, ..., 0]).convert("RGB").resize((80, 80))
     large.save(folder / "large.jpg", quality=95)
     return folder
 
@@ -216,7 +216,7 @@ def pictures(digits, tmp_path_factory):
 def test_predict(workdir, exports, digits, pictures, capsys, runtime):
     assert predict.main([str(paths(exports)[runtime]), str(pictures), "--format=jsonl"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    logits = restore(workdir)[0].predict(digits.test_inputs[:5], verbose=0)
+    logits = restore(workdir)[0].predict(digits.test.inputs[:5], verbose=0)
     found = {line["file"]: line["classes"][0] for line in lines}
     for index, classes in enumerate(tf.nn.softmax(logits).numpy()):
         answer = found[str(pictures / "more" / f"{index}.png")]
@@ -227,7 +227,7 @@ def test_predict(workdir, exports, digits, pictures, capsys, runtime):
 
 
 def test_deep_and_transparent_images_are_read_alike(exports, digits, tmp_path, capsys):
-    image = digits.test_inputs[0, ..., 0]
+    image = digits.test.inputs[0, ..., 0]
     Image.fromarray(image.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     Image.fromarray(np.stack([image] * 3 + [0 * image], -1)).save(tmp_path / "transparent.png")
     told = {}

@@ -22,7 +22,7 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.checkpoints import Checkpoints
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
-from tests.runs import metrics, newest_checkpoint, small_config, state
+from tests.runs import card_of, metrics, newest_checkpoint, small_config, state
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +113,8 @@ class TestRunFolder:
         workdir, summary = finished
         serve = tf.saved_model.load(str(workdir / "light" / "1")).signatures["serving_default"]
         data = images.load("digits")
-        classes = serve(images=tf.constant(data.test_inputs))["classes"].numpy()
-        error = 100 * np.mean(classes != data.test_labels)
+        classes = serve(images=tf.constant(data.test.inputs))["classes"].numpy()
+        error = 100 * np.mean(classes != data.test.labels)
         assert error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
 
 
@@ -206,7 +206,7 @@ class TestStartedAgain:
 
     def test_a_damaged_newer_checkpoint_does_not_displace_a_good_one(self, tmp_path):
         config = small_config(method="light", checkpoints_kept=1)
-        model = build_model(config)
+        model = build_model(config, card_of(config))
         checkpoints = Checkpoints(tmp_path, model, kept=1)
         checkpoints.save(1)
         (tmp_path / "epoch-1-step-2.index").write_bytes(b"damaged")
@@ -529,7 +529,8 @@ class TestSwitches:
 
     def test_a_light_net_alone_starts_as_the_rockets(self):
         alone, rocket = (
-            train.build_model(small_config(method=method)) for method in ("light", "rocket")
+            train.build_model(small_config(method=method), card_of(small_config()))
+            for method in ("light", "rocket")
         )
         for mine, theirs in zip(alone.weights, rocket.light.weights, strict=True):
             np.testing.assert_array_equal(mine, theirs)

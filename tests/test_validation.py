@@ -14,7 +14,7 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.checkpoints import Checkpoints, Restored
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
-from tests.runs import metrics, newest_checkpoint, small_config, state
+from tests.runs import card_of, metrics, newest_checkpoint, small_config, state
 
 CONFIG = small_config(validation_examples=20, booster_dropout=0.1)
 ACCURACIES = {1: 0.5, 2: 0.9, 3: 0.9}  # the second epoch is the first of the best
@@ -47,17 +47,17 @@ def test_the_epoch_with_the_fewest_errors_is_chosen(finished):
 def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, tmp_path):
     workdir, summary = finished
     # The checkpoint of that epoch from a run that chooses nothing: the same training.
-    model = build_model(CONFIG)
+    model = build_model(CONFIG, card_of(CONFIG))
     checkpoints = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
     for path in checkpoints.glob("epoch-3.*"):
         path.unlink()
     assert Checkpoints(checkpoints, model, kept=3).restore() == Restored(Progress(2), [], 1)
     data = images.load("digits")
-    expected = model.light.predict(data.test_inputs, verbose=0)
+    expected = model.light.predict(data.test.inputs, verbose=0)
     serve = tf.saved_model.load(str(workdir / summary["export"])).signatures["serving_default"]
-    logits = serve(images=tf.constant(data.test_inputs))["logits"]
+    logits = serve(images=tf.constant(data.test.inputs))["logits"]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
-    error = 100 * np.mean(expected.argmax(-1) != data.test_labels)
+    error = 100 * np.mean(expected.argmax(-1) != data.test.labels)
     assert summary["light"]["test_error"] == pytest.approx(error, abs=0.13)
 
 
@@ -127,11 +127,11 @@ def test_a_choice_that_comes_out_otherwise_the_second_time(finished, tmp_path, m
 def test_held_out_examples_are_what_validates(tmp_path):
     config = small_config(validation_examples=20, method="booster", epochs=1)
     summary = train.train_and_evaluate(config, tmp_path, verbose=False)
-    model = build_model(config)
+    model = build_model(config, card_of(config))
     Checkpoints(tmp_path / "checkpoints", model, kept=1).restore()
     data = images.load("digits", train_examples=80, validation_examples=20)
-    predicted = model.predict(data.validation_inputs, verbose=0).argmax(-1)
-    error = 100 * np.mean(predicted != data.validation_labels)
+    predicted = model.predict(data.validation.inputs, verbose=0).argmax(-1)
+    error = 100 * np.mean(predicted != data.validation.labels)
     assert summary["booster"]["validation_error"] == pytest.approx(error, abs=1e-3)
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert 100 * (1 - line["val_booster_accuracy"]) == pytest.approx(error, abs=1e-3)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rocket_tf.benchmarks.settings import random_examples
 from rocket_tf.core.rocket_model import RocketModel
-from rocket_tf.data import pipeline
+from rocket_tf.data import ArraySplit, pipeline
 from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.networks import wide_resnet_pair
 from rocket_tf.optimizers.sgd import SGDWithL2
@@ -102,8 +102,7 @@ def input_epoch(settings):
         Function without arguments that takes all batches of the next epoch, `settings.examples`
         images together, from inside a `tf.function`, as training does.
     """
-    dataset = pipeline.training_dataset(
-        *random_examples(settings.examples),
+    dataset = ArraySplit(*random_examples(settings.examples)).training_batches(
         settings.batch_size,
         epochs=tf.int64.max,
         seed=0,
@@ -152,4 +151,4 @@ def _compiled_model(settings, net, policy="float32", normalization="fused"):
 def _batches(settings, **parts):
     """One batch for ever, in the parts of a worker's replicas."""
     batch = settings.random_batch()
-    return pipeline.evaluation_dataset(*batch, settings.batch_size, **parts).repeat()
+    return ArraySplit(*batch).evaluation_batches(settings.batch_size, **parts).repeat()

@@ -8,7 +8,7 @@ Writes <output>/light/<version>, <output>/litert/<version> and <output>/onnx/<ve
 from pathlib import Path
 
 from rocket_tf.commands import Parser
-from rocket_tf.config import check
+from rocket_tf.config import check_fields
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving.runtimes import check_formats
@@ -60,7 +60,7 @@ def _export(arguments):
         )
     config, _ = RunFolder(arguments.workdir).read_finished()
     if arguments.precision is not None:
-        check({**config, "precision": arguments.precision})
+        check_fields({**config, "precision": arguments.precision})
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf.runs.exports import export_run

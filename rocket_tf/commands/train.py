@@ -10,6 +10,7 @@ import sys
 
 from absl import app
 
+from rocket_tf import config as options
 from rocket_tf.config.configuration import shortened
 from rocket_tf.config.flags import (
     CONFIG,
@@ -67,29 +68,31 @@ def _train():
         )
     config = CONFIG.value
     workdir = WORKDIR.value or f"runs/{config_name()}"
+    data = options.check(config)
     folder = RunFolder(workdir)
-    folder.check(config)
+    folder.check(config, data)
     read_cluster()
     summary = folder.read_summary_of(config)
     if summary is not None:
         print(f"The run in {workdir} is finished.")
         print(closing_table(summary, workdir))
         return 0
-    return _run(lambda train: train.train_and_evaluate(config, workdir), workdir)
+    return _run(lambda train: train.train_and_evaluate(config, workdir, data=data), workdir)
 
 
 def _evaluate():
     if WORKDIR.value is None:
         raise ConfigError("--workdir: missing; expected the folder of a finished run")
     folder = RunFolder(WORKDIR.value)
-    data_dir = ""
+    data_dir, data = "", None
     if CONFIG.value is not None:
-        folder.check(CONFIG.value)
+        data = options.check(CONFIG.value)
+        folder.check(CONFIG.value, data)
         data_dir = CONFIG.value["data_dir"]
     folder.read_config()
     read_cluster()
     print(f"Evaluating the run in {folder.path} again")
-    return _run(lambda train: train.evaluate(folder.path, data_dir), folder.path)
+    return _run(lambda train: train.evaluate(folder.path, data_dir, data), folder.path)
 
 
 def _run(work, workdir):

@@ -15,7 +15,7 @@ import ml_collections
 
 from rocket_tf.config.combinations import check_before_data, check_with_data
 from rocket_tf.config.fields import FIELDS
-from rocket_tf.data import cards
+from rocket_tf.data import DataSet, DatasetCard, open_data
 from rocket_tf.errors import ConfigError, DataUnavailableError
 
 
@@ -77,8 +77,8 @@ def parse_overrides(overrides: list[str]) -> dict:
     return {name: parse_override(name, text) for name, _, text in parted}
 
 
-def check(config: Mapping) -> None:
-    """Checks a whole configuration.
+def check_fields(config: Mapping) -> None:
+    """Checks a configuration as far as can be without its data.
 
     Args:
         config: a mapping from field names to values, such as a `ConfigDict`.
@@ -100,27 +100,44 @@ def check(config: Mapping) -> None:
         if not _has_type(value, type(field.default)) or not field.accepts(value):
             raise ConfigError(_message(name, value))
     check_before_data(config)
+
+
+def check(config: Mapping, data: DataSet | None = None) -> DataSet:
+    """Checks a whole configuration, and opens its data.
+
+    Args:
+        config: a mapping from field names to values, such as a `ConfigDict`.
+        data: a data set that is open already, which is used where it is the configuration's.
+
+    Returns:
+        The configuration's data, a `rocket_tf.data.DataSet`.
+
+    Raises:
+        ConfigError: as `check_fields`; if one's own data cannot be read; and for fields that do not
+            go with the data.
+    """
+    check_fields(config)
     try:
-        card = cards.card_of(config)
+        data = open_data(config) if data is None else data.reopen(config)
     except DataUnavailableError as error:  # of one's own data, which is read here
         raise ConfigError(f"config.data_path: {error}") from error
-    check_with_data(config, card, number_of_training_examples(config))
+    check_with_data(config, data.card, number_of_training_examples(config, data.card))
+    return data
 
 
-def number_of_training_examples(config: Mapping) -> int:
+def number_of_training_examples(config: Mapping, card: DatasetCard) -> int:
     """The examples that a run trains on, without those that are held out for validation."""
-    available = config["train_examples"] or cards.card_of(config).train_examples
-    return available - config["validation_examples"]
+    return (config["train_examples"] or card.train_examples) - config["validation_examples"]
 
 
-def steps_per_epoch(config: Mapping) -> int:
+def steps_per_epoch(config: Mapping, card: DatasetCard) -> int:
     """Steps in an epoch; the last one may have fewer examples than `batch_size`."""
-    return math.ceil(number_of_training_examples(config) / config["batch_size"])
+    return math.ceil(number_of_training_examples(config, card) / config["batch_size"])
 
 
-def total_steps(config: Mapping) -> int:
+def total_steps(config: Mapping, card: DatasetCard) -> int:
     """Steps of the whole run."""
-    return steps_per_epoch(config) * config["epochs"]
+    return steps_per_epoch(config, card) * config["epochs"]
 
 
 def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:

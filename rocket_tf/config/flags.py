@@ -38,7 +38,7 @@ def parse_flags(argv):
 
     Returns:
         The program's name and the arguments that are no flags. The flag `config` holds the
-        configuration, overridden and checked, as a dict.
+        configuration, overridden and checked without its data, as a dict.
 
     Raises:
         ConfigError: if it cannot be followed.
@@ -99,7 +99,7 @@ def _check_unknown(arguments):
 
 
 def _config(overrides):
-    """The configuration of the flag `config` with its overrides, checked; a dict."""
+    """The configuration of the flag `config` with its overrides, its fields checked; a dict."""
     path, _ = _path_and_method(flags.FLAGS["config"].config_filename)
     if not Path(path).is_file():
         raise ConfigError(
@@ -119,7 +119,7 @@ def _config(overrides):
         config = dict(config) | overrides
     except Exception as error:  # whatever the objects of the configuration file raise
         raise ConfigError(_message_of_file(error)) from error
-    options.check(config)
+    options.check_fields(config)
     return config
 
 

@@ -1,1 +1,28 @@
-"""Input: what the data sets are, where they come from, and the tf.data pipelines over them."""
+"""Data: what data sets are, where they come from, and the batches that training takes of them.
+
+A *data set* is opened once, by `open_data`, and then handed to whatever needs it. It has
+
+- a *card*: its facts, as a `catalog.DatasetCard`: images or clicks, classes, shapes, columns, the
+  number of examples. Nets are built by it, and configurations checked.
+- a *fingerprint*: what tells one's own data from other data, such as a checksum; `None` for data
+  that is the same everywhere. A run keeps it and is not resumed on other data.
+- three *splits*, `train`, `validation` and `test`: sources of batches (`splits.Split`), in memory
+  (`splits.ArraySplit`) or not.
+
+An *example* is an image or an impression with its label; a *batch*, the examples of one step.
+
+Free of TensorFlow until a split is asked for batches, so that a mistake in a configuration is
+answered before TensorFlow loads.
+"""
+
+from rocket_tf.system.lazy import lazy_names
+
+_MODULES = {
+    "ArraySplit": "rocket_tf.data.splits",
+    "DataSet": "rocket_tf.data.data_set",
+    "DatasetCard": "rocket_tf.data.catalog",
+    "Split": "rocket_tf.data.splits",
+    "open_data": "rocket_tf.data.opening",
+}
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from rocket_tf.data.splits import ArraySplit, map_inputs
 from rocket_tf.errors import DataUnavailableError
 
 
@@ -12,28 +13,15 @@ class ArrayData:
     """A data set in memory.
 
     Attributes:
-        train_inputs: of images, uint8, shape (examples, height, width, channels); of clicks, a dict
-            from columns to arrays whose first axis is that of the examples.
-        train_labels: int64, shape (examples,).
-        test_inputs, test_labels: likewise.
-        validation_inputs, validation_labels: likewise; those held out of training, often none.
+        train, validation, test: `ArraySplit`s; `validation` holds those held out of training,
+            often none.
         class_names: names of the classes, in their order.
     """
 
-    train_inputs: np.ndarray | dict
-    train_labels: np.ndarray
-    test_inputs: np.ndarray | dict
-    test_labels: np.ndarray
-    validation_inputs: np.ndarray | dict
-    validation_labels: np.ndarray
+    train: ArraySplit
+    validation: ArraySplit
+    test: ArraySplit
     class_names: list[str]
-
-
-def map_inputs(function, *inputs):
-    """The inputs with a function applied to their array, or to each array of a dict."""
-    if isinstance(inputs[0], dict):
-        return {name: function(*(each[name] for each in inputs)) for name in inputs[0]}
-    return function(*inputs)
 
 
 def assemble(dataset, card, parts, test, class_names, train_examples=0, validation_examples=0):
@@ -70,12 +58,9 @@ def assemble(dataset, card, parts, test, class_names, train_examples=0, validati
         labels = np.concatenate([labels for _, labels in parts])
     kept = ~held_out if held_out.any() else slice(None)
     return ArrayData(
-        train_inputs=map_inputs(lambda array: array[kept], inputs),
-        train_labels=labels[kept],
-        test_inputs=test[0],
-        test_labels=test[1],
-        validation_inputs=map_inputs(lambda array: array[held_out], inputs),
-        validation_labels=labels[held_out],
+        train=ArraySplit(map_inputs(lambda array: array[kept], inputs), labels[kept]),
+        validation=ArraySplit(map_inputs(lambda array: array[held_out], inputs), labels[held_out]),
+        test=ArraySplit(*test),
         class_names=class_names,
     )
 

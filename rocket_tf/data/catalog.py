@@ -1,7 +1,7 @@
 """What is known of each data set before it is read: sizes, shape, classes, pixel statistics.
 
-Free of TensorFlow, so that a configuration can be checked against it at once. `cards.py` has the
-cards of one's own data, which are known when they are read.
+Free of TensorFlow, so that a configuration can be checked against it at once. The cards of
+one's own data are known when it is read; see own_data.py.
 """
 
 import dataclasses
@@ -151,5 +151,5 @@ DATASETS |= {
 }
 SIMULATED = ("simulated_clicks", "simulated_clicks_1m")
 
-# Whose cards are known when they are read (`cards.py`).
+# Whose cards are known when they are read (`own_data.py`).
 LOCAL_DATASETS = {"npz": "images", "image_folder": "images", "click_log": "clicks"}

@@ -1,4 +1,4 @@
-"""One's own data, read once in a process; free of TensorFlow but for TFRecord files."""
+"""One's own data, as it is read; free of TensorFlow but for TFRecord files."""
 
 import dataclasses
 import functools
@@ -12,6 +12,21 @@ from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
 
+# What is read of a configuration beside the data set's name, and what holds where it is not given.
+DEFAULTS = {
+    "data_path": "",
+    "image_size": 64,
+    "unreadable_images": "refuse",
+    "label_column": "click",
+    "user_column": "user",
+    "category_columns": ("user", "item"),
+    "number_columns": (),
+    "request_columns": ("user",),
+    "history_column": "",
+    "item_column": "item",
+    "history_length": 20,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class OwnData:
@@ -20,7 +35,7 @@ class OwnData:
     Attributes:
         card: its facts.
         train: `(inputs, labels)`.
-        test: likewise.
+        test: the same.
         class_names: names of the classes.
     """
 
@@ -29,15 +44,38 @@ class OwnData:
     test: tuple
     class_names: list[str]
 
+    @functools.cached_property
+    def fingerprint(self):
+        """What tells this data from other data, as JSON can hold it.
+
+        Nets are built by some of it, such as the pixels' mean, which must not change afterwards.
+        """
+        checksum = 0
+        for inputs, labels in (self.train, self.test):
+            arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+            for _, array in sorted(arrays.items()):
+                if array.dtype == object:
+                    content = "\0".join(map(str, array.flat)).encode()
+                else:
+                    content = np.ascontiguousarray(array).data
+                checksum = zlib.crc32(content, checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(labels).data, checksum)
+        return {
+            "train_examples": self.card.train_examples,
+            "test_examples": self.card.test_examples,
+            "class_names": list(self.class_names),
+            "checksum": f"{checksum:08x}",
+        }
+
 
 def read(config):
     """Reads the data of a configuration whose `dataset` is in `catalog.LOCAL_DATASETS`.
 
     Args:
-        config: a mapping from fields to values.
+        config: a mapping from fields to values, with all of `DEFAULTS`.
 
     Returns:
-        `OwnData`, always the same for the same fields.
+        `OwnData`.
 
     Raises:
         DataUnavailableError: if it cannot be read.
@@ -65,41 +103,14 @@ def columns_of(config):
     )
 
 
-def facts(config):
-    """What tells the data of a configuration from other data, as JSON can hold it.
-
-    Nets are built by some of it, such as the pixels' mean, which must not change afterwards.
-    """
-    own = read(config)
-    checksum = 0
-    for inputs, labels in (own.train, own.test):
-        arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
-        for _, array in sorted(arrays.items()):
-            if array.dtype == object:
-                content = "\0".join(map(str, array.flat)).encode()
-            else:
-                content = np.ascontiguousarray(array).data
-            checksum = zlib.crc32(content, checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(labels).data, checksum)
-    return {
-        "train_examples": own.card.train_examples,
-        "test_examples": own.card.test_examples,
-        "class_names": list(own.class_names),
-        "checksum": f"{checksum:08x}",
-    }
-
-
-@functools.lru_cache(maxsize=1)
 def _read_npz(path):
     return _of_images(npz_images.read(path))
 
 
-@functools.lru_cache(maxsize=1)
 def _read_folder(path, image_size, unreadable):
     return _of_images(image_folder.read(path, image_size, unreadable))
 
 
-@functools.lru_cache(maxsize=1)
 def _read_clicks(path, columns, request_columns):
     log = click_logs.read(path, columns)
     inputs = log.train.inputs

@@ -1,8 +1,8 @@
-"""tf.data pipelines over examples in memory, whose randomness is a function of its place.
+"""tf.data pipelines whose randomness is a function of its place.
 
 The order of an epoch depends on (seed, epoch), the draws of an example on (seed, epoch, example).
-So a run that resumes sees what an uninterrupted one would have seen, and N replicas together see
-the examples that one device would have seen.
+Both are computed batch by batch, without a table of the whole epoch: a run that resumes at any step
+sees what an uninterrupted one would have seen, at the same cost.
 """
 
 import math
@@ -10,121 +10,139 @@ import math
 import tensorflow as tf
 
 from rocket_tf.data.images.augmentation import DRAWS, mirror_and_shift
+from rocket_tf.data.random_rows import uniform_rows
 
 # Two streams of random numbers from one seed.
 _ORDER_STREAM = 0
 _DRAWS_STREAM = 1
 
 
-def training_dataset(
-    inputs,
-    labels,
-    batch_size,
-    epochs,
-    seed,
-    *,
-    first_epoch=0,
-    first_step=0,
-    flip=False,
-    crop_padding=0,
-    crop_padding_mode="symmetric",
-    batch_augmentation=None,
-    num_classes=None,
-    replicas=1,
-    worker=0,
-    workers=1,
-):
-    """The batches of epochs `first_epoch` to `epochs` - 1, one after the other.
+def training_parts_of_arrays(inputs, labels, schedule, augment, share):
+    """Examples in memory as `splits.Split.training_parts`.
 
     Args:
-        inputs: images, uint8 of shape (examples, height, width, channels); or a dict of arrays
-            whose first axis is that of the examples.
+        inputs: an array, or a dict of arrays, whose first axis is that of the examples.
         labels: int64, shape (examples,).
-        batch_size: examples in a batch, over all replicas together; the last batch of an epoch has
-            what remains.
-        epochs: epochs of the whole training.
-        seed: a non-negative integer.
-        first_epoch: epochs, counted from 0, that are done.
-        first_step: batches that are done of the epoch after these.
-        flip: images only, as in `augmentation.mirror_and_shift`.
-        crop_padding: likewise, in pixels.
-        crop_padding_mode: likewise, "symmetric" or "reflect".
-        batch_augmentation: `f(inputs, labels) -> (inputs, labels)` on batches, or `None`.
-        num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
-        replicas: into how many parts a batch is split, as evenly as can be; each part is an
-            element of the dataset.
-        worker: which worker's parts the dataset has, counted from 0.
-        workers: among how many workers the replicas are divided, each having as many.
+        schedule: as there.
+        augment: as there.
+        share: as there.
+
+    Returns:
+        As there.
+    """
+    examples, batch_size, seed = len(labels), schedule.batch_size, schedule.seed
+    batches = math.ceil(examples / batch_size)
+    inputs, labels = _on_host(inputs, labels)
+
+    def parts_of_epoch(epoch):
+        def load_part(part):
+            begin, end = bounds_of_part(part, examples, batch_size, share)
+            chosen = shuffled(begin, end, examples, seed, epoch)
+            batch = tf.nest.map_structure(lambda array: tf.gather(array, chosen), inputs)
+            if augment is not None:
+                batch = augment(batch, seed, epoch, chosen)
+            return batch, tf.gather(labels, chosen)
+
+        first_batch = tf.where(
+            epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
+        )
+        parts = tf.data.Dataset.range(first_batch * share.own, batches * share.own)
+        return parts.map(load_part, num_parallel_calls=tf.data.AUTOTUNE)
+
+    return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(parts_of_epoch)
+
+
+def evaluation_parts_of_arrays(inputs, labels, batch_size, share):
+    """Examples in memory as `splits.Split.evaluation_parts`; arguments as above."""
+    examples = len(labels)
+    inputs, labels = _on_host(inputs, labels)
+
+    def load_part(part):
+        chosen = slice(*bounds_of_part(part, examples, batch_size, share))
+        return tf.nest.map_structure(lambda array: array[chosen], inputs), labels[chosen]
+
+    return tf.data.Dataset.range(math.ceil(examples / batch_size) * share.own).map(load_part)
+
+
+def finish(parts, share, num_classes=None, batch_augmentation=None):
+    """What is done to the parts of batches of any split.
+
+    Args:
+        parts: `tf.data.Dataset` of `(inputs, labels)`.
+        share: a `splits.Share`.
+        num_classes: as of `splits.Split.training_batches`.
+        batch_augmentation: as of `splits.Split.training_batches`.
 
     Returns:
         `tf.data.Dataset` of `(inputs, labels)`.
     """
-    examples = len(labels)
-    batches = math.ceil(examples / batch_size)
-    own = replicas // workers
-    # On the host, whichever device trains.
-    with tf.device("CPU:0"):
-        inputs, labels = tf.nest.map_structure(tf.constant, (inputs, labels))
-
-    def epoch_dataset(epoch):
-        order = tf.random.experimental.index_shuffle(
-            tf.range(examples, dtype=tf.int64),
-            seed=_stateless_seed(seed, epoch, _ORDER_STREAM),
-            max_index=tf.constant(examples - 1, tf.int64),
-        )
-        draws = tf.random.stateless_uniform(
-            [examples, DRAWS], seed=_stateless_seed(seed, epoch, _DRAWS_STREAM)
-        )
-
-        def load_part(part):
-            bounds = _bounds(part // own, worker * own + part % own, examples, batch_size, replicas)
-            chosen = order[slice(*bounds)]
-            batch = tf.nest.map_structure(lambda array: tf.gather(array, chosen), inputs)
-            if flip or crop_padding:
-                batch = mirror_and_shift(
-                    batch, tf.gather(draws, chosen), flip, crop_padding, crop_padding_mode
-                )
-            batch_labels = tf.gather(labels, chosen)
-            if num_classes is not None:
-                batch_labels = tf.one_hot(batch_labels, num_classes)
-            return batch, batch_labels
-
-        first_batch = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
-        dataset = tf.data.Dataset.range(first_batch * own, batches * own)
-        return dataset.map(load_part, num_parallel_calls=tf.data.AUTOTUNE)
-
-    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_dataset)
+    if num_classes is not None:
+        parts = parts.map(lambda inputs, labels: (inputs, tf.one_hot(labels, num_classes)))
     if batch_augmentation is not None:
-        dataset = dataset.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(2 * own)
+        parts = parts.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)
+    return parts.prefetch(2 * share.own)
 
 
-def evaluation_dataset(
-    inputs, labels, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1
-):
-    """The examples in their order, once; arguments and elements as in `training_dataset`."""
-    examples = len(labels)
-    own = replicas // workers
-    with tf.device("CPU:0"):
-        inputs, labels = tf.nest.map_structure(tf.constant, (inputs, labels))
+def augmentation_by_example(flip, crop_padding, crop_padding_mode):
+    """The `augment` of `splits.Split.training_parts`, or `None` where nothing is augmented."""
+    if not (flip or crop_padding):
+        return None
 
-    def load_part(part):
-        bounds = _bounds(part // own, worker * own + part % own, examples, batch_size, replicas)
-        chosen = slice(*bounds)
-        batch_labels = labels[chosen]
-        if num_classes is not None:
-            batch_labels = tf.one_hot(batch_labels, num_classes)
-        return tf.nest.map_structure(lambda array: array[chosen], inputs), batch_labels
+    def augment(images, seed, epoch, examples):
+        draws = uniform_rows(_stateless_seed(seed, epoch, _DRAWS_STREAM), examples, DRAWS)
+        return mirror_and_shift(images, draws, flip, crop_padding, crop_padding_mode)
 
-    dataset = tf.data.Dataset.range(math.ceil(examples / batch_size) * own)
-    return dataset.map(load_part).prefetch(2 * own)
+    return augment
+
+
+def shuffled(begin, end, examples, seed, epoch):
+    """The examples at places `begin` to `end` - 1 of an epoch's order.
+
+    Args:
+        begin: int64.
+        end: int64.
+        examples: how many there are.
+        seed: a non-negative integer.
+        epoch: int64, counted from 0.
+
+    Returns:
+        int64, shape (end - begin,). All places of an epoch together have each example once.
+    """
+    # A part may be empty, which `index_shuffle` refuses: so one place more, which is dropped.
+    places = tf.minimum(tf.range(begin, end + 1), examples - 1)
+    return tf.random.experimental.index_shuffle(
+        places,
+        seed=_stateless_seed(seed, epoch, _ORDER_STREAM),
+        max_index=tf.constant(examples - 1, tf.int64),
+    )[:-1]
+
+
+def bounds_of_part(part, examples, batch_size, share):
+    """Where a part of a batch begins and ends among the examples of an epoch.
+
+    Args:
+        part: int64, the number of the part among the worker's of the epoch.
+        examples: how many there are.
+        batch_size: examples in a batch.
+        share: a `splits.Share`.
+
+    Returns:
+        `(begin, end)`, int64.
+    """
+    batch, replica = part // share.own, share.worker * share.own + part % share.own
+    start = batch * batch_size
+    size = tf.minimum(tf.constant(batch_size, tf.int64), examples - start)
+    each, rest = size // share.replicas, size % share.replicas
+    begin = start + replica * each + tf.minimum(replica, rest)
+    return begin, begin + each + tf.cast(replica < rest, tf.int64)
 
 
 def distribute(make_dataset, strategy):
-    """The dataset for `fit`: a part of each batch to each replica, as the pipelines split them.
+    """The dataset for `fit`: a part of each batch to each replica.
 
     Args:
-        make_dataset: function with arguments `replicas`, `worker` and `workers`, as above.
+        make_dataset: function with arguments `replicas`, `worker` and `workers`, such as a split's
+            `training_batches`, that gives a `tf.data.Dataset`.
         strategy: a `tf.distribute` strategy.
     """
     replicas = strategy.num_replicas_in_sync
@@ -139,13 +157,10 @@ def distribute(make_dataset, strategy):
     )
 
 
-def _bounds(batch, replica, examples, batch_size, replicas):
-    """Where a replica's part of a batch begins and ends among the examples of an epoch."""
-    start = batch * batch_size
-    size = tf.minimum(tf.constant(batch_size, tf.int64), examples - start)
-    each, rest = size // replicas, size % replicas
-    begin = start + replica * each + tf.minimum(replica, rest)
-    return begin, begin + each + tf.cast(replica < rest, tf.int64)
+def _on_host(inputs, labels):
+    """Examples as tensors on the host, whichever device trains."""
+    with tf.device("CPU:0"):
+        return tf.nest.map_structure(tf.constant, (inputs, labels))
 
 
 def _stateless_seed(seed, epoch, stream):

@@ -8,7 +8,6 @@ from rocket_tf import config as options
 from rocket_tf.core.graph import common_layers, leaf_layers
 from rocket_tf.core.hints import Hint
 from rocket_tf.core.rocket_model import RocketModel
-from rocket_tf.data.cards import card_of
 from rocket_tf.errors import ConfigError
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
@@ -21,9 +20,13 @@ from rocket_tf.networks import (
 from rocket_tf.runs.optimizer import make_optimizer
 
 
-def build_nets(config):
-    """The light net and the booster of a configuration, as functional models."""
-    card = card_of(config)
+def build_nets(config, card):
+    """The light net and the booster of a configuration, as functional models.
+
+    Args:
+        config: a checked configuration.
+        card: of its data, a `rocket_tf.data.DatasetCard`.
+    """
     if card.kind == "clicks":
         return _click_nets(config, card)
     if config["booster_backbone"]:
@@ -55,18 +58,19 @@ def build_nets(config):
     )
 
 
-def build_model(config, teacher=None):
+def build_model(config, card, teacher=None):
     """The compiled model of a configuration; a net that is trained alone is its light net.
 
     Args:
         config: a checked configuration.
+        card: of its data, a `rocket_tf.data.DatasetCard`.
         teacher: the trained booster, for the methods in `config.METHODS_WITH_TEACHER`; it becomes
             frozen.
 
     Returns:
         A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns.
     """
-    light, booster = build_nets(config)
+    light, booster = build_nets(config, card)
     method = config["method"]
     label_weights = None
     if method in ("light", "booster"):
@@ -78,7 +82,7 @@ def build_model(config, teacher=None):
         model = RocketModel(
             light,
             booster if trains_both else None,
-            hint=_hints(config, light, teacher),
+            hint=_hints(config, card, light, teacher),
             gradient_block=config["gradient_block"],
             teacher=teacher,
             shared_layers_learn_from=config["shared_layers_learn_from"] if trains_both else "both",
@@ -91,10 +95,10 @@ def build_model(config, teacher=None):
         else keras.losses.SparseCategoricalCrossentropy
     )
     model.compile(
-        optimizer=make_optimizer(config, options.total_steps(config)),
+        optimizer=make_optimizer(config, options.total_steps(config, card)),
         loss=loss(from_logits=True),
         loss_weights=label_weights,
-        metrics=_metrics(card_of(config)),
+        metrics=_metrics(card),
     )
     return model
 
@@ -149,7 +153,7 @@ def mixes_labels(config):
     return bool(config["mixup"] or config["cutmix"])
 
 
-def _hints(config, light, teacher):
+def _hints(config, card, light, teacher):
     """The hints of a method."""
     temperature = config["temperature"]
     hint = Hint(
@@ -161,7 +165,7 @@ def _hints(config, light, teacher):
     # cross-entropy here differs from KL by the teacher's entropy, which has no gradient.
     distillation = Hint(
         "kd",
-        2 * config["distillation_weight"] / card_of(config).num_classes,
+        2 * config["distillation_weight"] / card.num_classes,
         follows="teacher",
         temperature=temperature,
     )

@@ -8,7 +8,6 @@ import numpy as np
 
 from rocket_tf.errors import ConfigError, ExportError
 from rocket_tf.runs import finished as finished_run
-from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import companions, converters, runtimes
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
 from rocket_tf.serving.saved_model import (
@@ -50,6 +49,7 @@ def export_run(
     precision=None,
     calibration_examples=500,
     data_dir="",
+    data=None,
 ):
     """Writes a finished run's light net, format by format.
 
@@ -64,6 +64,7 @@ def export_run(
         precision: dtype policy of the SavedModel; `None`: the run's own. Others are float32.
         calibration_examples: the first so many training images set the ranges of int8.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
+        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
 
     Yields:
         `Export`s, as they are there.
@@ -76,26 +77,24 @@ def export_run(
         OSError: if something cannot be written.
     """
     runtimes.check_formats(formats)
-    folder = RunFolder(workdir)
-    model, config, summary = finished_run.restore(workdir, "float32")
+    folder, config, summary, data = finished_run.open_run(workdir, data_dir, data)
     if "light" not in summary:
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
-    data = finished_run.load_data(config, data_dir)
-    light = model.light
-    is_click_net = isinstance(data.test_inputs, dict)
-    if is_click_net and set(formats) - {"savedmodel"}:
+    if data.card.kind == "clicks" and set(formats) - {"savedmodel"}:
         raise ConfigError(
             f"--formats: got {','.join(formats)} for a net that reads ids and strings, expected "
             "savedmodel: the others have no hashing"
         )
+    model, _, _ = finished_run.restore(workdir, "float32", data)
+    light = model.light
     told = finished_run.provenance(folder, config, summary)
     output = Path(output or workdir)
     if "savedmodel" in formats:
         yield _export_savedmodel(folder, data, output, optimize, precision, told)
-    prover = _Prover(light, data)
+    prover = _Prover(light, data.test)
     told = {**told, "net": describe_net(light)}
     if "litert" in formats:
-        calibration = data.train_inputs[:calibration_examples]
+        calibration, _ = data.train.first(calibration_examples)
         contents = {
             "light.tflite": ("LiteRT, float32", converters.to_litert(light), LARGEST_DIFFERENCE),
             "light_int8.tflite": ("LiteRT, int8", converters.to_litert(light, calibration), None),
@@ -107,9 +106,9 @@ def export_run(
 
 
 def _export_savedmodel(folder, data, output, optimize, precision, told):
-    model, config, _ = finished_run.restore(folder.path, precision)
+    model, config, _ = finished_run.restore(folder.path, precision, data)
     light = model.light
-    prover = _Prover(light, data)
+    prover = _Prover(light, data.test)
     kind = f"SavedModel, {precision or config['precision']}"
     proved = []
     version = export_light(
@@ -119,7 +118,7 @@ def _export_savedmodel(folder, data, output, optimize, precision, told):
         optimize=optimize,
         provenance=told,
         prove=lambda partial: proved.append(prover.prove(kind, partial, allowed_difference(light))),
-        **finished_run.export_arguments(config, data, light),
+        **finished_run.export_arguments(data, light),
     )
     return dataclasses.replace(proved[0], path=version)
 
@@ -127,32 +126,26 @@ def _export_savedmodel(folder, data, output, optimize, precision, told):
 class _Prover:
     """Asks exports for the classes of the test examples."""
 
-    def __init__(self, light, data):
-        self._labels = data.test_labels
-        inputs = data.test_inputs
-        if isinstance(inputs, dict):  # which may hold more than the net reads
-            inputs = {name: inputs[name] for name in light.input}
-        self._logits = light.predict(inputs, batch_size=_BATCH, verbose=0)
-        flat = keras.tree.flatten(inputs)
-        self._arrays = dict(zip(input_names(light), flat, strict=True))
+    def __init__(self, light, split):
+        self._light = light
+        self._split = split
+        self._logits = [light.predict_on_batch(inputs) for inputs, _ in self._batches()]
 
     def prove(self, kind, path, allowed=LARGEST_DIFFERENCE):
         """What is measured of an export; `allowed=None` where it may differ from the model."""
         run = runtimes.load(path)
-        # A converter may call a single input otherwise.
-        names = dict(zip(run.inputs, self._arrays, strict=True) if len(run.inputs) == 1 else ())
-        arrays = {name: self._arrays[names.get(name, name)] for name in run.inputs}
-        batches = range(0, len(self._labels), _BATCH)
-        logits = np.concatenate(
-            [
-                run({name: array[start : start + _BATCH] for name, array in arrays.items()})[
-                    "logits"
-                ]
-                for start in batches
-            ]
-        )
-        largest = difference(self._logits, logits)
-        if allowed is not None and not largest <= allowed:  # not a number, either
+        names = input_names(self._light)
+        wrong, largest = 0, []
+        for (inputs, labels), expected in zip(self._batches(), self._logits, strict=True):
+            arrays = dict(zip(names, keras.tree.flatten(inputs), strict=True))
+            # A converter may call a single input otherwise.
+            if len(run.inputs) == 1:
+                arrays = dict(zip(run.inputs, arrays.values(), strict=True))
+            logits = run({name: arrays[name] for name in run.inputs})["logits"]
+            largest.append(difference(expected, logits))
+            wrong += int(np.count_nonzero(logits.argmax(-1) != labels))
+        largest = float(np.max(largest))  # which is NaN if one of them is
+        if allowed is not None and not largest <= allowed:
             raise ExportError(
                 f"{kind} does not compute what the model computes: logits differ by {largest:.1g}, "
                 f"and {allowed:.0e} is allowed; it was not kept"
@@ -161,9 +154,17 @@ class _Prover:
             kind=kind,
             path=path,
             size=files.size_of(path),
-            test_error=100 * float(np.mean(logits.argmax(-1) != self._labels)),
+            test_error=100 * (wrong / self._split.examples),
             difference=largest,
         )
+
+    def _batches(self):
+        """The test examples, with what the net reads of their inputs."""
+        batches = self._split.evaluation_batches(_BATCH)
+        for inputs, labels in batches.as_numpy_iterator():
+            if isinstance(inputs, dict):
+                inputs = {name: inputs[name] for name in self._light.input}
+            yield inputs, labels
 
 
 def _write(directory, contents, prover, class_names, told):

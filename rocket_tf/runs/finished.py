@@ -7,8 +7,6 @@ import keras
 import tensorflow as tf
 
 from rocket_tf import config as options
-from rocket_tf.data import loading
-from rocket_tf.data.cards import card_of
 from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.checkpoints import restore_weights
 from rocket_tf.runs.folder import RunFolder
@@ -17,12 +15,13 @@ from rocket_tf.runs.progress import Progress
 _WARM_UP_EXAMPLES = 8
 
 
-def restore(workdir, precision=None):
+def restore(workdir, precision=None, data=None):
     """The model of a finished run, with the weights which its summary is about.
 
     Args:
         workdir: the run's folder.
         precision: dtype policy of the nets; `None`: the run's own.
+        data: the run's data if it is open already, a `rocket_tf.data.DataSet`.
 
     Returns:
         `(model, config, summary)`: a `RocketModel`, whose light net is the net that was trained
@@ -32,25 +31,10 @@ def restore(workdir, precision=None):
         ConfigError: if the folder holds no finished run.
         CheckpointError: if the checkpoint that counts is missing or damaged.
     """
-    folder, config, summary = open_run(workdir)
+    folder, config, summary, data = open_run(workdir, data=data)
     with keras_settings({**config, "precision": precision or config["precision"]}):
-        return trained_model(config, folder, tf.distribute.get_strategy()), config, summary
-
-
-def load_data(config, data_dir=""):
-    """The data of a run.
-
-    Args:
-        config: a configuration.
-        data_dir: folder of TensorFlow Datasets; empty: the run's own.
-
-    Returns:
-        `rocket_tf.data.array_data.ArrayData`.
-
-    Raises:
-        DataUnavailableError: if the data is neither on this machine nor to be downloaded.
-    """
-    return loading.load(config, data_dir)
+        model = trained_model(config, data, folder, tf.distribute.get_strategy())
+    return model, config, summary
 
 
 def provenance(folder, config, summary):
@@ -77,25 +61,25 @@ def provenance(folder, config, summary):
     }
 
 
-def export_arguments(config, data, light):
+def export_arguments(data, light):
     """What `export_light` is told of a run's net that reads columns, beside its names.
 
     Args:
-        config: the run's configuration.
-        data: its `ArrayData`.
+        data: the run's `rocket_tf.data.DataSet`.
         light: its light net.
 
     Returns:
         Dict of keyword arguments: examples to warm up with, and the inputs that are the same for
         all candidates of a request, if others are not; empty for nets on images.
     """
-    if not isinstance(data.test_inputs, dict):
+    card = data.card
+    if card.kind != "clicks":
         return {}
-    card = card_of(config)
     of_request = {*card.request_columns, card.columns.history}
+    examples, _ = data.test.first(_WARM_UP_EXAMPLES)
     user_inputs = [name for name in light.input if name in of_request]
     return {
-        "examples": {name: data.test_inputs[name][:_WARM_UP_EXAMPLES] for name in light.input},
+        "examples": {name: examples[name] for name in light.input},
         "user_inputs": user_inputs if len(user_inputs) < len(light.input) else [],
     }
 
@@ -114,34 +98,55 @@ def keras_settings(config):
         keras.config.set_dtype_policy(policy)
 
 
-def open_run(workdir):
-    """Folder, configuration and summary of a finished run."""
+def open_run(workdir, data_dir="", data=None):
+    """A finished run, with its data.
+
+    Args:
+        workdir: the run's folder.
+        data_dir: folder of TensorFlow Datasets; empty: the run's own.
+        data: a data set that is open already, which is used where it is the run's.
+
+    Returns:
+        `(folder, config, summary, data)`: a `RunFolder`; the run's configuration and summary; its
+        data, a `rocket_tf.data.DataSet`.
+
+    Raises:
+        ConfigError: if the folder holds no finished run, or its data has changed.
+    """
     folder = RunFolder(workdir)
     config, summary = folder.read_finished()
     # What it does not read may hold what a later version refuses.
-    unread = options.unread_fields(config)
-    options.check(config | {name: options.FIELDS[name].default for name in unread})
-    folder.check_data(config)
-    return folder, config, summary
+    unread = {name: options.FIELDS[name].default for name in options.unread_fields(config)}
+    data_dir = data_dir or config["data_dir"]
+    data = options.check({**config, **unread, "data_dir": data_dir}, data)
+    folder.check_data(config, data)
+    return folder, config, summary, data
 
 
-def trained_model(config, folder, strategy):
+def trained_model(config, data, folder, strategy):
     """The model of a finished run, with the weights which its summary is about."""
     with strategy.scope():
-        followed = folder.read_followed()
-        # Its weights are in the run's own checkpoints.
-        teacher = None if followed is None else build_nets(config | followed["config"])[1]
-        model = build_model(config, teacher)
+        followed, teacher = folder.read_followed(), None
+        if followed is not None:
+            # Its weights are in the run's own checkpoints.
+            booster_config = config | followed["config"]
+            _, teacher = build_nets(booster_config, data.reopen(booster_config).card)
+        model = build_model(config, data.card, teacher)
         restore_result(model, config, folder)
     return model
 
 
-def load_booster(folder):
-    """The trained booster of a finished run, or `None` without a run."""
+def load_booster(folder, data):
+    """The trained booster of a finished run, or `None` without a run.
+
+    Args:
+        folder: the run's `RunFolder`, or `None`.
+        data: the data of the run that follows it, a `rocket_tf.data.DataSet`.
+    """
     if folder is None:
         return None
     config = folder.read_config()
-    _, booster = build_nets(config)
+    _, booster = build_nets(config, data.reopen(config).card)
     restore_result(booster, config, folder)
     return booster
 

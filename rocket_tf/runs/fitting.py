@@ -9,9 +9,7 @@ import keras
 import tensorflow as tf
 
 from rocket_tf import config as options
-from rocket_tf.data import pipeline
-from rocket_tf.data.array_data import ArrayData
-from rocket_tf.data.cards import card_of
+from rocket_tf.data import DataSet, pipeline
 from rocket_tf.data.images import kerascv
 from rocket_tf.runs import callbacks as run_callbacks
 from rocket_tf.runs.building import mixes_labels
@@ -30,7 +28,7 @@ class Run:
         config: its configuration.
         folder: where it is written.
         strategy: its `tf.distribute` strategy.
-        data: its examples.
+        data: its data.
         model: its compiled `RocketModel`.
         checkpoints: of `model`.
         is_preempted: whether the run has to stop, asked by all workers at once.
@@ -40,7 +38,7 @@ class Run:
     config: dict
     folder: RunFolder
     strategy: tf.distribute.Strategy
-    data: ArrayData
+    data: DataSet
     model: keras.Model
     checkpoints: Checkpoints
     is_preempted: Callable[[], bool]
@@ -63,26 +61,32 @@ def fit(run, restored):
         _fit(run, Restored(progress), epochs)
 
 
-def evaluate(model, inputs, labels, config, strategy):
-    """The metrics of a model on some examples, by the names of a run's metrics."""
-    dataset, steps = _evaluation_data(inputs, labels, config, strategy)
+def evaluate(model, split, config, card, strategy):
+    """The metrics of a model on some examples, by the names of a run's metrics.
+
+    Args:
+        model: a compiled `RocketModel`.
+        split: the examples, a `rocket_tf.data.Split`.
+        config: the run's configuration.
+        card: of its data, a `rocket_tf.data.DatasetCard`.
+        strategy: its `tf.distribute` strategy.
+    """
+    dataset, steps = _evaluation_data(split, config, card, strategy)
     logs = model.evaluate(dataset, steps=steps, return_dict=True, verbose=0)
     return _renamed(config, logs)
 
 
-def one_hot_classes(config):
+def one_hot_classes(config, card):
     """Classes of the one-hot labels that mixing needs; `None` for labels as integers."""
-    return card_of(config).num_classes if mixes_labels(config) else None
+    return card.num_classes if mixes_labels(config) else None
 
 
 def _fit(run, restored, last_epoch):
     config, data = run.config, run.data
-    epochs, steps = config["epochs"], options.steps_per_epoch(config)
+    epochs, steps = config["epochs"], options.steps_per_epoch(config, run.data.card)
     first_epoch, first_step = restored.progress.epochs, restored.progress.steps
     train = functools.partial(
-        pipeline.training_dataset,
-        data.train_inputs,
-        data.train_labels,
+        data.train.training_batches,
         config["batch_size"],
         epochs,
         config["seed"],
@@ -94,14 +98,11 @@ def _fit(run, restored, last_epoch):
         batch_augmentation=kerascv.make_augmentation(
             config["rand_augment"], config["mixup"], config["cutmix"], config["seed"]
         ),
-        num_classes=one_hot_classes(config),
+        num_classes=one_hot_classes(config, data.card),
     )
     held_out = bool(config["validation_examples"])
     validation, validation_steps = _evaluation_data(
-        data.validation_inputs if held_out else data.test_inputs,
-        data.validation_labels if held_out else data.test_labels,
-        config,
-        run.strategy,
+        data.validation if held_out else data.test, config, data.card, run.strategy
     )
     if first_step:
         # Metrics have variables once they have seen a batch.
@@ -123,7 +124,7 @@ def _fit(run, restored, last_epoch):
 
 def _callbacks(run, restored):
     config, folder = run.config, run.folder
-    epochs, steps = config["epochs"], options.steps_per_epoch(config)
+    epochs, steps = config["epochs"], options.steps_per_epoch(config, run.data.card)
     first_epoch, first_step = restored.progress.epochs, restored.progress.steps
     held_out = bool(config["validation_examples"])
     rename = functools.partial(_renamed, config)
@@ -134,7 +135,7 @@ def _callbacks(run, restored):
         run_callbacks.LogEpochs(
             folder.append_metrics,
             rename,
-            len(run.data.train_labels) - first_step * config["batch_size"],
+            run.data.train.examples - first_step * config["batch_size"],
             steps,
             make_schedule(config, epochs * steps),
         ),
@@ -162,16 +163,12 @@ def _keep_chosen(run, progress):
     )
 
 
-def _evaluation_data(inputs, labels, config, strategy):
+def _evaluation_data(split, config, card, strategy):
     """Examples for `evaluate`, and their number of steps."""
-    dataset = functools.partial(
-        pipeline.evaluation_dataset,
-        inputs,
-        labels,
-        config["batch_size"],
-        num_classes=one_hot_classes(config),
+    batches = functools.partial(
+        split.evaluation_batches, config["batch_size"], num_classes=one_hot_classes(config, card)
     )
-    return pipeline.distribute(dataset, strategy), math.ceil(len(labels) / config["batch_size"])
+    return pipeline.distribute(batches, strategy), math.ceil(split.examples / config["batch_size"])
 
 
 def _renamed(config, logs):

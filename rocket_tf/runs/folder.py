@@ -8,8 +8,6 @@ import socket
 from pathlib import Path
 
 from rocket_tf import config as options
-from rocket_tf.data import own_data
-from rocket_tf.data.catalog import LOCAL_DATASETS
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.runs.resuming import refused_changes
@@ -46,8 +44,12 @@ class RunFolder:
         self._data = self.path / "data.json"
         self._owner = self.path / ".owner"
 
-    def check(self, config):
+    def check(self, config, data):
         """Checks that a run with this configuration can start, or go on, in the folder.
+
+        Args:
+            config: a checked configuration.
+            data: its data, a `rocket_tf.data.DataSet`.
 
         Raises:
             ConfigError: if the folder is a file, holds a run with another configuration, or cannot
@@ -63,7 +65,7 @@ class RunFolder:
         if self.holds_run():
             done = max(checkpoints_in(self.checkpoints), default=Progress())
             before = self.read_config()
-            different = refused_changes(before, config, done)
+            different = refused_changes(before, config, done, data.card)
             if different:
                 older = options.is_before_0_2(before) and not options.is_before_0_2(config)
                 raise ConfigError(
@@ -71,21 +73,25 @@ class RunFolder:
                     f"({'; '.join(different)}); give this one another --workdir"
                     + ("; that run follows the recipe before 0.2" if older else "")
                 )
-            self.check_data(config)
+            self.check_data(config, data)
         booster_folder = self.booster_folder(config)
         if booster_folder is not None:
-            booster_folder.config_of_booster(config)
+            booster_folder.config_of_booster(config, data)
             self._check_followed(booster_folder)
 
-    def check_data(self, config):
-        """Checks that one's own data is still what the run has been trained on.
+    def check_data(self, config, data):
+        """Checks by its fingerprint that the data is still what the run has been trained on.
+
+        Args:
+            config: a checked configuration.
+            data: its data, a `rocket_tf.data.DataSet`.
 
         Raises:
             ConfigError: if it is not.
         """
         if not self._data.exists():
             return
-        before, now = _read_json(self._data), own_data.facts(config)
+        before, now = _read_json(self._data), data.fingerprint or {}
         different = [
             f"{name}: {before.get(name)} → {now[name]}"
             for name in now
@@ -130,11 +136,12 @@ class RunFolder:
             return None
         return RunFolder(config["booster_run"] or self.path / "booster", self.writes)
 
-    def begin(self, config, booster_folder, progress):
+    def begin(self, config, data, booster_folder, progress):
         """Writes down what is trained here, and takes away what will be done again.
 
         Args:
             config: the run's configuration.
+            data: its data, a `rocket_tf.data.DataSet`.
             booster_folder: the folder of the run whose booster it follows, or `None`.
             progress: how far it has come.
         """
@@ -143,8 +150,8 @@ class RunFolder:
         # First of all, or a longer run would look finished where a shorter one was.
         self._summary.unlink(missing_ok=True)
         self.write_config(config)
-        if config["dataset"] in LOCAL_DATASETS:
-            files.write_json(self._data, own_data.facts(config))
+        if data.fingerprint is not None:
+            files.write_json(self._data, data.fingerprint)
         if booster_folder is not None:
             files.write_json(self._followed, booster_folder.as_booster())
         lines = [line for line in self.read_metrics() if line["epoch"] <= progress.epochs]
@@ -180,18 +187,19 @@ class RunFolder:
                 "or give this run another --workdir"
             )
 
-    def config_of_booster(self, config):
+    def config_of_booster(self, config, data):
         """The configuration of this run, whose booster another run follows.
 
         Args:
             config: the other run's configuration.
+            data: its data, a `rocket_tf.data.DataSet`.
 
         Raises:
             ConfigError: if this folder is a file, or holds a run whose booster does not fit.
         """
         if not self.holds_run():
             own = options.booster_config(config)
-            self.check(own)
+            self.check(own, data)
             return own
         own = self.read_config()
         matched = _MATCHED_BY_BOOSTER

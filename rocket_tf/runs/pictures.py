@@ -3,7 +3,6 @@
 import keras
 
 from rocket_tf.analysis.gradient_flow import attention_maps, gradient_flow
-from rocket_tf.data.array_data import map_inputs
 from rocket_tf.networks import group_outputs
 from rocket_tf.reporting import pictures
 
@@ -17,7 +16,7 @@ def draw(model, data, folder, num_classes=None):
 
     Args:
         model: the trained model.
-        data: the run's `ArrayData`.
+        data: the run's `rocket_tf.data.DataSet`.
         folder: the run's `RunFolder`, with its metrics.
         num_classes: classes of one-hot labels; `None`: labels are integers.
     """
@@ -25,8 +24,7 @@ def draw(model, data, folder, num_classes=None):
     pictures.save(curves, folder.pictures / "learning_curves.png")
     if not model.hints:
         return
-    inputs = map_inputs(lambda array: array[:_EXAMPLES_OF_FLOW], data.train_inputs)
-    labels = data.train_labels[:_EXAMPLES_OF_FLOW]
+    inputs, labels = data.train.first(_EXAMPLES_OF_FLOW)
     if num_classes is not None:
         labels = keras.utils.to_categorical(labels, num_classes)
     flow = gradient_flow(model, inputs, labels)
@@ -35,7 +33,7 @@ def draw(model, data, folder, num_classes=None):
     other = {"booster": model.booster} if model.booster is not None else {"teacher": model.teacher}
     if not group_outputs(model.light):
         return
-    images = data.test_inputs[:_IMAGES_SHOWN]
+    images, _ = data.test.first(_IMAGES_SHOWN)
     maps = {
         name: attention_maps(net, images, group_outputs(net))
         for name, net in ({"light": model.light} | other).items()

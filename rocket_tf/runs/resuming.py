@@ -7,7 +7,7 @@ from rocket_tf.optimizers.drops import drop_steps
 _OF_SCHEDULE = ("epochs", "learning_rate_drops")
 
 
-def refused_changes(before, now, progress):
+def refused_changes(before, now, progress, card):
     """The fields in which a configuration differs from its run's and must not.
 
     What changes nothing that is computed may differ; so may the number of epochs upwards, and the
@@ -19,6 +19,7 @@ def refused_changes(before, now, progress):
         before: the run's configuration.
         now: the one to go on with.
         progress: a `rocket_tf.runs.progress.Progress`: how far the run has come.
+        card: of the data of both, a `rocket_tf.data.DatasetCard`.
 
     Returns:
         A list of texts, each with a field, its two values and, where there is one, the way out.
@@ -33,8 +34,8 @@ def refused_changes(before, now, progress):
         return changed
     if options.differences(before, now, [*allowed, *_OF_SCHEDULE]):
         return changed
-    steps = progress.epochs * options.steps_per_epoch(now) + progress.steps
-    seen, wanted = (_drops_within(config, steps) for config in (before, now))
+    steps = progress.epochs * options.steps_per_epoch(now, card) + progress.steps
+    seen, wanted = (_drops_within(config, steps, card) for config in (before, now))
     if changed and seen != wanted:
         scale = before["epochs"] / now["epochs"]
         kept = tuple(round(drop * scale, 6) for drop in before["learning_rate_drops"])
@@ -47,7 +48,7 @@ def refused_changes(before, now, progress):
     return []
 
 
-def _drops_within(config, steps):
+def _drops_within(config, steps, card):
     """The steps, of so many, from which on the learning rate is lower."""
-    drops = drop_steps(config["learning_rate_drops"], options.total_steps(config))
+    drops = drop_steps(config["learning_rate_drops"], options.total_steps(config, card))
     return [step for step in drops if step < steps]

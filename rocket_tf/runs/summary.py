@@ -28,9 +28,7 @@ def measure(run):
     if not config["validation_examples"]:
         return figures(logs, "test")
     restore_result(run.model, config, folder)
-    test_logs = fitting.evaluate(
-        run.model, data.test_inputs, data.test_labels, config, run.strategy
-    )
+    test_logs = fitting.evaluate(run.model, data.test, config, data.card, run.strategy)
     validation = figures(logs, "validation")
     return {net: own | validation[net] for net, own in figures(test_logs, "test").items()}
 
@@ -78,8 +76,8 @@ def summarize(run, measured, booster_folder):
         "seed": config["seed"],
         "epochs": config["epochs"],
         "epoch": result_epoch(config, folder),
-        "train_examples": len(data.train_labels),
-        "test_examples": len(data.test_labels),
+        "train_examples": data.train.examples,
+        "test_examples": data.test.examples,
     }
     for role, own in measured.items():
         # A net that was trained alone is the model's light net.
@@ -109,5 +107,5 @@ def _export(run, summary):
         folder.light,
         class_names=data.class_names,
         provenance=told,
-        **export_arguments(config, data, run.model.light),
+        **export_arguments(data, run.model.light),
     )

@@ -66,20 +66,22 @@ class ClickComparison:
             )
         self.settings = dict(settings)
         self.seeds = range(seeds)
-        self.runs = {}
+        self.runs, data = {}, None
         for seed in self.seeds:
             for name, method in METHODS.items():
                 config = ready_configs.load("clicks", method.method)
                 config.update({**self.settings, **method.settings})
                 config.update(seed=seed, split_seed=seed, pictures=False)
-                options.check(config)
+                data = options.check(config, data)
                 folder = RunFolder(Path(runs) / name / f"seed{seed}")
-                folder.check(config)
-                self.runs[name, seed] = PlannedRun(f"{name}, seed {seed}", dict(config), folder)
+                folder.check(config, data)
+                title = f"{name}, seed {seed}"
+                self.runs[name, seed] = PlannedRun(title, dict(config), folder, data.card)
+        self._data = data
 
     def complete(self):
         """Trains the runs that are not finished."""
-        running.complete(list(self.runs.values()))
+        running.complete(list(self.runs.values()), self._data)
 
     def result(self, command):
         """What came out, as JSON can hold it.

@@ -43,17 +43,19 @@ class WeightSearch:
             )
         settings = {"validation_examples": validation_examples, **settings}
         folder = Path(runs) / f"{config}_{method}"
-        self._weights, self.runs = [], []
+        self._weights, self.runs, data = [], [], None
         for seed in range(seeds):
             for weight in weights:
                 own = ready_configs.load(config, method)
                 own.update({**settings, "hint_weight": weight, "seed": seed})
                 own.booster_run = str(folder / "booster" / f"seed{seed}")
-                options.check(own)
+                data = options.check(own, data)
                 run_folder = RunFolder(folder / f"weight{weight:g}" / f"seed{seed}")
-                run_folder.check(own)
+                run_folder.check(own, data)
                 self._weights.append(weight)
-                self.runs.append(PlannedRun(f"weight {weight:g}, seed {seed}", own, run_folder))
+                title = f"weight {weight:g}, seed {seed}"
+                self.runs.append(PlannedRun(title, own, run_folder, data.card))
+        self._data = data
 
     def complete(self):
         """Trains the runs that are not finished, and compares all.
@@ -67,7 +69,7 @@ class WeightSearch:
             print(f"weight {weight:g} diverges, which counts as an error of 100 %: {error}")
 
         errors = {}
-        summaries = running.complete(self.runs, diverged=say)
+        summaries = running.complete(self.runs, self._data, diverged=say)
         for weight, summary in zip(self._weights, summaries, strict=True):
             error = _ERROR_OF_DIVERGENCE if summary is None else validation_error(summary["light"])
             errors.setdefault(weight, []).append(error)

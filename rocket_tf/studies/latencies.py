@@ -5,7 +5,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from rocket_tf.data.cards import card_of
+from rocket_tf.config import check
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import runtimes
@@ -70,7 +70,7 @@ class Latencies:
             raise ConfigError(f"--batches: got {batches}, expected numbers of at least 1")
         self._errors = _errors(workdirs, light_alone)
         self._workdir = workdirs[0]
-        _check_runtimes(self._workdir, chosen)
+        self._data = _check_runtimes(self._workdir, chosen)
         self._chosen, self._batches, self._rounds = chosen, batches, rounds
 
     def measure(self, tell=lambda line: print(line, flush=True)):
@@ -88,7 +88,7 @@ class Latencies:
 
         with tempfile.TemporaryDirectory() as folder:
             tell(f"Exporting the nets of {self._workdir}")
-            exports, sizes = _export(self._workdir, self._chosen, Path(folder))
+            exports, sizes = _export(self._workdir, self._data, self._chosen, Path(folder))
             tell(f"Timing {', '.join(exports)}")
             rows, load_seconds = latency.measure(
                 exports, self._rounds, batches=self._batches, tell=tell
@@ -110,12 +110,15 @@ class Latencies:
 
 
 def _check_runtimes(workdir, chosen):
+    """Checks that the runtimes can run the nets; returns the run's data, a `DataSet`."""
     config, _ = RunFolder(workdir).read_finished()
-    if card_of(config).kind == "clicks" and chosen != ["tensorflow"]:
+    data = check(config)
+    if data.card.kind == "clicks" and chosen != ["tensorflow"]:
         raise ConfigError(
             f"--runtimes: got {','.join(chosen)} for nets that read ids and strings, expected "
             "tensorflow: the others have no hashing"
         )
+    return data
 
 
 def _missing(name):
@@ -147,7 +150,7 @@ def _errors(workdirs, light_alone):
     }
 
 
-def _export(workdir, chosen, folder):
+def _export(workdir, data, chosen, folder):
     """The exports to time, by runtime and net, and the bytes of each."""
     import numpy as np
 
@@ -155,7 +158,7 @@ def _export(workdir, chosen, folder):
     from rocket_tf.serving import converters
     from rocket_tf.serving.saved_model import export_light
 
-    model, config, summary = finished_run.restore(workdir, "float32")
+    model, config, summary = finished_run.restore(workdir, "float32", data)
     told = finished_run.provenance(RunFolder(workdir), config, summary)
     # With all that an export of a run has, which the plain one has not.
     class_names = [f"class {index}" for index in range(model.light.output_shape[-1])]

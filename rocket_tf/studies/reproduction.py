@@ -50,11 +50,14 @@ class Reproduction:
         self.methods = methods
         self._root = Path(runs)
         self._check_settings()
-        self.runs = self._plan()
-        for run in self.runs:
-            options.check(run.config)
+        self.runs, data = [], None
+        for run in self._plan():
+            data = options.check(run.config, data)
+            run = dataclasses.replace(run, card=data.card)
             if not (write_only and _is_finished_before_0_2(run)):
-                run.folder.check(run.config)
+                run.folder.check(run.config, data)
+            self.runs.append(run)
+        self._data = data
         self._check_recipes()
 
     def columns(self, row):
@@ -71,7 +74,7 @@ class Reproduction:
         Args:
             after_run: called after each.
         """
-        running.complete(self.runs, after_run)
+        running.complete(self.runs, self._data, after_run)
 
     def result(self, command, note=""):
         """The table as measured so far.
@@ -199,12 +202,12 @@ class Reproduction:
         booster = options.booster_config(config)
         booster_path = self._pair_folder(row, booster) / "booster" / f"seed{seed}"
         if method == "booster":
-            return Run(title, booster, RunFolder(booster_path), row, method, seed)
+            return Run(title, booster, RunFolder(booster_path), None, row, method, seed)
         config["booster_run"] = (
             str(booster_path) if config["method"] in options.METHODS_WITH_TEACHER else ""
         )
         path = self._pair_folder(row, config) / method / f"seed{seed}"
-        return Run(title, config, RunFolder(path), row, method, seed)
+        return Run(title, config, RunFolder(path), None, row, method, seed)
 
     def _pair_folder(self, row, config):
         budget = [row.dataset]

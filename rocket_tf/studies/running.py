@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 
 from rocket_tf import config as options
+from rocket_tf.data import DatasetCard
 from rocket_tf.errors import NonFiniteLossError, Preempted
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.system.startup import load_tensorflow_quietly
@@ -23,11 +24,13 @@ class PlannedRun:
         title: which run it is, in words.
         config: its configuration, checked.
         folder: where it is, or will be.
+        card: of its data, known when its configuration is checked.
     """
 
     title: str
     config: Mapping
     folder: RunFolder
+    card: DatasetCard | None
 
 
 def missing(runs):
@@ -35,11 +38,13 @@ def missing(runs):
     return [run for run in runs if run.folder.read_summary() is None]
 
 
-def complete(runs, after_run=lambda: None, diverged=None):
+def complete(runs, data, after_run=lambda: None, diverged=None):
     """Trains the runs of a plan that are not finished, in their order.
 
     Args:
         runs: a list of `PlannedRun`s.
+        data: a `DataSet` that is open already, such as that of one of them; runs that have the
+            same use it, others open theirs.
         after_run: called after each that is trained.
         diverged: called with a run and its `NonFiniteLossError`, which then stops nothing; `None`:
             it is raised.
@@ -67,7 +72,8 @@ def complete(runs, after_run=lambda: None, diverged=None):
             left = _time_left(runs, [runs[other] for other in to_do[number - 1 :]])
             print(f"== run {number} of {len(to_do)}: {run.title}{left}", flush=True)
             try:
-                summaries[place] = train.train_and_evaluate(run.config, run.folder.path)
+                data = data.reopen(run.config)
+                summaries[place] = train.train_and_evaluate(run.config, run.folder.path, data=data)
             except NonFiniteLossError as error:
                 if diverged is None:
                     raise
@@ -107,7 +113,7 @@ def _time_left(runs, to_do):
 def _seconds(run):
     """How long a finished run took, about."""
     return _SECONDS_TO_START + sum(
-        options.number_of_training_examples(run.config) / line["examples_per_second"]
+        options.number_of_training_examples(run.config, run.card) / line["examples_per_second"]
         for line in run.folder.read_metrics()
     )
 
@@ -127,7 +133,7 @@ def _cost(run):
         "rocket": light + booster,
         "rocket_kd": light + booster + booster / 3,  # the teacher runs forward alone
     }.get(config["method"], light + booster / 3)
-    examples = options.number_of_training_examples(config)
+    examples = options.number_of_training_examples(config, run.card)
     return layers * width**2 * examples * config["epochs"]
 
 

@@ -1,0 +1,154 @@
+"""Opening the data that a configuration names. Free of TensorFlow."""
+
+import dataclasses
+import functools
+
+from rocket_tf.data import own_data
+from rocket_tf.data.array_data import assemble
+from rocket_tf.data.catalog import CLICK_CLASSES, DATASETS, LOCAL_DATASETS, SIMULATED
+from rocket_tf.data.clicks import movielens
+from rocket_tf.data.clicks import simulated as simulated_clicks
+from rocket_tf.data.data_set import DataSet
+from rocket_tf.data.images import named as images
+
+# Which of the examples that were read are used.
+_CUT = {"train_examples": 0, "validation_examples": 0}
+# What is read beside the data set's name, and what holds where it is not given.
+DEFAULTS = {
+    **_CUT,
+    "data_dir": "",
+    "split_seed": 0,
+    **own_data.DEFAULTS,
+}
+
+
+def open_data(mapping):
+    """Opens the data that a configuration names.
+
+    The data sets of the catalog are open at once; their examples are read, and downloaded first
+    where they are missing, when a split is first used. One's own data is read now.
+
+    Args:
+        mapping: from fields to values, such as a configuration: "dataset", a name in
+            `catalog.DATASETS` or `catalog.LOCAL_DATASETS`, and any of `DEFAULTS`; others are not
+            read. Fields are as `python -m rocket_tf.config` describes them.
+
+    Returns:
+        A `data_set.DataSet`, whose splits are `splits.ArraySplit`s.
+
+    Raises:
+        KeyError: if there is no such data set.
+        DamagedDataError: if it is one's own data, and damaged.
+        DataUnavailableError: if it is one's own data, and cannot be read.
+
+    Example:
+        >>> data = open_data({"dataset": "digits", "train_examples": 100})
+        >>> data.card.image_shape
+        (8, 8, 1)
+        >>> data.train.examples, data.test.examples
+        (100, 797)
+    """
+    settings = _settings(mapping)
+    if settings["dataset"] in LOCAL_DATASETS:
+        return _OwnDataSet(settings, own_data.read(settings))
+    return _CatalogDataSet(settings)
+
+
+class _InMemoryDataSet(DataSet):
+    """Examples in memory, read by `_read` when a split is first used."""
+
+    def __init__(self, settings, card):
+        self._settings = settings
+        self._card = card
+
+    @property
+    def card(self):
+        return self._card
+
+    @property
+    def class_names(self):
+        return self._arrays.class_names
+
+    @property
+    def train(self):
+        return self._arrays.train
+
+    @property
+    def validation(self):
+        return self._arrays.validation
+
+    @property
+    def test(self):
+        return self._arrays.test
+
+    def load(self):
+        self._arrays  # noqa: B018 - reads them
+
+    def reopen(self, mapping):
+        return self if _settings(mapping) == self._settings else open_data(mapping)
+
+    @functools.cached_property
+    def _arrays(self):
+        cut = (self._settings[name] for name in _CUT)
+        return self._read(*cut)
+
+
+class _CatalogDataSet(_InMemoryDataSet):
+    def __init__(self, settings):
+        card = DATASETS[settings["dataset"]]
+        if card.kind == "clicks":
+            columns = dataclasses.replace(card.columns, history_length=settings["history_length"])
+            card = dataclasses.replace(card, columns=columns)
+        super().__init__(settings, card)
+
+    def _read(self, *cut):
+        dataset, data_dir, split_seed, history_length = (
+            self._settings[name] for name in ("dataset", "data_dir", "split_seed", "history_length")
+        )
+        if self.card.kind == "images":
+            return images.load(dataset, data_dir, *cut, split_seed)
+        if dataset in SIMULATED:
+            impressions = self.card.train_examples + self.card.test_examples
+            clicks, _ = simulated_clicks.simulate(
+                impressions, seed=split_seed, history_length=history_length
+            )
+        else:
+            version = dataset.removeprefix("movielens_")
+            clicks = movielens.read(version, data_dir, history_length)
+        train, test = ((part.inputs, part.labels) for part in (clicks.train, clicks.test))
+        return assemble(dataset, self.card, [train], test, list(CLICK_CLASSES), *cut)
+
+
+class _OwnDataSet(_InMemoryDataSet):
+    def __init__(self, settings, own):
+        super().__init__(settings, own.card)
+        self._own = own
+
+    @property
+    def fingerprint(self):
+        return self._own.fingerprint
+
+    def reopen(self, mapping):
+        settings = _settings(mapping)
+        if _of_source(settings) != _of_source(self._settings):
+            return open_data(mapping)
+        return self if settings == self._settings else _OwnDataSet(settings, self._own)
+
+    def _read(self, *cut):
+        own = self._own
+        parts = [own.train]
+        return assemble(self._settings["dataset"], own.card, parts, own.test, own.class_names, *cut)
+
+
+def _settings(mapping):
+    """What is read of a configuration, with lists as tuples, as they may come from JSON."""
+    given = {name: mapping.get(name, value) for name, value in DEFAULTS.items()}
+    given["dataset"] = mapping["dataset"]
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+
+
+def _of_source(settings):
+    """What decides what is read of one's own data."""
+    return [settings[name] for name in ("dataset", *own_data.DEFAULTS)]

@@ -1,0 +1,199 @@
+"""A split of a data set as a source of batches. Free of TensorFlow until batches are asked for."""
+
+import abc
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Which batches are trained on.
+
+    Attributes:
+        batch_size: examples in a batch, over all replicas together.
+        epochs: epochs of the whole training.
+        seed: a non-negative integer.
+        first_epoch: epochs, counted from 0, that are done.
+        first_step: batches that are done of the epoch after these.
+    """
+
+    batch_size: int
+    epochs: int
+    seed: int
+    first_epoch: int = 0
+    first_step: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which parts of each batch a worker computes.
+
+    Attributes:
+        replicas: into how many parts a batch is split, as evenly as can be.
+        worker: the worker, counted from 0.
+        workers: among how many workers the replicas are divided, each having as many.
+    """
+
+    replicas: int = 1
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def own(self):
+        """How many parts of each batch are the worker's."""
+        return self.replicas // self.workers
+
+
+class Split(abc.ABC):
+    """Examples of a data set, as batches.
+
+    A subclass says how many there are, and makes the parts of batches; which part begins and ends
+    where, `pipeline.bounds_of_part` computes.
+    """
+
+    @property
+    @abc.abstractmethod
+    def examples(self):
+        """The number of examples."""
+
+    @abc.abstractmethod
+    def training_parts(self, schedule, augment, share):
+        """The parts of the batches of epochs `first_epoch` to `epochs` - 1, one after the other.
+
+        The order of an epoch is a function of (seed, epoch), so that training goes on at any step
+        as if it had not been interrupted; every example is there once in an epoch.
+
+        Args:
+            schedule: a `Schedule`.
+            augment: `None`, or what is applied to a part's images, `f(images, seed, epoch,
+                examples)`; `examples` are numbers that tell the images, int64 of shape (batch,).
+            share: a `Share`: each of the worker's parts is an element.
+
+        Returns:
+            `tf.data.Dataset` of `(inputs, labels)`; labels are integers.
+        """
+
+    @abc.abstractmethod
+    def evaluation_parts(self, batch_size, share):
+        """The parts of the batches of all examples in their order, once.
+
+        Args:
+            batch_size: examples in a batch, over all replicas together.
+            share: a `Share`.
+
+        Returns:
+            As `training_parts`.
+        """
+
+    def training_batches(
+        self,
+        batch_size,
+        epochs,
+        seed,
+        *,
+        first_epoch=0,
+        first_step=0,
+        flip=False,
+        crop_padding=0,
+        crop_padding_mode="symmetric",
+        batch_augmentation=None,
+        num_classes=None,
+        replicas=1,
+        worker=0,
+        workers=1,
+    ):
+        """The batches of epochs `first_epoch` to `epochs` - 1, one after the other.
+
+        The order of an epoch depends on (seed, epoch), the augmentation of an example on (seed,
+        epoch, example). So a run that resumes sees what an uninterrupted one would have seen, and N
+        replicas together see the examples that one device would have seen.
+
+        Args:
+            batch_size: examples in a batch, over all replicas together; the last batch of an epoch
+                has what remains.
+            epochs: epochs of the whole training.
+            seed: a non-negative integer.
+            first_epoch: epochs, counted from 0, that are done.
+            first_step: batches that are done of the epoch after these.
+            flip: images only, as in `augmentation.mirror_and_shift`.
+            crop_padding: the same, in pixels.
+            crop_padding_mode: the same, "symmetric" or "reflect".
+            batch_augmentation: `f(inputs, labels) -> (inputs, labels)` on batches, or `None`.
+            num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
+            replicas: into how many parts a batch is split; each part is an element.
+            worker: as of `Share`.
+            workers: as of `Share`.
+
+        Returns:
+            `tf.data.Dataset` of `(inputs, labels)`. Inputs: images, uint8 of shape (batch, height,
+            width, channels), or a dict of columns. Labels: int64 of shape (batch,), or one-hot.
+        """
+        from rocket_tf.data import pipeline
+
+        share = Share(replicas, worker, workers)
+        augment = pipeline.augmentation_by_example(flip, crop_padding, crop_padding_mode)
+        schedule = Schedule(batch_size, epochs, seed, first_epoch, first_step)
+        parts = self.training_parts(schedule, augment, share)
+        return pipeline.finish(parts, share, num_classes, batch_augmentation)
+
+    def evaluation_batches(self, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1):
+        """The examples in their order, once; arguments and elements as of `training_batches`."""
+        from rocket_tf.data import pipeline
+
+        share = Share(replicas, worker, workers)
+        return pipeline.finish(self.evaluation_parts(batch_size, share), share, num_classes)
+
+    def first(self, number):
+        """The first examples, to warm up with, to draw, or to prove an export.
+
+        Args:
+            number: so many, or all if there are fewer; at least 1.
+
+        Returns:
+            `(inputs, labels)`: NumPy arrays, or a dict of them, and an array.
+        """
+        return next(self.evaluation_batches(number).as_numpy_iterator())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArraySplit(Split):
+    """Examples in memory.
+
+    Attributes:
+        inputs: of images, uint8, shape (examples, height, width, channels); of clicks, a dict from
+            columns to arrays whose first axis is that of the examples.
+        labels: int64, shape (examples,).
+
+    Example:
+        >>> split = ArraySplit(np.zeros((5, 8, 8, 1), np.uint8), np.arange(5))
+        >>> [len(labels) for _, labels in split.evaluation_batches(batch_size=2)]
+        [2, 2, 1]
+    """
+
+    inputs: np.ndarray | dict
+    labels: np.ndarray
+
+    @property
+    def examples(self):
+        return len(self.labels)
+
+    def training_parts(self, schedule, augment, share):
+        from rocket_tf.data import pipeline
+
+        return pipeline.training_parts_of_arrays(self.inputs, self.labels, schedule, augment, share)
+
+    def evaluation_parts(self, batch_size, share):
+        from rocket_tf.data import pipeline
+
+        return pipeline.evaluation_parts_of_arrays(self.inputs, self.labels, batch_size, share)
+
+    def first(self, number):
+        return map_inputs(lambda array: array[:number], self.inputs), self.labels[:number]
+
+
+def map_inputs(function, *inputs):
+    """The inputs with a function applied to their array, or to each array of a dict."""
+    if isinstance(inputs[0], dict):
+        return {name: function(*(each[name] for each in inputs)) for name in inputs[0]}
+    return function(*inputs)
