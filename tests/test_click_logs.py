@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data.clicks import logs as click_logs
+from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.data.clicks.simulated import COLUMNS as SIMULATED
 from rocket_tf.data.clicks.simulated import simulate
@@ -86,7 +86,7 @@ def make(tmp_path, form):
 
 
 def read(folder, columns=COLUMNS):
-    return click_logs.read(folder, columns, tell=lambda line: None)
+    return click_folder.read(folder, columns, tell=lambda line: None)
 
 
 def changed(place=1, **values):
@@ -122,7 +122,7 @@ class TestValues:
     def test_are_read_as_written(self, make, tmp_path):
         make()
         lines = []
-        data = click_logs.read(str(tmp_path), COLUMNS, tell=lines.append)
+        data = click_folder.read(str(tmp_path), COLUMNS, tell=lines.append)
         expected = {
             "user": [4, 5, 4],
             "item": [7, 9, 7],
@@ -387,7 +387,7 @@ class TestCsv:
             write_csv(tmp_path / f"{name}.csv", TRAIN)
         program = (
             "import sys; sys.orig_argv = ['python', '-m', 'rocket_tf.main', '']\n"
-            "from rocket_tf.data.clicks import logs, movielens, simulated\n"
+            "from rocket_tf.data.clicks import folder, movielens, simulated\n"
             "from rocket_tf.data.clicks.examples import Columns\n"
             f"logs.read({str(tmp_path)!r}, Columns())\n"
             "simulated.simulate(100)\n"

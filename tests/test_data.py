@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import ArraySplit, array_data, pipeline, random_rows, tfds_builder
+from rocket_tf.data import ArraySplit, in_memory, pipeline, random_rows, tfds_builder
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.images import kerascv
 from rocket_tf.data.images import named as images
 from rocket_tf.data.images import tfds as tfds_images
 from rocket_tf.data.images.augmentation import mirror_and_shift
-from rocket_tf.data.splits import Share
+from rocket_tf.data.interface import Share
 from rocket_tf.errors import DataUnavailableError
 
 COUNT, SIZE = 23, 6
@@ -294,18 +294,18 @@ class TestSources:
     def test_svhn_holds_out_two_thirds_from_train_and_one_third_from_extra(self):
         random = np.random.default_rng(0)
         train, extra = random.integers(0, 10, 900), random.integers(0, 10, 3000)
-        held_out = array_data._hold_out("svhn", DATASETS["svhn"], [train, extra], 300)
+        held_out = in_memory._hold_out("svhn", DATASETS["svhn"], [train, extra], 300)
         assert list(np.bincount(train[held_out[:900]])) == [20] * 10
         assert list(np.bincount(extra[held_out[900:]])) == [10] * 10
 
     def test_a_first_part_alone_gives_all_that_is_held_out(self):
         labels = np.arange(200) % 10
-        held_out = array_data._hold_out("svhn", DATASETS["svhn"], [labels], 30)
+        held_out = in_memory._hold_out("svhn", DATASETS["svhn"], [labels], 30)
         assert list(np.bincount(labels[held_out])) == [3] * 10
 
     def test_a_class_with_too_few_examples_to_hold_out(self):
         with pytest.raises(DataUnavailableError, match=r"3 examples of class 0.* are 2"):
-            array_data._hold_out("cifar10", DATASETS["cifar10"], [np.arange(20) % 10], 30)
+            in_memory._hold_out("cifar10", DATASETS["cifar10"], [np.arange(20) % 10], 30)
 
     def test_data_that_is_not_there(self, tmp_path, monkeypatch):
         def no_network(url, timeout):

@@ -9,7 +9,7 @@ from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.optimizers.schedules import piecewise_schedule
 from rocket_tf.optimizers.sgd import SGDWithL2
-from rocket_tf.runs.optimizer import make_optimizer, make_schedule
+from rocket_tf.runs.building import make_optimizer, make_schedule
 from tests.runs import card_of
 
 

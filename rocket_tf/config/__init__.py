@@ -27,7 +27,7 @@ from rocket_tf.config.configuration import (
     with_older_fields,
 )
 from rocket_tf.config.fields import FIELDS, METHODS
-from rocket_tf.config.readers import METHODS_WITH_TEACHER
+from rocket_tf.config.read_by import METHODS_WITH_TEACHER
 from rocket_tf.errors import ConfigError
 
 __all__ = [

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import ml_collections
 
-from rocket_tf.config.combinations import check_before_data, check_with_data
+from rocket_tf.config.cross_checks import check_before_data, check_with_data
 from rocket_tf.config.fields import FIELDS
 from rocket_tf.data import DataSet, DatasetCard, open_data
 from rocket_tf.errors import ConfigError, DataUnavailableError

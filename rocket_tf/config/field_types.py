@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable
 
-from rocket_tf.config.readers import EVERY_RUN, Reader
+from rocket_tf.config.read_by import EVERY_RUN, Reader
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rocket_tf.config.field_types import (
     sizes,
     switch,
 )
-from rocket_tf.config.readers import (
+from rocket_tf.config.read_by import (
     ATTENTION_TRANSFER,
     CLICK_LOGS,
     CLICKS,

@@ -6,8 +6,8 @@ A *data set* is opened once, by `open_data`, and then handed to whatever needs i
   number of examples. Nets are built by it, and configurations checked.
 - a *fingerprint*: what tells one's own data from other data, such as a checksum; `None` for data
   that is the same everywhere. A run keeps it and is not resumed on other data.
-- three *splits*, `train`, `validation` and `test`: sources of batches (`splits.Split`), in memory
-  (`splits.ArraySplit`) or not.
+- three *splits*, `train`, `validation` and `test`: sources of batches (`interface.Split`), in
+  memory (`in_memory.ArraySplit`) or not.
 
 An *example* is an image or an impression with its label; a *batch*, the examples of one step.
 
@@ -18,10 +18,10 @@ answered before TensorFlow loads.
 from rocket_tf.system.lazy import lazy_names
 
 _MODULES = {
-    "ArraySplit": "rocket_tf.data.splits",
-    "DataSet": "rocket_tf.data.data_set",
+    "ArraySplit": "rocket_tf.data.in_memory",
+    "DataSet": "rocket_tf.data.interface",
     "DatasetCard": "rocket_tf.data.catalog",
-    "Split": "rocket_tf.data.splits",
+    "Split": "rocket_tf.data.interface",
     "open_data": "rocket_tf.data.opening",
 }
 __all__ = list(_MODULES)

@@ -56,7 +56,7 @@ _CIFAR_MEAN = (125.3, 123.0, 113.9)
 _CIFAR_STD = (63.0, 62.1, 66.7)
 
 DATASETS = {
-    # scikit-learn's copy of the UCI digits, 1797 images; split by rocket_tf itself, see images.py.
+    # scikit-learn's copy of the UCI digits, 1797 images; `images/named.py` splits it.
     "digits": DatasetCard(
         train_examples=1000,
         test_examples=797,

@@ -4,12 +4,12 @@ import dataclasses
 import functools
 
 from rocket_tf.data import own_data
-from rocket_tf.data.array_data import assemble
 from rocket_tf.data.catalog import CLICK_CLASSES, DATASETS, LOCAL_DATASETS, SIMULATED
 from rocket_tf.data.clicks import movielens
 from rocket_tf.data.clicks import simulated as simulated_clicks
-from rocket_tf.data.data_set import DataSet
 from rocket_tf.data.images import named as images
+from rocket_tf.data.in_memory import assemble
+from rocket_tf.data.interface import DataSet
 
 # Which of the examples that were read are used.
 _CUT = {"train_examples": 0, "validation_examples": 0}
@@ -34,7 +34,7 @@ def open_data(mapping):
             read. Fields are as `python -m rocket_tf.config` describes them.
 
     Returns:
-        A `data_set.DataSet`, whose splits are `splits.ArraySplit`s.
+        A `interface.DataSet`, whose splits are `in_memory.ArraySplit`s.
 
     Raises:
         KeyError: if there is no such data set.

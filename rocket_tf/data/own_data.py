@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
-from rocket_tf.data.clicks import logs as click_logs
+from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
@@ -91,7 +91,7 @@ def read(config):
 
 
 def columns_of(config):
-    """Which columns of a click log play which part, a `click_examples.Columns`."""
+    """Which columns of a click log play which part, a `examples.Columns`."""
     return Columns(
         label=config["label_column"],
         user=config["user_column"],
@@ -112,7 +112,7 @@ def _read_folder(path, image_size, unreadable):
 
 
 def _read_clicks(path, columns, request_columns):
-    log = click_logs.read(path, columns)
+    log = click_folder.read(path, columns)
     inputs = log.train.inputs
     card = DatasetCard(
         train_examples=len(log.train.labels),

@@ -1,11 +1,9 @@
-"""tf.data pipelines whose randomness is a function of its place.
+"""What the batches of every split have in common: order, draws, parts, labels.
 
 The order of an epoch depends on (seed, epoch), the draws of an example on (seed, epoch, example).
 Both are computed batch by batch, without a table of the whole epoch: a run that resumes at any step
 sees what an uninterrupted one would have seen, at the same cost.
 """
-
-import math
 
 import tensorflow as tf
 
@@ -17,61 +15,14 @@ _ORDER_STREAM = 0
 _DRAWS_STREAM = 1
 
 
-def training_parts_of_arrays(inputs, labels, schedule, augment, share):
-    """Examples in memory as `splits.Split.training_parts`.
-
-    Args:
-        inputs: an array, or a dict of arrays, whose first axis is that of the examples.
-        labels: int64, shape (examples,).
-        schedule: as there.
-        augment: as there.
-        share: as there.
-
-    Returns:
-        As there.
-    """
-    examples, batch_size, seed = len(labels), schedule.batch_size, schedule.seed
-    batches = math.ceil(examples / batch_size)
-    inputs, labels = _on_host(inputs, labels)
-
-    def parts_of_epoch(epoch):
-        def load_part(part):
-            begin, end = bounds_of_part(part, examples, batch_size, share)
-            chosen = shuffled(begin, end, examples, seed, epoch)
-            batch = tf.nest.map_structure(lambda array: tf.gather(array, chosen), inputs)
-            if augment is not None:
-                batch = augment(batch, seed, epoch, chosen)
-            return batch, tf.gather(labels, chosen)
-
-        first_batch = tf.where(
-            epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
-        )
-        parts = tf.data.Dataset.range(first_batch * share.own, batches * share.own)
-        return parts.map(load_part, num_parallel_calls=tf.data.AUTOTUNE)
-
-    return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(parts_of_epoch)
-
-
-def evaluation_parts_of_arrays(inputs, labels, batch_size, share):
-    """Examples in memory as `splits.Split.evaluation_parts`; arguments as above."""
-    examples = len(labels)
-    inputs, labels = _on_host(inputs, labels)
-
-    def load_part(part):
-        chosen = slice(*bounds_of_part(part, examples, batch_size, share))
-        return tf.nest.map_structure(lambda array: array[chosen], inputs), labels[chosen]
-
-    return tf.data.Dataset.range(math.ceil(examples / batch_size) * share.own).map(load_part)
-
-
 def finish(parts, share, num_classes=None, batch_augmentation=None):
     """What is done to the parts of batches of any split.
 
     Args:
         parts: `tf.data.Dataset` of `(inputs, labels)`.
-        share: a `splits.Share`.
-        num_classes: as of `splits.Split.training_batches`.
-        batch_augmentation: as of `splits.Split.training_batches`.
+        share: an `interface.Share`.
+        num_classes: as of `interface.Split.training_batches`.
+        batch_augmentation: as of `interface.Split.training_batches`.
 
     Returns:
         `tf.data.Dataset` of `(inputs, labels)`.
@@ -84,7 +35,7 @@ def finish(parts, share, num_classes=None, batch_augmentation=None):
 
 
 def augmentation_by_example(flip, crop_padding, crop_padding_mode):
-    """The `augment` of `splits.Split.training_parts`, or `None` where nothing is augmented."""
+    """The `augment` of `interface.Split.training_parts`, or `None` where nothing is augmented."""
     if not (flip or crop_padding):
         return None
 
@@ -124,7 +75,7 @@ def bounds_of_part(part, examples, batch_size, share):
         part: int64, the number of the part among the worker's of the epoch.
         examples: how many there are.
         batch_size: examples in a batch.
-        share: a `splits.Share`.
+        share: an `interface.Share`.
 
     Returns:
         `(begin, end)`, int64.
@@ -155,12 +106,6 @@ def distribute(make_dataset, strategy):
             workers=context.num_input_pipelines,
         )
     )
-
-
-def _on_host(inputs, labels):
-    """Examples as tensors on the host, whichever device trains."""
-    with tf.device("CPU:0"):
-        return tf.nest.map_structure(tf.constant, (inputs, labels))
 
 
 def _stateless_seed(seed, epoch, stream):

@@ -17,7 +17,8 @@ from rocket_tf.networks import (
     group_outputs,
     wide_resnet_pair,
 )
-from rocket_tf.runs.optimizer import make_optimizer
+from rocket_tf.optimizers.catalog import OPTIMIZERS
+from rocket_tf.optimizers.schedules import piecewise_schedule
 
 
 def build_nets(config, card):
@@ -151,6 +152,35 @@ def _metrics(card):
 def mixes_labels(config):
     """Whether augmentation mixes labels, which are one-hot then."""
     return bool(config["mixup"] or config["cutmix"])
+
+
+def make_schedule(config, total_steps):
+    """The learning rate of a run, a `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Args:
+        config: a checked configuration (`rocket_tf.config`).
+        total_steps: steps in the whole run.
+    """
+    return piecewise_schedule(
+        config["learning_rate"],
+        config["learning_rate_drops"],
+        config["learning_rate_drop_factor"],
+        total_steps,
+    )
+
+
+def make_optimizer(config, total_steps):
+    """The optimizer of a run.
+
+    Args:
+        config: a checked configuration (`rocket_tf.config`).
+        total_steps: steps in the whole run.
+
+    Returns:
+        A `keras.optimizers.Optimizer`.
+    """
+    schedule = make_schedule(config, total_steps)
+    return OPTIMIZERS[config["optimizer"]].make(schedule, config["weight_decay"])
 
 
 def _hints(config, card, light, teacher):

@@ -12,11 +12,10 @@ from rocket_tf import config as options
 from rocket_tf.data import DataSet, pipeline
 from rocket_tf.data.images import kerascv
 from rocket_tf.runs import callbacks as run_callbacks
-from rocket_tf.runs.building import mixes_labels
+from rocket_tf.runs.building import make_schedule, mixes_labels
 from rocket_tf.runs.checkpoints import Checkpoints, Restored
 from rocket_tf.runs.finished import result_epoch
 from rocket_tf.runs.folder import RunFolder
-from rocket_tf.runs.optimizer import make_schedule
 from rocket_tf.runs.progress import Progress
 
 

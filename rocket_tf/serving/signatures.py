@@ -252,7 +252,7 @@ def decode_images(encoded, shape):
         encoded: string tensor, shape (batch,).
         shape: (height, width, channels) to give; colours become grey, or grey colours, as the
             decoder does it. Images are resized, bilinear with antialiasing, until they cover the
-            shape, and the middle is taken, as `data.image_files` does it for training.
+            shape, and the middle is taken, as `data.images.files` does it for training.
 
     Returns:
         float32 tensor, 0 to 255, shape (batch, *shape).

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 
-from rocket_tf.data.local import reason_of
+from rocket_tf.data.local_files import reason_of
 from rocket_tf.errors import DamagedDataError
 
 
@@ -38,7 +38,7 @@ def read(path, columns):
     Args:
         path: the file: UTF-8, with commas, one header line, and quotes (doubled within quotes)
             where a value has a comma. The values of the history are separated by spaces.
-        columns: `click_examples.Columns`, all of which the header has.
+        columns: `examples.Columns`, all of which the header has.
 
     Returns:
         Dict from columns to Arrow arrays of as many strings as there are lines after the header; of

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from rocket_tf.data.clicks.examples import check_columns
-from rocket_tf.data.local import reason_of
+from rocket_tf.data.local_files import reason_of
 from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
@@ -21,7 +21,7 @@ def read(path, columns):
             tf.train.Example, which has one value of each column: integers or floats of the label
             and of numbers, integers or bytes (UTF-8) of the user and of categories; and any number
             of values of the history, of the item's type.
-        columns: `click_examples.Columns`.
+        columns: `examples.Columns`.
 
     Returns:
         Dict from columns to Arrow arrays of as many values as there are records, int64, float or

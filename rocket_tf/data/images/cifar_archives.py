@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from rocket_tf.data.images import cifar_pickles
-from rocket_tf.data.local import LocalImages, check_class_names, reason_of
+from rocket_tf.data.local_files import LocalImages, check_class_names, reason_of
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 _SHAPE = (3, 32, 32)  # of an image in a record: channels first

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 
-from rocket_tf.data.local import reason_of
+from rocket_tf.data.local_files import reason_of
 from rocket_tf.errors import DamagedDataError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rocket_tf.data.images import files as image_files
-from rocket_tf.data.local import LocalImages, check_class_names
+from rocket_tf.data.local_files import LocalImages, check_class_names
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 _TEST_NAMES = ("test", "val", "validation")

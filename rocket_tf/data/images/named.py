@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from rocket_tf.data.array_data import assemble
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.images import cifar_archives
 from rocket_tf.data.images import tfds as tfds_images
+from rocket_tf.data.in_memory import assemble
 from rocket_tf.errors import DamagedDataError
 
 

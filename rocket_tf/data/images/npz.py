@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rocket_tf.data.local import LocalImages, check_class_names, reason_of
+from rocket_tf.data.local_files import LocalImages, check_class_names, reason_of
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")

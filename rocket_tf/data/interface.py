@@ -1,9 +1,68 @@
-"""A split of a data set as a source of batches. Free of TensorFlow until batches are asked for."""
+"""What a data set is, and its splits: the interface of every source of examples.
+
+Free of TensorFlow until batches are asked for.
+"""
 
 import abc
 import dataclasses
 
-import numpy as np
+
+class DataSet(abc.ABC):
+    """A data set that is open; `opening.open_data` gives those that configurations name.
+
+    Another source of examples is a subclass, with `Split`s of its own; it goes wherever an
+    opened data set goes, such as to `rocket_tf.train.train_and_evaluate`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def card(self):
+        """The facts, a `catalog.DatasetCard`; known without reading examples, or read already."""
+
+    @property
+    @abc.abstractmethod
+    def class_names(self):
+        """Names of the classes, in their order, a list of strings."""
+
+    @property
+    @abc.abstractmethod
+    def train(self):
+        """The training examples without those held out, a `Split`."""
+
+    @property
+    @abc.abstractmethod
+    def validation(self):
+        """The examples held out of training, often none, a `Split`."""
+
+    @property
+    @abc.abstractmethod
+    def test(self):
+        """The test examples, a `Split`."""
+
+    @property
+    def fingerprint(self):
+        """What tells this data from other data, a dict that JSON can hold; `None`: nothing can."""
+        return None
+
+    def load(self):  # noqa: B027 - not every data set has something to read
+        """Reads what would otherwise be read when a split is first used.
+
+        Raises:
+            DamagedDataError: if the data is there and damaged.
+            DataUnavailableError: if it can be neither found nor downloaded, or a class has too few
+                examples to hold out.
+        """
+
+    def reopen(self, mapping):
+        """The data of another configuration: this one, where both have the same.
+
+        Args:
+            mapping: as of `opening.open_data`.
+
+        Returns:
+            A `DataSet`, which shares what it can with this one.
+        """
+        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,46 +213,3 @@ class Split(abc.ABC):
             `(inputs, labels)`: NumPy arrays, or a dict of them, and an array.
         """
         return next(self.evaluation_batches(number).as_numpy_iterator())
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ArraySplit(Split):
-    """Examples in memory.
-
-    Attributes:
-        inputs: of images, uint8, shape (examples, height, width, channels); of clicks, a dict from
-            columns to arrays whose first axis is that of the examples.
-        labels: int64, shape (examples,).
-
-    Example:
-        >>> split = ArraySplit(np.zeros((5, 8, 8, 1), np.uint8), np.arange(5))
-        >>> [len(labels) for _, labels in split.evaluation_batches(batch_size=2)]
-        [2, 2, 1]
-    """
-
-    inputs: np.ndarray | dict
-    labels: np.ndarray
-
-    @property
-    def examples(self):
-        return len(self.labels)
-
-    def training_parts(self, schedule, augment, share):
-        from rocket_tf.data import pipeline
-
-        return pipeline.training_parts_of_arrays(self.inputs, self.labels, schedule, augment, share)
-
-    def evaluation_parts(self, batch_size, share):
-        from rocket_tf.data import pipeline
-
-        return pipeline.evaluation_parts_of_arrays(self.inputs, self.labels, batch_size, share)
-
-    def first(self, number):
-        return map_inputs(lambda array: array[:number], self.inputs), self.labels[:number]
-
-
-def map_inputs(function, *inputs):
-    """The inputs with a function applied to their array, or to each array of a dict."""
-    if isinstance(inputs[0], dict):
-        return {name: function(*(each[name] for each in inputs)) for name in inputs[0]}
-    return function(*inputs)

@@ -28,7 +28,7 @@ def read(path, columns, tell=print):
 
     Args:
         path: the folder.
-        columns: `click_examples.Columns`.
+        columns: `examples.Columns`.
         tell: function that is called with a line on what was read.
 
     Returns:

@@ -1,11 +1,50 @@
-"""A data set in memory: its training, validation and test examples."""
+"""Examples in memory: as a split, and as the three splits of a data set.
+
+Free of TensorFlow until batches are asked for.
+"""
 
 import dataclasses
 
 import numpy as np
 
-from rocket_tf.data.splits import ArraySplit, map_inputs
+from rocket_tf.data.interface import Split
 from rocket_tf.errors import DataUnavailableError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArraySplit(Split):
+    """Examples in memory.
+
+    Attributes:
+        inputs: of images, uint8, shape (examples, height, width, channels); of clicks, a dict from
+            columns to arrays whose first axis is that of the examples.
+        labels: int64, shape (examples,).
+
+    Example:
+        >>> split = ArraySplit(np.zeros((5, 8, 8, 1), np.uint8), np.arange(5))
+        >>> [len(labels) for _, labels in split.evaluation_batches(batch_size=2)]
+        [2, 2, 1]
+    """
+
+    inputs: np.ndarray | dict
+    labels: np.ndarray
+
+    @property
+    def examples(self):
+        return len(self.labels)
+
+    def training_parts(self, schedule, augment, share):
+        from rocket_tf.data import array_batches
+
+        return array_batches.training_parts(self.inputs, self.labels, schedule, augment, share)
+
+    def evaluation_parts(self, batch_size, share):
+        from rocket_tf.data import array_batches
+
+        return array_batches.evaluation_parts(self.inputs, self.labels, batch_size, share)
+
+    def first(self, number):
+        return map_inputs(lambda array: array[:number], self.inputs), self.labels[:number]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +102,13 @@ def assemble(dataset, card, parts, test, class_names, train_examples=0, validati
         test=ArraySplit(*test),
         class_names=class_names,
     )
+
+
+def map_inputs(function, *inputs):
+    """The inputs with a function applied to their array, or to each array of a dict."""
+    if isinstance(inputs[0], dict):
+        return {name: function(*(each[name] for each in inputs)) for name in inputs[0]}
+    return function(*inputs)
 
 
 def _first(parts, number):
