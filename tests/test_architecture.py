@@ -1,9 +1,10 @@
 """The rule of the house: imports run downward, files are small, the top floor is nearly empty."""
 
-import ast
 from pathlib import Path
 
 import pytest
+
+from tests.sources import imports_of
 
 PACKAGE = Path(__file__).parents[1] / "rocket_tf"
 # From top to bottom. What stands in one line does not import each other.
@@ -24,19 +25,6 @@ LAYERS = (
 RANKS = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 # The package's face, and a name kept for configuration files that were written before 0.2.
 FACES = ("__init__", "methods")
-
-
-def imports_of(source):
-    """The modules of the project that a source file imports, wherever in it, by dotted name."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            found.append("rocket_tf.a_relative_import")
-        elif isinstance(node, ast.ImportFrom):
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in found if name == "rocket_tf" or name.startswith("rocket_tf.")]
 
 
 def violations(place, source):

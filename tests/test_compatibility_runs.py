@@ -12,7 +12,7 @@ from rocket_tf import train
 from rocket_tf.runs.exports import export_run
 from rocket_tf.runs.finished import restore
 from rocket_tf.runs.folder import RunFolder
-from tests.runs import metrics
+from tests.small_runs import metrics
 
 WRITTEN = Path(__file__).parent / "compatibility"
 

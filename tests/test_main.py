@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import SMALL, ended_by_sigterm, metrics, newest_checkpoint, state
+from tests.small_runs import SMALL, ended_by_sigterm, metrics, newest_checkpoint, state
 
 ROOT = Path(__file__).parents[1]
 SMALL_RUN = ["--config=configs/digits.py"] + [

@@ -22,7 +22,7 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.checkpoints import Checkpoints
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
-from tests.runs import card_of, metrics, newest_checkpoint, small_config, state
+from tests.small_runs import card_of, metrics, newest_checkpoint, small_config, state
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """All private names of Keras and TensorFlow in use: the file to reread when those change.
 
-Nothing else of the package touches one; `tests/test_keras_internals.py` holds it.
+Nothing else of the package touches one; `tests/core/test_keras_internals.py` holds it.
 """
 
 

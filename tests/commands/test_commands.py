@@ -1,0 +1,195 @@
+"""The command `rocket-tf`: its subcommands, and what starts as one of the project's commands."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rocket_tf import commands, main
+from tests.small_runs import SMALL, ended_by_sigterm
+
+ROOT = Path(__file__).parents[2]
+TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py"))
+FACE = "import json, sys, rocket_tf; print(json.dumps(['tensorflow' in sys.modules]))"
+
+
+class TestDispatch:
+    def test_help_lists_every_command_with_a_line(self, capsys):
+        assert main.main(["--help"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        listed = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
+        assert list(listed) == list(commands.COMMANDS)
+        assert len(set(listed.values())) == len(listed)
+        for name, line in listed.items():
+            assert line == commands.load(name).__doc__.splitlines()[0]
+
+    def test_every_module_and_every_tool_is_a_command(self):
+        modules = {path.stem for path in Path(commands.__file__).parent.glob("[a-z]*.py")}
+        assert modules == {name.replace("-", "_") for name in commands.COMMANDS}
+        assert modules - {"train", "config"} == set(TOOLS)
+
+    @pytest.mark.parametrize("tool", TOOLS)
+    def test_a_tool_is_its_command_and_nothing_else(self, tool):
+        wrapper = importlib.import_module(f"tools.{tool}")
+        assert wrapper.main is commands.load(tool).main
+        assert len((ROOT / "tools" / f"{tool}.py").read_text().splitlines()) < 10
+
+    @pytest.mark.parametrize("name", commands.COMMANDS)
+    def test_each_has_help_of_its_own_and_loads_no_tensorflow(self, name):
+        result = subprocess.run(
+            [
+                *(sys.executable, "-c"),
+                "import sys; sys.argv[0] = 'rocket-tf'\nfrom rocket_tf.main import main\ntry:\n"
+                f"    code = main([{name!r}, '--help'])\nexcept SystemExit as end:\n"
+                "    code = end.code\nassert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+                "sys.exit(code)",
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        assert commands.summary(name) in " ".join(result.stdout.split())
+
+    @pytest.mark.parametrize(
+        "given, near",
+        [("exprot", "export"), ("servecheck", "serve-check"), ("zzz", None), ("x\n" * 99, None)],
+    )
+    def test_an_unknown_one_is_answered_with_the_nearest(self, given, near, capsys):
+        assert main.main([given, "--workdir=x"]) == 2
+        out, error = capsys.readouterr()
+        assert out == "" and error.count("\n") == 1 and len(error) < 200
+        assert "no such command; did you mean " in error
+        assert near is None or f"did you mean {near}?" in error
+
+    @pytest.mark.parametrize("name", ["serve-check", "serve_check"])
+    def test_both_spellings(self, name, tmp_path, capsys):
+        assert main.main([name, str(tmp_path)]) == 2
+        assert "holds neither a saved_model.pb nor versions" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", [name for name in commands.COMMANDS if name != "train"])
+    def test_arguments_that_are_wrong_are_one_line(self, name, capsys):
+        with pytest.raises(SystemExit) as end:
+            main.main([name, "--nothing=3"])
+        assert end.value.code == 2
+        out, error = capsys.readouterr()
+        assert out == "" and error.count("\n") == 1
+        assert error.startswith(f"{name.replace('-', '_')}: ")
+
+    def test_the_fields(self, capsys):
+        assert main.main(["config"]) == 0
+        by_command = capsys.readouterr().out
+        by_module = subprocess.run(
+            [sys.executable, "-m", "rocket_tf.config"], capture_output=True, text=True, cwd=ROOT
+        )
+        assert by_module.stdout == by_command and "learning_rate_drops " in by_command
+
+    @pytest.mark.parametrize("arguments", [["train"], []])
+    def test_training_with_its_name_and_without(self, arguments):
+        result = subprocess.run(
+            [sys.executable, "-m", "rocket_tf.main", *arguments, "--config=nothing.py"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
+        assert result.returncode == 2
+        assert result.stderr.startswith("rocket_tf: --config: got nothing.py")
+
+    @pytest.mark.parametrize(
+        "program, called",
+        [
+            ("/usr/bin/rocket-tf", "rocket-tf choose-hint-weight"),
+            ("/clone/tools/choose_hint_weight.py", "python -m tools.choose_hint_weight"),
+        ],
+    )
+    def test_tables_name_the_command_as_it_was_called(self, program, called, monkeypatch):
+        monkeypatch.setattr(sys, "argv", [program])
+        assert commands.as_called("choose_hint_weight") == called
+
+
+class TestOwnCommands:
+    """A process that is no command of the project has all names, and Keras all classes, at once."""
+
+    def loads_tensorflow(self, arguments, cwd, program=FACE):
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            input=program,
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.splitlines()[-1])[0]
+
+    @pytest.mark.parametrize("place", ["script.py", "tools/export.py", "main.py"])
+    def test_scripts_of_a_user_are_none(self, place, tmp_path):
+        script = tmp_path / place
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(FACE)
+        # Whatever their own arguments are.
+        assert self.loads_tensorflow([str(script), "-m", "rocket_tf.main"], tmp_path)
+
+    def test_a_package_of_a_user_that_is_called_tools_is_none(self, tmp_path):
+        (tmp_path / "tools").mkdir()
+        (tmp_path / "tools" / "__init__.py").write_text("")
+        (tmp_path / "tools" / "export.py").write_text(FACE)
+        assert self.loads_tensorflow(["-m", "tools.export"], tmp_path)
+
+    def test_standard_input_is_none(self, tmp_path):
+        assert self.loads_tensorflow(["-"], tmp_path)
+
+    @pytest.mark.parametrize(
+        "orig_argv, is_command",
+        [
+            (["-m", "rocket_tf.main", "--config=digits"], True),
+            (["-um", "rocket_tf.serving.latency_worker", "onnx"], True),
+            (["-X", "dev", "-W", "error", "-mrocket_tf.config"], True),
+            (["-m", "rocket_tf.any.module"], True),
+            (["-m", "tools.export"], True),
+            (["-m", "tools.nothing"], False),
+            (["-m", "rocket_tf_user.main"], False),
+            (["-m", "pytest", "-m", "rocket_tf.main"], False),
+            (["-c", "pass", "-m", "rocket_tf.main"], False),
+            (["train.py", "-m", "tools.export"], False),
+            ([], False),
+        ],
+    )
+    def test_what_is_one(self, orig_argv, is_command, monkeypatch):
+        import rocket_tf
+
+        monkeypatch.setattr(sys, "orig_argv", ["python", *orig_argv])
+        monkeypatch.setattr(sys, "argv", ["program"])
+        monkeypatch.syspath_prepend(str(ROOT))
+        assert rocket_tf._is_command() is is_command
+
+    @pytest.mark.parametrize("program", ["/usr/bin/rocket-tf", "C/rocket-tf.exe"])
+    def test_the_script_is_one(self, program, monkeypatch):
+        import rocket_tf
+
+        monkeypatch.setattr(sys, "orig_argv", ["python", program, "export"])
+        monkeypatch.setattr(sys, "argv", [program, "export"])
+        assert rocket_tf._is_command()
+
+
+def test_sigterm_ends_a_reproduction_in_one_line(tmp_path):
+    settings = {**SMALL, "epochs": 1000, "train_examples": 64}
+    code, errors = ended_by_sigterm(
+        [
+            *(sys.executable, "-m", "tools.reproduce", "--table=digits", "--seeds=1"),
+            *("--methods=light", f"--runs={tmp_path}"),
+            *(
+                f"--set={name}={value}"
+                for name, value in settings.items()
+                if name not in ("dataset", "pictures")
+            ),
+        ],
+        tmp_path,
+    )
+    assert code == 143
+    (line,) = errors.splitlines()
+    assert line.startswith("reproduce: SIGTERM: saved after ")
+    assert line.endswith("; the same command goes on from there")

@@ -1,0 +1,278 @@
+"""Options: every configuration file, every bad value, every combination that makes no sense."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from rocket_tf import config as options
+from rocket_tf.config import FIELDS
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.config.methods import METHODS
+from rocket_tf.errors import ConfigError
+from tests.small_runs import card_of
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+
+
+def load(path):
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_configurations_that_come_along_are_found():
+    assert list(ready_configs.paths().values()) == CONFIGS
+
+
+@pytest.fixture(scope="module")
+def folder_of_images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for part in ("train", "test"):
+        for name in ("left", "right"):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(20):
+                Image.new("RGB", (9, 8), (index, 0, 0)).save(folder / part / name / f"{index}.png")
+    return str(folder)
+
+
+# Methods that some nets do not have, and the field that is named.
+EXCLUDED = {
+    ("cifar10_bottom", "at"): "layout: got bottom with method=at.*three",
+    ("clicks", "at"): "method: got at with dataset=simulated_clicks",
+    ("clicks", "rocket_no_sharing_but_stem"): "share_stem: got True with dataset=simulated_clicks",
+    ("image_folder", "rocket_no_sharing_but_stem"): "share_stem: got True with backbones",
+    ("image_folder", "at"): "method: got at with backbones",
+    ("image_folder", "no_joint_training"): "method: got no_joint_training with two backbones",
+}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+class TestEveryFile:
+    def test_can_be_run_and_is_locked(self, path, folder_of_images):
+        config = load(path).get_config()
+        if path.stem == "image_folder":
+            with pytest.raises(ConfigError, match=r"data_path: got '' .*expected the path"):
+                options.check(config)
+            config.data_path = folder_of_images
+        options.check(config)
+        assert config.is_locked
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_has_every_method(self, path, method, folder_of_images):
+        config = load(path).get_config(method)
+        if path.stem == "image_folder":
+            config.data_path = folder_of_images
+        if (path.stem, method) in EXCLUDED:
+            with pytest.raises(ConfigError, match=EXCLUDED[path.stem, method]):
+                options.check(config)
+        else:
+            options.check(config)
+        assert {name: config[name] for name in METHODS[method].settings} == METHODS[method].settings
+
+    def test_a_method_that_does_not_exist(self, path):
+        with pytest.raises(ConfigError, match=r"got method 'kl' .* rocket_kd"):
+            load(path).get_config("kl")
+
+    def test_its_docstring_has_its_command(self, path):
+        assert f"python -m rocket_tf.main --config=configs/{path.name}" in load(path).__doc__
+
+
+def test_the_paper_recipes():
+    configs = {path.stem: load(path).get_config() for path in CONFIGS}
+    assert {"cifar10", "cifar100", "digits", "svhn"} <= set(configs)
+    cifar = configs["cifar10"]
+    assert (cifar.batch_size, cifar.epochs, cifar.learning_rate) == (128, 200, 0.1)
+    # Epochs that are done when the learning rate drops, at the start of epochs 60, 120 and 160.
+    assert [round(fraction * 200) for fraction in cifar.learning_rate_drops] == [59, 119, 159]
+    assert (cifar.weight_decay, cifar.hint_weight, cifar.temperature) == (5e-4, 0.03, 4.0)
+    svhn = configs["svhn"]
+    assert (svhn.optimizer, svhn.learning_rate, svhn.booster_dropout) == ("adam", 1e-3, 0.2)
+    assert (cifar.distillation_weight, cifar.attention_weight) == (0.9, 1e3)
+    assert (svhn.validation_examples, cifar.validation_examples) == (6000, 0)
+    bottom = configs["cifar10_bottom"]
+    drops = [round(fraction * 200) for fraction in bottom.learning_rate_drops]
+    assert drops == [69, 129, 189] and bottom.light_depth == 0
+
+
+def test_checking_a_configuration_needs_no_tensorflow():
+    code = (
+        "import sys; sys.argv[0] = 'rocket-tf'; from rocket_tf import config; "
+        "config.check(config.default()); assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+LOG = {"dataset": "click_log", "data_path": "log"}
+CLICKS = {"dataset": "simulated_clicks"}
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": 1.5}, "epochs"),
+        ({"epochs": True}, "epochs"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"method": "both"}, "method"),
+        ({"booster_run": 1}, "booster_run"),
+        ({"validation_examples": -1}, "validation_examples"),
+        ({"train_examples": 200, "validation_examples": 200}, "validation_examples"),
+        ({"train_examples": 200, "validation_examples": 100}, "batch_size"),
+        ({"split_seed": 1}, "split_seed"),
+        ({"split_seed": -1}, "split_seed"),
+        ({"distillation_weight": 1.1}, "distillation_weight"),
+        ({"attention_weight": -1.0}, "attention_weight"),
+        ({"pictures": "yes"}, "pictures"),
+        ({"method": "at", "layout": "bottom", "light_depth": 0}, "layout"),
+        ({"method": "at", "layout": "constant"}, "layout"),
+        ({"method": "no_joint_training", "share": False}, "share"),
+        ({"layout": "constant", "light_depth": 0}, "light_depth"),
+        ({"layout": "constant", "light_depth": 11}, "light_depth"),
+        ({"light_depth": 18}, "light_depth"),
+        ({"dataset": "mnist"}, "dataset"),
+        ({"data_dir": 3}, "data_dir"),
+        ({"train_examples": 50_001}, "train_examples"),
+        ({"train_examples": 100}, "batch_size"),
+        ({"flip": "yes"}, "flip"),
+        ({"crop_padding": 33}, "crop_padding: got 33 with crop_padding_mode=symmetric"),
+        ({"crop_padding": 32, "crop_padding_mode": "reflect"}, "crop_padding"),
+        ({"crop_padding_mode": "edge"}, "crop_padding_mode"),
+        ({"share_stem": 1}, "share_stem"),
+        ({**CLICKS, "share_stem": True}, "share_stem: got True with dataset"),
+        ({"booster_learning_rate_drops": (1.0,)}, "booster_learning_rate_drops"),
+        ({"rand_augment": 1.1}, "rand_augment"),
+        ({"dataset": "digits", "rand_augment": 0.5}, "rand_augment"),
+        ({"mixup": -0.1}, "mixup"),
+        ({"cutmix": 2.0}, "cutmix"),
+        ({"mixup": 0.2, "cutmix": 0.2}, "cutmix"),
+        ({"layout": "top"}, "layout"),
+        ({"light_depth": 17}, "light_depth"),
+        ({"light_depth": 4}, "light_depth"),
+        ({"light_depth": 0}, "light_depth"),
+        ({"light_depth": 46}, "light_depth"),
+        ({"layout": "bottom"}, "light_depth"),
+        ({"booster_depth": 41}, "booster_depth"),
+        ({"width": 0}, "width"),
+        ({"share": None}, "share"),
+        ({"batch_normalization": "none"}, "batch_normalization"),
+        ({"booster_dropout": 1.0}, "booster_dropout"),
+        ({"hint": "mse"}, "hint"),
+        ({"hint_weight": -0.1}, "hint_weight"),
+        ({"hint_weight": float("nan")}, "hint_weight"),
+        ({"hint_weight": float("inf")}, "hint_weight"),
+        ({"gradient_block": 0}, "gradient_block"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"optimizer": "lamb"}, "optimizer"),
+        ({"optimizer": "adam"}, "weight_decay"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate_drops": (0.6, 0.3)}, "learning_rate_drops"),
+        ({"learning_rate_drops": (0.0, 0.3)}, "learning_rate_drops"),
+        ({"learning_rate_drops": ("a",)}, "learning_rate_drops"),
+        ({"learning_rate_drop_factor": 0.0}, "learning_rate_drop_factor"),
+        ({"weight_decay": -1e-4}, "weight_decay"),
+        ({"precision": "float64"}, "precision"),
+        ({"replicas": -1}, "replicas"),
+        ({"replicas": 129}, "replicas"),
+        ({"deterministic": 1}, "deterministic"),
+        ({"evaluate_every_epochs": 0}, "evaluate_every_epochs"),
+        ({"checkpoints_kept": 0}, "checkpoints_kept"),
+        ({"checkpoint_every_steps": -1}, "checkpoint_every_steps"),
+        ({"dataset": "npz"}, "data_path: got '' with dataset=npz, expected the path"),
+        ({"data_path": "x.npz"}, "data_path: got 'x.npz' with dataset=cifar10, expected nothing"),
+        ({"dataset": "npz", "data_path": "x.npz"}, "data_path: x.npz"),
+        ({"image_size": 7}, "image_size"),
+        ({"unreadable_images": "ignore"}, "unreadable_images"),
+        ({"label_column": ""}, "label_column"),
+        ({"user_column": " user"}, "user_column"),
+        ({"category_columns": ("a", "a")}, "category_columns"),
+        ({"number_columns": (1,)}, "number_columns"),
+        ({"request_columns": ("",)}, "request_columns"),
+        ({"history_column": "a\n"}, "history_column"),
+        ({"item_column": ""}, "item_column"),
+        ({"history_length": 0}, "history_length"),
+        ({"hash_buckets": 1}, "hash_buckets"),
+        ({"embedding_dimension": 0}, "embedding_dimension"),
+        ({"light_tower": ()}, "light_tower"),
+        ({"light_tower": (200, 0)}, "light_tower"),
+        ({"booster_tower": (1.5,)}, "booster_tower"),
+        ({"history_attention": 1}, "history_attention"),
+        ({"light_backbone": "ResNet9"}, "light_backbone"),
+        ({"light_backbone": "ResNet50"}, "light_backbone: got 'ResNet50' without a booster"),
+        ({"booster_backbone": "resnet50"}, "booster_backbone"),
+        ({"booster_backbone": "ResNet50"}, "light_backbone: got '' with branch_layer=''"),
+        ({"branch_layer": "conv1"}, "branch_layer: got 'conv1' without a booster"),
+        ({"shared_layers_learn_from": "light"}, "shared_layers_learn_from"),
+        ({**LOG, "category_columns": ("click",)}, "label_column: got 'click', and columns"),
+        ({**LOG, "category_columns": ()}, "category_columns: got"),
+        ({**LOG, "history_column": "seen", "item_column": "movie"}, "item_column: got 'movie'"),
+        ({**CLICKS, "flip": True}, "flip: got True with dataset=simulated_clicks"),
+        ({**CLICKS, "crop_padding": 2}, "crop_padding: got 2"),
+        ({**CLICKS, "method": "at"}, "method: got at"),
+        ({"epoch": 3}, "epoch: no such field; did you mean config.epochs"),
+    ],
+)
+def test_bad_values_are_answered_in_one_line_that_names_the_field(changes, named):
+    with pytest.raises(ConfigError, match=rf"^config\.{named}") as error:
+        options.check({**options.default(), **changes})
+    assert "\n" not in str(error.value)
+
+
+def test_every_field_has_a_bad_value_above():
+    tested = test_bad_values_are_answered_in_one_line_that_names_the_field.pytestmark[0].args[1]
+    fields = {name for changes, _ in tested for name in changes}
+    assert set(FIELDS) <= fields
+
+
+def test_a_missing_field():
+    config = dict(options.default())
+    del config["hint"]
+    with pytest.raises(ConfigError, match=r"config\.hint: missing"):
+        options.check(config)
+
+
+@pytest.mark.parametrize(
+    "name, text, value",
+    [
+        ("gradient_block", "False", False),
+        ("gradient_block", "true", True),
+        ("epochs", "20", 20),
+        ("hint_weight", "1e-1", 0.1),
+        ("learning_rate_drops", "(0.5,)", (0.5,)),
+        ("hint", "kd", "kd"),
+    ],
+)
+def test_overrides(name, text, value):
+    assert options.parse_override(name, text) == value
+
+
+@pytest.mark.parametrize(
+    "name, text", [("gradient_block", "no"), ("epochs", "2.5"), ("learning_rate_drops", "(0.5")]
+)
+def test_bad_overrides(name, text):
+    with pytest.raises(ConfigError, match=f"config.{name}: got '"):
+        options.parse_override(name, text)
+
+
+def test_steps_per_epoch_count_the_last_batch():
+    config = dict(options.default(), train_examples=1000, batch_size=300)
+    assert options.steps_per_epoch(config, card_of(config)) == 4
+    assert options.steps_per_epoch(options.default(), card_of(options.default())) == 391
+
+
+def test_differences():
+    first = dict(options.default())
+    second = dict(first, epochs=3, data_dir="elsewhere", learning_rate_drops=[0.295, 0.595, 0.795])
+    assert options.differences(first, second, ignored=["data_dir"]) == ["epochs: 200 → 3"]
+
+
+def test_the_table_of_fields_names_them_all():
+    text = options.describe()
+    assert all(name in text for name in FIELDS)

@@ -1,0 +1,85 @@
+"""What each of two worker processes does in test_multi_worker: trains, and writes what came out.
+
+python -m tests.distribution.multi_worker_job <file to write>
+"""
+
+import os
+import sys
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf import RocketModel
+from rocket_tf.core.distributed_model import DistributedModel
+from rocket_tf.distribution.strategy import make_strategy
+from tests.nets import examples, linear_pair
+from tests.trainings import trained
+
+# Examples and batch size: odd batches; an uneven last one; one that leaves a worker without any.
+SIZES = {"odd": (34, 17), "uneven": (29, 8), "empty": (17, 8)}
+
+
+def fitted_to_arrays(strategy):
+    """Weights and log after `fit` on arrays, which Keras shuffles."""
+    keras.utils.set_random_seed(5)
+    with strategy.scope():
+        rocket = RocketModel(*linear_pair())
+        rocket.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = rocket.fit(*examples(20), 8, 2, verbose=0).history
+    return history["loss"], rocket.get_weights()
+
+
+def flat(results):
+    return np.concatenate([np.ravel(part) for part in keras.tree.flatten(results)])
+
+
+def results(strategy):
+    """All that both workers, and one process, should agree on: arrays by name."""
+    computed = {
+        name: flat(trained(strategy, linear_pair, examples(count), batch_size, epochs=2))
+        for name, (count, batch_size) in SIZES.items()
+    }
+    return computed | {"arrays": flat(fitted_to_arrays(strategy))}
+
+
+def error_of(strategy, without):
+    """What `fit` raises where Keras's own method is in the place of one remedy; empty: nothing."""
+    kept = {without: getattr(keras.Model, without)}
+    with strategy.scope():
+        light, _ = linear_pair()
+        model = type("Model", (DistributedModel,), kept)(light.input, light.output)
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = examples(16)
+    try:
+        model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(8), verbose=0)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def main():
+    strategy = make_strategy()
+    with strategy.scope():
+        unseeded = RocketModel(*linear_pair())
+        unseeded.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    try:
+        unseeded.fit(*examples(8), verbose=0)
+    except ValueError as error:
+        refused = str(error)
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    computed = results(strategy)
+    np.savez(
+        sys.argv[1],
+        refused=refused,
+        without_build=error_of(strategy, "_maybe_symbolic_build"),
+        without_vectors=error_of(strategy, "_make_function"),
+        **computed,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""RocketModel under MirroredStrategy equals one device, whatever the split of the batches."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from rocket_tf import RocketModel
+from rocket_tf.distribution.strategy import make_strategy
+from rocket_tf.errors import ConfigError
+from rocket_tf.networks import FusedBatchNormalization
+from tests.nets import CLASSES, CROSS_ENTROPY, examples, linear_pair
+from tests.trainings import trained
+
+# Sums over the examples of a batch are taken in another order: a few units of float64's rounding.
+ROUNDING = {"rtol": 1e-12, "atol": 1e-13}
+
+
+@pytest.fixture
+def float64():
+    """Computes in float64, so that rounding cannot hide an error."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+
+
+def images(count, seed=0):
+    random = np.random.default_rng(seed)
+    pixels = random.normal(size=(count, 4, 4, 2)).astype(np.float32)
+    return pixels, random.integers(0, CLASSES, count)
+
+
+def normalized_pair():
+    """Nets with batch statistics over all replicas' examples."""
+    inputs = keras.Input((4, 4, 2))
+    low = layers.Conv2D(4, 3, name="low")(inputs)
+
+    def head(name):
+        normalization = FusedBatchNormalization(synchronized=True, name=f"{name}_norm")
+        x = layers.Flatten(name=f"{name}_flat")(
+            layers.ReLU(name=f"{name}_relu")(normalization(low))
+        )
+        return keras.Model(inputs, layers.Dense(CLASSES, name=f"{name}_logits")(x), name=name)
+
+    return head("light"), head("booster")
+
+
+def assert_same(one, two, **tolerance):
+    for mine, theirs in zip(keras.tree.flatten(one), keras.tree.flatten(two), strict=True):
+        np.testing.assert_allclose(mine, theirs, **tolerance)
+
+
+@pytest.mark.parametrize(
+    "count, batch_size, gradient_block",
+    [(16, 8, True), (34, 17, True), (29, 8, False), (17, 8, True), (9, 32, True)],
+    ids=["even", "odd batches", "uneven last", "last leaves a replica empty", "one uneven batch"],
+)
+def test_equals_one_device(two_replicas, float64, count, batch_size, gradient_block):
+    arguments = (linear_pair, examples(count), batch_size, 2, gradient_block)
+    assert_same(trained(None, *arguments), trained(two_replicas, *arguments), **ROUNDING)
+
+
+def test_equals_one_device_with_synchronized_batch_normalization(two_replicas, float64):
+    arguments = (normalized_pair, images(29), 8, 2)
+    # Variances over replicas come from E[x²] − E[x]², another formula than one device's.
+    assert_same(trained(None, *arguments), trained(two_replicas, *arguments), rtol=1e-9, atol=1e-10)
+
+
+def test_masks_reach_the_losses_of_every_replica(two_replicas, float64):
+    """Tokens that are masked count in no loss; here each sequence has as many that are not."""
+
+    def pair():
+        inputs = keras.Input((4,), dtype="int64")
+        low = layers.Embedding(5, 3, mask_zero=True, name="low")(inputs)
+        heads = (layers.Dense(CLASSES, name=f"{net}_logits")(low) for net in ("light", "booster"))
+        return [keras.Model(inputs, head) for head in heads]
+
+    tokens = np.array([[1, 2, 0, 0], [3, 4, 0, 0], [2, 2, 0, 0]] * 3)
+    labels = np.random.default_rng(0).integers(0, CLASSES, (9, 4))
+    dataset = tf.data.Dataset.from_tensor_slices((tokens, labels)).batch(4)
+    results = []
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            rocket = RocketModel(*pair())
+            rocket.compile(
+                optimizer=keras.optimizers.SGD(0.1),
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            )
+        results.append((rocket.fit(dataset, verbose=0).history, rocket.get_weights()))
+    assert_same(*results, **ROUNDING)
+    logits = rocket(tokens)["light"].numpy()[:, :2]
+    exponentials = np.exp(logits)
+    probabilities = exponentials / exponentials.sum(-1, keepdims=True)
+    chosen = np.take_along_axis(probabilities, labels[:, :2, None], -1)
+    evaluated = rocket.evaluate(dataset, return_dict=True, verbose=0)
+    np.testing.assert_allclose(evaluated["light_loss"], -np.log(chosen).mean(), rtol=1e-9)
+
+
+def test_an_empty_replica_leaves_finite_statistics(two_replicas):
+    def pair():
+        inputs = keras.Input((4, 4, 2))
+        heads = []
+        for name in ("light", "booster"):
+            x = FusedBatchNormalization(name=f"{name}_norm")(inputs)
+            x = layers.Dense(CLASSES, name=f"{name}_logits")(layers.Flatten()(x))
+            heads.append(keras.Model(inputs, x, name=name))
+        return heads
+
+    history, _, predictions, weights = trained(two_replicas, pair, images(9), 8)
+    assert all(np.isfinite(value).all() for value in keras.tree.flatten((history, weights)))
+    assert np.isfinite(predictions).all()
+
+
+def test_moving_statistics_follow_the_mean_over_the_replicas(two_replicas):
+    x, y = images(8)
+    with two_replicas.scope():
+        inputs = keras.Input((4, 4, 2))
+        light = FusedBatchNormalization(momentum=0.0, name="light_norm")(inputs)
+        light = layers.Dense(CLASSES, name="a")(layers.Flatten(name="b")(light))
+        booster = layers.Dense(CLASSES, name="c")(layers.Flatten(name="d")(inputs))
+        rocket = RocketModel(keras.Model(inputs, light), keras.Model(inputs, booster))
+        rocket.compile(optimizer=keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY)
+    rocket.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(8), verbose=0)
+    halves = x.astype(np.float64).reshape(2, -1, 2)
+    norm = rocket.get_layer("light_norm")
+    for replica in range(2):
+        values = two_replicas.experimental_local_results(norm.moving_variance.value)
+        np.testing.assert_allclose(
+            values[replica], halves.var(axis=1, ddof=1).mean(axis=0), rtol=1e-5
+        )
+    np.testing.assert_allclose(norm.moving_mean, halves.mean(axis=(0, 1)), atol=1e-6)
+
+
+def test_strategies():
+    assert make_strategy(0).num_replicas_in_sync == max(
+        1, len(tf.config.list_physical_devices("GPU"))
+    )
+    if not tf.config.list_physical_devices("GPU"):
+        assert make_strategy(2).num_replicas_in_sync == 2
+        with pytest.raises(ConfigError, match=r"config.replicas: got 3, expected at most"):
+            make_strategy(3)
+
+
+@pytest.mark.skipif(not tf.config.list_physical_devices("GPU"), reason="no GPU on this machine")
+def test_trains_on_gpus():
+    x, y = images(32)
+    strategy = make_strategy()
+    history, _, _, _ = trained(strategy, normalized_pair, (x, y), 8)
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_a_process_has_one_strategy_for_the_same_devices():
+    """Two of them fail in TensorFlow: their collective operations have the same keys."""
+    assert make_strategy(2) is make_strategy(2)
+    assert make_strategy(2).num_replicas_in_sync == 2

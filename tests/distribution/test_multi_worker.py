@@ -1,0 +1,204 @@
+"""Two worker processes on this machine compute what one process does, and never hang."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rocket_tf import train
+from rocket_tf.distribution.cluster import Cluster, read_cluster, wait_for_all
+from rocket_tf.errors import ConfigError, WorkerLostError
+from tests.distribution import multi_worker_job
+from tests.small_runs import SMALL, metrics, small_config, state
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_addresses(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+def start_two(*arguments):
+    """Two workers of one cluster, each with `arguments`, in which {worker} is its number."""
+    cluster = {"worker": free_addresses(2)}
+    return [
+        subprocess.Popen(
+            [sys.executable, *(argument.format(worker=worker) for argument in arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ
+            | {
+                "TF_CONFIG": json.dumps(
+                    {"cluster": cluster, "task": {"type": "worker", "index": worker}}
+                )
+            },
+        )
+        for worker in range(2)
+    ]
+
+
+@pytest.fixture
+def float64():
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+
+
+def test_keras_workflows_equal_one_process(tmp_path, float64):
+    """Fit with validation, evaluate, predict; also what Keras lacks without the remedies."""
+    workers = start_two("-m", "tests.distribution.multi_worker_job", f"{tmp_path}/{{worker}}.npz")
+    alone = multi_worker_job.results(tf.distribute.get_strategy())
+    for worker in workers:
+        _, told = worker.communicate(timeout=300)
+        assert worker.returncode == 0, told
+    for worker in range(2):
+        with np.load(tmp_path / f"{worker}.npz") as together:
+            for name, values in alone.items():
+                np.testing.assert_allclose(together[name], values, rtol=1e-12, atol=1e-13)
+            assert "in an order of its own" in str(together["refused"])
+            # Where one of these fails, Keras has learned it, and DistributedFit needs it no more.
+            assert "PerReplica" in str(together["without_build"])
+            assert "reduction dimension 0" in str(together["without_vectors"])
+
+
+def test_a_run_equals_one_process_and_ends_when_a_worker_is_lost(tmp_path):
+    changes = {"learning_rate_drops": (), "checkpoints_kept": 1000}
+    fields = {**SMALL, **changes, "epochs": 1000}
+    workers = start_two(
+        "-m",
+        "rocket_tf.main",
+        "--config=configs/digits.py",
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+        f"--workdir={tmp_path}/two",
+    )
+    log = tmp_path / "two" / "metrics.jsonl"
+    for _ in range(1200):
+        if log.exists() and len(log.read_text().splitlines()) >= 2:
+            break
+        time.sleep(0.1)
+    workers[1].send_signal(signal.SIGKILL)
+    train.train_and_evaluate(
+        small_config(**changes, epochs=2, replicas=2), tmp_path / "one", verbose=False
+    )
+    told, error = workers[0].communicate(timeout=120)
+    assert workers[0].returncode == 138
+    assert "Training on 80 examples, 2 replica(s)" in told
+    (line,) = error.splitlines()
+    assert line.startswith("rocket_tf: another of the 2 workers was lost, and this one, worker 0")
+    assert line.endswith("the same commands go on from the last checkpoint")
+    told, _ = workers[1].communicate()
+    assert told.startswith("This is worker 1 of 2 (") and "epoch" not in told
+    assert not (tmp_path / "two" / "summary.json").exists()
+
+    for path in (tmp_path / "two" / "checkpoints").iterdir():
+        if path.stem not in ("epoch-1", "epoch-2"):
+            path.unlink()
+    ours, theirs = (
+        {
+            name: np.frombuffer(content, np.float32)
+            for name, content in state(tmp_path / each).items()
+            if len(content) % 4 == 0
+        }
+        for each in ("two", "one")
+    )
+    assert set(ours) == set(theirs)
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-4, atol=1e-6)
+    for mine, its in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=False):
+        assert mine == pytest.approx(its, rel=1e-5)
+
+
+class TestCluster:
+    CLUSTER = {"worker": ["a:1", "b:2"]}
+
+    @pytest.mark.parametrize(
+        "described, expected",
+        [
+            ("", Cluster()),
+            ("{}", Cluster()),
+            (
+                {"cluster": CLUSTER, "task": {"type": "worker", "index": 1}},
+                Cluster(("a:1", "b:2"), 1),
+            ),
+            (
+                {
+                    "cluster": {"worker": ["a:1"], "chief": ["c:3"]},
+                    "task": {"type": "worker", "index": 0},
+                },
+                Cluster(("c:3", "a:1"), 1),
+            ),
+        ],
+        ids=["empty", "no cluster", "workers", "a chief"],
+    )
+    def test_is_read(self, monkeypatch, described, expected):
+        text = described if isinstance(described, str) else json.dumps(described)
+        monkeypatch.setenv("TF_CONFIG", text)
+        assert read_cluster() == expected
+
+    @pytest.mark.parametrize(
+        "described",
+        [
+            "{",
+            {"cluster": ["a:1"]},
+            {"cluster": {"worker": "a:1"}},
+            {"cluster": {"worker": ["a"]}},
+            {"cluster": {"chief": ["a:1", "b:1"]}},
+            {"cluster": {**CLUSTER, "ps": ["c:3"]}, "task": {"type": "ps", "index": 0}},
+            {"cluster": CLUSTER},
+            {"cluster": CLUSTER, "task": {"type": "worker", "index": 2}},
+            {"cluster": CLUSTER, "task": {"type": "worker", "index": True}},
+            {"cluster": CLUSTER, "task": {"type": "chief", "index": 0}},
+        ],
+        ids=lambda described: json.dumps(described),
+    )
+    def test_mistakes(self, monkeypatch, described):
+        text = described if isinstance(described, str) else json.dumps(described)
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(ConfigError, match=r"^TF_CONFIG: got .*, expected .*; mend") as error:
+            read_cluster()
+        assert "\n" not in str(error.value)
+
+    def test_a_worker_that_does_not_come(self):
+        cluster = Cluster(tuple(free_addresses(2)), 0)
+        with pytest.raises(WorkerLostError, match=f"waited 0.1 s for {cluster.addresses[1]}"):
+            wait_for_all(cluster, seconds=0.1)
+
+    def test_a_port_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(ConfigError, match=f"got {address} for this worker"):
+                wait_for_all(Cluster((address, "127.0.0.1:1"), 0))
+
+    def test_the_command_answers_a_mistake_in_one_line(self, tmp_path):
+        result = subprocess.run(
+            [
+                *[sys.executable, "-m", "rocket_tf.main", "--config=digits"],
+                f"--workdir={tmp_path}/run",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"TF_CONFIG": "{"},
+        )
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith("rocket_tf: TF_CONFIG") and result.stderr.count("\n") == 1
+        assert not (tmp_path / "run").exists()
