@@ -3,6 +3,9 @@
 Nothing else of the package touches one; `tests/core/test_keras_internals.py` holds it.
 """
 
+# The attribute with which a mask travels with a tensor. Keras's layers set it, its losses read it.
+MASK = "_keras_mask"
+
 
 def loss_mean(model):
     """The mean that Keras logs as `loss`, `_loss_tracker`; `None` before `compile`.
@@ -120,31 +123,6 @@ def operation_of(tensor):
     return operation, index
 
 
-def mask_of(tensor):
-    """The mask that travels with a tensor, `_keras_mask`, which Keras's losses read; or `None`.
-
-    Example:
-        >>> import keras, numpy as np
-        >>> masked = keras.layers.Masking()(np.array([[[1.0], [0.0]]], np.float32))
-        >>> mask_of(masked).numpy()
-        array([[ True, False]])
-    """
-    return getattr(tensor, "_keras_mask", None)
-
-
-def set_mask(tensor, mask):
-    """Gives a tensor that was computed from another, such as a slice, a mask of its own.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> tensor = tf.ones((1, 2))
-        >>> set_mask(tensor, [True])
-        >>> mask_of(tensor)
-        [True]
-    """
-    tensor._keras_mask = mask
-
-
 def calls_of(layer):
     """All calls of a layer, in whatever models, `_inbound_nodes`; each has `input_tensors`.
 
@@ -186,6 +164,35 @@ def all_layers(model):
         True
     """
     return list(model._flatten_layers())
+
+
+def loss_of_function(function, name):
+    """A function as a loss that averages over the batch, by `LossFunctionWrapper`.
+
+    Keras's `compile` makes one of each function. It brings the labels' rank to that of the outputs.
+
+    Example:
+        >>> import numpy as np
+        >>> loss = loss_of_function(lambda y_true, y_pred: (y_true - y_pred) ** 2, "squares")
+        >>> float(loss(np.array([1.0, 3.0]), np.array([[1.0], [1.0]])))
+        2.0
+    """
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    return LossFunctionWrapper(function, name=name)
+
+
+def has_call_of_its_own(loss):
+    """Whether a `keras.losses.Loss` computes more than the function in it, if it has one.
+
+    Example:
+        >>> import keras
+        >>> has_call_of_its_own(keras.losses.KLDivergence())
+        False
+    """
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    return type(loss).call is not LossFunctionWrapper.call
 
 
 def with_constants(function):

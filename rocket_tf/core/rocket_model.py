@@ -1,9 +1,12 @@
 """RocketModel: a light net and its booster, trained together."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from rocket_tf.core import graph, hints, keras_internals, saving
+from rocket_tf.core.batch import for_metrics, inputs_of, weights_of_classes
 from rocket_tf.core.distributed_model import (
     DistributedModel,
     call_on_replica,
@@ -39,6 +42,10 @@ class RocketModel(DistributedModel):
     Nets may have several outputs, dicts of logits. Labels, losses, metrics and their weights are
     then dicts by output too (or one for all), and so are sample weights; a hint on logits is the
     sum over outputs, and the logs have `light_<output>_loss`, `light_<output>_<metric>`.
+
+    Sample weights of shape (batch,) or (batch, 1) are of examples, those of the labels' shape, such
+    as (batch, time), of positions, with which `class_weight` works too; a dict by net weighs the
+    label losses of each by its own, and hints by the light net's. Masks leave out padding.
 
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
@@ -112,6 +119,7 @@ class RocketModel(DistributedModel):
         self.gradient_block = bool(gradient_block)
         self.shared_layers_learn_from = shared_layers_learn_from
         self.objective = None  # until compile
+        self._class_weight = ()  # of labels at positions, while such a model fits
         self._means = {}
         self._ranking = RankingMetrics(heads)
         self._measured = set()
@@ -189,6 +197,10 @@ class RocketModel(DistributedModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape(persistent=self.objective.has_parts) as tape:
             logits, hidden = self.forward(x, training=True)
+            if self._class_weight:
+                sample_weight = weights_of_classes(
+                    dict(self._class_weight), y, logits["light"], sample_weight
+                )
             losses = self._losses_by_part(x, y, logits, sample_weight, hidden)
             losses = {part: self.optimizer.scale_loss(loss) for part, loss in losses.items()}
         variables = self.trainable_variables
@@ -209,6 +221,15 @@ class RocketModel(DistributedModel):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.light(self._inputs_of(x), training=False)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, class_weight=None, **kwargs):
+        own = ()
+        if class_weight and "light" in self.heads and len(self.output["light"].shape) > 2:
+            own, class_weight = tuple(class_weight.items()), None
+        if own != self._class_weight:
+            self._class_weight, self.train_function = own, None  # which is made again
+        return super().fit(*args, class_weight=class_weight, **kwargs)
 
     def evaluate(
         self,
@@ -257,8 +278,8 @@ class RocketModel(DistributedModel):
             x: inputs, for the teacher.
             y: labels, the same for all nets; a dict by output where there are several.
             y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
-            sample_weight: weights of the examples, in label losses and hints alike; a dict by
-                output where they differ; or `None`.
+            sample_weight: weights of the examples, or of their positions, in label losses and
+                hints alike; a dict by output or by net where they differ; or `None`.
             training: ignored; the objective is the same in training and evaluation.
             hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
 
@@ -321,34 +342,12 @@ class RocketModel(DistributedModel):
         return parts(self.light, self.booster, lambda net: net.trainable_variables)[SHARED]
 
     def _inputs_of(self, x):
-        """Of a dict of inputs, those that the nets take; others may be there, as for metrics.
-
-        Raises:
-            ValueError: if one is missing.
-        """
-        if not isinstance(x, dict):
-            return x
-        names = keras.tree.map_structure(lambda tensor: tensor.name, self.input)
-        if isinstance(names, dict):
-            names = {name: name for name in names}
-        missing = [name for name in keras.tree.flatten(names) if name not in x]
-        if missing:
-            raise ValueError(
-                f"The nets take inputs {keras.tree.flatten(names)}, and {missing} are missing. "
-                f"Received: {list(x)}"
-            )
-        return keras.tree.map_structure(lambda name: x[name], names)
+        return inputs_of(x, self.input)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""
-        # Keras wants labels of all outputs, also of those that nothing measures.
-        labels = {
-            name: head.label(y) if name in self._measured else y_pred[name]
-            for name, head in self.heads.items()
-        }
-        if isinstance(sample_weight, dict):
-            sample_weight = {name: head.weight(sample_weight) for name, head in self.heads.items()}
-        return super().compute_metrics(x, labels, y_pred, sample_weight)
+        labels, weights = for_metrics(self.heads, self._measured, y, y_pred, sample_weight)
+        return super().compute_metrics(x, labels, y_pred, weights)
 
     def get_metrics_result(self):
         """The logs as a dict, each metric of `compile` under the name of its head."""
