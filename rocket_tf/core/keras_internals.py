@@ -182,17 +182,17 @@ def loss_of_function(function, name):
     return LossFunctionWrapper(function, name=name)
 
 
-def has_call_of_its_own(loss):
-    """Whether a `keras.losses.Loss` computes more than the function in it, if it has one.
+def function_in(loss):
+    """The function that a `keras.losses.Loss` consists of, or `None` if its class has a `call`.
 
     Example:
         >>> import keras
-        >>> has_call_of_its_own(keras.losses.KLDivergence())
-        False
+        >>> function_in(keras.losses.KLDivergence()) is keras.losses.kl_divergence
+        True
     """
     from keras.src.losses.losses import LossFunctionWrapper
 
-    return type(loss).call is not LossFunctionWrapper.call
+    return loss.fn if type(loss).call is LossFunctionWrapper.call else None
 
 
 def with_constants(function):

@@ -5,7 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import graph, hints, keras_internals, saving
+from rocket_tf.core import graph, hints, keras_internals, label_losses, saving
 from rocket_tf.core.batch import for_metrics, inputs_of, weights_of_classes
 from rocket_tf.core.distributed_model import (
     DistributedModel,
@@ -14,8 +14,7 @@ from rocket_tf.core.distributed_model import (
     with_loss_scaling,
 )
 from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
-from rocket_tf.core.heads import flat, heads_of, spread
-from rocket_tf.core.label_losses import label_losses_by_head, label_weights_by_head
+from rocket_tf.core.heads import flat, heads_of
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
 
 
@@ -162,8 +161,8 @@ class RocketModel(DistributedModel):
             ValueError: if a loss is missing, expects probabilities or does not average over the
                 batch, or a dict has other keys than nets and outputs.
         """
-        losses = label_losses_by_head(loss, self.heads)
-        weights = label_weights_by_head(loss_weights, losses, self.heads)
+        losses = label_losses.label_losses_by_head(loss, self.heads)
+        weights = label_losses.label_weights_by_head(loss_weights, losses, self.heads)
         if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
             optimizer = with_loss_scaling(optimizer)
         with self.distribute_strategy.scope():  # where ranking metrics must be made
@@ -174,7 +173,7 @@ class RocketModel(DistributedModel):
         super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
         self._ranking, self._measured = own.ranking, own.measured
         self._own_compile_arguments = {
-            "loss": spread("loss", loss, self.heads),
+            "loss": label_losses.given_by_head(loss, self.heads),
             "loss_weights": weights,
             **own.by_head,
         }
