@@ -153,6 +153,7 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels_of=None):
     floatx = keras.config.floatx()
     if type(loss).__call__ is not keras.losses.Loss.__call__:
         return ops.cast(_of_its_own(loss, target, prediction, weights), floatx)
+    positions = prediction.shape[:-1]
     masks = [each for each in (mask, getattr(prediction, MASK, None)) if each is not None]
     target, prediction = (
         keras.tree.map_structure(lambda x: ops.convert_to_tensor(x, dtype=loss.dtype), each)
@@ -160,12 +161,12 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels_of=None):
     )
     arguments = {}
     if masks and "mask" in inspect.signature(loss.call).parameters:
-        arguments["mask"] = _all_valid(masks, prediction.shape[:-1])
+        arguments["mask"] = _all_valid(masks, positions)
     values = loss.call(target, prediction, **arguments)
     if getattr(values, MASK, None) is not None:  # such as of labels that the loss ignores
         masks.append(getattr(values, MASK))
     values = ops.convert_to_tensor(values, dtype=loss.dtype)
-    weight = _fitting_weight(weights, values, masks, labels_of)
+    weight = _fitting_weight(weights, values, labels_of, masks, positions)
     if masks:
         # What is valid weighs more, so that the mean over all values is that over the valid ones.
         valid = _all_valid(masks, values.shape)
@@ -228,7 +229,7 @@ def metric_weight(head, heads, logits, sample_weight):
         return next(iter(weights), None)
     values = tf.zeros(tf.shape(logits)[:-1], keras.config.floatx())
     values = tf.ensure_shape(values, logits.shape[:-1])
-    return values + _fitting_weight(weights, values, [], None)
+    return values + _fitting_weight(weights, values)
 
 
 def weights_of_classes(class_weight, y, logits, sample_weight=None):
@@ -277,13 +278,16 @@ def _of_its_own(loss, target, prediction, weights):
     return loss(target, prediction, weight) * count
 
 
-def _fitting_weight(weights, values, masks, labels_of):
+def _fitting_weight(weights, values, labels_of=None, masks=(), positions=()):
     """The mean of weights in a shape that meets values, or `None`."""
     fitted = []
     for weight in weights:
         weight = ops.convert_to_tensor(weight, dtype=values.dtype)
         _check_fit(weight.shape, values.shape, labels_of)
-        fitted.append(_in_axes_of(values.shape, weight, _mean_of_valid(weight, masks)))
+        shared = _shared_axes(weight.shape, values.shape)
+        if masks and shared < len(weight.shape):
+            weight = _mean_of_valid(weight, masks, positions, shared)
+        fitted.append(_in_axes_of(values.shape, weight, tf.reduce_mean))
     return sum(fitted) / len(fitted) if len(fitted) > 1 else next(iter(fitted), None)
 
 
@@ -302,17 +306,12 @@ def _check_fit(shape, values, labels_of):
         )
 
 
-def _mean_of_valid(weight, masks):
-    """Function that takes the mean of weights over some axes, as far as they are valid."""
-    if not masks:
-        return tf.reduce_mean
-    valid = tf.cast(_all_valid(masks, weight.shape), weight.dtype) * tf.ones_like(weight)
-
-    def mean(weight, axes):
-        total = tf.reduce_sum(weight * valid, axes)
-        return tf.math.divide_no_nan(total, tf.reduce_sum(valid, axes))
-
-    return mean
+def _mean_of_valid(weight, masks, positions, axes):
+    """The mean of weights over valid positions, for each place in the first so many axes."""
+    weight = _in_axes_of(positions, weight, tf.reduce_mean)
+    valid = tf.cast(_all_valid(masks, positions), weight.dtype) * tf.ones_like(weight)
+    over = list(range(axes, len(positions)))
+    return tf.math.divide_no_nan(tf.reduce_sum(weight * valid, over), tf.reduce_sum(valid, over))
 
 
 def _all_valid(masks, shape):
