@@ -25,6 +25,20 @@ from rocket_tf.core.distributed_model import sum_over_replicas
 from rocket_tf.core.keras_internals import MASK
 
 _NETS = {"light", "booster"}
+# Keras's losses that are means of elements over the last axis. Labels (batch, time) beside logits
+# (batch, time, 1) they average over time, before weights or masks of steps can be applied.
+_MEANS_OF_ELEMENTS = {
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "hinge",
+    "huber",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "squared_hinge",
+}
 
 
 def inputs_of(x, inputs):
@@ -159,6 +173,8 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels_of=None):
         keras.tree.map_structure(lambda x: ops.convert_to_tensor(x, dtype=loss.dtype), each)
         for each in (target, prediction)
     )
+    if labels_of is not None and (weights or masks) and _lack_last_axis(target, prediction, loss):
+        target = target[..., tf.newaxis]
     arguments = {}
     if masks and "mask" in inspect.signature(loss.call).parameters:
         arguments["mask"] = _all_valid(masks, positions)
@@ -268,6 +284,15 @@ def weights_of_classes(class_weight, y, logits, sample_weight=None):
     for number, weight in class_weight.items():
         weights = tf.where(classes == number, tf.cast(weight, weights.dtype), weights)
     return weights
+
+
+def _lack_last_axis(labels, logits, loss):
+    """Whether labels of single logits lack their axis, for a loss that can take it."""
+    return (
+        getattr(getattr(loss, "fn", None), "__name__", "") in _MEANS_OF_ELEMENTS
+        and len(logits.shape) == len(labels.shape) + 1 > 2
+        and logits.shape[-1] == 1
+    )
 
 
 def _of_its_own(loss, target, prediction, weights):

@@ -333,6 +333,62 @@ class TestImages:
             assert_weighed(logs, values_of(rocket, x, y), weight, rtol=1e-4)
 
 
+class TestSingleLogits:
+    """Yes or no at each position: labels (batch, time) beside logits (batch, time, 1)."""
+
+    def rocket(self, loss):
+        inputs = keras.Input((5, 3))
+        keras.utils.set_random_seed(0)
+        light, booster = (
+            keras.Model(inputs, layers.Dense(1, name=f"{role}_logits")(inputs), name=role)
+            for role in ("light", "booster")
+        )
+        rocket = RocketModel(light, booster)
+        rocket.compile(keras.optimizers.SGD(0.0), loss, metrics=["accuracy"], run_eagerly=True)
+        return rocket
+
+    def data(self, count):
+        random = np.random.default_rng(0)
+        x = random.normal(size=(count, 5, 3)).astype("float32")
+        return x, random.integers(0, 2, (count, 5)), random
+
+    @pytest.mark.parametrize("count", [5, 4])
+    @pytest.mark.parametrize("with_axis", [True, False])
+    def test_weights_of_steps_and_classes(self, count, with_axis):
+        rocket = self.rocket(keras.losses.BinaryCrossentropy(from_logits=True))
+        x, y, random = self.data(count)
+        logits = rocket(x)["light"].numpy()[..., 0].astype(float)
+        values = np.logaddexp(0, logits) - y * logits
+        labels = y[..., None] if with_axis else y
+        for shape in ((count,), (count, 5), (count, 5, 1)):
+            weight = random.uniform(0, 2, shape)
+            logs = rocket.evaluate(x, labels, sample_weight=weight, return_dict=True, verbose=0)
+            fitting = from_the_left(weight[..., 0] if len(shape) == 3 else weight, y.shape)
+            np.testing.assert_allclose(logs["light_loss"], np.mean(fitting * values), rtol=1e-5)
+        history = rocket.fit(x, labels, class_weight={0: 0.5, 1: 2.0}, verbose=0).history
+        expected = np.mean(np.where(y, 2.0, 0.5) * values)
+        np.testing.assert_allclose(history["light_loss"][0], expected, rtol=1e-5)
+
+    @pytest.mark.parametrize(
+        "loss",
+        ["mse", lambda y, p: ops.sum((y - p) ** 2, -1), lambda y, p: ops.mean((y - p) ** 2, -1)],
+        ids=["mse", "sum", "mean"],
+    )
+    def test_values_are_those_of_keras(self, loss):
+        rocket = self.rocket(loss)
+        x, y, random = self.data(5)
+        alone = keras.Model(rocket.light.input, rocket.light.output)
+        alone.compile("sgd", loss, run_eagerly=True)
+        for weight in (None, random.uniform(0, 2, 5)):
+            logs = rocket.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0)
+            expected = alone.evaluate(x, y, sample_weight=weight, verbose=0)
+            np.testing.assert_allclose(logs["light_loss"], expected, rtol=1e-6)
+        # A function of one's own has a value for each example here, where "mse" has one a step.
+        if loss != "mse":
+            with pytest.raises(ValueError, match=r"light with values of shape \(5,\)"):
+                rocket.evaluate(x, y, sample_weight=np.ones((5, 5)), verbose=0)
+
+
 def test_outputs_of_several_ranks():
     inputs = keras.Input((5, 3))
 
@@ -463,6 +519,23 @@ class TestPadding:
         moved = rocket.get_layer("low").embeddings.numpy() - before
         assert np.isfinite(moved).all() and np.abs(moved[1:]).max() > 0
         np.testing.assert_array_equal(moved[0], 0)
+
+    def test_of_the_booster_alone_is_left_out_of_the_hint(self):
+        words = keras.Input((None,), dtype="int64")
+        low = layers.Embedding(9, 4, mask_zero=True)(words)
+        light = keras.Model(words, layers.Dense(3)(ops.tanh(low)), name="light")
+        booster = keras.Model(words, layers.Dense(3)(layers.Dense(7)(low)), name="booster")
+        rocket = RocketModel(light, booster)
+        rocket.compile("sgd", CROSS_ENTROPY, run_eagerly=True)
+        x, y, _ = tokens((4, 1, 3), 4)
+        logits = keras.tree.map_structure(lambda each: each.numpy().astype(float), rocket(x))
+        distance = ((logits["light"] - logits["booster"]) ** 2).sum(-1)
+        logs = rocket.evaluate(x, y, return_dict=True, verbose=0)
+        np.testing.assert_allclose(logs["hint_loss"], distance[x > 0].mean(), rtol=1e-5)
+        for role, valid in (("light", x >= 0), ("booster", x > 0)):
+            chosen = np.take_along_axis(softmax(logits[role]), y[..., None], -1)[..., 0]
+            expected = -np.log(chosen[valid]).mean()
+            np.testing.assert_allclose(logs[f"{role}_loss"], expected, rtol=1e-5)
 
     def test_unevenly_on_two_replicas_is_that_of_one(self, two_replicas):
         x, y, random = tokens((6, 1, 3, 0, 2, 1, 5), 6)
