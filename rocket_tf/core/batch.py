@@ -41,24 +41,26 @@ _MEANS_OF_ELEMENTS = {
 }
 
 
-def inputs_of(x, inputs):
-    """Of a dict of inputs, those that the nets take; others may be there, as for metrics.
+def inputs_of(model, x):
+    """Of a dict of inputs, those that a model takes; others may be there, as for metrics.
 
     Args:
-        x: a batch's inputs.
-        inputs: the nets' symbolic inputs.
+        model: functional `keras.Model`.
+        x: its inputs, as a batch has them.
 
     Raises:
         ValueError: if one is missing.
 
     Example:
         >>> import keras
-        >>> inputs_of({"price": 1.0, "user": 7}, {"price": keras.Input((1,), name="price")})
-        {'price': 1.0}
+        >>> price = keras.Input((1,), name="price")
+        >>> model = keras.Model({"price": price}, keras.layers.Dense(1)(price))
+        >>> inputs_of(model, {"price": [[1.0]], "user": [[3]]})
+        {'price': [[1.0]]}
     """
     if not isinstance(x, dict):
         return x
-    names = keras.tree.map_structure(lambda tensor: tensor.name, inputs)
+    names = keras.tree.map_structure(lambda tensor: tensor.name, model.input)
     if isinstance(names, dict):
         names = {name: name for name in names}
     missing = [name for name in keras.tree.flatten(names) if name not in x]
@@ -251,37 +253,38 @@ def metric_weight(head, heads, logits, sample_weight):
 def weights_of_classes(class_weight, y, logits, sample_weight=None):
     """Weights of positions by the classes of their labels.
 
-    `class_weight` of Keras's `fit` takes labels of shape (batch, time) for one-hot ones.
-
     Args:
-        class_weight: dict from classes to weights; other classes weigh 1.
+        class_weight: pairs of a class and its weight; other classes weigh 1. Empty: nothing is
+            weighed.
         y: labels for each position: classes, shape (batch, ...) or (batch, ..., 1), or one-hot.
-        logits: the logits, shape (batch, ..., classes).
-        sample_weight: `None`; Keras takes one of the two.
+        logits: dict from "light" to the logits, shape (batch, ..., classes).
+        sample_weight: weights where there are none of classes; Keras takes one of the two.
 
     Returns:
-        Tensor of Keras's floatx, shape (batch, ...).
+        Tensor of Keras's floatx, shape (batch, ...); `sample_weight` where nothing is weighed.
 
     Raises:
-        ValueError: if there are sample weights, too.
+        ValueError: if there are weights of both kinds.
 
     Example:
         >>> import numpy as np
-        >>> y, logits = np.array([[0, 1, 1]]), np.zeros((1, 3, 2))
-        >>> weights_of_classes({1: 5.0}, y, logits).numpy()
+        >>> y, logits = np.array([[0, 1, 1]]), {"light": np.zeros((1, 3, 2))}
+        >>> weights_of_classes([(1, 5.0)], y, logits).numpy()
         array([[1., 5., 5.]], dtype=float32)
     """
+    if not class_weight:
+        return sample_weight
     if sample_weight is not None:
         raise ValueError(
             "class_weight and sample_weight cannot be given at the same time, as in Keras. Weigh "
             "the classes in sample_weight, which may be of the labels' shape"
         )
     y = tf.convert_to_tensor(y)
-    if len(y.shape) == len(logits.shape):
+    if len(y.shape) == len(logits["light"].shape):
         y = y[..., 0] if y.shape[-1] == 1 else tf.argmax(y, -1)
     classes = tf.cast(tf.round(tf.cast(y, tf.float64)), tf.int64)
     weights = tf.ones_like(classes, keras.config.floatx())
-    for number, weight in class_weight.items():
+    for number, weight in class_weight:
         weights = tf.where(classes == number, tf.cast(weight, weights.dtype), weights)
     return weights
 

@@ -1,12 +1,11 @@
 """RocketModel: a light net and its booster, trained together."""
 
-import functools
-
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import graph, hints, keras_internals, label_losses, saving
+from rocket_tf.core import graph, hints, keras_internals, saving
 from rocket_tf.core.batch import for_metrics, inputs_of, weights_of_classes
+from rocket_tf.core.class_weights import weighs_classes_of_positions
 from rocket_tf.core.distributed_model import (
     DistributedModel,
     call_on_replica,
@@ -15,9 +14,11 @@ from rocket_tf.core.distributed_model import (
 )
 from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
 from rocket_tf.core.heads import flat, heads_of
+from rocket_tf.core.label_losses import given_by_head, label_losses_by_head, label_weights_by_head
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
 
 
+@weighs_classes_of_positions
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class RocketModel(DistributedModel):
     """A light net that trains beside a booster and follows its logits (Zhou et al., AAAI 2018).
@@ -42,9 +43,8 @@ class RocketModel(DistributedModel):
     then dicts by output too (or one for all), and so are sample weights; a hint on logits is the
     sum over outputs, and the logs have `light_<output>_loss`, `light_<output>_<metric>`.
 
-    Sample weights of shape (batch,) or (batch, 1) are of examples, those of the labels' shape, such
-    as (batch, time), of positions, with which `class_weight` works too; a dict by net weighs the
-    label losses of each by its own, and hints by the light net's. Masks leave out padding.
+    Sample weights are of examples, shape (batch,), or of the labels' positions, such as (batch,
+    time); a dict by net weighs hints by the light net's. Masks leave padding out.
 
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
@@ -118,7 +118,6 @@ class RocketModel(DistributedModel):
         self.gradient_block = bool(gradient_block)
         self.shared_layers_learn_from = shared_layers_learn_from
         self.objective = None  # until compile
-        self._class_weight = ()  # of labels at positions, while such a model fits
         self._means = {}
         self._ranking = RankingMetrics(heads)
         self._measured = set()
@@ -161,8 +160,8 @@ class RocketModel(DistributedModel):
             ValueError: if a loss is missing, expects probabilities or does not average over the
                 batch, or a dict has other keys than nets and outputs.
         """
-        losses = label_losses.label_losses_by_head(loss, self.heads)
-        weights = label_losses.label_weights_by_head(loss_weights, losses, self.heads)
+        losses = label_losses_by_head(loss, self.heads)
+        weights = label_weights_by_head(loss_weights, losses, self.heads)
         if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
             optimizer = with_loss_scaling(optimizer)
         with self.distribute_strategy.scope():  # where ranking metrics must be made
@@ -173,7 +172,7 @@ class RocketModel(DistributedModel):
         super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
         self._ranking, self._measured = own.ranking, own.measured
         self._own_compile_arguments = {
-            "loss": label_losses.given_by_head(loss, self.heads),
+            "loss": given_by_head(loss, self.heads),
             "loss_weights": weights,
             **own.by_head,
         }
@@ -196,10 +195,7 @@ class RocketModel(DistributedModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape(persistent=self.objective.has_parts) as tape:
             logits, hidden = self.forward(x, training=True)
-            if self._class_weight:
-                sample_weight = weights_of_classes(
-                    dict(self._class_weight), y, logits["light"], sample_weight
-                )
+            sample_weight = weights_of_classes(self.class_weights, y, logits, sample_weight)
             losses = self._losses_by_part(x, y, logits, sample_weight, hidden)
             losses = {part: self.optimizer.scale_loss(loss) for part, loss in losses.items()}
         variables = self.trainable_variables
@@ -219,16 +215,7 @@ class RocketModel(DistributedModel):
     def predict_step(self, data):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.light(self._inputs_of(x), training=False)
-
-    @functools.wraps(keras.Model.fit)
-    def fit(self, *args, class_weight=None, **kwargs):
-        own = ()
-        if class_weight and "light" in self.heads and len(self.output["light"].shape) > 2:
-            own, class_weight = tuple(class_weight.items()), None
-        if own != self._class_weight:
-            self._class_weight, self.train_function = own, None  # which is made again
-        return super().fit(*args, class_weight=class_weight, **kwargs)
+        return self.light(inputs_of(self, x), training=False)
 
     def evaluate(
         self,
@@ -251,7 +238,7 @@ class RocketModel(DistributedModel):
 
     def call(self, inputs, training=None, mask=None):
         """The logits of all heads; of a dict, what is no input of the nets is left aside."""
-        return super().call(self._inputs_of(inputs), training=training, mask=mask)
+        return super().call(inputs_of(self, inputs), training=training, mask=mask)
 
     def forward(self, x, training):
         """What the objective reads of the nets.
@@ -266,7 +253,7 @@ class RocketModel(DistributedModel):
             where none does.
         """
         read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
-        return call_on_replica(read, self._inputs_of(x), training)
+        return call_on_replica(read, inputs_of(self, x), training)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
@@ -301,7 +288,7 @@ class RocketModel(DistributedModel):
             ValueError: if labels are missing.
         """
         if self._read_teacher is not None:
-            logits, layers = call_on_replica(self._read_teacher, self._inputs_of(x), training=False)
+            logits, layers = call_on_replica(self._read_teacher, inputs_of(self, x), training=False)
             y_pred, hidden = {**y_pred, "teacher": logits}, {**(hidden or {}), "teacher": layers}
         # Without an optimizer, a model can be evaluated.
         step = 0 if self.optimizer is None else self.optimizer.iterations
@@ -339,9 +326,6 @@ class RocketModel(DistributedModel):
 
     def _shared_variables(self):
         return parts(self.light, self.booster, lambda net: net.trainable_variables)[SHARED]
-
-    def _inputs_of(self, x):
-        return inputs_of(x, self.input)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""

@@ -314,6 +314,8 @@ class TestImages:
             segmenter.evaluate(*data, return_dict=True, verbose=0),
         ):
             assert_weighed(logs, values_of(segmenter, x, y), np.ones(5))
+        logs = segmenter.train_on_batch(x, labels, class_weight={1: 3.0}, return_dict=True)
+        assert_weighed(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
 
     def test_class_weights_beside_sample_weights_are_refused_as_in_keras(self, segmenter):
         x, y, _ = images(5)
