@@ -97,11 +97,8 @@ class LossScaling(keras.optimizers.LossScaleOptimizer):
 
     def check_finite(self, grads):
         finite = super().check_finite(grads)
-        replica = tf.distribute.get_replica_context()
-        if replica is None or replica.num_replicas_in_sync == 1:
-            return finite
         overflows = tf.cast(tf.logical_not(finite), tf.float32)
-        return tf.equal(replica.all_reduce("SUM", overflows), 0)
+        return tf.equal(sum_over_replicas(overflows), 0)
 
 
 def with_loss_scaling(optimizer):
@@ -124,11 +121,23 @@ def share_of_global_batch(examples, dtype):
         >>> float(share_of_global_batch(8, "float32"))  # on one replica
         1.0
     """
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
+    if not _has_several_replicas():
         return tf.ones((), dtype)
     examples = tf.cast(examples, dtype)
-    return examples / replica.all_reduce("SUM", examples)
+    return examples / sum_over_replicas(examples)
+
+
+def sum_over_replicas(value):
+    """The sum of a value over all replicas of a step.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> float(sum_over_replicas(tf.constant(3.0)))  # on one replica
+        3.0
+    """
+    if not _has_several_replicas():
+        return value
+    return tf.distribute.get_replica_context().all_reduce("SUM", value)
 
 
 def call_on_replica(graph, x, training):
@@ -151,6 +160,11 @@ def call_on_replica(graph, x, training):
     )
 
 
+def _has_several_replicas():
+    replica = tf.distribute.get_replica_context()
+    return replica is not None and replica.num_replicas_in_sync > 1
+
+
 def _has_several_workers(model):
     return isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
@@ -168,8 +182,8 @@ def _at_least_one_example(tensor):
 
 def _first_examples(outputs, count):
     """The outputs of the first examples, with their mask if they have one."""
-    mask = keras_internals.mask_of(outputs)
+    mask = getattr(outputs, keras_internals.MASK, None)
     outputs = outputs[:count]
     if mask is not None:
-        keras_internals.set_mask(outputs, mask[:count])
+        setattr(outputs, keras_internals.MASK, mask[:count])
     return outputs

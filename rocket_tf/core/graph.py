@@ -270,9 +270,15 @@ def check_net(role, net):
             f"{keras.tree.map_structure(lambda tensor: tensor.shape, net.output)}"
         )
     for name, output in outputs.items():
+        what = role if name is None else f"output {name!r} of {role}"
+        if len(output.shape) < 2:
+            raise ValueError(
+                f"{role} must give logits of shape (batch, ..., classes), (batch, 1) for a single "
+                f"one: the last axis is read as one example's logits. Received: {what} of shape "
+                f"{output.shape}; end it in keras.layers.Reshape((1,))"
+            )
         activation = _final_activation(output)
         if activation in _PROBABILITY_ACTIVATIONS:
-            what = role if name is None else f"output {name!r} of {role}"
             raise ValueError(
                 f"{role} must end in logits, before any softmax or sigmoid: hints compare logits, "
                 f"and the losses take from_logits=True. Received: {what} ends in {activation!r} "

@@ -10,6 +10,7 @@ import inspect
 
 import keras
 
+from rocket_tf.core.batch import label_of, metric_weight
 from rocket_tf.core.heads import spread
 from rocket_tf.core.label_losses import is_multi_label
 
@@ -100,10 +101,14 @@ class RankingMetrics:
         """Adds a batch to what is ranked; the arguments are as in `RocketModel.compute_loss`."""
         for head, metric, is_weighted in self._named.values():
             group_by = getattr(metric, "group_by", None)
+            own = self._heads[head]
+            weight = None
+            if is_weighted:
+                weight = metric_weight(own, self._heads, logits[head], sample_weight)
             metric.update_state(
-                self._heads[head].label(y),
+                label_of(own.output, y),
                 logits[head],
-                self._heads[head].weight(sample_weight) if is_weighted else None,
+                weight,
                 # Where there are none, the metric says what it needs.
                 groups=x.get(group_by) if isinstance(x, dict) else None,
             )

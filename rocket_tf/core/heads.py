@@ -18,8 +18,6 @@ class Head:
     Example:
         >>> Head("light").name, Head("light", "click").name
         ('light', 'light_click')
-        >>> Head("light", "click").label({"click": 1, "like": 0})
-        1
     """
 
     net: str
@@ -29,26 +27,6 @@ class Head:
     def name(self):
         """What it is called in logs, losses and outputs."""
         return self.net if self.output is None else f"{self.net}_{self.output}"
-
-    def label(self, y):
-        """The labels of this head, from those of a batch: one tensor, or a dict by output.
-
-        Raises:
-            ValueError: if there are none.
-        """
-        if self.output is None:
-            return y
-        if not isinstance(y, dict) or self.output not in y:
-            raise ValueError(
-                "Labels of nets with several outputs are a dict by output. Received: "
-                f"{f'a dict of {list(y)}' if isinstance(y, dict) else type(y).__name__}; "
-                f"{self.output!r} is missing"
-            )
-        return y[self.output]
-
-    def weight(self, sample_weight):
-        """This head's weights of the examples, as `weight_of` takes them."""
-        return weight_of(self.output, sample_weight)
 
 
 def heads_of(outputs):
@@ -92,40 +70,6 @@ def flat(outputs):
         for net, output in outputs.items()
         for name, tensor in by_output(output).items()
     }
-
-
-def of_net(net, values, heads):
-    """The values of one net's heads, by output, from a dict by the heads' names.
-
-    Example:
-        >>> heads = heads_of({"light": {"click": 1, "like": 2}, "booster": {"click": 3, "like": 4}})
-        >>> of_net("booster", dict(zip(heads, (1, 2, 3, 4))), heads)
-        {'click': 3, 'like': 4}
-    """
-    return {head.output: values[name] for name, head in heads.items() if head.net == net}
-
-
-def weight_of(output, sample_weight):
-    """The weights of the examples for one output.
-
-    Args:
-        output: its name, or `None` for what belongs to no output, such as a hidden layer.
-        sample_weight: one for all outputs; or a dict by output, which Keras makes of one array
-            where labels are a dict; or `None`.
-
-    Returns:
-        The output's own weights, or the mean of all outputs' where it has none.
-
-    Example:
-        >>> by_output = {"click": 1.0, "like": 3.0}
-        >>> weight_of("click", by_output), weight_of(None, by_output)
-        (1.0, 2.0)
-    """
-    if not isinstance(sample_weight, dict):
-        return sample_weight
-    if output in sample_weight:
-        return sample_weight[output]
-    return sum(sample_weight.values()) / len(sample_weight)
 
 
 def spread(argument, value, heads):

@@ -9,7 +9,8 @@ layers.
 
 Each loss says what it `compares`: "logits"; "vectors", those over the last axis, be they logits or
 a layer's channels; or "maps", where two layers are active, whatever their numbers of channels. A
-loss that says nothing compares what it is given; its shapes are not checked.
+loss that says nothing compares what it is given; its shapes are not checked. A loss whose `call`
+takes `mask` is given that of the positions, shape (batch, ...), where there is one.
 """
 
 import math
@@ -161,8 +162,9 @@ class SigmoidKnowledgeDistillation(KnowledgeDistillation):
 class AttentionMSE(keras.losses.Loss):
     """Mean squared difference of two attention maps (Zagoruyko & Komodakis, 2017).
 
-    Takes the activations of two hidden layers, (batch, height, width, channels), whose numbers of
-    channels may differ; gives one value for each example, the mean over positions.
+    Takes the activations of two hidden layers, (batch, ..., channels), whose numbers of channels
+    may differ; gives one value for each example, the mean over positions. Those that a mask leaves
+    out, such as padding, are part of neither map nor mean.
 
     Example:
         >>> import numpy as np
@@ -176,9 +178,16 @@ class AttentionMSE(keras.losses.Loss):
     def __init__(self, name="attention", reduction="sum_over_batch_size", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def call(self, y_true, y_pred):
-        difference = attention_map(y_pred) - attention_map(y_true)
-        return ops.mean(ops.square(difference), axis=-1)
+    def call(self, y_true, y_pred, mask=None):
+        """One value for each example; `mask`, (batch, ...), is true at positions that count."""
+        maps = attention_map(y_pred, mask), attention_map(y_true, mask)
+        squares = ops.square(maps[0] - maps[1])
+        if mask is None:
+            return ops.mean(squares, axis=-1)
+        valid = ops.broadcast_to(ops.cast(mask, squares.dtype), ops.shape(y_pred)[:-1])
+        return ops.divide_no_nan(
+            ops.sum(squares, axis=-1), ops.sum(valid, axis=list(range(1, len(valid.shape))))
+        )
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -229,11 +238,13 @@ class EuclideanDistance(keras.losses.Loss):
         return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
 
 
-def attention_map(activations):
+def attention_map(activations, mask=None):
     """Where a layer is active: its squares' mean over channels, as a vector of length 1.
 
     Args:
         activations: float tensor, (batch, ..., channels), with one or more axes of positions.
+        mask: bool tensor, (batch, ...), false at positions that are left out, where the map is 0;
+            sizes may be 1. `None`: all count.
 
     Returns:
         Tensor of the same dtype, (batch, positions), of Euclidean length 1 for each example; zeros
@@ -246,6 +257,8 @@ def attention_map(activations):
         array([[0.5, 0.5, 0.5, 0.5]], dtype=float32)
     """
     squares = ops.mean(ops.square(activations), axis=-1)
+    if mask is not None:
+        squares = ops.where(mask, squares, 0.0)
     positions = math.prod(ops.shape(squares)[1:])
     return _of_length_one(ops.reshape(squares, (-1, positions)))
 

@@ -8,7 +8,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 from rocket_tf.core import graph
 from rocket_tf.core.heads import heads_of
 from rocket_tf.core.hint_losses import HINT_LOSSES
-from rocket_tf.core.label_losses import check_reduction
+from rocket_tf.core.label_losses import check_reduction, takes_labels
 
 _DEFAULT_WEIGHT = 0.03
 
@@ -22,7 +22,8 @@ class Hint:
             followed values and the light net's and averages over the batch. On logits:
             `"logits_mse"`, `"softmax_mse"`, `"kd"`, and for multi-label outputs `"sigmoid_mse"` and
             `"sigmoid_kd"`; between layers: `"cosine"`, `"euclidean"`, `"logits_mse"` (squared
-            distance), `"attention"`.
+            distance), `"attention"`. Keras's losses for labels, probabilities or rates, such as
+            `KLDivergence`, are for layers that give those.
         weight: factor of the term, at least 0; a label loss weighs 1. 0.03 is the paper's for
             `"logits_mse"` on CIFAR-10. Or a `keras.optimizers.schedules.LearningRateSchedule`, from
             the optimizer's steps to the factor.
@@ -78,6 +79,12 @@ class Hint:
             raise ValueError(
                 'loss="attention" reads hidden layers. Received: layers=None; name pairs of them, '
                 "as in Hint('attention', layers={'light_layer': 'booster_layer'})"
+            )
+        if layers is None and takes_labels(self.loss):
+            raise ValueError(
+                "A hint on logits compares the logits of two nets, numbers of any sign. Received: "
+                f"{self.loss.name!r}, which compares with labels, probabilities or rates; pass "
+                "'kd', cross-entropy of the softmaxes, or 'sigmoid_kd' for multi-label outputs"
             )
         if projection and (layers is None or _compares(self.loss) == "maps"):
             raise ValueError(

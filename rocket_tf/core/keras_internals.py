@@ -3,6 +3,9 @@
 Nothing else of the package touches one; `tests/core/test_keras_internals.py` holds it.
 """
 
+# The attribute with which a mask travels with a tensor. Keras's layers set it, its losses read it.
+MASK = "_keras_mask"
+
 
 def loss_mean(model):
     """The mean that Keras logs as `loss`, `_loss_tracker`; `None` before `compile`.
@@ -146,31 +149,6 @@ def operation_of(tensor):
     return operation, index
 
 
-def mask_of(tensor):
-    """The mask that travels with a tensor, `_keras_mask`, which Keras's losses read; or `None`.
-
-    Example:
-        >>> import keras, numpy as np
-        >>> masked = keras.layers.Masking()(np.array([[[1.0], [0.0]]], np.float32))
-        >>> mask_of(masked).numpy()
-        array([[ True, False]])
-    """
-    return getattr(tensor, "_keras_mask", None)
-
-
-def set_mask(tensor, mask):
-    """Gives a tensor that was computed from another, such as a slice, a mask of its own.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> tensor = tf.ones((1, 2))
-        >>> set_mask(tensor, [True])
-        >>> mask_of(tensor)
-        [True]
-    """
-    tensor._keras_mask = mask
-
-
 def calls_of(layer):
     """All calls of a layer, in whatever models, `_inbound_nodes`; each has `input_tensors`.
 
@@ -212,6 +190,35 @@ def all_layers(model):
         True
     """
     return list(model._flatten_layers())
+
+
+def loss_of_function(function, name):
+    """A function as a loss that averages over the batch, by `LossFunctionWrapper`.
+
+    Keras's `compile` makes one of each function. It brings the labels' rank to that of the outputs.
+
+    Example:
+        >>> import numpy as np
+        >>> loss = loss_of_function(lambda y_true, y_pred: (y_true - y_pred) ** 2, "squares")
+        >>> float(loss(np.array([1.0, 3.0]), np.array([[1.0], [1.0]])))
+        2.0
+    """
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    return LossFunctionWrapper(function, name=name)
+
+
+def function_in(loss):
+    """The function that a `keras.losses.Loss` consists of, or `None` if its class has a `call`.
+
+    Example:
+        >>> import keras
+        >>> function_in(keras.losses.KLDivergence()) is keras.losses.kl_divergence
+        True
+    """
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    return loss.fn if type(loss).call is LossFunctionWrapper.call else None
 
 
 def with_constants(function):

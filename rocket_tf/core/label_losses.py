@@ -1,30 +1,51 @@
 """Label losses, as `compile` is given them, resolved and checked."""
 
+import functools
 import inspect
 
 import keras
 
 from rocket_tf.core.heads import spread
+from rocket_tf.core.keras_internals import function_in, loss_of_function
 
 # Keras's losses on probabilities that have no from_logits.
 _PROBABILITY_LOSSES = (
     "kl_divergence",
-    "poisson",
     "dice",
     "tversky",
     "categorical_generalized_cross_entropy",
 )
+# Keras's losses that take labels and no other net's logits, beside those with from_logits.
+_LOSSES_OF_LABELS = ("hinge", "squared_hinge", "categorical_hinge", "ctc", "circle")
 
 
-class _FunctionLoss(keras.losses.Loss):
-    """A loss function as a loss that averages over the batch."""
+def given_by_head(loss, heads):
+    """The losses that `compile` was given, by head.
 
-    def __init__(self, function):
-        super().__init__(name=getattr(function, "__name__", "loss"))
-        self._function = function
+    Args:
+        loss: one for all heads; a dict, as `spread` takes it; or a list, as Keras takes it for one
+            net: of one loss, or of one for each output, in the alphabetical order of their names.
+        heads: dict from names to `Head`s.
 
-    def call(self, y_true, y_pred):
-        return self._function(y_true, y_pred)
+    Raises:
+        ValueError: if a dict has other keys than nets and outputs, or a list another length.
+
+    Example:
+        >>> from rocket_tf.core.heads import heads_of
+        >>> given_by_head(["mse"], heads_of({"light": 0, "booster": 0}))
+        {'light': 'mse', 'booster': 'mse'}
+        >>> given_by_head(["mse", "mae"], heads_of({"light": {"like": 0, "click": 0}}))
+        {'light_like': 'mae', 'light_click': 'mse'}
+    """
+    if isinstance(loss, list | tuple):
+        outputs = list(dict.fromkeys(head.output for head in heads.values()))
+        if len(loss) != len(outputs):
+            raise ValueError(
+                f"A list of losses has one for each output of a net, and there are {len(outputs)}. "
+                f"Received: loss={loss}; pass a dict by net, 'light' and 'booster', or by output"
+            )
+        loss = loss[0] if len(loss) == 1 else dict(zip(sorted(outputs), loss, strict=True))
+    return spread("loss", loss, heads)
 
 
 def label_losses_by_head(loss, heads):
@@ -38,8 +59,8 @@ def label_losses_by_head(loss, heads):
         Dict from heads' names to `keras.losses.Loss`; heads without a label loss are left out.
 
     Raises:
-        ValueError: if there is none, if one expects probabilities or does not average over the
-            batch, or if a dict has other keys than nets and outputs.
+        ValueError: if there is none, if one expects probabilities or rates, or does not average
+            over the batch, or if a dict or list is not as in `given_by_head`.
 
     Example:
         >>> import keras
@@ -50,7 +71,7 @@ def label_losses_by_head(loss, heads):
     """
     losses = {
         head: resolve_label_loss(head, head_loss)
-        for head, head_loss in spread("loss", loss, heads).items()
+        for head, head_loss in given_by_head(loss, heads).items()
         if head_loss is not None
     }
     if not losses:
@@ -100,10 +121,11 @@ def resolve_label_loss(net, loss):
 
     Args:
         net: the head, for messages.
-        loss: name, function or `keras.losses.Loss`.
+        loss: name, function, other callable, or `keras.losses.Loss`. What is no `Loss` becomes one
+            as in Keras, which brings the labels' rank to that of the outputs.
 
     Raises:
-        ValueError: if the loss expects probabilities, or does not average over the batch.
+        ValueError: if the loss expects probabilities or rates, or does not average over the batch.
 
     Example:
         >>> resolve_label_loss("light", "mse").name
@@ -112,25 +134,82 @@ def resolve_label_loss(net, loss):
         Traceback (most recent call last):
         ValueError: The nets give logits, ...
     """
-    resolved = keras.losses.get(loss)
-    function = getattr(resolved, "fn", resolved)
-    mend = (
-        "pass a loss on logits, such as "
-        "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
-    )
-    parameters = inspect.signature(function).parameters if callable(function) else {}
-    configured = resolved.get_config() if isinstance(resolved, keras.losses.Loss) else {}
-    from_logits = configured.get(
-        "from_logits", parameters["from_logits"].default if "from_logits" in parameters else True
-    )
-    if not from_logits or getattr(function, "__name__", "") in _PROBABILITY_LOSSES:
+    by_labels = isinstance(loss, str) and loss.lower() in ("ce", "crossentropy")
+    resolved = keras.losses.get("categorical_crossentropy" if by_labels else loss)
+    expected = expected_of_nets(resolved)
+    if expected == "rates":
         raise ValueError(
-            f"The nets give logits, and loss={loss!r} of {net} expects probabilities; {mend}"
+            f"The nets give logits, numbers of any sign, and loss={loss!r} of {net} expects rates, "
+            "which are positive; pass a function of the rates' logarithms, such as "
+            "lambda y, log_rate: keras.ops.exp(log_rate) - y * log_rate"
+        )
+    if expected == "probabilities":
+        raise ValueError(
+            f"The nets give logits, and loss={loss!r} of {net} expects probabilities; pass a loss "
+            "on logits, such as keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
         )
     if not isinstance(resolved, keras.losses.Loss):
-        return _FunctionLoss(resolved)
+        name = getattr(resolved, "__name__", type(resolved).__name__)
+        return loss_of_function(resolved, name)
     check_reduction(f"The label loss of {net}", resolved)
     return resolved
+
+
+def expected_of_nets(loss):
+    """What a loss expects of a net, if that is not logits or numbers of any sign.
+
+    Args:
+        loss: function or `keras.losses.Loss`. A class with a `call` of its own is taken at its
+            word: what is not configured with `from_logits=False` expects logits.
+
+    Returns:
+        "probabilities", "rates" or `None`.
+
+    Example:
+        >>> expected_of_nets(keras.losses.KLDivergence()), expected_of_nets(keras.losses.poisson)
+        ('probabilities', 'rates')
+    """
+    function, name = _function_and_name(loss)
+    if name == "poisson":
+        return "rates"
+    from_logits = _from_logits(loss, function)
+    return "probabilities" if name in _PROBABILITY_LOSSES or from_logits is False else None
+
+
+def takes_labels(loss):
+    """Whether a loss compares a net with labels or probabilities, and not with logits.
+
+    Example:
+        >>> takes_labels(keras.losses.BinaryCrossentropy(from_logits=True))
+        True
+        >>> takes_labels(keras.losses.Huber())
+        False
+    """
+    function, name = _function_and_name(loss)
+    has_from_logits = function is not None and _from_logits(loss, function) is not None
+    return has_from_logits or name in (*_LOSSES_OF_LABELS, *_PROBABILITY_LOSSES, "poisson")
+
+
+def _function_and_name(loss):
+    """The function that a loss consists of, or `None`, and its name."""
+    function = inner = function_in(loss) if isinstance(loss, keras.losses.Loss) else loss
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    return function, getattr(inner, "__name__", "")
+
+
+def _from_logits(loss, function):
+    """A loss's `from_logits`, or `None` if it has none."""
+    if isinstance(loss, keras.losses.Loss):
+        is_keras_own = function is not None or not hasattr(loss, "fn")
+        configured = loss.get_config() if is_keras_own else {}
+        if "from_logits" in configured:
+            return bool(configured["from_logits"])
+    try:
+        parameters = inspect.signature(function).parameters if function is not None else {}
+    except ValueError:  # as of functions written in C
+        return None
+    return bool(parameters["from_logits"].default) if "from_logits" in parameters else None
 
 
 def is_multi_label(logits, loss):

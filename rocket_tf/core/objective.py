@@ -6,7 +6,8 @@ It knows tensors, losses and variables, and no Keras model.
 import keras
 import tensorflow as tf
 
-from rocket_tf.core.heads import by_output, of_net, weight_of
+from rocket_tf.core.batch import label_of, mean_of, weights_of
+from rocket_tf.core.keras_internals import MASK
 
 SHARED, LIGHT_ONLY, BOOSTER_ONLY = PARTS = ("shared", "light only", "booster only")
 
@@ -23,9 +24,8 @@ class Objective:
 
     Args:
         heads: dict from names to `Head`s, as `heads_of` gives it.
-        label_losses: dict from heads' names to losses on logits, called as
-            `loss(labels, logits, sample_weight)`, that average over the batch; heads may be left
-            out.
+        label_losses: dict from heads' names to losses on logits that average over the batch; heads
+            may be left out.
         label_weights: dict from the same names to numbers; `None`: all 1.
         hints: `Hint`s, whose names differ.
         gradient_block: whether the hints' gradient is kept from the booster.
@@ -69,6 +69,9 @@ class Objective:
         self.gradient_block = gradient_block
         self.shared_layers_learn_from = shared_layers_learn_from
         self.projections = projections or {}
+        self._names = {}  # of the heads, by net and output
+        for name, head in heads.items():
+            self._names.setdefault(head.net, {})[head.output] = name
         self._nets = {f"{name}_loss": heads[name].net for name in label_losses}
         self._nets |= {hint.name: "light" for hint in self.hints}
 
@@ -99,8 +102,9 @@ class Objective:
             logits: dict from heads' names to logits, shape (batch, ..., classes). Where a hint
                 follows a teacher's logits, also from `"teacher"` to them, or to a dict of them by
                 output.
-            sample_weight: weights of the examples, shape (batch,), in label losses and hints
-                alike; a dict by output where they differ; or `None`.
+            sample_weight: weights of the examples, shape (batch,), or of their positions, shape
+                (batch, ...), in label losses and hints alike, as `batch.py` describes; a dict by
+                output or by net where they differ; or `None`.
             hidden: dict from "light", "booster" and "teacher" to dicts from the names of the layers
                 that hints read to their outputs.
             step: the optimizer's step, for weights that follow a schedule.
@@ -109,19 +113,21 @@ class Objective:
             Dict from `names` to `(weight, mean over the examples)`, scalars of Keras's floatx.
 
         Raises:
-            ValueError: if labels are missing.
+            ValueError: if labels are missing, or sample weights fit no values.
         """
         terms = {}
         for name, loss in self.label_losses.items():
             head = self.heads[name]
-            value = _mean(loss, head.label(y), logits[name], head.weight(sample_weight))
+            weights = self._weights(sample_weight, head.net, head.output)
+            label = label_of(head.output, y)
+            value = mean_of(loss, label, logits[name], weights, labels_of=name)
             terms[f"{name}_loss"] = self.label_weights[name], value
         for hint in self.hints:
             weight = hint.weight(step) if callable(hint.weight) else hint.weight
             if tf.is_tensor(weight):
                 weight = tf.cast(weight, keras.config.floatx())
             compared = self._compared(hint, logits, hidden, sample_weight)
-            terms[hint.name] = weight, sum(_mean(hint.loss, *each) for each in compared)
+            terms[hint.name] = weight, sum(mean_of(hint.loss, *each) for each in compared)
         return terms
 
     def losses(self, terms):
@@ -159,28 +165,34 @@ class Objective:
             for summands in gradients.values()
         ]
 
+    def _weights(self, sample_weight, net, output):
+        return weights_of(sample_weight, net, output, list(self._names[net]))
+
     def _compared(self, hint, logits, hidden, sample_weight):
-        """What a hint compares: triples of what is followed, the light net's own, its weights."""
-        blocked = self.gradient_block or hint.follows == "teacher"
-        block = tf.stop_gradient if blocked else tf.identity
-        if hint.layers is None:
-            if hint.follows == "teacher":
-                followed = by_output(logits["teacher"])
-            else:
-                followed = of_net(hint.follows, logits, self.heads)
-            return [
-                (block(followed[output]), own, weight_of(output, sample_weight))
-                for output, own in of_net("light", logits, self.heads).items()
-            ]
+        """What a hint compares: what is followed, the light net's own, its weights, a mask."""
         compared = []
+        for followed, own, output in self._pairs(hint, logits, hidden):
+            mask = getattr(followed, MASK, None)
+            if self.gradient_block or hint.follows == "teacher":
+                followed = tf.stop_gradient(followed)
+            compared.append((followed, own, self._weights(sample_weight, "light", output), mask))
+        return compared
+
+    def _pairs(self, hint, logits, hidden):
+        """Triples of what a hint follows, the light net's own, and the output, if it is of one."""
+        if hint.layers is None:
+            for output, name in self._names["light"].items():
+                if hint.follows == "booster":
+                    followed = logits[self._names["booster"][output]]
+                else:
+                    followed = label_of(output, logits["teacher"])
+                yield followed, logits[name], output
+            return
         for mine, theirs in hint.layers.items():
-            own, followed = hidden["light"][mine], block(hidden[hint.follows][theirs])
+            own = hidden["light"][mine]
             if hint.projection:
                 own = self.projections[hint.name, mine](own)
-            weights = weight_of(None, sample_weight)
-            weights = _for_every_position(weights, hint.loss, followed, own)
-            compared.append((followed, own, weights))
-        return compared
+            yield hidden[hint.follows][theirs], own, None
 
 
 def check_routing(shared_layers_learn_from, booster):
@@ -237,18 +249,3 @@ def parts(light, booster, variables_of):
         LIGHT_ONLY: [variable for key, variable in lights.items() if key not in boosters],
         BOOSTER_ONLY: [variable for key, variable in boosters.items() if key not in lights],
     }
-
-
-def _mean(loss, target, prediction, weight):
-    """A loss's mean over this replica's examples, of Keras's floatx."""
-    # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
-    count = tf.distribute.get_strategy().num_replicas_in_sync
-    return keras.ops.cast(loss(target, prediction, weight) * count, keras.config.floatx())
-
-
-def _for_every_position(sample_weight, loss, target, prediction):
-    """Weights of examples, in the shape of a loss that has a value for each position of them."""
-    if sample_weight is None or len(sample_weight.shape) != 1:
-        return sample_weight
-    rank = len(loss.call(target, prediction).shape)
-    return tf.reshape(sample_weight, [-1] + [1] * (rank - 1))

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 
 from rocket_tf.core import graph, hints, keras_internals, saving
+from rocket_tf.core.batch import for_metrics, inputs_of, weights_of_classes
+from rocket_tf.core.class_weights import weighs_classes_of_positions
 from rocket_tf.core.distributed_model import (
     DistributedModel,
     call_on_replica,
@@ -11,11 +13,12 @@ from rocket_tf.core.distributed_model import (
     with_loss_scaling,
 )
 from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
-from rocket_tf.core.heads import flat, heads_of, spread
-from rocket_tf.core.label_losses import label_losses_by_head, label_weights_by_head
+from rocket_tf.core.heads import flat, heads_of
+from rocket_tf.core.label_losses import given_by_head, label_losses_by_head, label_weights_by_head
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
 
 
+@weighs_classes_of_positions
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class RocketModel(DistributedModel):
     """A light net that trains beside a booster and follows its logits (Zhou et al., AAAI 2018).
@@ -39,6 +42,9 @@ class RocketModel(DistributedModel):
     Nets may have several outputs, dicts of logits. Labels, losses, metrics and their weights are
     then dicts by output too (or one for all), and so are sample weights; a hint on logits is the
     sum over outputs, and the logs have `light_<output>_loss`, `light_<output>_<metric>`.
+
+    Sample weights are of examples, shape (batch,), or of the labels' positions, such as (batch,
+    time); a dict by net weighs hints by the light net's. Masks leave padding out.
 
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
@@ -166,7 +172,7 @@ class RocketModel(DistributedModel):
         super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
         self._ranking, self._measured = own.ranking, own.measured
         self._own_compile_arguments = {
-            "loss": spread("loss", loss, self.heads),
+            "loss": given_by_head(loss, self.heads),
             "loss_weights": weights,
             **own.by_head,
         }
@@ -189,6 +195,7 @@ class RocketModel(DistributedModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape(persistent=self.objective.has_parts) as tape:
             logits, hidden = self.forward(x, training=True)
+            sample_weight = weights_of_classes(self.class_weights, y, logits, sample_weight)
             losses = self._losses_by_part(x, y, logits, sample_weight, hidden)
             losses = {part: self.optimizer.scale_loss(loss) for part, loss in losses.items()}
         variables = self.trainable_variables
@@ -208,7 +215,7 @@ class RocketModel(DistributedModel):
     def predict_step(self, data):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.light(self._inputs_of(x), training=False)
+        return self.light(inputs_of(self, x), training=False)
 
     def evaluate(
         self,
@@ -231,7 +238,7 @@ class RocketModel(DistributedModel):
 
     def call(self, inputs, training=None, mask=None):
         """The logits of all heads; of a dict, what is no input of the nets is left aside."""
-        return super().call(self._inputs_of(inputs), training=training, mask=mask)
+        return super().call(inputs_of(self, inputs), training=training, mask=mask)
 
     def forward(self, x, training):
         """What the objective reads of the nets.
@@ -246,7 +253,7 @@ class RocketModel(DistributedModel):
             where none does.
         """
         read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
-        return call_on_replica(read, self._inputs_of(x), training)
+        return call_on_replica(read, inputs_of(self, x), training)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
@@ -257,8 +264,8 @@ class RocketModel(DistributedModel):
             x: inputs, for the teacher.
             y: labels, the same for all nets; a dict by output where there are several.
             y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
-            sample_weight: weights of the examples, in label losses and hints alike; a dict by
-                output where they differ; or `None`.
+            sample_weight: weights of the examples, or of their positions, in label losses and
+                hints alike; a dict by output or by net where they differ; or `None`.
             training: ignored; the objective is the same in training and evaluation.
             hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
 
@@ -281,7 +288,7 @@ class RocketModel(DistributedModel):
             ValueError: if labels are missing.
         """
         if self._read_teacher is not None:
-            logits, layers = call_on_replica(self._read_teacher, self._inputs_of(x), training=False)
+            logits, layers = call_on_replica(self._read_teacher, inputs_of(self, x), training=False)
             y_pred, hidden = {**y_pred, "teacher": logits}, {**(hidden or {}), "teacher": layers}
         # Without an optimizer, a model can be evaluated.
         step = 0 if self.optimizer is None else self.optimizer.iterations
@@ -320,35 +327,10 @@ class RocketModel(DistributedModel):
     def _shared_variables(self):
         return parts(self.light, self.booster, lambda net: net.trainable_variables)[SHARED]
 
-    def _inputs_of(self, x):
-        """Of a dict of inputs, those that the nets take; others may be there, as for metrics.
-
-        Raises:
-            ValueError: if one is missing.
-        """
-        if not isinstance(x, dict):
-            return x
-        names = keras.tree.map_structure(lambda tensor: tensor.name, self.input)
-        if isinstance(names, dict):
-            names = {name: name for name in names}
-        missing = [name for name in keras.tree.flatten(names) if name not in x]
-        if missing:
-            raise ValueError(
-                f"The nets take inputs {keras.tree.flatten(names)}, and {missing} are missing. "
-                f"Received: {list(x)}"
-            )
-        return keras.tree.map_structure(lambda name: x[name], names)
-
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""
-        # Keras wants labels of all outputs, also of those that nothing measures.
-        labels = {
-            name: head.label(y) if name in self._measured else y_pred[name]
-            for name, head in self.heads.items()
-        }
-        if isinstance(sample_weight, dict):
-            sample_weight = {name: head.weight(sample_weight) for name, head in self.heads.items()}
-        return super().compute_metrics(x, labels, y_pred, sample_weight)
+        labels, weights = for_metrics(self.heads, self._measured, y, y_pred, sample_weight)
+        return super().compute_metrics(x, labels, y_pred, weights)
 
     def get_metrics_result(self):
         """The logs as a dict, each metric of `compile` under the name of its head."""

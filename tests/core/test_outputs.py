@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from rocket_tf import ExactAUC, GroupAUC, Hint, RocketModel, gradient_flow
-from rocket_tf.core.heads import Head, by_output, flat, heads_of, of_net, spread
+from rocket_tf.core.heads import Head, by_output, flat, heads_of, spread
 from tests.nets import CLASSES, CROSS_ENTROPY, FEATURES, examples, linear_pair, weights_of
 from tests.reference import (
     cross_entropy,
@@ -448,8 +448,6 @@ class TestHeads:
         assert heads_of({"light": 0}) == {"light": Head("light")}
         assert flat({"light": {"a": 1}, "booster": 2}) == {"light_a": 1, "booster": 2}
         assert by_output(3) == {None: 3} and by_output({"a": 3}) == {"a": 3}
-        values = {"light_a": 1, "light_b": 2, "booster_a": 3, "booster_b": 4}
-        assert of_net("booster", values, self.HEADS) == {"a": 3, "b": 4}
 
     def test_a_single_output_has_no_outputs_to_be_named_by(self):
         heads = heads_of({"light": 0, "booster": 0})

@@ -82,7 +82,7 @@ def test_a_step_passes_through_five_files_of_the_core(make):
     files = files_of(step.get_concrete_function, data)
     assert files == {
         f"core/{name}.py"
-        for name in ("rocket_model", "objective", "heads", "hint_losses", "distributed_model")
+        for name in ("rocket_model", "objective", "batch", "hint_losses", "distributed_model")
     }
 
 
