@@ -1,10 +1,14 @@
 """The heads of a model's nets: one output each, or several by name, as one flat dict.
 
+And what of a batch belongs to them: inputs, labels, weights.
+
 A net with one output has one head, called as the net is ("light"); one with several, a dict, has a
 head for each, called "light_<output>".
 """
 
 import dataclasses
+
+import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +107,37 @@ def of_net(net, values, heads):
         {'click': 3, 'like': 4}
     """
     return {head.output: values[name] for name, head in heads.items() if head.net == net}
+
+
+def inputs_of(model, x):
+    """Of a dict of inputs, those that a model takes; others may be there, as for metrics.
+
+    Args:
+        model: functional `keras.Model`.
+        x: its inputs, as a batch has them.
+
+    Raises:
+        ValueError: if one is missing.
+
+    Example:
+        >>> import keras
+        >>> price = keras.Input((1,), name="price")
+        >>> model = keras.Model({"price": price}, keras.layers.Dense(1)(price))
+        >>> inputs_of(model, {"price": [[1.0]], "user": [[3]]})
+        {'price': [[1.0]]}
+    """
+    if not isinstance(x, dict):
+        return x
+    names = keras.tree.map_structure(lambda tensor: tensor.name, model.input)
+    if isinstance(names, dict):
+        names = {name: name for name in names}
+    missing = [name for name in keras.tree.flatten(names) if name not in x]
+    if missing:
+        raise ValueError(
+            f"The nets take inputs {keras.tree.flatten(names)}, and {missing} are missing. "
+            f"Received: {list(x)}"
+        )
+    return keras.tree.map_structure(lambda name: x[name], names)
 
 
 def weight_of(output, sample_weight):
