@@ -1,15 +1,19 @@
 """The metrics of `compile`, by head: each head's own, and those that rank a whole evaluation.
 
+And the names and order of all values in the logs.
+
 A metric with `ranks_all_examples = True`, such as `ExactAUC`, needs all examples of an evaluation
 at once, and Keras would ask for its result after every step. `RankingMetrics` keeps such metrics
 for the end. Its `update_state` takes `groups` too: the values of the input that its `group_by`
 names, if it has one.
 """
 
+import functools
 import inspect
 
 import keras
 
+from rocket_tf.core import keras_internals
 from rocket_tf.core.batch import label_of, metric_weight
 from rocket_tf.core.heads import spread
 from rocket_tf.core.label_losses import is_multi_label
@@ -33,6 +37,7 @@ class HeadMetrics:
         of_keras: the same dicts with those alone that Keras runs.
         ranking: `RankingMetrics`, the others.
         measured: names of the heads that have any.
+        names: the metrics' names in the logs of an evaluation, in order.
 
     Raises:
         ValueError: if a dict has other keys than nets and outputs, a metric cannot be copied, or
@@ -48,6 +53,8 @@ class HeadMetrics:
         ['accuracy']
         >>> [metric.name for metric in own.ranking.metrics]
         ['auc', 'auc']
+        >>> own.names
+        ['booster_accuracy', 'booster_auc', 'light_accuracy', 'light_auc']
     """
 
     def __init__(self, heads, outputs, losses, metrics=None, weighted_metrics=None):
@@ -64,6 +71,97 @@ class HeadMetrics:
             for head, own in (by_head or {}).items()
             if own
         }
+        self.names = sorted([*_names_by_keras(**self.of_keras), *self.ranking.names])
+
+
+def names_in_logs(terms, metrics):
+    """The names of all values that an evaluation logs, in the order of its list.
+
+    Args:
+        terms: names of the objective's terms.
+        metrics: names of metrics, as `HeadMetrics.names`.
+
+    Raises:
+        ValueError: if two values would have one name, in training or with "val_" before it.
+
+    Example:
+        >>> names_in_logs(["light_loss", "hint_loss"], ["light_accuracy"])
+        ['loss', 'light_loss', 'hint_loss', 'light_accuracy']
+    """
+    names = ["loss", *terms, *metrics]
+    validated = [f"val_{name}" for name in names]
+    twice = sorted({name for name in names if (names + validated).count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"Losses, hints and metrics need different names in the logs. Received: {twice[0]!r} "
+            "twice; name a hint or a metric otherwise, as in Hint(..., name='low_hint_loss')"
+        )
+    return names
+
+
+def logs_in_order(measure):
+    """A method that measures, with its values in the order of `metrics_names`.
+
+    Those of metrics that rank are added where the method evaluates.
+
+    Args:
+        measure: `evaluate`, `test_on_batch` or `train_on_batch` of a `keras.Model`.
+
+    Returns:
+        The method of a `RocketModel`.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> light = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)], name="light")
+        >>> rocket = rocket_tf.RocketModel(light, hint=None)
+        >>> rocket.compile("sgd", "mse", metrics=["mae"])
+        >>> list(rocket.evaluate(np.ones((2, 3)), np.ones((2, 1)), verbose=0, return_dict=True))
+        ['loss', 'light_loss', 'light_mae']
+        >>> rocket.metrics_names
+        ['loss', 'light_loss', 'light_mae']
+    """
+    signature = inspect.signature(measure)
+
+    @functools.wraps(measure)
+    def measure_in_order(self, *args, **kwargs):
+        given = signature.bind(self, *args, **kwargs)
+        return_dict = given.arguments.get("return_dict", False)
+        given.arguments["return_dict"] = True
+        logs = measure(*given.args, **given.kwargs)
+        if measure.__name__ != "train_on_batch":
+            logs |= self.head_metrics.ranking.results()
+        logs = _in_order(self.metrics_names, logs)
+        return logs if return_dict else list(logs.values())
+
+    return measure_in_order
+
+
+def history_in_order(fit):
+    """`fit` of a `keras.Model`, whose history has Keras's order of the alphabet, in the same order.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> light = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)], name="light")
+        >>> rocket = rocket_tf.RocketModel(light, hint=None)
+        >>> rocket.compile("sgd", "mse", metrics=["mae"])
+        >>> list(rocket.fit(np.ones((2, 3)), np.ones((2, 1)), verbose=0).history)
+        ['loss', 'light_loss', 'light_mae']
+    """
+
+    @functools.wraps(fit)
+    def fit_in_order(self, *args, **kwargs):
+        history = fit(self, *args, **kwargs)
+        names = [f"{prefix}{name}" for prefix in ("", "val_") for name in self.metrics_names]
+        history.history = _in_order(names, history.history)
+        return history
+
+    return fit_in_order
+
+
+def _in_order(names, logs):
+    """Logs in the order of names; values that are not among them come last, by the alphabet."""
+    ordered = [name for name in names if name in logs]
+    return {name: logs[name] for name in [*ordered, *sorted(set(logs) - set(ordered))]}
 
 
 class RankingMetrics:
@@ -96,6 +194,11 @@ class RankingMetrics:
     def metrics(self):
         """The metrics, a list."""
         return [metric for _, metric, _ in self._named.values()]
+
+    @property
+    def names(self):
+        """Their names in the logs, a list."""
+        return list(self._named)
 
     def update(self, x, y, logits, sample_weight=None):
         """Adds a batch to what is ranked; the arguments are as in `RocketModel.compute_loss`."""
@@ -136,7 +239,7 @@ def _metrics_by_head(argument, metrics, outputs, heads, losses):
     if metrics is None:
         return None
     by_head = {
-        head: [metric for metric in keras.tree.flatten(own) if metric is not None]
+        head: [_instance(metric) for metric in keras.tree.flatten(own) if metric is not None]
         for head, own in spread(argument, metrics, heads).items()
     }
     given = [id(metric) for own in by_head.values() for metric in own]
@@ -155,6 +258,11 @@ def _metrics_by_head(argument, metrics, outputs, heads, losses):
         ]
         for head, own in by_head.items()
     }
+
+
+def _instance(metric):
+    """A metric given by its class, made: its name in the logs is known then."""
+    return metric() if inspect.isclass(metric) else metric
 
 
 def _own_metric(logits, loss, metric, copy):
@@ -189,6 +297,21 @@ def _own_metric(logits, loss, metric, copy):
             "for each net, as in metrics={'light': [...], 'booster': [...]}"
         )
     return type(metric).from_config(metric.get_config())
+
+
+def _names_by_keras(metrics, weighted_metrics):
+    """The names that Keras gives to metrics in the logs, each with its head's before it."""
+    names, counts = [], {}
+    for kind, by_head in (("", metrics), ("weighted_", weighted_metrics)):
+        for head, own in (by_head or {}).items():
+            for metric in map(keras_internals.name_in_logs, own):
+                name = f"{head}_{metric}"
+                if kind and name in counts:
+                    name = f"{head}_{kind}{metric}"
+                earlier = counts.setdefault(name, 0)
+                counts[name] += 1
+                names.append(f"{name}_{earlier}" if earlier else name)
+    return names
 
 
 def _ranks(metric):

@@ -14,6 +14,7 @@ takes `mask` is given that of the positions, shape (batch, ...), where there is 
 """
 
 import math
+import numbers
 
 import keras
 from keras import ops
@@ -74,11 +75,11 @@ class KnowledgeDistillation(keras.losses.Loss):
     classes and centred logits (equation 4, times T²).
 
     Args:
-        temperature: T, above 0.
+        temperature: T, a finite number above 0.
         name, reduction, dtype: as in `keras.losses.Loss`.
 
     Raises:
-        ValueError: if `temperature` is not above 0.
+        ValueError: if `temperature` is no such number, when it is given or set.
 
     Example:
         >>> import numpy as np
@@ -91,9 +92,20 @@ class KnowledgeDistillation(keras.losses.Loss):
 
     def __init__(self, temperature=4.0, name="kd", reduction="sum_over_batch_size", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0. Received: temperature={temperature}")
         self.temperature = temperature
+
+    @property
+    def temperature(self):
+        """T; it may be set at any time."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value):
+        if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+            raise ValueError(
+                f"temperature must be above 0, and finite. Received: temperature={value!r}"
+            )
+        self._temperature = value
 
     def call(self, y_true, y_pred):
         target = ops.softmax(_two_or_more(y_true) / self.temperature)
@@ -133,11 +145,11 @@ class SigmoidKnowledgeDistillation(KnowledgeDistillation):
     For multi-label outputs; of a single logit, the same as `KnowledgeDistillation`.
 
     Args:
-        temperature: T, above 0.
+        temperature: T, a finite number above 0.
         name, reduction, dtype: as in `keras.losses.Loss`.
 
     Raises:
-        ValueError: if `temperature` is not above 0.
+        ValueError: if `temperature` is no such number, when it is given or set.
 
     Example:
         >>> import numpy as np

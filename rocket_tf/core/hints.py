@@ -1,6 +1,8 @@
 """Hints: what pulls the light net towards the booster, or towards a teacher."""
 
+import math
 import numbers
+import weakref
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -17,6 +19,10 @@ _DEFAULT_WEIGHT = 0.03
 class Hint:
     """One hint term of the objective: weight · loss(what is followed, the light net's own).
 
+    `weight` and `temperature` may be set at any time, by a callback too; the next step counts with
+    them. A number as weight costs nothing; a schedule or a temperature has the step traced again.
+    The rest is fixed.
+
     Args:
         loss: one of `HINT_LOSSES` by name, or a `keras.losses.Loss` that is called with the
             followed values and the light net's and averages over the batch. On logits:
@@ -24,9 +30,10 @@ class Hint:
             `"sigmoid_kd"`; between layers: `"cosine"`, `"euclidean"`, `"logits_mse"` (squared
             distance), `"attention"`. Keras's losses for labels, probabilities or rates, such as
             `KLDivergence`, are for layers that give those.
-        weight: factor of the term, at least 0; a label loss weighs 1. 0.03 is the paper's for
-            `"logits_mse"` on CIFAR-10. Or a `keras.optimizers.schedules.LearningRateSchedule`, from
-            the optimizer's steps to the factor.
+        weight: factor of the term, a finite number of at least 0; a label loss weighs 1. 0.03 is
+            the paper's for `"logits_mse"` on CIFAR-10. Or a
+            `keras.optimizers.schedules.LearningRateSchedule`, from the optimizer's steps to the
+            factor.
         follows: `"booster"`, the net that trains beside the light one, or `"teacher"`, a trained
             net that stays as it is.
         name: name of the term in the logs, unique among a model's hints. `None`: `"hint_loss"`
@@ -40,12 +47,15 @@ class Hint:
             al., "FitNets", 2015). The map is the hint's alone and no part of the light net.
 
     Raises:
-        ValueError: if an argument is not as above.
+        ValueError: if an argument is not as above, or `weight` or `temperature` is set to what it
+            cannot be.
+        AttributeError: if another attribute is set.
 
     Example:
         >>> hint = Hint("kd", weight=0.9, follows="teacher", temperature=4.0)
-        >>> hint.name, hint.loss.temperature
+        >>> hint.name, hint.temperature
         ('teacher_loss', 4.0)
+        >>> hint.weight = 0.5
         >>> between_layers = Hint("attention", 500.0, layers={"light_group": "booster_group"})
     """
 
@@ -59,12 +69,7 @@ class Hint:
         layers=None,
         projection=False,
     ):
-        is_schedule = isinstance(weight, LearningRateSchedule)
-        if not is_schedule and not (isinstance(weight, numbers.Real) and weight >= 0):
-            raise ValueError(
-                "A hint's weight must be a number, at least 0, or a LearningRateSchedule. "
-                f"Received: weight={weight!r}"
-            )
+        weight = _checked_weight(weight)
         if follows not in ("booster", "teacher"):
             raise ValueError(
                 f'A hint follows "booster" or "teacher". Received: follows={follows!r}'
@@ -92,11 +97,50 @@ class Hint:
                 f"projection={projection} with loss={self.loss.name!r} and layers={layers}; leave "
                 "it out"
             )
-        self.weight = weight if is_schedule else float(weight)
+        self._objectives = weakref.WeakSet()
+        self.weight = weight
         self.follows = follows
         self.name = name or {"booster": "hint_loss", "teacher": "teacher_loss"}[follows]
         self.layers = None if layers is None else dict(layers)
         self.projection = bool(projection)
+
+    def __setattr__(self, name, value):
+        if name == "weight":
+            value = _checked_weight(value)
+        elif name in vars(self):
+            raise AttributeError(
+                f"A hint's {name} is fixed once it is made. Received: {name}={value!r}; make "
+                "another Hint, and a RocketModel of the same nets with it"
+            )
+        super().__setattr__(name, value)
+        if name == "weight":
+            for objective in self._objectives:
+                objective.follow_weight(self)
+
+    @property
+    def temperature(self):
+        """T of a loss that has one, else `None`."""
+        return getattr(self.loss, "temperature", None)
+
+    @temperature.setter
+    def temperature(self, value):
+        if self.temperature is None:
+            raise ValueError(
+                'temperature belongs to loss="kd" and "sigmoid_kd". Received: '
+                f"temperature={value!r} of a hint with loss={self.loss.name!r}"
+            )
+        self.loss.temperature = value
+
+    def weigh_in(self, objective):
+        """Has an objective follow the weight wherever it is set; called by the objective."""
+        self._objectives.add(objective)
+        objective.follow_weight(self)
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_objectives"}
+
+    def __setstate__(self, state):  # of a copy, which has no part in the objectives
+        vars(self).update(state, _objectives=weakref.WeakSet())
 
     def get_config(self):
         return {
@@ -114,6 +158,19 @@ class Hint:
             name: keras.saving.deserialize_keras_object(config[name]) for name in ("loss", "weight")
         }
         return cls(**{**config, **resolved})
+
+
+def _checked_weight(weight):
+    """A hint's weight, a float or a schedule."""
+    if isinstance(weight, LearningRateSchedule):
+        return weight
+    if not isinstance(weight, numbers.Real) or not (weight >= 0 and math.isfinite(weight)):
+        raise ValueError(
+            "A hint's weight must be a finite number, at least 0, or a LearningRateSchedule. "
+            f"Received: weight={weight!r}; to change it in training, set hint.weight to another "
+            "number, as in a callback"
+        )
+    return float(weight)
 
 
 def _compares(loss):

@@ -51,19 +51,22 @@ def forget_compiled_metrics(model):
     model._compile_metrics = None
 
 
-def in_order_of_metrics(model, logs):
-    """The values of logs as `evaluate` lists them, by `_flatten_metrics_in_order`.
+def name_in_logs(metric):
+    """The name of a metric of `compile` in the logs, by Keras's `get_object_name`.
 
-    `evaluate` of Keras does so before values can be added to the logs.
+    Args:
+        metric: name, function or `keras.metrics.Metric`.
 
     Example:
         >>> import keras
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="logits")])
-        >>> model.compile("sgd", "mse", metrics=["mae"])
-        >>> in_order_of_metrics(model, {"more": 3.0, "loss": 1.0})
-        [1.0, 3.0]
+        >>> name_in_logs("acc"), name_in_logs(keras.metrics.AUC(name="area"))
+        ('acc', 'area')
+        >>> name_in_logs(lambda y_true, y_pred: y_pred)
+        'lambda'
     """
-    return model._flatten_metrics_in_order(logs)
+    from keras.src.utils.naming import get_object_name
+
+    return metric if isinstance(metric, str) else get_object_name(metric)
 
 
 def hooks_of_fit(cls):

@@ -74,11 +74,20 @@ class Objective:
             self._names.setdefault(head.net, {})[head.output] = name
         self._nets = {f"{name}_loss": heads[name].net for name in label_losses}
         self._nets |= {hint.name: "light" for hint in self.hints}
+        # Variables, so that steps that are traced already follow a weight that is set later.
+        self._hint_weights = {hint.name: _setting(f"{hint.name}_weight") for hint in self.hints}
+        for hint in self.hints:
+            hint.weigh_in(self)
 
     @property
     def names(self):
         """The terms' names in the logs: label losses, then hints."""
         return list(self._nets)
+
+    def follow_weight(self, hint):
+        """Takes over a hint's weight, if that is a number; the hint calls it when it is set."""
+        if not callable(hint.weight):
+            self._hint_weights[hint.name].assign(hint.weight)
 
     @property
     def has_parts(self):
@@ -123,9 +132,9 @@ class Objective:
             value = mean_of(loss, label, logits[name], weights, labels_of=name)
             terms[f"{name}_loss"] = self.label_weights[name], value
         for hint in self.hints:
-            weight = hint.weight(step) if callable(hint.weight) else hint.weight
-            if tf.is_tensor(weight):
-                weight = tf.cast(weight, keras.config.floatx())
+            by_step = callable(hint.weight)
+            weight = hint.weight(step) if by_step else self._hint_weights[hint.name]
+            weight = tf.cast(weight, keras.config.floatx())
             compared = self._compared(hint, logits, hidden, sample_weight)
             terms[hint.name] = weight, sum(mean_of(hint.loss, *each) for each in compared)
         return terms
@@ -193,6 +202,17 @@ class Objective:
             if hint.projection:
                 own = self.projections[hint.name, mine](own)
             yield hidden[hint.follows][theirs], own, None
+
+
+def _setting(name):
+    """A number that may be set between steps, on all replicas."""
+    return keras.Variable(
+        0.0,
+        trainable=False,
+        dtype=keras.config.floatx(),
+        aggregation="only_first_replica",
+        name=name,
+    )
 
 
 def check_routing(shared_layers_learn_from, booster):

@@ -1,9 +1,11 @@
 """RocketModel: a light net and its booster, trained together."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import graph, hints, keras_internals, saving
+from rocket_tf.core import changes, graph, hints, keras_internals, saving
 from rocket_tf.core.batch import for_metrics, inputs_of, weights_of_classes
 from rocket_tf.core.class_weights import weighs_classes_of_positions
 from rocket_tf.core.distributed_model import (
@@ -12,7 +14,12 @@ from rocket_tf.core.distributed_model import (
     share_of_global_batch,
     with_loss_scaling,
 )
-from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
+from rocket_tf.core.head_metrics import (
+    HeadMetrics,
+    history_in_order,
+    logs_in_order,
+    names_in_logs,
+)
 from rocket_tf.core.heads import flat, heads_of
 from rocket_tf.core.label_losses import given_by_head, label_losses_by_head, label_weights_by_head
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
@@ -58,7 +65,7 @@ class RocketModel(DistributedModel):
         gradient_block: whether the hints' gradient is kept from the booster.
         temperature: T of `hint="kd"`; 4 where not given, the paper's.
         teacher: trained functional `keras.Model` with logits, for hints that follow it. It runs in
-            inference mode and is frozen (`trainable = False`).
+            inference mode and is frozen (`trainable = False`), whatever is thawed later.
         shared_layers_learn_from: `"both"` nets (the paper), or the `"booster"` alone: then neither
             the light net's label loss nor the hints move what it shares with the booster (as in
             EasyRec's rocket launching for click-through rates).
@@ -111,16 +118,12 @@ class RocketModel(DistributedModel):
         self.heads = heads
         self.light = light
         self.booster = booster
-        self.teacher = teacher
-        if teacher is not None:
-            teacher.trainable = False
+        self.teacher = teacher  # which freezes it
         self.hints = tuple(resolved)
         self.gradient_block = bool(gradient_block)
         self.shared_layers_learn_from = shared_layers_learn_from
         self.objective = None  # until compile
-        self._means = {}
-        self._ranking = RankingMetrics(heads)
-        self._measured = set()
+        self.head_metrics = HeadMetrics(heads, outputs, {})
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
@@ -150,42 +153,43 @@ class RocketModel(DistributedModel):
             loss_weights: dict with weights of label losses, by the same keys; 1 where not given.
             metrics: list for all heads, or a dict of lists by the same keys. "accuracy" of a single
                 logit counts it as positive above 0, and so of several under a binary cross-entropy
-                (multi-label).
-                `ExactAUC` and `GroupAUC` are measured in evaluation alone; with them, XLA is off
-                unless `jit_compile=True`.
+                (multi-label). `ExactAUC` and `GroupAUC` are measured in evaluation alone; with
+                them, XLA is off unless `jit_compile=True`.
             weighted_metrics: of the same kind, weighed by `sample_weight`.
             **kwargs: as in Keras.
 
         Raises:
             ValueError: if a loss is missing, expects probabilities or does not average over the
-                batch, or a dict has other keys than nets and outputs.
+                batch, a dict has other keys than nets and outputs, or two values would have one
+                name in the logs.
         """
         losses = label_losses_by_head(loss, self.heads)
         weights = label_weights_by_head(loss_weights, losses, self.heads)
         if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
             optimizer = with_loss_scaling(optimizer)
-        with self.distribute_strategy.scope():  # where ranking metrics must be made
+        with self.distribute_strategy.scope():  # where variables must be made
             own = HeadMetrics(self.heads, self.output, losses, metrics, weighted_metrics)
+            objective = Objective(
+                self.heads,
+                losses,
+                weights,
+                self.hints,
+                self.gradient_block,
+                self.shared_layers_learn_from,
+                self._projections,
+            )
+        names_in_logs(objective.names, own.names)  # checks them
         if own.ranking.metrics and kwargs.get("jit_compile", "auto") == "auto":
             kwargs["jit_compile"] = False  # what they keep grows, and XLA wants shapes that stay
         keras_internals.forget_compiled_metrics(self)
         super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
-        self._ranking, self._measured = own.ranking, own.measured
+        self.objective, self.head_metrics = objective, own
         self._own_compile_arguments = {
             "loss": given_by_head(loss, self.heads),
             "loss_weights": weights,
             **own.by_head,
         }
-        self.objective = Objective(
-            self.heads,
-            losses,
-            weights,
-            self.hints,
-            self.gradient_block,
-            self.shared_layers_learn_from,
-            self._projections,
-        )
-        self._means = {name: keras.metrics.Mean(name=name) for name in self.objective.names}
+        self._means = {name: keras.metrics.Mean(name=name) for name in objective.names}
         self._loss_mean = keras_internals.loss_mean(self)
         compiled = keras_internals.compiled_metrics(self)
         self._compiled_metrics = [] if compiled is None else [compiled]
@@ -199,9 +203,12 @@ class RocketModel(DistributedModel):
             losses = self._losses_by_part(x, y, logits, sample_weight, hidden)
             losses = {part: self.optimizer.scale_loss(loss) for part, loss in losses.items()}
         variables = self.trainable_variables
-        shared = self._shared_variables() if self.objective.has_parts else ()
-        gradients = self.objective.gradients(tape, losses, variables, shared)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if variables:
+            shared = parts(self.light, self.booster, lambda net: net.variables)[SHARED]
+            gradients = self.objective.gradients(tape, losses, variables, shared)
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        else:  # as in Keras
+            warnings.warn(changes.NOTHING_TO_TRAIN, stacklevel=2)
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def test_step(self, data):
@@ -209,7 +216,7 @@ class RocketModel(DistributedModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         logits, hidden = self.forward(x, training=False)
         self.compute_loss(x, y, logits, sample_weight, training=False, hidden=hidden)
-        self._ranking.update(x, y, logits, sample_weight)
+        self.head_metrics.ranking.update(x, y, logits, sample_weight)
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def predict_step(self, data):
@@ -217,24 +224,16 @@ class RocketModel(DistributedModel):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.light(inputs_of(self, x), training=False)
 
-    def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        sample_weight=None,
-        steps=None,
-        callbacks=None,
-        return_dict=False,
-        **kwargs,
-    ):
-        """As in Keras; `ExactAUC` and `GroupAUC` are added at the end, where all examples are."""
-        logs = super().evaluate(
-            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict=True, **kwargs
-        )
-        logs |= self._ranking.results()
-        return logs if return_dict else keras_internals.in_order_of_metrics(self, logs)
+    # Made again where something that is traced has changed.
+    make_train_function = changes.remade(DistributedModel.make_train_function)
+    make_test_function = changes.remade(DistributedModel.make_test_function)
+    make_predict_function = changes.remade(DistributedModel.make_predict_function)
+
+    # In the order of `metrics_names`, with what `ExactAUC` and `GroupAUC` found at the end.
+    fit = history_in_order(DistributedModel.fit)
+    evaluate = logs_in_order(DistributedModel.evaluate)
+    train_on_batch = logs_in_order(DistributedModel.train_on_batch)
+    test_on_batch = logs_in_order(DistributedModel.test_on_batch)
 
     def call(self, inputs, training=None, mask=None):
         """The logits of all heads; of a dict, what is no input of the nets is left aside."""
@@ -319,41 +318,61 @@ class RocketModel(DistributedModel):
 
     def _regularization(self, dtype):
         """The losses of layers themselves. A teacher's is none of the objective's business."""
-        teachers = [] if self.teacher is None else [id(loss) for loss in self.teacher.losses]
-        return [
-            tf.cast(tf.reduce_sum(loss), dtype) for loss in self.losses if id(loss) not in teachers
-        ]
-
-    def _shared_variables(self):
-        return parts(self.light, self.booster, lambda net: net.trainable_variables)[SHARED]
+        losses = _without(self.losses, getattr(self.teacher, "losses", ()))
+        return [tf.cast(tf.reduce_sum(loss), dtype) for loss in losses]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""
-        labels, weights = for_metrics(self.heads, self._measured, y, y_pred, sample_weight)
+        measured = self.head_metrics.measured
+        labels, weights = for_metrics(self.heads, measured, y, y_pred, sample_weight)
         return super().compute_metrics(x, labels, y_pred, weights)
 
     def get_metrics_result(self):
         """The logs as a dict, each metric of `compile` under the name of its head."""
-        logs = {}
-        for metric in self._running_metrics():
-            result = metric.result()
-            logs |= result if isinstance(result, dict) else {metric.name: result}
-        if len(self.heads) > 1:
-            return logs
+        logs = {mean.name: mean.result() for mean in (self._loss_mean, *self._means.values())}
         # Keras leaves out the output's name where there is one alone.
-        own, [head] = {"loss", *self._means}, self.heads
-        return {name if name in own else f"{head}_{name}": value for name, value in logs.items()}
+        before = f"{next(iter(self.heads))}_" if len(self.heads) == 1 else ""
+        for metric in self._compiled_metrics:
+            logs |= {f"{before}{name}": value for name, value in metric.result().items()}
+        return logs
+
+    @property
+    def metrics_names(self):
+        """The names of what `evaluate` gives, in its order: the loss, its terms, the metrics."""
+        objective, metrics = self.objective, self.head_metrics
+        return names_in_logs(objective.names, metrics.names) if self.compiled else []
 
     @property
     def metrics(self):
         """The metrics behind the logs: the loss, its terms, then those of `compile`."""
-        return [*self._running_metrics(), *self._ranking.metrics]
-
-    def _running_metrics(self):
-        """The metrics that each step logs; the others are logged when an evaluation ends."""
         if not self.compiled:
             return []
-        return [self._loss_mean, *self._means.values(), *self._compiled_metrics]
+        means, ranking = self._means.values(), self.head_metrics.ranking.metrics
+        return [self._loss_mean, *means, *self._compiled_metrics, *ranking]
+
+    @property
+    def trainable_variables(self):
+        """All that a step may change: nothing of the teacher, whatever its flags say."""
+        return _without(super().trainable_variables, getattr(self.teacher, "variables", ()))
+
+    @property
+    def non_trainable_variables(self):
+        return _without(self.variables, self.trainable_variables)
+
+    @property
+    def trainable_weights(self):
+        return _without(super().trainable_weights, getattr(self.teacher, "weights", ()))
+
+    @property
+    def non_trainable_weights(self):
+        return _without(self.weights, self.trainable_weights)
+
+    def __setattr__(self, name, value):
+        if name in changes.WATCHED:
+            changes.check_attribute(self, name, value)
+        super().__setattr__(name, value)
+        if name in changes.WATCHED:
+            changes.pass_on_attribute(self, name)
 
     def get_config(self):
         return saving.config_of(self)
@@ -370,11 +389,14 @@ class RocketModel(DistributedModel):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
 
     def export(self, filepath, *args, **kwargs):
-        """As `keras.Model.export`, of the light net: what is served never holds the booster.
-
-        `rocket_tf.export_light` writes a smaller SavedModel, with more outputs.
-        """
+        """As in Keras, of the light net alone; `export_light` writes a smaller SavedModel."""
         return self.light.export(filepath, *args, **kwargs)
+
+
+def _without(values, others):
+    others = {id(other): other for other in others}  # kept, so that their ids stay theirs
+    return [value for value in values if id(value) not in others]
