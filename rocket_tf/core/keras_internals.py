@@ -175,6 +175,22 @@ def calls_in(model):
     return [call for depth in model._nodes_by_depth.values() for call in depth]
 
 
+def calls_in_order(model):
+    """The calls in a functional model's own graph, as Keras runs them: inputs first.
+
+    Each also has `arguments`, which `fill_in` new tensors, and `is_input`.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> outputs = keras.layers.Dense(2, name="logits")(inputs)
+        >>> [call.operation.name for call in calls_in_order(keras.Model(inputs, outputs))][-1]
+        'logits'
+    """
+    by_depth = model._nodes_by_depth
+    return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
+
+
 def all_layers(model):
     """A model and all layers in it, nested ones too, by `_flatten_layers`.
 

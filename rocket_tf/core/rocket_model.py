@@ -12,6 +12,7 @@ from rocket_tf.core.distributed_model import (
 )
 from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
 from rocket_tf.core.heads import flat, heads_of, spread
+from rocket_tf.core.inputs import taking
 from rocket_tf.core.label_losses import label_losses_by_head, label_weights_by_head
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
 
@@ -116,10 +117,11 @@ class RocketModel(DistributedModel):
         self._ranking = RankingMetrics(heads)
         self._measured = set()
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
+        self._read_light = taking(inputs, light).__call__
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
         if teacher is not None:
-            reader = graph.reader("teacher", teacher, read["teacher"])
+            reader = taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
         hints.check_hidden(resolved, hidden)
@@ -208,7 +210,7 @@ class RocketModel(DistributedModel):
     def predict_step(self, data):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.light(self._inputs_of(x), training=False)
+        return self._read_light(self._inputs_of(x), training=False)
 
     def evaluate(
         self,
