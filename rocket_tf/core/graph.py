@@ -105,6 +105,22 @@ def reader(role, net, names):
     return keras.Model(inputs, (logits[role], hidden.get(role, {})), name=f"{role}_reader")
 
 
+def taking(inputs, net):
+    """The net as a model whose inputs are listed in the order of others; the net itself if it is.
+
+    Example:
+        >>> import keras
+        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
+        >>> net = keras.Model([price, age], keras.layers.Subtract()([price, age]))
+        >>> float(taking([age, price], net)([[[1.0]], [[3.0]]])[0, 0])
+        2.0
+    """
+    ordered = in_order_of(inputs, net.input)
+    if keras.tree.flatten(ordered) == net.inputs:
+        return net
+    return keras.Model(ordered, net.output, name=net.name)
+
+
 def as_functional(role, net):
     """A net as a functional model; a sequential one with the same layers and name.
 

@@ -58,22 +58,6 @@ def in_order_of(reference, inputs):
     return keras.tree.pack_sequence_as(reference, ordered)
 
 
-def taking(inputs, net):
-    """The net as a model whose inputs are listed in the order of others; the net itself if it is.
-
-    Example:
-        >>> import keras
-        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
-        >>> net = keras.Model([price, age], keras.layers.Subtract()([price, age]))
-        >>> float(taking([age, price], net)([[[1.0]], [[3.0]]])[0, 0])
-        2.0
-    """
-    ordered = in_order_of(inputs, net.input)
-    if keras.tree.flatten(ordered) == net.inputs:
-        return net
-    return keras.Model(ordered, net.output, name=net.name)
-
-
 def specification(inputs):
     """What two nets' inputs must have in common: shape, dtype, and whether sparse or ragged.
 

@@ -3,6 +3,8 @@
 Nothing else of the package touches one; `tests/core/test_keras_internals.py` holds it.
 """
 
+import contextlib
+
 
 def loss_mean(model):
     """The mean that Keras logs as `loss`, `_loss_tracker`; `None` before `compile`.
@@ -202,6 +204,106 @@ def all_layers(model):
         True
     """
     return list(model._flatten_layers())
+
+
+def parts_of(layer):
+    """The layers that a layer holds itself, by `_flatten_layers`.
+
+    Example:
+        >>> import keras
+        >>> inner = keras.layers.Dense(2, name="inner")
+        >>> [part.name for part in parts_of(keras.layers.TimeDistributed(inner))]
+        ['inner']
+    """
+    return layer._flatten_layers(include_self=False, recursive=False)
+
+
+@contextlib.contextmanager
+def object_sharing():
+    """Within it, objects keep their identity in configurations, by `ObjectSharingScope`.
+
+    Keras opens one where it reads or writes a file; this one leaves what that has noted as it was.
+
+    Example:
+        >>> import keras
+        >>> layer = keras.layers.Dense(2)
+        >>> with object_sharing():
+        ...     first, second = serialize_with_ids([layer, layer])
+        ...     again = [keras.saving.deserialize_keras_object(each) for each in (first, second)]
+        >>> again[0] is again[1]
+        True
+    """
+    from keras.src.backend.common import global_state
+    from keras.src.saving.serialization_lib import ObjectSharingScope
+
+    names = [f"shared_objects/id_to_{what}_map" for what in ("obj", "config")]
+    outer = {name: global_state.get_global_attribute(name) for name in names}
+    try:
+        with ObjectSharingScope():
+            yield
+    finally:
+        for name, value in outer.items():
+            global_state.set_global_attribute(name, value)
+
+
+def serialize_with_ids(value):
+    """A configuration in which each object has its `id`, as `shared_object_id`.
+
+    Keras marks objects that come twice, but loses the mark of the first in models, which copy the
+    configurations of their layers. The second time, all are known.
+
+    Example:
+        >>> import keras
+        >>> layer = keras.layers.Dense(2)
+        >>> serialize_with_ids(layer)["shared_object_id"] == id(layer)
+        True
+    """
+    import keras
+
+    with object_sharing():
+        keras.saving.serialize_keras_object(value)
+        return keras.saving.serialize_keras_object(value)
+
+
+def is_writing_h5():
+    """Whether Keras is writing its old `.h5` files, by the global attribute `use_legacy_config`.
+
+    Example:
+        >>> is_writing_h5()
+        False
+    """
+    from keras.src.backend.common import global_state
+
+    return bool(global_state.get_global_attribute("use_legacy_config", False))
+
+
+def refuses_cloning(message):
+    """Class decorator: `keras.models.clone_model` of such a model raises a `ValueError`.
+
+    Of a functional model of one's own class, Keras makes one of its own class, and asks the model
+    for nothing but `_run_through_graph`, with a function of its module `cloning`.
+
+    Example:
+        >>> import keras
+        >>> @refuses_cloning("not this one")
+        ... class Model(keras.Model):
+        ...     pass
+        >>> inputs = keras.Input((3,))
+        >>> keras.models.clone_model(Model(inputs, keras.layers.Dense(1)(inputs)))
+        Traceback (most recent call last):
+        ValueError: not this one
+    """
+
+    def decorate(cls):
+        def _run_through_graph(self, inputs, operation_fn=lambda operation: operation, **kwargs):
+            if operation_fn.__module__ == "keras.src.models.cloning":
+                raise ValueError(message)
+            return super(cls, self)._run_through_graph(inputs, operation_fn, **kwargs)
+
+        cls._run_through_graph = _run_through_graph
+        return cls
+
+    return decorate
 
 
 def with_constants(function):

@@ -12,12 +12,12 @@ from rocket_tf.core.distributed_model import (
 )
 from rocket_tf.core.head_metrics import HeadMetrics, RankingMetrics
 from rocket_tf.core.heads import flat, heads_of, spread
-from rocket_tf.core.inputs import taking
 from rocket_tf.core.label_losses import label_losses_by_head, label_weights_by_head
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
+@keras_internals.refuses_cloning(saving.NOT_CLONED)
 class RocketModel(DistributedModel):
     """A light net that trains beside a booster and follows its logits (Zhou et al., AAAI 2018).
 
@@ -61,8 +61,8 @@ class RocketModel(DistributedModel):
 
     Raises:
         ValueError: if a net is not functional or ends in probabilities, if the nets' inputs or
-            logits differ, if the hints do not fit the rest, or if shared layers are to learn from a
-            booster that there is not.
+            logits differ, if the hints do not fit the rest, if shared layers are to learn from a
+            booster that there is not, or if what layers share would be lost in a saved rocket.
 
     Example:
         >>> import keras, numpy as np, rocket_tf
@@ -117,15 +117,16 @@ class RocketModel(DistributedModel):
         self._ranking = RankingMetrics(heads)
         self._measured = set()
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
-        self._read_light = taking(inputs, light).__call__
+        self._read_light = graph.taking(inputs, light).__call__
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
         if teacher is not None:
-            reader = taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
+            reader = graph.taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
         hints.check_hidden(resolved, hidden)
         self._projections = hints.make_projections(resolved, hidden)
+        saving.check_loadable(self)
 
     def compile(
         self,
@@ -331,8 +332,7 @@ class RocketModel(DistributedModel):
         if not isinstance(x, dict):
             return x
         names = keras.tree.map_structure(lambda tensor: tensor.name, self.input)
-        if isinstance(names, dict):
-            names = {name: name for name in names}
+        names = {name: name for name in names} if isinstance(names, dict) else names
         missing = [name for name in keras.tree.flatten(names) if name not in x]
         if missing:
             raise ValueError(
