@@ -7,9 +7,6 @@ import numpy as np
 
 from rocket_tf.core import keras_internals
 
-# Left to Keras where they are None, whether passed or not.
-_LEFT_TO_KERAS = ("training", "mask")
-
 
 class Calls:
     """Calls of layers, each made once for all nets that make it.
@@ -174,23 +171,43 @@ def _configuration(operation):
 
 
 def _by_name(operation, args, kwargs):
-    """The arguments of a call by the names of the layer's parameters."""
+    """The arguments of a call by the names of the layer's parameters.
+
+    Those that Keras finds for itself are left out, whether passed or not: the masks that travel
+    with the tensors.
+    """
     try:
         named = dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
     except TypeError:  # such as `training`, of a layer that does not take it
         named = {"args": args, **kwargs}
+    tensors = {
+        name: value
+        for name, value in named.items()
+        if not name.endswith("mask") and any(map(_is_tensor, keras.tree.flatten(value)))
+    }
+    left_to_keras = {"training": None} | {
+        "mask" if len(tensors) == 1 else f"{name}_mask": keras.tree.map_structure(
+            keras_internals.mask_of, value
+        )
+        for name, value in tensors.items()
+    }
     return {
         name: value
         for name, value in named.items()
-        if value is not None or not name.endswith(_LEFT_TO_KERAS)
+        if name not in left_to_keras
+        or (value is not None and not _same(value, left_to_keras[name]))
     }
+
+
+def _is_tensor(value):
+    return isinstance(value, keras.KerasTensor)
 
 
 def _same(mine, theirs):
     """Whether two arguments are the same tensors, or equal values of the same types."""
     if mine is theirs:
         return True
-    if type(mine) is not type(theirs) or isinstance(mine, keras.KerasTensor):
+    if type(mine) is not type(theirs) or _is_tensor(mine):
         return False
     if isinstance(mine, dict):
         return mine.keys() == theirs.keys() and all(

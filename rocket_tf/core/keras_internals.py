@@ -277,35 +277,6 @@ def is_writing_h5():
     return bool(global_state.get_global_attribute("use_legacy_config", False))
 
 
-def refuses_cloning(message):
-    """Class decorator: `keras.models.clone_model` of such a model raises a `ValueError`.
-
-    Of a functional model of one's own class, Keras makes one of its own class, and asks the model
-    for nothing but `_run_through_graph`, with a function of its module `cloning`.
-
-    Example:
-        >>> import keras
-        >>> @refuses_cloning("not this one")
-        ... class Model(keras.Model):
-        ...     pass
-        >>> inputs = keras.Input((3,))
-        >>> keras.models.clone_model(Model(inputs, keras.layers.Dense(1)(inputs)))
-        Traceback (most recent call last):
-        ValueError: not this one
-    """
-
-    def decorate(cls):
-        def _run_through_graph(self, inputs, operation_fn=lambda operation: operation, **kwargs):
-            if operation_fn.__module__ == "keras.src.models.cloning":
-                raise ValueError(message)
-            return super(cls, self)._run_through_graph(inputs, operation_fn, **kwargs)
-
-        cls._run_through_graph = _run_through_graph
-        return cls
-
-    return decorate
-
-
 def with_constants(function):
     """A concrete function of TensorFlow's with its variables turned into constants.
 

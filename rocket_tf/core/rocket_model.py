@@ -17,7 +17,6 @@ from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-@keras_internals.refuses_cloning(saving.NOT_CLONED)
 class RocketModel(DistributedModel):
     """A light net that trains beside a booster and follows its logits (Zhou et al., AAAI 2018).
 
@@ -80,6 +79,7 @@ class RocketModel(DistributedModel):
         (32, 3)
     """
 
+    @saving.refuses_cloning
     def __init__(
         self,
         light,

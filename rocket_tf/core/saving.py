@@ -1,16 +1,43 @@
 """How a RocketModel is written to a .keras file, and made again from it."""
 
+import functools
 import random
 
 import keras
 
 from rocket_tf.core import graph, keras_internals
 
-NOT_CLONED = (
-    "keras.models.clone_model would make a plain functional model of a rocket, without its hints. "
-    "Received: a RocketModel; make another with RocketModel.from_config(rocket.get_config()), or "
-    "clone one of its nets"
-)
+
+def refuses_cloning(init):
+    """Decorator of `__init__`: `keras.models.clone_model` of such a model raises a `ValueError`.
+
+    Of a functional model of one's own class, Keras makes a plain one, without what the class adds;
+    but where `__init__` takes any arguments, it calls the class with tensors.
+
+    Example:
+        >>> import keras
+        >>> class Model(keras.Model):
+        ...     @refuses_cloning
+        ...     def __init__(self, width):
+        ...         inputs = keras.Input((width,))
+        ...         super().__init__(inputs, keras.layers.Dense(1)(inputs))
+        >>> keras.models.clone_model(Model(3))
+        Traceback (most recent call last):
+        ValueError: keras.models.clone_model would make a plain functional model of a Model, ...
+    """
+
+    @functools.wraps(init)
+    def checked(self, *args, **kwargs):
+        if args and any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(args)):
+            name = type(self).__name__
+            raise ValueError(
+                f"keras.models.clone_model would make a plain functional model of a {name}, "
+                f"without what that adds. Received: tensors; make another with "
+                f"{name}.from_config(model.get_config()), or clone one of its nets"
+            )
+        return init(self, *args, **kwargs)
+
+    return checked
 
 
 def config_of(rocket):
