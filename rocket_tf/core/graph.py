@@ -5,7 +5,10 @@ import difflib
 import keras
 
 from rocket_tf.core import keras_internals
+from rocket_tf.core.calls import Calls
 from rocket_tf.core.heads import Head, by_output
+from rocket_tf.core.inputs import in_order_of, inputs_like, order_of, specification
+from rocket_tf.core.nesting import models_to_inline, overrides_call
 
 _PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
 
@@ -16,7 +19,8 @@ def join(light, booster, hidden=None):
     Nets with layers in common are called layer by layer on one set of inputs, so that common layers
     stay common and are computed once, whether or not the nets were built over the same `Input`.
     Nets without are taken as they are, if built over the same `Input`, or called as a layer each,
-    unless hidden layers are asked for.
+    unless hidden layers are asked for. Inputs belong together as `inputs.order_of` has it, and are
+    in the booster's order.
 
     Args:
         light: functional `keras.Model` with one output, logits, or a dict of several.
@@ -30,7 +34,8 @@ def join(light, booster, hidden=None):
         layers' names to their outputs.
 
     Raises:
-        ValueError: if a net ends in probabilities, does not fit the other, or has no such layer.
+        ValueError: if a net ends in probabilities, does not fit the other, is the other, or has no
+            such layer.
 
     Example:
         >>> import keras
@@ -50,11 +55,11 @@ def join(light, booster, hidden=None):
     hidden_outputs = {}
     if booster is not None:
         check_pair(light, booster, "booster")
-    if hidden or (booster is not None and common_layers(light, booster)):
-        inputs, outputs, hidden_outputs = _join_layer_by_layer(nets, hidden)
+    if hidden or _share_layers(*nets.values()):
+        inputs, outputs, hidden_outputs = _repeat_calls(nets, hidden)
     elif booster is None:
         inputs, outputs = light.input, {"light": light.output}
-    elif _same_inputs(light, booster):
+    elif light.inputs == booster.inputs:
         inputs, outputs = booster.input, {role: net.output for role, net in nets.items()}
     else:
         if light.name == booster.name:
@@ -62,8 +67,13 @@ def join(light, booster, hidden=None):
                 "light and booster must have different names, as layers of one model. Received: "
                 f"both are {light.name!r}; name one, as in keras.Model(..., name='light')"
             )
-        inputs = booster.input
-        outputs = {role: net(inputs) for role, net in nets.items()}
+        inputs = inputs_like(light, booster)
+        outputs = {role: net(in_order_of(net.input, inputs)) for role, net in nets.items()}
+    if booster is not None and _are_one_net(outputs["light"], outputs["booster"]):
+        raise ValueError(
+            "light and booster must be two nets. Received: the same layers, called alike, as both "
+            f"(light={light.name!r}, booster={booster.name!r}); a hint between them would be 0"
+        )
     _check_layer_names(inputs, outputs)
     return inputs, outputs, hidden_outputs
 
@@ -91,15 +101,32 @@ def reader(role, net, names):
         >>> logits.shape, hidden["low"].shape
         ((None, 2), (None, 4))
     """
-    inputs, logits, hidden = _join_layer_by_layer({role: net}, {role: names})
+    inputs, logits, hidden = _repeat_calls({role: net}, {role: names})
     return keras.Model(inputs, (logits[role], hidden.get(role, {})), name=f"{role}_reader")
+
+
+def taking(inputs, net):
+    """The net as a model whose inputs are listed in the order of others; the net itself if it is.
+
+    Example:
+        >>> import keras
+        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
+        >>> net = keras.Model([price, age], keras.layers.Subtract()([price, age]))
+        >>> float(taking([age, price], net)([[[1.0]], [[3.0]]])[0, 0])
+        2.0
+    """
+    ordered = in_order_of(inputs, net.input)
+    if keras.tree.flatten(ordered) == net.inputs:
+        return net
+    return keras.Model(ordered, net.output, name=net.name)
 
 
 def as_functional(role, net):
     """A net as a functional model; a sequential one with the same layers and name.
 
     Raises:
-        ValueError: if the net has no graph, as subclassed models and those without inputs.
+        ValueError: if the net has no graph, as subclassed models and those without inputs, or
+            computes something else, in a `call` of its own.
 
     Example:
         >>> import keras
@@ -107,13 +134,19 @@ def as_functional(role, net):
         >>> as_functional("light", net).layers[-1] is net.layers[-1]
         True
     """
-    if isinstance(net, keras.Sequential) and net.built:
+    if isinstance(net, keras.Sequential) and net.built and not overrides_call(net):
         return keras.Model(net.inputs[0], net.outputs[0], name=net.name)
     if not isinstance(net, keras.Model) or not getattr(net, "inputs", None):
         raise ValueError(
             f"{role} must be a functional keras.Model, or a keras.Sequential that starts with a "
             f"keras.Input: its graph is joined with the other net's. Received: {role}={net!r} of "
             f"type {type(net).__name__}"
+        )
+    if overrides_call(net):
+        raise ValueError(
+            f"{role} must compute what its graph says, which is joined with the other net's. "
+            f"Received: {role}={net!r} of type {type(net).__name__}, which overrides call; make a "
+            "layer of what call does, and the net of that layer"
         )
     return net
 
@@ -188,41 +221,29 @@ def leaf_layers(model):
             yield layer
 
 
-def _same_inputs(light, booster):
-    return len(light.inputs) == len(booster.inputs) and all(
-        mine is theirs for mine, theirs in zip(light.inputs, booster.inputs, strict=True)
-    )
+def _share_layers(*nets):
+    """Whether layers with variables are in all nets, or within a model in them and outside too."""
+    return (len(nets) > 1 and common_layers(*nets)) or models_to_inline(*nets)
 
 
-def _join_layer_by_layer(nets, hidden):
-    """Calls the nets' layers on new inputs, each layer once for the same arguments."""
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name),
-        next(reversed(nets.values())).input,
-    )
-    results, logits, hidden_outputs = {}, {}, {}
+def _are_one_net(mine, theirs):
+    pairs = zip(keras.tree.flatten(mine), keras.tree.flatten(theirs), strict=True)
+    return all(own is other for own, other in pairs)
 
+
+def _repeat_calls(nets, hidden):
+    """Repeats the calls of nets' layers on new inputs: what both call alike, once."""
+    inputs = inputs_like(*nets.values())
+    inlined = models_to_inline(*nets.values())
+    calls, logits, hidden_outputs = Calls(), {}, {}
     for role, net in nets.items():
-        calls = []
-
-        def call_once(layer, *args, calls=calls, **kwargs):
-            key = id(layer), tuple(map(id, keras.tree.flatten((args, kwargs))))
-            if key not in results:
-                # The arguments are kept with the result, so that their ids stay theirs.
-                results[key] = layer(*args, **kwargs), (args, kwargs)
-            calls.append((layer.name, results[key][0]))
-            return results[key][0]
-
-        clone = keras.models.clone_model(
-            keras.Model(net.input, net.output, name=net.name),  # as it is, without its optimizer
-            input_tensors=inputs,
-            clone_function=lambda layer: layer,
-            call_function=call_once,
-        )
-        logits[role] = keras.tree.pack_sequence_as(net.output, clone.outputs)
+        given = keras.tree.flatten(in_order_of(net.input, inputs))
+        outputs = calls.repeat(role, net, given, inlined)
+        logits[role] = keras.tree.pack_sequence_as(net.output, outputs)
         if hidden.get(role):
             hidden_outputs[role] = {
-                name: _output_of(role, calls, name) for name in dict.fromkeys(hidden[role])
+                name: _output_of(role, calls.outputs[role], name)
+                for name in dict.fromkeys(hidden[role])
             }
     return inputs, logits, hidden_outputs
 
@@ -290,7 +311,8 @@ def check_pair(light, other, role):
     """Checks that the light net and the booster, or the teacher, take and give the same.
 
     Raises:
-        ValueError: if their inputs' structure, shapes or dtypes differ, or their logits' shapes.
+        ValueError: if their inputs' structure, shapes or dtypes differ (by name, in lists), or
+            their logits' shapes.
 
     Example:
         >>> import keras
@@ -307,12 +329,22 @@ def check_pair(light, other, role):
             f"light and {role} must have logits of one shape, and outputs of the same names. "
             f"Received: light {mine}, {role} {theirs}"
         )
-    mine, theirs = _specification(light.input), _specification(other.input)
-    if mine != theirs:
+    mine, theirs = specification(light.input), specification(other.input)
+    if not _take_the_same(light, other, role):
         raise ValueError(
             f"light and {role} must take inputs of one structure, shape and dtype. "
             f"Received: light {mine}, {role} {theirs}"
         )
+
+
+def _take_the_same(light, other, role):
+    try:
+        keras.tree.assert_same_structure(light.input, other.input)
+    except ValueError:
+        return False
+    places = order_of(light.input, other.input, f"light and {role}")
+    theirs = specification([other.inputs[place] for place in places])
+    return theirs == specification(light.inputs)
 
 
 def _shapes(outputs):
@@ -329,10 +361,6 @@ def _check_layer_names(inputs, outputs):
             "All layers of light and booster must have different names, unless they are the same "
             f"layer. {error}"
         ) from None
-
-
-def _specification(tensors):
-    return keras.tree.map_structure(lambda tensor: (tensor.shape, tensor.dtype), tensors)
 
 
 def _final_operation(tensor):

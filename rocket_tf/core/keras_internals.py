@@ -3,6 +3,8 @@
 Nothing else of the package touches one; `tests/core/test_keras_internals.py` holds it.
 """
 
+import contextlib
+
 # The attribute with which a mask travels with a tensor. Keras's layers set it, its losses read it.
 MASK = "_keras_mask"
 
@@ -182,6 +184,22 @@ def calls_in(model):
     return [call for depth in model._nodes_by_depth.values() for call in depth]
 
 
+def calls_in_order(model):
+    """The calls in a functional model's own graph, as Keras runs them: inputs first.
+
+    Each also has `arguments`, which `fill_in` new tensors, and `is_input`.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> outputs = keras.layers.Dense(2, name="logits")(inputs)
+        >>> [call.operation.name for call in calls_in_order(keras.Model(inputs, outputs))][-1]
+        'logits'
+    """
+    by_depth = model._nodes_by_depth
+    return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
+
+
 def all_layers(model):
     """A model and all layers in it, nested ones too, by `_flatten_layers`.
 
@@ -222,6 +240,77 @@ def function_in(loss):
     from keras.src.losses.losses import LossFunctionWrapper
 
     return loss.fn if type(loss).call is LossFunctionWrapper.call else None
+
+
+def parts_of(layer):
+    """The layers that a layer holds itself, by `_flatten_layers`.
+
+    Example:
+        >>> import keras
+        >>> inner = keras.layers.Dense(2, name="inner")
+        >>> [part.name for part in parts_of(keras.layers.TimeDistributed(inner))]
+        ['inner']
+    """
+    return layer._flatten_layers(include_self=False, recursive=False)
+
+
+@contextlib.contextmanager
+def object_sharing():
+    """Within it, objects keep their identity in configurations, by `ObjectSharingScope`.
+
+    Keras opens one where it reads or writes a file; this one leaves what that has noted as it was.
+
+    Example:
+        >>> import keras
+        >>> layer = keras.layers.Dense(2)
+        >>> with object_sharing():
+        ...     first, second = serialize_with_ids([layer, layer])
+        ...     again = [keras.saving.deserialize_keras_object(each) for each in (first, second)]
+        >>> again[0] is again[1]
+        True
+    """
+    from keras.src.backend.common import global_state
+    from keras.src.saving.serialization_lib import ObjectSharingScope
+
+    names = [f"shared_objects/id_to_{what}_map" for what in ("obj", "config")]
+    outer = {name: global_state.get_global_attribute(name) for name in names}
+    try:
+        with ObjectSharingScope():
+            yield
+    finally:
+        for name, value in outer.items():
+            global_state.set_global_attribute(name, value)
+
+
+def serialize_with_ids(value):
+    """A configuration in which each object has its `id`, as `shared_object_id`.
+
+    Keras marks objects that come twice, but loses the mark of the first in models, which copy the
+    configurations of their layers. The second time, all are known.
+
+    Example:
+        >>> import keras
+        >>> layer = keras.layers.Dense(2)
+        >>> serialize_with_ids(layer)["shared_object_id"] == id(layer)
+        True
+    """
+    import keras
+
+    with object_sharing():
+        keras.saving.serialize_keras_object(value)
+        return keras.saving.serialize_keras_object(value)
+
+
+def is_writing_h5():
+    """Whether Keras is writing its old `.h5` files, by the global attribute `use_legacy_config`.
+
+    Example:
+        >>> is_writing_h5()
+        False
+    """
+    from keras.src.backend.common import global_state
+
+    return bool(global_state.get_global_attribute("use_legacy_config", False))
 
 
 def with_constants(function):

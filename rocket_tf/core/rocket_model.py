@@ -73,8 +73,8 @@ class RocketModel(DistributedModel):
 
     Raises:
         ValueError: if a net is not functional or ends in probabilities, if the nets' inputs or
-            logits differ, if the hints do not fit the rest, or if shared layers are to learn from a
-            booster that there is not.
+            logits differ, if the hints do not fit the rest, if shared layers are to learn from a
+            booster that there is not, or if what layers share would be lost in a saved rocket.
 
     Example:
         >>> import keras, numpy as np, rocket_tf
@@ -92,6 +92,7 @@ class RocketModel(DistributedModel):
         (32, 3)
     """
 
+    @saving.refuses_cloning
     def __init__(
         self,
         light,
@@ -125,14 +126,16 @@ class RocketModel(DistributedModel):
         self.objective = None  # until compile
         self.head_metrics = HeadMetrics(heads, outputs, {})
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
+        self._read_light = graph.taking(inputs, light).__call__
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
         if teacher is not None:
-            reader = graph.reader("teacher", teacher, read["teacher"])
+            reader = graph.taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
         hints.check_hidden(resolved, hidden)
         self._projections = hints.make_projections(resolved, hidden)
+        saving.check_loadable(self)
 
     def compile(
         self,
@@ -222,7 +225,7 @@ class RocketModel(DistributedModel):
     def predict_step(self, data):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.light(inputs_of(self, x), training=False)
+        return self._read_light(inputs_of(self, x), training=False)
 
     # Made again where something that is traced has changed.
     make_train_function = changes.remade(DistributedModel.make_train_function)

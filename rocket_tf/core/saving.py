@@ -1,12 +1,50 @@
 """How a RocketModel is written to a .keras file, and made again from it."""
 
+import functools
+import random
+
 import keras
 
-from rocket_tf.core import graph
+from rocket_tf.core import graph, keras_internals
+
+
+def refuses_cloning(init):
+    """Decorator of `__init__`: `keras.models.clone_model` of such a model raises a `ValueError`.
+
+    Of a functional model of one's own class, Keras makes a plain one, without what the class adds;
+    but where `__init__` takes any arguments, it calls the class with tensors.
+
+    Example:
+        >>> import keras
+        >>> class Model(keras.Model):
+        ...     @refuses_cloning
+        ...     def __init__(self, width):
+        ...         inputs = keras.Input((width,))
+        ...         super().__init__(inputs, keras.layers.Dense(1)(inputs))
+        >>> keras.models.clone_model(Model(3))
+        Traceback (most recent call last):
+        ValueError: keras.models.clone_model would make a plain functional model of a Model, ...
+    """
+
+    @functools.wraps(init)
+    def checked(self, *args, **kwargs):
+        if args and any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(args)):
+            name = type(self).__name__
+            raise ValueError(
+                f"keras.models.clone_model would make a plain functional model of a {name}, "
+                f"without what that adds. Received: tensors; make another with "
+                f"{name}.from_config(model.get_config()), or clone one of its nets"
+            )
+        return init(self, *args, **kwargs)
+
+    return checked
 
 
 def config_of(rocket):
     """The configuration of a `RocketModel`, a dict; `arguments_from` reads it.
+
+    Raises:
+        ValueError: if it is for a file in the old format `.h5`.
 
     Example:
         >>> import keras, rocket_tf
@@ -15,14 +53,18 @@ def config_of(rocket):
         >>> config_of(rocket_tf.RocketModel(light, booster))["gradient_block"]
         True
     """
-    # One graph holds both nets, so that the layers they share are written, and read, once.
-    joint = keras.Model(rocket.input, rocket.output, name=f"{rocket.name}_graph")
+    if keras_internals.is_writing_h5():
+        raise ValueError(
+            "A rocket is saved as a .keras file, or its weights alone as .weights.h5. Received: a "
+            "file in the old format .h5; call rocket.save('rocket.keras')"
+        )
+    joint = _joint(rocket)
     nets = {"light": rocket.light} | ({} if rocket.booster is None else {"booster": rocket.booster})
     return {
         "name": rocket.name,
-        "joint": keras.saving.serialize_keras_object(joint),
+        "joint": _configuration(joint),
         "nets": {role: graph.net_config(role, net, joint) for role, net in nets.items()},
-        "teacher": keras.saving.serialize_keras_object(_without_optimizer(rocket.teacher)),
+        "teacher": _configuration(_without_optimizer(rocket.teacher)),
         "hint": [keras.saving.serialize_keras_object(hint) for hint in rocket.hints],
         "gradient_block": rocket.gradient_block,
         "shared_layers_learn_from": rocket.shared_layers_learn_from,
@@ -49,7 +91,8 @@ def arguments_from(config, custom_objects=None):
     """
 
     def deserialize(part):
-        return keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
+        with keras_internals.object_sharing():
+            return keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
 
     joint = deserialize(config["joint"])
     nets = {
@@ -64,6 +107,102 @@ def arguments_from(config, custom_objects=None):
         "shared_layers_learn_from": config.get("shared_layers_learn_from", "both"),
         "name": config["name"],
     }
+
+
+def check_loadable(rocket):
+    """Checks that layers which several others hold are still one in a rocket made anew.
+
+    Only where there are such layers, the nets are made anew, and their variables counted. Layers
+    that Keras cannot write at all are none of its business.
+
+    Raises:
+        ValueError: if there would be more variables, or none could be made.
+
+    Example:
+        >>> import keras, rocket_tf
+        >>> inputs = keras.Input((4, 5))
+        >>> both_ways = keras.layers.Bidirectional(keras.layers.GRU(3, name="gru"))
+        >>> low, alone = both_ways(inputs), both_ways.forward_layer(inputs)
+        >>> light = keras.Model(inputs, keras.layers.Dense(2)(alone))
+        >>> booster = keras.Model(inputs, keras.layers.Dense(2)(low))
+        >>> rocket_tf.RocketModel(light, booster)
+        Traceback (most recent call last):
+        ValueError: The rocket could not be loaded again, once saved: ...
+    """
+    for model in (_joint(rocket), _without_optimizer(rocket.teacher)):
+        shared = {} if model is None else _held_by_several(model)
+        if not shared:
+            continue
+        try:
+            config = _configuration(model)
+        except NotImplementedError:
+            continue
+        problem = _problem_of_loading(model, config)
+        if problem:
+            raise ValueError(
+                "The rocket could not be loaded again, once saved: layers or variables are held by "
+                "several layers or nested models, and Keras does not find them again as one. "
+                f"Received: {sorted(shared.values())} ({problem}); call the layers themselves in "
+                "both nets, or give each its own"
+            )
+
+
+def _problem_of_loading(model, config):
+    """What goes wrong when a model is made of its configuration; `None` if it is as it was."""
+    classes = {type(layer).__name__: type(layer) for layer in keras_internals.all_layers(model)}
+    state = random.getstate()  # of which Keras draws seeds
+    try:
+        with keras_internals.object_sharing():
+            again = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
+    except Exception as error:  # whatever layers and Keras raise
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    finally:
+        random.setstate(state)
+    counts = len(model.variables), len(again.variables)
+    return None if counts[0] == counts[1] else "{} variables would become {}".format(*counts)
+
+
+def _configuration(model):
+    """A model's configuration, in which layers that several others hold are marked as one."""
+    held = {} if model is None else _held_by_several(model)
+    if not held:
+        return keras.saving.serialize_keras_object(model)
+    return _with_ids_of(held, keras_internals.serialize_with_ids(model))
+
+
+def _with_ids_of(held, config):
+    """The configuration without the marks of other objects, whose ids may be in use again."""
+    if isinstance(config, list):
+        return [_with_ids_of(held, value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _with_ids_of(held, value)
+        for key, value in config.items()
+        if key != "shared_object_id" or value in held
+    }
+
+
+def _held_by_several(model):
+    """Layers with variables that several layers hold, or whose variables do; names by id."""
+    layers = keras_internals.all_layers(model)
+    holders, owners = {}, {}
+    for layer in layers:
+        inner = keras_internals.parts_of(layer)
+        for part in inner:
+            if part.variables:
+                holders.setdefault(id(part), []).append(part)
+        below = {id(variable) for part in inner for variable in part.variables}
+        for variable in layer.variables:
+            if id(variable) not in below:
+                owners.setdefault(id(variable), []).append(layer)
+    several = [each for each in (*holders.values(), *owners.values()) if len(each) > 1]
+    return {id(layer): layer.name for each in several for layer in each}
+
+
+def _joint(rocket):
+    """One graph with both nets, so that the layers they share are written, and read, once."""
+    return keras.Model(rocket.input, rocket.output, name=f"{rocket.name}_graph")
 
 
 def _without_optimizer(net):

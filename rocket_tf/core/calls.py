@@ -1,0 +1,222 @@
+"""The calls of nets' layers, repeated on one set of inputs: what several nets call alike, once."""
+
+import inspect
+
+import keras
+import numpy as np
+
+from rocket_tf.core import keras_internals
+
+
+class Calls:
+    """Calls of layers, each made once for all nets that make it.
+
+    Calls are alike if layer and arguments are: the same tensors, and equal values under the same
+    names. Two calls of one net stay two, for they may draw different random numbers.
+
+    Attributes:
+        outputs: dict from the nets' roles to lists of `(name of a layer, its output)`, in the order
+            of the calls.
+
+    Example:
+        >>> import keras
+        >>> low = keras.layers.Dense(4, name="low")
+        >>> nets = []
+        >>> for role in ("light", "booster"):
+        ...     inputs = keras.Input((5,))
+        ...     nets.append(keras.Model(inputs, low(inputs), name=role))
+        >>> calls, inputs = Calls(), keras.Input((5,))
+        >>> [first], [second] = (calls.repeat(net.name, net, [inputs]) for net in nets)
+        >>> first is second
+        True
+    """
+
+    def __init__(self):
+        self.outputs = {}
+        self._made = {}
+
+    def repeat(self, role, net, inputs, inlined=()):
+        """Repeats all calls of a net.
+
+        Args:
+            role: what the net is called.
+            net: functional `keras.Model`.
+            inputs: list of tensors, in the order of `net.inputs`.
+            inlined: models within it whose calls are repeated one by one.
+
+        Returns:
+            List of tensors, as in `net.outputs`.
+        """
+        self.outputs.setdefault(role, [])
+        inner = [as_plain(model) for model in inlined]
+        reserved = {id(call) for model in (net, *inner) for call in calls_of_graph(model)}
+        inlined = {id(model): plain for model, plain in zip(inlined, inner, strict=True)}
+        return self._repeat(role, net, inputs, inlined, reserved, None)
+
+    def _repeat(self, role, net, inputs, inlined, reserved, training):
+        tensors = dict(zip(map(id, net.inputs), inputs, strict=True))
+        for call in calls_of_graph(net):
+            args, kwargs = call.arguments.fill_in(tensors)
+            operation = call.operation
+            if training is not None and isinstance(operation, keras.Layer):
+                kwargs = {**kwargs, "training": training}
+            if id(operation) in inlined:
+                inner = inlined[id(operation)]
+                given = flat_inputs(inner, args, kwargs)
+                own = kwargs.get("training")
+                results = self._repeat(role, inner, given, inlined, reserved, own)
+                results = keras.tree.pack_sequence_as(inner.output, results)
+            else:
+                results = self._call(role, call, args, kwargs, reserved)
+            self.outputs[role].append((operation.name, results))
+            for old, new in zip(call.outputs, keras.tree.flatten(results), strict=True):
+                tensors[id(old)] = new
+        return [tensors[id(output)] for output in net.outputs]
+
+    def _call(self, role, call, args, kwargs, reserved):
+        operation, named = call.operation, _by_name(call.operation, args, kwargs)
+        alike = [
+            made
+            for made in self._made.setdefault(_key(operation), [])
+            if role not in made.roles and made.is_of(operation) and _same(made.named, named)
+        ]
+        # What was this very call in another net comes first; what the net has yet to call is kept.
+        same = [made for made in alike if call in made.calls]
+        others = [
+            made for made in alike if not any(id(before) in reserved for before in made.calls)
+        ]
+        made = next(iter(same + others), None)
+        if made is None:
+            made = _Made(operation, named, operation(*args, **kwargs))
+            self._made[_key(operation)].append(made)
+        made.roles.add(role)
+        made.calls.append(call)
+        return made.results
+
+
+class _Made:
+    """A call that was made: its arguments and results, and the nets' calls that it stands for."""
+
+    def __init__(self, operation, named, results):
+        self.operation = operation
+        self.named = named
+        self.results = results
+        self.roles = set()
+        self.calls = []
+
+    def is_of(self, operation):
+        """Whether it calls that layer, or an equal function of `keras.ops`."""
+        mine = _configuration(self.operation)
+        return self.operation is operation or (
+            mine is not None and _same(mine, _configuration(operation))
+        )
+
+
+def calls_of_graph(net):
+    """The calls of a functional model, in the order in which Keras runs them, without its inputs.
+
+    Example:
+        >>> import keras
+        >>> net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="logits")])
+        >>> [call.operation.name for call in calls_of_graph(as_plain(net))]
+        ['logits']
+    """
+    return [call for call in keras_internals.calls_in_order(net) if not call.is_input]
+
+
+def as_plain(model):
+    """A functional or sequential model as a plain functional one on the same graph.
+
+    Example:
+        >>> import keras
+        >>> net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="net")
+        >>> type(as_plain(net)).__name__
+        'Functional'
+    """
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return keras.Model(model.input, model.output, name=model.name)
+
+
+def flat_inputs(model, args, kwargs):
+    """The inputs of a call of a functional model, in the order of `model.inputs`.
+
+    Example:
+        >>> import keras
+        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
+        >>> net = keras.Model([price, age], keras.layers.Subtract()([price, age]))
+        >>> flat_inputs(net, ({"age": 30, "price": 2},), {})
+        [2, 30]
+    """
+    given = args[0] if args else kwargs["inputs"]
+    if isinstance(given, dict) and not isinstance(model.input, dict):
+        return [given[tensor.name] for tensor in model.inputs]
+    return keras.tree.flatten(given)
+
+
+def _key(operation):
+    return id(operation) if isinstance(operation, keras.Layer) else type(operation)
+
+
+def _configuration(operation):
+    """What makes two functions of `keras.ops` equal; `None` for a layer, which is itself alone."""
+    of_keras = type(operation).__module__.startswith("keras.")
+    if isinstance(operation, keras.Layer) or not of_keras:
+        return None
+    try:
+        configuration = operation.get_config()
+    except NotImplementedError:
+        return None
+    return {key: value for key, value in configuration.items() if key != "name"}
+
+
+def _by_name(operation, args, kwargs):
+    """The arguments of a call by the names of the layer's parameters.
+
+    Those that Keras finds for itself are left out, whether passed or not: the masks that travel
+    with the tensors.
+    """
+    try:
+        named = dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
+    except TypeError:  # such as `training`, of a layer that does not take it
+        named = {"args": args, **kwargs}
+    tensors = {
+        name: value
+        for name, value in named.items()
+        if not name.endswith("mask") and any(map(_is_tensor, keras.tree.flatten(value)))
+    }
+    left_to_keras = {"training": None} | {
+        "mask" if len(tensors) == 1 else f"{name}_mask": keras.tree.map_structure(
+            keras_internals.mask_of, value
+        )
+        for name, value in tensors.items()
+    }
+    return {
+        name: value
+        for name, value in named.items()
+        if name not in left_to_keras
+        or (value is not None and not _same(value, left_to_keras[name]))
+    }
+
+
+def _is_tensor(value):
+    return isinstance(value, keras.KerasTensor)
+
+
+def _same(mine, theirs):
+    """Whether two arguments are the same tensors, or equal values of the same types."""
+    if mine is theirs:
+        return True
+    if type(mine) is not type(theirs) or _is_tensor(mine):
+        return False
+    if isinstance(mine, dict):
+        return mine.keys() == theirs.keys() and all(
+            _same(mine[name], theirs[name]) for name in mine
+        )
+    if isinstance(mine, list | tuple):
+        return len(mine) == len(theirs) and all(map(_same, mine, theirs))
+    if isinstance(mine, np.ndarray):
+        return mine.dtype == theirs.dtype and np.array_equal(mine, theirs)
+    if isinstance(mine, float):
+        return repr(mine) == repr(theirs)  # 0.0 and -0.0 differ
+    return isinstance(mine, int | str | bytes | slice | np.generic) and mine == theirs

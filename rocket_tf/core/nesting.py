@@ -1,0 +1,105 @@
+"""Models within nets: which of them have layers that are also called outside."""
+
+import keras
+
+from rocket_tf.core import keras_internals
+from rocket_tf.core.calls import as_plain, calls_of_graph, flat_inputs
+
+
+def models_to_inline(*nets):
+    """The nested models whose calls are repeated one by one where nets become one graph.
+
+    A layer in a nested model that is called outside of it too would run twice where once is
+    enough, and Keras does not find it again when it loads such a graph.
+
+    Args:
+        *nets: functional `keras.Model`s.
+
+    Returns:
+        List of models. Those with a `call` of their own are left whole.
+
+    Example:
+        >>> import keras
+        >>> inputs, again = keras.Input((5,)), keras.Input((5,))
+        >>> low = keras.layers.Dense(4)(inputs)
+        >>> backbone = keras.Model(inputs, keras.layers.Dense(4)(low), name="backbone")
+        >>> early_exit = keras.Model(inputs, keras.layers.Dense(3)(low))
+        >>> whole = keras.Model(again, keras.layers.Dense(3)(backbone(again)))
+        >>> [model.name for model in models_to_inline(early_exit, whole)]
+        ['backbone']
+        >>> models_to_inline(whole)
+        []
+    """
+    inlined = {}
+    while True:
+        places, whole = {}, set()
+        for net in nets:
+            _note_places(net, (), inlined, places, whole)
+        more = {
+            id(model): model
+            for chains in places.values()
+            if len({chain[-1:] for chain in chains}) > 1
+            for chain in chains
+            for model in chain
+            if id(model) not in whole
+        }
+        if more.keys() <= inlined.keys():
+            return list(inlined.values())
+        inlined |= more
+
+
+def overrides_call(model):
+    """Whether a model computes something else than its graph.
+
+    Example:
+        >>> import keras
+        >>> class Doubled(keras.Model):
+        ...     def call(self, inputs, training=None, mask=None):
+        ...         return 2 * super().call(inputs, training=training, mask=mask)
+        >>> inputs = keras.Input((3,))
+        >>> overrides_call(Doubled(inputs, inputs + 1)), overrides_call(keras.Sequential())
+        (True, False)
+    """
+    plain = keras.Sequential if isinstance(model, keras.Sequential) else type(as_plain(model))
+    return type(model).call is not plain.call
+
+
+def _note_places(model, chain, inlined, places, whole):
+    """Notes for each layer with variables the nested models around it, outermost first.
+
+    Args:
+        model: functional model.
+        chain: tuple of the nested models around its calls.
+        inlined: dict by id of the models that are no places of their own.
+        places: dict from layers to sets of chains, filled here.
+        whole: set of ids of models that have to stay, filled here.
+    """
+    for call in calls_of_graph(model):
+        layer = call.operation
+        if not isinstance(layer, keras.Layer):
+            continue
+        if id(layer) not in inlined and layer.variables:
+            places.setdefault(layer, set()).add(chain)
+        if _is_graph(layer):
+            if not _fits(call, layer):
+                whole.add(id(layer))
+            inner = chain if id(layer) in inlined else (*chain, layer)
+            _note_places(as_plain(layer), inner, inlined, places, whole)
+
+
+def _is_graph(layer):
+    is_model = isinstance(layer, keras.Model) and getattr(layer, "inputs", None)
+    return bool(is_model) and not overrides_call(layer)
+
+
+def _fits(call, model):
+    """Whether the model takes the call's tensors as they are, and not a mask of the caller's."""
+    args, kwargs = call.arguments.args, call.arguments.kwargs
+    given = flat_inputs(model, args, kwargs)
+    masks = keras.tree.flatten(kwargs.get("mask"))
+    own = [keras_internals.mask_of(tensor) for tensor in given]
+    return (kwargs.get("mask") is None or list(map(id, masks)) == list(map(id, own))) and all(
+        isinstance(tensor, keras.KerasTensor)
+        and (tensor.dtype, len(tensor.shape)) == (wanted.dtype, len(wanted.shape))
+        for tensor, wanted in zip(given, model.inputs, strict=True)
+    )
