@@ -187,14 +187,14 @@ class RocketModel(DistributedModel):
     def train_step(self, data):
         """One step on a batch `(x, y)` or `(x, y, sample_weight)`; the logs as a dict."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape(persistent=self.objective.has_parts) as tape:
+        with self.reduced_at_end() as waiting, tf.GradientTape(self.objective.has_parts) as tape:
             logits, hidden = self.forward(x, training=True)
             losses = self._losses_by_part(x, y, logits, sample_weight, hidden)
             losses = {part: self.optimizer.scale_loss(loss) for part, loss in losses.items()}
         variables = self.trainable_variables
         shared = self._shared_variables() if self.objective.has_parts else ()
         gradients = self.objective.gradients(tape, losses, variables, shared)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.apply_gradients(gradients, variables, waiting)
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def test_step(self, data):
@@ -302,7 +302,7 @@ class RocketModel(DistributedModel):
             self._means[name].update_state(value, sample_weight=examples)
         total = tf.add_n([*means.values(), *regularization])
         self._loss_mean.update_state(total, sample_weight=examples)
-        share = share_of_global_batch(examples, dtype)
+        share = share_of_global_batch(logits if x is None else self._inputs_of(x), dtype)
         losses = {part: mean * share for part, mean in means.items()}
         if regularization:
             # The same on all replicas, so each has an equal share of it.
