@@ -121,7 +121,15 @@ class DistributedModel(keras.Model):
         if waiting is None:
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return
-        gradients = waiting.reduce(gradients)
+        # TensorFlow packs tensors whose shapes are static.
+        gradients = waiting.reduce(
+            [
+                tf.ensure_shape(gradient, variable.shape)
+                if isinstance(gradient, tf.Tensor)
+                else gradient
+                for gradient, variable in zip(gradients, variables, strict=True)
+            ]
+        )
         with keras_internals.with_summed_gradients():
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 

@@ -158,9 +158,9 @@ def _rows_of_all_replicas(slices):
     received = _Reader(replica.all_gather(message, axis=0))
     gathered = [[] for _ in parts]
     for _ in range(replica.num_replicas_in_sync):
-        lengths = tf.unstack(received.next(len(slices), lengths))
+        own_lengths = tf.unstack(received.next(len(slices), lengths), len(slices))
         for place, part in enumerate(parts):
-            gathered[place].append(received.next(lengths[place // 2], part))
+            gathered[place].append(received.next(own_lengths[place // 2], part))
     gathered = [tf.concat(each, axis=0) for each in gathered]
     return [
         tf.IndexedSlices(values, indices, each.dense_shape)

@@ -1,0 +1,58 @@
+"""A training step has few collectives, however many layers a net has."""
+
+import json
+
+import keras
+import numpy as np
+from keras import layers
+
+from rocket_tf import RocketModel
+from rocket_tf.networks import FusedBatchNormalization
+from tests.distribution import collectives
+from tests.distribution.test_multi_worker import start_two
+from tests.nets import CLASSES, CROSS_ENTROPY
+
+
+def normalized(name, count):
+    inputs = keras.Input((4, 4, 2))
+    x = inputs
+    for _ in range(count):
+        x = FusedBatchNormalization()(x)
+    x = layers.Dense(CLASSES, name=f"{name}_logits")(layers.Flatten()(x))
+    return keras.Model(inputs, x, name=name)
+
+
+def test_on_two_workers(tmp_path):
+    """Whether a batch is left; the examples of all; gradients and statistics; the logs, twice.
+
+    Before they were packed they were 65: 50 statistics, 12 for 6 logs, and 3.
+    """
+    workers = start_two("-m", "tests.distribution.collectives", f"{tmp_path}/{{worker}}.json")
+    for worker in workers:
+        _, told = worker.communicate(timeout=540)
+        assert worker.returncode == 0, told
+    counts = [json.loads((tmp_path / f"{worker}.json").read_text()) for worker in range(2)]
+    assert counts == [5, 5]
+
+
+def test_on_two_replicas(two_replicas):
+    """The examples of all replicas; gradients and statistics. Before, they were 52."""
+    assert collectives.of_the_papers_pair(two_replicas) == 2
+
+
+def test_all_are_counted(two_replicas):
+    """In Keras's own step, a net has one for each normalisation, and one for its gradients."""
+    with two_replicas.scope():
+        net = normalized("net", 3)
+        net.compile("sgd", CROSS_ENTROPY)
+    x, y = np.zeros((4, 4, 4, 2), np.float32), np.zeros(4, np.int64)
+    assert collectives.of_a_step(net, x, y) == 3 + 1
+
+
+def test_loss_scaling_needs_no_more(two_replicas):
+    keras.config.set_dtype_policy("mixed_float16")
+    with two_replicas.scope():
+        rocket = RocketModel(normalized("light", 1), normalized("booster", 2))
+        rocket.compile(keras.optimizers.Adam(global_clipnorm=1.0), CROSS_ENTROPY)
+    x, y = np.zeros((4, 4, 4, 2), np.float32), np.zeros(4, np.int64)
+    assert collectives.of_a_step(rocket, x, y) == 2
