@@ -141,7 +141,12 @@ def with_summed_gradients():
 
 
 def gradients_are_summed():
-    """Whether this is within `with_summed_gradients`, in whatever thread."""
+    """Whether this is within `with_summed_gradients`, in whatever thread.
+
+    Example:
+        >>> gradients_are_summed()
+        False
+    """
     return _SUMMED.depth > 0
 
 

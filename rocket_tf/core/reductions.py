@@ -18,7 +18,15 @@ _HERE = threading.local()  # TensorFlow traces each replica of a step in a threa
 
 
 class StepReductions:
-    """What waits to be reduced when a step ends; `collected` makes one."""
+    """What waits to be reduced when a step ends; `collected` makes one.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> step = StepReductions()
+        >>> step.wait([tf.constant(3.0)], print, owner="a layer")
+        >>> step.awaits("a layer"), step.awaits("another")
+        (True, False)
+    """
 
     def __init__(self):
         self._graph = tf.compat.v1.get_default_graph()
@@ -75,7 +83,14 @@ class StepReductions:
 def collected():
     """Within it, what `follow_mean` is given waits in the `StepReductions` that this yields.
 
-    Its `reduce` must be called afterwards. In the replicas' context alone.
+    Its `reduce` must be called afterwards, on all replicas.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> with collected() as step:
+        ...     follow_mean([tf.constant(3.0)], print, owner="a layer")
+        >>> step.awaits("a layer")
+        True
     """
     before = getattr(_HERE, "step", None)
     _HERE.step = StepReductions()

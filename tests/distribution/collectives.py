@@ -3,6 +3,7 @@
 python -m tests.distribution.collectives <file to write>
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -20,12 +21,12 @@ from tests.nets import CROSS_ENTROPY
 
 
 def of_the_papers_pair(strategy):
-    """Those of WRN-16-1 in WRN-40-1, as `fit` trains them."""
+    """Those of WRN-16-1 in WRN-40-1, as `fit` trains them; and the rocket after a step."""
     with strategy.scope():
         rocket = RocketModel(*wide_resnet_pair(16, 40))
         rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy"])
-    images = np.zeros((4, 32, 32, 3), np.uint8)
-    return of_a_step(rocket, images, np.zeros(4, np.int64))
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    return of_a_step(rocket, images, np.zeros(4, np.int64)), rocket
 
 
 def of_a_step(model, x, y):
@@ -60,5 +61,11 @@ def function_in(function):
     return next((each for each in found if each is not None), None)
 
 
+def digest(rocket):
+    """Of the bits of weights and moving statistics."""
+    return hashlib.sha256(b"".join(each.tobytes() for each in rocket.get_weights())).hexdigest()
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(of_the_papers_pair(make_strategy())))
+    count, trained = of_the_papers_pair(make_strategy())
+    Path(sys.argv[1]).write_text(json.dumps({"count": count, "digest": digest(trained)}))
