@@ -3,13 +3,14 @@
 Once Keras has it, this file can go, and `RocketModel` be a `keras.Model`.
 """
 
+import contextlib
 import functools
 import inspect
 
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import keras_internals
+from rocket_tf.core import keras_internals, reductions
 
 
 @keras_internals.hooks_of_fit
@@ -19,7 +20,7 @@ class DistributedModel(keras.Model):
     Keras 3 fails under `tf.distribute.MultiWorkerMirroredStrategy` twice
     (https://github.com/keras-team/keras/issues/20585): before the first step it reduces a batch
     of values of several replicas, and after each step it takes means over the first axis of logs
-    that have none.
+    that have none, in two collectives for each.
 
     Example:
         >>> import keras, numpy as np
@@ -70,22 +71,79 @@ class DistributedModel(keras.Model):
             iterator = None
         return iterator, data_batch
 
-    def adapt_step(self, step_function):
-        """The step as Keras should run it, as `keras_internals.hooks_of_fit` has it."""
+    def make_loop(self, step_function, loop_of_keras):
+        """What Keras calls for each batch, as `keras_internals.hooks_of_fit` has it."""
         if not _has_several_workers(self):
-            return step_function
+            return loop_of_keras(step_function)
+        names = {}  # dicts by dtype of the logs that are in a vector, once the step is traced
 
         def step_with_vectors(data):
-            return {name: tf.reshape(log, [1]) for name, log in step_function(data).items()}
+            logs = step_function(data)
+            names.clear()
+            for name, log in logs.items():
+                names.setdefault(log.dtype.name, {})[name] = log
+            return {
+                dtype: tf.reshape(tf.stack(list(group.values())), [1, -1])
+                for dtype, group in names.items()
+            }
 
-        return step_with_vectors
+        loop = loop_of_keras(step_with_vectors)
+
+        def loop_with_logs(iterator):
+            return {
+                name: log
+                for dtype, vector in loop(iterator).items()
+                for name, log in zip(names[dtype], tf.unstack(vector), strict=True)
+            }
+
+        return loop_with_logs
+
+    @contextlib.contextmanager
+    def reduced_at_end(self):
+        """The forward part of a step, in which what replicas reduce may wait for the gradients.
+
+        Yields:
+            A `rocket_tf.core.reductions.StepReductions`, or `None` on one replica.
+        """
+        if _has_several_replicas():
+            with reductions.collected() as waiting:
+                yield waiting
+        else:
+            yield None
+
+    def apply_gradients(self, gradients, variables, waiting):
+        """Updates variables by the gradients' sums over all replicas; reduces what waits with them.
+
+        So an optimizer clips the global batch's gradient, as on one device. In Keras's own step it
+        clips the replicas'.
+
+        Args:
+            gradients: list of tensors, `tf.IndexedSlices` and `None`.
+            variables: list of `keras.Variable`s, one for each gradient.
+            waiting: what `reduced_at_end` has yielded.
+        """
+        if waiting is None:
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            return
+        # TensorFlow packs tensors whose shapes are static.
+        gradients = waiting.reduce(
+            [
+                tf.ensure_shape(gradient, variable.shape)
+                if isinstance(gradient, tf.Tensor)
+                else gradient
+                for gradient, variable in zip(gradients, variables, strict=True)
+            ]
+        )
+        with keras_internals.with_summed_gradients():
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class LossScaling(keras.optimizers.LossScaleOptimizer):
     """Keras's dynamic loss scaling, where all replicas skip a step that overflows on any of them.
 
-    Keras asks one replica whether its gradients are finite, before they are summed over all.
+    Keras asks one replica whether its gradients are finite, before they are summed over all. A
+    `RocketModel` sums them before, and each replica sees an overflow of any.
 
     Example:
         >>> import keras
@@ -96,7 +154,12 @@ class LossScaling(keras.optimizers.LossScaleOptimizer):
     """
 
     def check_finite(self, grads):
-        finite = super().check_finite(grads)
+        # Keras would make a whole table of a sparse gradient.
+        finite = super().check_finite(
+            [grad.values if isinstance(grad, tf.IndexedSlices) else grad for grad in grads]
+        )
+        if keras_internals.gradients_are_summed():
+            return finite
         overflows = tf.cast(tf.logical_not(finite), tf.float32)
         return tf.equal(sum_over_replicas(overflows), 0)
 
@@ -114,16 +177,21 @@ def with_loss_scaling(optimizer):
     return LossScaling(optimizer, name="loss_scale_optimizer")  # Keras's own name
 
 
-def share_of_global_batch(examples, dtype):
+def share_of_global_batch(batch, dtype):
     """This replica's examples, as a fraction of all replicas'.
 
+    Args:
+        batch: tensors whose first axis is the examples. Of a step's inputs, replicas learn it
+            while they compute.
+        dtype: dtype of the fraction.
+
     Example:
-        >>> float(share_of_global_batch(8, "float32"))  # on one replica
+        >>> float(share_of_global_batch(tf.ones((8, 3)), "float32"))  # on one replica
         1.0
     """
     if not _has_several_replicas():
         return tf.ones((), dtype)
-    examples = tf.cast(examples, dtype)
+    examples = tf.cast(tf.shape(keras.tree.flatten(batch)[0])[0], dtype)
     return examples / sum_over_replicas(examples)
 
 

@@ -4,6 +4,9 @@ Nothing else of the package touches one; `tests/core/test_keras_internals.py` ho
 """
 
 import contextlib
+import threading
+
+import keras
 
 # The attribute with which a mask travels with a tensor. Keras's layers set it, its losses read it.
 MASK = "_keras_mask"
@@ -79,7 +82,8 @@ def hooks_of_fit(cls):
 
         before_first_step(iterator, data_batch): gives both as Keras should see them, or `None`
             where nothing is left to build.
-        adapt_step(step_function): gives the step that Keras is to loop.
+        make_loop(step_function, loop_of_keras): gives what Keras is to call with an iterator for
+            each batch; `loop_of_keras(step_function)` is what it would call.
 
     Example:
         >>> import keras, numpy as np
@@ -89,9 +93,9 @@ def hooks_of_fit(cls):
         ...         print("building")
         ...         return iterator, data_batch
         ...
-        ...     def adapt_step(self, step_function):
+        ...     def make_loop(self, step_function, loop_of_keras):
         ...         print("making the loop")
-        ...         return step_function
+        ...         return loop_of_keras(step_function)
         >>> inputs = keras.Input((3,))
         >>> model = Model(inputs, keras.layers.Dense(1)(inputs))
         >>> model.compile("sgd", "mse")
@@ -106,7 +110,7 @@ def hooks_of_fit(cls):
             super(cls, self)._maybe_symbolic_build(*build_from)
 
     def _make_function(self, step_function):
-        return super(cls, self)._make_function(self.adapt_step(step_function))
+        return self.make_loop(step_function, super(cls, self)._make_function)
 
     cls._maybe_symbolic_build = _maybe_symbolic_build
     cls._make_function = _make_function
@@ -137,6 +141,63 @@ def one_list_of_layers(model):
             tracker.add_to_store("layers", layer)
     # Past Keras's own setting of attributes, which would wrap the list into another.
     vars(model)["_layers"] = tracked
+
+
+@contextlib.contextmanager
+def with_summed_gradients():
+    """Within it, Keras's optimizers take gradients as sums over all replicas.
+
+    Else each sums them itself, after it has clipped them, in `_all_reduce_sum_gradients`. An
+    optimizer may have others inside it, and TensorFlow calls it in further threads, so this holds
+    for the class of all of them.
+
+    Example:
+        >>> with with_summed_gradients():
+        ...     gradients_are_summed()
+        True
+        >>> gradients_are_summed()
+        False
+    """
+    with _SUMMED.lock:
+        _SUMMED.depth += 1
+        if _SUMMED.depth == 1:
+            _SUMMED.by_keras = _optimizers_of_keras()._all_reduce_sum_gradients
+            _optimizers_of_keras()._all_reduce_sum_gradients = lambda self, pairs: pairs
+    try:
+        yield
+    finally:
+        with _SUMMED.lock:
+            _SUMMED.depth -= 1
+            if _SUMMED.depth == 0:
+                _optimizers_of_keras()._all_reduce_sum_gradients = _SUMMED.by_keras
+
+
+def gradients_are_summed():
+    """Whether this is within `with_summed_gradients`, in whatever thread.
+
+    Example:
+        >>> gradients_are_summed()
+        False
+    """
+    return _SUMMED.depth > 0
+
+
+def _optimizers_of_keras():
+    """The class in which Keras's optimizers have `_all_reduce_sum_gradients`."""
+    classes = keras.optimizers.Optimizer.__mro__
+    return next(cls for cls in classes if "_all_reduce_sum_gradients" in vars(cls))
+
+
+class _Summed:
+    """How many steps, or replicas of a step, are within `with_summed_gradients`."""
+
+    def __init__(self):
+        self.depth = 0
+        self.by_keras = None
+        self.lock = threading.Lock()
+
+
+_SUMMED = _Summed()
 
 
 def operation_of(tensor):

@@ -200,7 +200,7 @@ class RocketModel(DistributedModel):
     def train_step(self, data):
         """One step on a batch `(x, y)` or `(x, y, sample_weight)`; the logs as a dict."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape(persistent=self.objective.has_parts) as tape:
+        with self.reduced_at_end() as waiting, tf.GradientTape(self.objective.has_parts) as tape:
             logits, hidden = self.forward(x, training=True)
             sample_weight = weights_of_classes(self.class_weights, y, logits, sample_weight)
             losses = self._losses_by_part(x, y, logits, sample_weight, hidden)
@@ -209,7 +209,7 @@ class RocketModel(DistributedModel):
         if variables:
             shared = parts(self.light, self.booster, lambda net: net.variables)[SHARED]
             gradients = self.objective.gradients(tape, losses, variables, shared)
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            self.apply_gradients(gradients, variables, waiting)
         else:  # as in Keras
             warnings.warn(changes.NOTHING_TO_TRAIN, stacklevel=2)
         return self.compute_metrics(x, y, logits, sample_weight)
@@ -311,7 +311,7 @@ class RocketModel(DistributedModel):
             self._means[name].update_state(value, sample_weight=examples)
         total = tf.add_n([*means.values(), *regularization])
         self._loss_mean.update_state(total, sample_weight=examples)
-        share = share_of_global_batch(examples, dtype)
+        share = share_of_global_batch(logits if x is None else self._inputs_of(x), dtype)
         losses = {part: mean * share for part, mean in means.items()}
         if regularization:
             # The same on all replicas, so each has an equal share of it.

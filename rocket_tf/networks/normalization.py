@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from rocket_tf.core import reductions
+
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -15,6 +17,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Under `tf.distribute` each replica normalises by the statistics of its own examples, and the
     moving statistics follow the mean over the replicas, so that they are the same on all of them.
+    A `RocketModel` reduces those of all layers together at the end of a training step.
     For statistics over all replicas' examples, use `synchronized=True`.
 
     Arguments, inputs and outputs are those of `keras.layers.BatchNormalization`. What the kernel
@@ -33,6 +36,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if mask is not None or not self._kernel_takes(inputs):
             return super().call(inputs, training=training, mask=mask)
         use_batch_statistics = bool(training) and self.trainable
+        replica = tf.distribute.get_replica_context()
+        has_replicas = replica is not None and replica.num_replicas_in_sync > 1
+        if has_replicas and not use_batch_statistics:
+            reductions.catch_up(owner=self)
         channels = self.moving_mean.shape
         gamma = self.gamma.value if self.scale else tf.ones(channels)
         beta = self.beta.value if self.center else tf.zeros(channels)
@@ -45,12 +52,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=use_batch_statistics,
         )
-        if use_batch_statistics:
-            replica = tf.distribute.get_replica_context()
-            if replica is not None and replica.num_replicas_in_sync > 1:
-                mean, variance = replica.all_reduce("MEAN", [mean, variance])
-            self._follow(self.moving_mean, mean)
-            self._follow(self.moving_variance, variance)
+        if use_batch_statistics and has_replicas:
+            reductions.follow_mean([mean, variance], self._follow, owner=self)
+        elif use_batch_statistics:
+            self._follow(mean, variance)
         return outputs
 
     def _kernel_takes(self, inputs):
@@ -62,5 +67,6 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and not getattr(self, "renorm", False)  # which Keras 3.12 does not have
         )
 
-    def _follow(self, moving, batch):
-        moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+    def _follow(self, mean, variance):
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))

@@ -1,0 +1,210 @@
+"""What the replicas of a training step learn from each other, packed into few collectives.
+
+In a collective (all-reduce, all-gather) each replica waits for all others, which between hosts
+takes a round trip however little is sent. So what a step reduces is reduced together, at its end:
+gradients, and the means that variables such as moving statistics follow.
+"""
+
+import contextlib
+import threading
+
+import tensorflow as tf
+
+# A further pack can be on its way while gradients of earlier layers are computed. 25 MiB is the
+# size of a bucket in PyTorch's DistributedDataParallel.
+_BYTES_A_PACK = 25 * 2**20
+
+_HERE = threading.local()  # TensorFlow traces each replica of a step in a thread of its own
+
+
+class StepReductions:
+    """What waits to be reduced when a step ends; `collected` makes one.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> step = StepReductions()
+        >>> step.wait([tf.constant(3.0)], print, owner="a layer")
+        >>> step.awaits("a layer"), step.awaits("another")
+        (True, False)
+    """
+
+    def __init__(self):
+        self._graph = tf.compat.v1.get_default_graph()
+        self._waiting = []
+
+    def takes_values_here(self):
+        """Whether values of the code that is being traced can wait.
+
+        Those inside a further `tf.function`, a branch or a loop are not there when the step ends.
+        """
+        return self._graph is tf.compat.v1.get_default_graph()
+
+    def wait(self, values, follow, owner):
+        """Leaves values of which `follow` is to be called with the means over the replicas."""
+        self._waiting.append((values, follow, owner))
+
+    def awaits(self, owner):
+        """Whether values of an owner wait."""
+        return any(owner is each for _, _, each in self._waiting)
+
+    def reduce(self, gradients=()):
+        """Sums gradients over all replicas; what waits is reduced with them, and followed.
+
+        Args:
+            gradients: list of tensors, `tf.IndexedSlices` and `None`, of the same shapes on all
+                replicas, save for the slices' number of rows.
+
+        Returns:
+            The list of sums, the same on all replicas. Slices stay slices: the rows of all
+            replicas, one replica's after another's.
+        """
+        waiting, self._waiting = self._waiting, []
+        values = [value for group, _, _ in waiting for value in group]
+        is_sparse = [isinstance(gradient, tf.IndexedSlices) for gradient in gradients]
+        slices = [each for each, sparse in zip(gradients, is_sparse, strict=True) if sparse]
+        dense = [
+            each
+            for each, sparse in zip(gradients, is_sparse, strict=True)
+            if each is not None and not sparse
+        ]
+        sums = _sums([*dense, *values])
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        means = iter([value / replicas for value in sums[len(dense) :]])
+        for group, follow, _ in waiting:
+            follow(*(next(means) for _ in group))
+        rows, sums = iter(_rows_of_all_replicas(slices)), iter(sums)
+        return [
+            gradient if gradient is None else next(rows if sparse else sums)
+            for gradient, sparse in zip(gradients, is_sparse, strict=True)
+        ]
+
+
+@contextlib.contextmanager
+def collected():
+    """Within it, what `follow_mean` is given waits in the `StepReductions` that this yields.
+
+    Its `reduce` must be called afterwards, on all replicas.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> with collected() as step:
+        ...     follow_mean([tf.constant(3.0)], print, owner="a layer")
+        >>> step.awaits("a layer")
+        True
+    """
+    before = getattr(_HERE, "step", None)
+    _HERE.step = StepReductions()
+    try:
+        yield _HERE.step
+    finally:
+        _HERE.step = before
+
+
+def follow_mean(values, follow, owner):
+    """Calls `follow(*means)` with means over all replicas: at the step's end where it collects.
+
+    Calls follow in the order in which they were asked for.
+
+    Args:
+        values: list of tensors, of the same shapes on all replicas.
+        follow: function that updates variables.
+        owner: the layer that has these variables.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+        >>> followed = []
+        >>> def step():
+        ...     with collected() as reductions:
+        ...         follow_mean([tf.constant(3.0)], followed.append, owner=None)
+        ...         print("now:", len(followed))
+        ...     gradient, none = reductions.reduce([tf.constant(2.0), None])
+        ...     return gradient
+        >>> float(strategy.run(step)), float(followed[0])
+        now: 0
+        (2.0, 3.0)
+    """
+    step = getattr(_HERE, "step", None)
+    if step is not None and step.takes_values_here():
+        step.wait(values, follow, owner)
+        return
+    replica = tf.distribute.get_replica_context()
+    follow(*(values if replica is None else replica.all_reduce("MEAN", values)))
+
+
+def catch_up(owner):
+    """Reduces what waits if some of it is an owner's, whose variables are about to be read.
+
+    Example:
+        >>> catch_up(owner=None)  # nothing waits
+    """
+    step = getattr(_HERE, "step", None)
+    if step is not None and step.takes_values_here() and step.awaits(owner):
+        step.reduce()
+
+
+def _sums(tensors):
+    """The sums of tensors over all replicas, in as few collectives as dtypes and packs are."""
+    replica = tf.distribute.get_replica_context()
+    options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=_BYTES_A_PACK)
+    sums = [None] * len(tensors)
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        # TensorFlow packs a list from its end on, where the last layers' gradients are: they are
+        # the first that are ready.
+        group = replica.all_reduce("SUM", [tensors[place] for place in places], options)
+        for place, total in zip(places, group, strict=True):
+            sums[place] = total
+    return sums
+
+
+def _rows_of_all_replicas(slices):
+    """Every `tf.IndexedSlices` with the rows of all replicas, in one all-gather for all of them.
+
+    A replica sends one vector: how many rows each has, then the indices and rows of each. They
+    travel as the bits of float32, which every backend can send.
+    """
+    if not slices:
+        return []
+    replica = tf.distribute.get_replica_context()
+    lengths = tf.stack([tf.shape(each.indices, tf.int32)[0] for each in slices])
+    parts = [part for each in slices for part in (each.indices, each.values)]
+    message = tf.concat([_to_floats(lengths), *map(_to_floats, parts)], axis=0)
+    received = _Reader(replica.all_gather(message, axis=0))
+    gathered = [[] for _ in parts]
+    for _ in range(replica.num_replicas_in_sync):
+        own_lengths = tf.unstack(received.next(len(slices), lengths), len(slices))
+        for place, part in enumerate(parts):
+            gathered[place].append(received.next(own_lengths[place // 2], part))
+    gathered = [tf.concat(each, axis=0) for each in gathered]
+    return [
+        tf.IndexedSlices(values, indices, each.dense_shape)
+        for each, indices, values in zip(slices, gathered[::2], gathered[1::2], strict=True)
+    ]
+
+
+class _Reader:
+    """Reads tensors from a vector of `_to_floats`, one after another."""
+
+    def __init__(self, floats):
+        self._floats = floats
+        self._at = 0
+
+    def next(self, length, like):
+        """The next tensor, of so many rows; dtype and shape of a row are those of `like`."""
+        words = max(1, like.dtype.size // 4)
+        row = like.shape[1:]
+        end = self._at + length * row.num_elements() * words
+        floats, self._at = self._floats[self._at : end], end
+        shape = [-1, *row, words] if words > 1 else [-1, *row]
+        floats = tf.reshape(floats, shape)
+        return (
+            tf.cast(floats, like.dtype) if like.dtype.size < 4 else tf.bitcast(floats, like.dtype)
+        )
+
+
+def _to_floats(tensor):
+    """A tensor's bits as a vector of float32; smaller floats are cast."""
+    if tensor.dtype.size < 4:
+        return tf.reshape(tf.cast(tensor, tf.float32), [-1])
+    return tf.reshape(tf.bitcast(tensor, tf.float32), [-1])

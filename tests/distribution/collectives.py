@@ -1,0 +1,71 @@
+"""The collectives of a traced training step, counted; as a program, those of two workers.
+
+python -m tests.distribution.collectives <file to write>
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf import RocketModel
+from rocket_tf.distribution.strategy import make_strategy
+from rocket_tf.networks import wide_resnet_pair
+from tests.nets import CROSS_ENTROPY
+
+
+def of_the_papers_pair(strategy):
+    """Those of WRN-16-1 in WRN-40-1, as `fit` trains them; and the rocket after a step."""
+    with strategy.scope():
+        rocket = RocketModel(*wide_resnet_pair(16, 40))
+        rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy"])
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    return of_a_step(rocket, images, np.zeros(4, np.int64)), rocket
+
+
+def of_a_step(model, x, y):
+    """How many collectives a replica takes part in, from the next batch to the logs."""
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
+    model.fit(data, shuffle=False, verbose=0)
+    strategy = model.distribute_strategy
+    batches = iter(strategy.experimental_distribute_dataset(data))
+    traced = function_in(model.train_function).get_concrete_function(batches)
+    graph = traced.graph.as_graph_def()
+    functions = {function.signature.name: function for function in graph.library.function}
+    local = len(strategy.extended.worker_devices)
+    return sum(is_collective for is_collective in walk(graph.node, functions)) / local
+
+
+def walk(nodes, functions):
+    """Of all operations of a graph, in the functions that it calls too, whether each is one."""
+    for node in nodes:
+        yield node.op.startswith(("Collective", "Nccl"))
+        for attribute in node.attr.values():
+            called = [attribute.func, *attribute.list.func]
+            for name in {each.name for each in called} & set(functions):
+                yield from walk(functions[name].node_def, functions)
+
+
+def function_in(function):
+    """The `tf.function` that a Python function calls, which has it in its closure."""
+    if hasattr(function, "get_concrete_function"):
+        return function
+    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    found = (function_in(content) for content in cells if callable(content))
+    return next((each for each in found if each is not None), None)
+
+
+def digest(rocket):
+    """Of the bits of weights and moving statistics."""
+    return hashlib.sha256(b"".join(each.tobytes() for each in rocket.get_weights())).hexdigest()
+
+
+if __name__ == "__main__":
+    count, trained = of_the_papers_pair(make_strategy())
+    Path(sys.argv[1]).write_text(json.dumps({"count": count, "digest": digest(trained)}))
