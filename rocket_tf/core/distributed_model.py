@@ -92,6 +92,8 @@ class LossScaling(keras.optimizers.LossScaleOptimizer):
     """
 
     def check_finite(self, grads):
+        # Keras fills up a sparse gradient to the size of its table.
+        grads = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads]
         finite = super().check_finite(grads)
         replica = tf.distribute.get_replica_context()
         if replica is None or replica.num_replicas_in_sync == 1:
@@ -145,6 +147,36 @@ def call_on_replica(graph, x, training):
     return keras.tree.map_structure(
         lambda outputs: _first_examples(outputs, examples), graph(x, training=training)
     )
+
+
+def own_rows(gradients, x):
+    """Sparse gradients without the rows of the example that `call_on_replica` adds.
+
+    Their values are 0, but an id that has a row counts as present, and optimizers move it.
+
+    Args:
+        gradients: list of gradients; dense ones stay as they are.
+        x: the replica's inputs.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> rows = tf.IndexedSlices(tf.zeros((1, 2)), tf.constant([0]), tf.constant([9, 2]))
+        >>> own_rows([rows], tf.zeros((0, 3)))[0].indices.shape  # on one replica, nothing is added
+        TensorShape([1])
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return gradients
+    has_examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0] > 0, tf.int32)
+    return [
+        tf.IndexedSlices(
+            gradient.values[: tf.size(gradient.indices) * has_examples],
+            gradient.indices[: tf.size(gradient.indices) * has_examples],
+            gradient.dense_shape,
+        )
+        if isinstance(gradient, tf.IndexedSlices)
+        else gradient
+        for gradient in gradients
+    ]
 
 
 def _has_several_workers(model):

@@ -276,8 +276,8 @@ def slot_of(optimizer, slots, variable):
         >>> first, second = keras.Variable([1.0]), keras.Variable([1.0, 2.0])
         >>> optimizer = keras.optimizers.SGD(momentum=0.9)
         >>> optimizer.build([first, second])
-        >>> slot_of(optimizer, optimizer.momentums, second).shape
-        (2,)
+        >>> slot_of(optimizer, optimizer.momentums, second).path
+        'sgd/variable_1_momentum'
     """
     return slots[optimizer._get_variable_index(variable)]
 

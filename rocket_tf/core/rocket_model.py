@@ -7,6 +7,7 @@ from rocket_tf.core import graph, hints, keras_internals, saving
 from rocket_tf.core.distributed_model import (
     DistributedModel,
     call_on_replica,
+    own_rows,
     share_of_global_batch,
     with_loss_scaling,
 )
@@ -193,7 +194,7 @@ class RocketModel(DistributedModel):
             losses = {part: self.optimizer.scale_loss(loss) for part, loss in losses.items()}
         variables = self.trainable_variables
         shared = self._shared_variables() if self.objective.has_parts else ()
-        gradients = self.objective.gradients(tape, losses, variables, shared)
+        gradients = own_rows(self.objective.gradients(tape, losses, variables, shared), x)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self.compute_metrics(x, y, logits, sample_weight)
 

@@ -86,7 +86,7 @@ class SparseUpdates:
         learning_rate = tf.cast(learning_rate, variable.dtype)
         values = tf.cast(gradient.values, variable.dtype)
         if keras_internals.decays(self, variable):
-            decay = tf.cast(self.weight_decay, variable.dtype) * learning_rate
+            decay = tf.constant(self.weight_decay, variable.dtype) * learning_rate
             rows = _rows(variable, gradient.indices)
             self.assign_sub(variable, tf.IndexedSlices(rows * decay, gradient.indices))
         self.update_rows(gradient.indices, values, variable, learning_rate)
@@ -125,7 +125,7 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
         first, second, largest = keras_internals.moments_of(self, variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         corrections = [
-            1 - tf.cast(beta, variable.dtype) ** step for beta in (self.beta_1, self.beta_2)
+            1 - tf.constant(beta, variable.dtype) ** step for beta in (self.beta_1, self.beta_2)
         ]
         rate = learning_rate * tf.sqrt(corrections[1]) / corrections[0]
         mean, square = _rows(first, ids), _rows(second, ids)
@@ -188,7 +188,7 @@ class SparseSGD(SparseUpdates, keras.optimizers.SGD):
         moves = -learning_rate * gradient
         if self.momentum:
             velocity = keras_internals.slot_of(self, self.momentums, variable)
-            momentum = tf.cast(self.momentum, variable.dtype)
+            momentum = tf.constant(self.momentum, variable.dtype)
             new = _rows(velocity, ids) * momentum + moves
             self.assign(velocity, tf.IndexedSlices(new, ids))
             moves = new * momentum + moves if self.nesterov else new
@@ -196,4 +196,4 @@ class SparseSGD(SparseUpdates, keras.optimizers.SGD):
 
 
 def _rows(variable, ids):
-    return tf.gather(getattr(variable, "value", variable), ids)
+    return tf.gather(variable.value if isinstance(variable, keras.Variable) else variable, ids)
