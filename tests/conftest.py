@@ -1,6 +1,7 @@
 """Settings for all tests: quiet TensorFlow, two logical CPU devices, a seed, float32."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -13,6 +14,15 @@ from rocket_tf.distribution.strategy import make_strategy
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+# The packages whose tests `pytest -m core` runs.
+_CORE = ("analysis", "core", "metrics", "networks", "optimizers")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(item.path).parent.name in _CORE:
+            item.add_marker("core")
 
 
 @pytest.fixture(autouse=True)

@@ -30,6 +30,10 @@ class DistributedModel(keras.Model):
         1
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        keras_internals.one_list_of_layers(self)
+
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments

@@ -107,6 +107,32 @@ def hooks_of_fit(cls):
     return cls
 
 
+def one_list_of_layers(model):
+    """Lets a functional model track the layers that it is given as attributes later.
+
+    Before 3.13, Keras replaces `_layers` of a functional model by a list that its `_tracker` does
+    not know: the variables of such layers are neither trained nor saved.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        >>> one_list_of_layers(model)
+        >>> model.extra = keras.layers.Dense(1, name="extra")
+        >>> model.layers[-1].name
+        'extra'
+    """
+    tracker = model._tracker
+    _, tracked = tracker.config["layers"]
+    if model._layers is tracked:
+        return
+    for layer in model._layers:
+        if not tracker.is_in_store("layers", layer):
+            tracker.add_to_store("layers", layer)
+    # Past Keras's own setting of attributes, which would wrap the list into another.
+    vars(model)["_layers"] = tracked
+
+
 def operation_of(tensor):
     """`(operation, index of its output)` that a symbolic tensor comes from, of `_keras_history`.
 

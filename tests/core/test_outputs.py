@@ -372,7 +372,7 @@ class TestDicts:
         for head in ("light_topic", "booster_topic"):
             for metric in ("accuracy", "right"):
                 right = np.mean(logits[head].argmax(-1) == y["topic"])
-                assert logs.get(f"{head}_{metric}", right) == pytest.approx(right)
+                assert float(logs.get(f"{head}_{metric}", right)) == pytest.approx(right)
 
     @pytest.mark.parametrize(
         "argument, value, message",

@@ -389,7 +389,7 @@ class TestCsv:
             "import sys; sys.orig_argv = ['python', '-m', 'rocket_tf.main', '']\n"
             "from rocket_tf.data.clicks import folder, movielens, simulated\n"
             "from rocket_tf.data.clicks.examples import Columns\n"
-            f"logs.read({str(tmp_path)!r}, Columns())\n"
+            f"folder.read({str(tmp_path)!r}, Columns())\n"
             "simulated.simulate(100)\n"
             "assert not {'tensorflow', 'keras'} & set(sys.modules)"
         )

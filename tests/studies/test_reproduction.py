@@ -340,7 +340,7 @@ class TestRuns:
     def test_says_which_run_it_is_and_how_long_it_takes(self, tmp_path, capsys, monkeypatch):
         first = tiny(tmp_path)
 
-        def write(config, workdir):
+        def write(config, workdir, data):
             run = next(run for run in first.runs if run.folder.path == workdir)
             run.folder.write_config(config)
             run.folder.append_metrics({"epoch": 1, "examples_per_second": 0.5})
