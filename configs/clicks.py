@@ -12,7 +12,7 @@ from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):
-    """Towers 200-80-2 and 720-360-240-180-90-2; Adam.
+    """Towers 200-80-2 and 720-360-240-180-90-2; Adam, on the batch's rows of embedding tables.
 
     The paper gives neither optimizer nor hint weight for its advertisements.
     """
@@ -20,7 +20,7 @@ def get_config(method="rocket"):
     config.dataset = "simulated_clicks"
     config.epochs = 3
     config.batch_size = 256
-    config.optimizer = "adam"
+    config.optimizer = "sparse_adam"
     config.learning_rate = 1e-3
     config.learning_rate_drops = (2 / 3,)
     config.weight_decay = 0.0

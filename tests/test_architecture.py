@@ -16,9 +16,9 @@ LAYERS = (
     ("runs",),
     ("serving", "reporting", "distribution"),
     ("config",),
-    ("analysis", "networks"),
+    ("analysis", "networks", "optimizers"),
     ("core",),
-    ("optimizers", "metrics", "data"),
+    ("metrics", "data"),
     ("system",),
     ("errors",),
 )

@@ -117,6 +117,32 @@ FIGURES = {
         ("rocket_1_replica",),
         "rocket step of one global batch, 2 worker processes on this machine ÷ 1",
     ),
+    "largest_table_to_smallest": Figure(
+        "clicks_largest",
+        ("clicks_smallest",),
+        "rocket step of click nets, tables of table_rows ÷ of a thousandth",
+        at_most=1.5,
+    ),
+    "middle_table_to_smallest": Figure(
+        "clicks_middle", ("clicks_smallest",), "the same, of a tenth ÷ of a thousandth", at_most=1.5
+    ),
+    "largest_table_to_smallest_history": Figure(
+        "clicks_largest_history",
+        ("clicks_smallest_history",),
+        "the same with a history of 20, of table_rows ÷ of a thousandth",
+        at_most=1.5,
+    ),
+    "clicks_to_pytorch": Figure(
+        "clicks",
+        ("clicks_pytorch",),
+        "rocket step of click nets, tables of 0.3 table_rows ÷ the same in PyTorch (SparseAdam)",
+        at_most=0.8,
+    ),
+    "clicks_to_keras": Figure(
+        "clicks",
+        ("clicks_keras",),
+        "the same ÷ keras.layers.Embedding with Keras's Adam",
+    ),
     "first_step": Figure(
         "first_step",
         (),

@@ -38,6 +38,10 @@ class Kind:
         return builder(settings, **self.options)
 
 
+def _clicks(process="tables", **options):
+    return Kind("click_steps.training_step", options, process)
+
+
 def _train(net, process=HERE, **options):
     return Kind("keras_steps.training_step", {"net": net, **options}, process)
 
@@ -58,6 +62,15 @@ KINDS = {
     "rocket_pytorch_bfloat16": Kind(
         "torch_steps.training_step", {"autocast": True}, process="PyTorch"
     ),
+    # What tables of that size leave in memory would burden the others.
+    "clicks_smallest": _clicks(share=0.001),
+    "clicks_middle": _clicks(share=0.1),
+    "clicks_largest": _clicks(),
+    "clicks_smallest_history": _clicks(share=0.001, history=True),
+    "clicks_largest_history": _clicks(history=True),
+    "clicks": _clicks(share=0.3),
+    "clicks_keras": _clicks("Keras's tables", share=0.3, sparse=False),
+    "clicks_pytorch": Kind("torch_click_steps.training_step", {"share": 0.3}, "PyTorch's tables"),
     # Logical devices are made before TensorFlow starts.
     "rocket_1_replica": _train("rocket", "1 replica", replicas=1),
     "rocket_2_replicas": _train("rocket", "2 replicas", replicas=2),
@@ -70,7 +83,7 @@ WITHIN_FIT = "rocket_fit"
 def load_libraries(names):
     """Imports what the steps of some kinds need, once and quietly."""
     modules = {KINDS[name].module for name in names}
-    if any(not module.endswith("torch_steps") for module in modules):
+    if any("torch" not in module for module in modules):
         load_tensorflow_quietly()
     for module in modules:
         importlib.import_module(module)

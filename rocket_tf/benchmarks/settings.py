@@ -8,6 +8,10 @@ from rocket_tf.errors import ConfigError
 
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = 10
+# Of click nets: the paper's towers (Table 5), columns of an embedding table, items of a history.
+CLICK_TOWERS = {"light": (200, 80), "booster": (720, 360, 240, 180, 90)}
+TABLE_WIDTH = 16
+HISTORY = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Settings:
         examples: images that the input pipeline goes through in an epoch.
         light_depth: layers of the light net, 6n + 4.
         booster_depth: layers of the booster, 6n + 4.
+        click_batch_size: impressions in a step of click nets.
+        table_rows: rows of each of their embedding tables, at the largest.
     """
 
     batch_size: int = 128
@@ -29,10 +35,14 @@ class Settings:
     examples: int = 50_000
     light_depth: int = 16
     booster_depth: int = 40
+    click_batch_size: int = 512
+    table_rows: int = 10_000_000
 
     def check(self):
         """Raises ConfigError, which names the option, if a size is out of range."""
-        for name, minimum in {"batch_size": 2, "steps": 1, "processes": 1, "examples": 1}.items():
+        least = {"batch_size": 2, "steps": 1, "processes": 1, "examples": 1}
+        least |= {"click_batch_size": 2, "table_rows": 1000}
+        for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise ConfigError(
                     f"--{name}: got {getattr(self, name)}, expected a whole number of at least "
@@ -48,6 +58,10 @@ class Settings:
                 f"{self.booster_depth}"
             )
 
+    def rows_of(self, share):
+        """Rows of a table that is a fraction of the largest."""
+        return round(self.table_rows * share)
+
     def random_batch(self):
         """The batch of every step: uint8 images, shape (batch, 32, 32, 3), and int64 labels."""
         return random_examples(self.batch_size)
@@ -58,3 +72,21 @@ def random_examples(count):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *IMAGE_SHAPE), dtype=np.uint8)
     return images, random.integers(0, CLASSES, count)
+
+
+def random_clicks(settings, rows, history, seed):
+    """A batch of impressions, with ids that are uniform over the tables.
+
+    Args:
+        settings: a `Settings`.
+        rows: of each table.
+        history: whether 20 items follow the user and the item.
+        seed: a non-negative integer.
+
+    Returns:
+        `(ids, labels)`, int64 of shape (batch, 2 or 22) and (batch,).
+    """
+    random = np.random.default_rng(seed)
+    batch = settings.click_batch_size
+    ids = random.integers(0, rows, (batch, 2 + HISTORY * history))
+    return ids, random.integers(0, 2, batch)

@@ -24,6 +24,8 @@ _HELP = {
     "examples": "images in an epoch of the input pipeline (%(default)s)",
     "light_depth": "layers, 6n + 4 (%(default)s)",
     "booster_depth": "layers, 6n + 4 (%(default)s)",
+    "click_batch_size": "impressions in a step of click nets (%(default)s)",
+    "table_rows": "rows of each embedding table at the largest (%(default)s)",
 }
 
 

@@ -69,12 +69,13 @@ def check_before_data(config: Mapping) -> None:
             f"config.cutmix: got {config['cutmix']} with mixup={config['mixup']}, expected one of "
             "the two to be 0: either mixes the labels of a batch; set one to 0"
         )
-    optimizer = config["optimizer"]
-    if config["weight_decay"] and not OPTIMIZERS[optimizer].has_l2:
-        raise ConfigError(
-            f"config.weight_decay: got {config['weight_decay']} with optimizer={optimizer}, "
-            "expected 0: it has no L2 term inside the gradient; add --config.weight_decay=0"
-        )
+    for field in ("optimizer", "table_optimizer"):
+        optimizer = config[field]
+        if config["weight_decay"] and optimizer and not OPTIMIZERS[optimizer].has_l2:
+            raise ConfigError(
+                f"config.weight_decay: got {config['weight_decay']} with {field}={optimizer}, "
+                "expected 0: it has no L2 term inside the gradient; add --config.weight_decay=0"
+            )
     _check_unread_fields(config)
 
 

@@ -307,6 +307,16 @@ FIELDS: Mapping[str, Field] = {
         *OPTIMIZERS,
     ),
     "learning_rate": positive(0.1, "step size of the optimizer at the start"),
+    "table_optimizer": choice(
+        "",
+        "optimizer of embedding tables; empty: the same",
+        "",
+        *OPTIMIZERS,
+        read_by=CLICKS,
+    ),
+    "table_learning_rate": non_negative(
+        0.0, "learning rate of the embedding tables at the start; 0: learning_rate", read_by=CLICKS
+    ),
     "learning_rate_drops": Field(
         (0.295, 0.595, 0.795),
         "when the learning rate drops, in fractions of `epochs`: of 200, at the start of epochs "

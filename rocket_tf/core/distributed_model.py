@@ -111,7 +111,7 @@ class DistributedModel(keras.Model):
         else:
             yield None
 
-    def apply_gradients(self, gradients, variables, waiting):
+    def apply_gradients(self, gradients, variables, waiting, x):
         """Updates variables by the gradients' sums over all replicas; reduces what waits with them.
 
         So an optimizer clips the global batch's gradient, as on one device. In Keras's own step it
@@ -121,19 +121,19 @@ class DistributedModel(keras.Model):
             gradients: list of tensors, `tf.IndexedSlices` and `None`.
             variables: list of `keras.Variable`s, one for each gradient.
             waiting: what `reduced_at_end` has yielded.
+            x: this replica's inputs.
         """
         if waiting is None:
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return
         # TensorFlow packs tensors whose shapes are static.
-        gradients = waiting.reduce(
-            [
-                tf.ensure_shape(gradient, variable.shape)
-                if isinstance(gradient, tf.Tensor)
-                else gradient
-                for gradient, variable in zip(gradients, variables, strict=True)
-            ]
-        )
+        gradients = [
+            tf.ensure_shape(gradient, variable.shape)
+            if isinstance(gradient, tf.Tensor)
+            else gradient
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+        gradients = waiting.reduce(_own_rows(gradients, x))
         with keras_internals.with_summed_gradients():
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
@@ -226,6 +226,28 @@ def call_on_replica(graph, x, training):
     return keras.tree.map_structure(
         lambda outputs: _first_examples(outputs, examples), graph(x, training=training)
     )
+
+
+def _own_rows(gradients, x):
+    """Sparse gradients without the rows of the example that `call_on_replica` adds.
+
+    Their values are 0, but an id that has a row counts as present, and optimizers move it.
+
+    Args:
+        gradients: list of gradients; dense ones stay as they are.
+        x: the replica's inputs.
+    """
+    has_examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0] > 0, tf.int32)
+    return [
+        tf.IndexedSlices(
+            gradient.values[: tf.size(gradient.indices) * has_examples],
+            gradient.indices[: tf.size(gradient.indices) * has_examples],
+            gradient.dense_shape,
+        )
+        if isinstance(gradient, tf.IndexedSlices)
+        else gradient
+        for gradient in gradients
+    ]
 
 
 def _has_several_replicas():

@@ -7,6 +7,7 @@ import contextlib
 import threading
 
 import keras
+import tensorflow as tf
 
 # The attribute with which a mask travels with a tensor. Keras's layers set it, its losses read it.
 MASK = "_keras_mask"
@@ -390,3 +391,111 @@ def with_constants(function):
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     return convert_variables_to_constants_v2(function)
+
+
+def hooks_of_optimizer(cls):
+    """Class decorator: lets a mixin of a Keras optimizer take part in `apply`.
+
+    Keras clips in `_clip_gradients` and decays in `_apply_weight_decay`, which read and write whole
+    variables. The class defines:
+
+        clip_gradients(gradients, clip): the clipped gradients; `clip` is Keras's way.
+
+    Sparse gradients' variables are left out of `_apply_weight_decay`; `decays` says which the class
+    has to decay itself.
+
+    Example:
+        >>> import keras, tensorflow as tf
+        >>> @hooks_of_optimizer
+        ... class Halving:
+        ...     def clip_gradients(self, gradients, clip):
+        ...         return [gradient / 2 for gradient in clip(gradients)]
+        >>> class HalvingSGD(Halving, keras.optimizers.SGD):
+        ...     pass
+        >>> weight = tf.Variable(1.0)
+        >>> step = HalvingSGD(0.5).apply_gradients([(tf.constant(1.0), weight)])
+        >>> float(weight)
+        0.75
+    """
+
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        self._undecayed = {
+            self._var_key(variable)
+            for gradient, variable in zip(grads, trainable_variables, strict=True)
+            if isinstance(gradient, tf.IndexedSlices)
+        }
+        super(cls, self)._backend_apply_gradients(grads, trainable_variables)
+
+    def _clip_gradients(self, grads):
+        return self.clip_gradients(grads, super(cls, self)._clip_gradients)
+
+    def _apply_weight_decay(self, variables):
+        dense = [each for each in variables if self._var_key(each) not in self._undecayed]
+        super(cls, self)._apply_weight_decay(dense)
+
+    cls._backend_apply_gradients = _backend_apply_gradients
+    cls._clip_gradients = _clip_gradients
+    cls._apply_weight_decay = _apply_weight_decay
+    return cls
+
+
+def decays(optimizer, variable):
+    """Whether an optimizer decays a variable's weights, by `_use_weight_decay`.
+
+    Example:
+        >>> import keras
+        >>> kernel, bias = keras.Variable(1.0, name="kernel"), keras.Variable(1.0, name="bias")
+        >>> optimizer = keras.optimizers.SGD(weight_decay=0.1)
+        >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
+        >>> decays(optimizer, kernel), decays(optimizer, bias)
+        (True, False)
+    """
+    return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
+
+
+def slot_of(optimizer, slots, variable):
+    """Of an optimizer's variables, such as momentums, the one of a weight: `_get_variable_index`.
+
+    Example:
+        >>> import keras
+        >>> first, second = keras.Variable([1.0]), keras.Variable([1.0, 2.0])
+        >>> optimizer = keras.optimizers.SGD(momentum=0.9)
+        >>> optimizer.build([first, second])
+        >>> slot_of(optimizer, optimizer.momentums, second).path
+        'sgd/variable_1_momentum'
+    """
+    return slots[optimizer._get_variable_index(variable)]
+
+
+def moments_of(optimizer, variable):
+    """A weight's first and second moment in an Adam, and the largest second or `None`.
+
+    They are `_momentums`, `_velocities` and `_velocity_hats`.
+
+    Example:
+        >>> import keras
+        >>> weight = keras.Variable([1.0])
+        >>> optimizer = keras.optimizers.Adam()
+        >>> optimizer.build([weight])
+        >>> [moment is None for moment in moments_of(optimizer, weight)]
+        [False, False, True]
+    """
+    slots = [optimizer._momentums, optimizer._velocities]
+    if optimizer.amsgrad:
+        slots.append(optimizer._velocity_hats)
+    moments = [slot_of(optimizer, each, variable) for each in slots]
+    return moments if optimizer.amsgrad else [*moments, None]
+
+
+def accumulator_of(optimizer, variable):
+    """A weight's sum of squared gradients in an Adagrad, of `_accumulators`.
+
+    Example:
+        >>> import keras
+        >>> weight = keras.Variable([1.0])
+        >>> optimizer = keras.optimizers.Adagrad(initial_accumulator_value=0.5)
+        >>> optimizer.build([weight])
+        >>> float(accumulator_of(optimizer, weight)[0])
+        0.5
+    """
+    return slot_of(optimizer, optimizer._accumulators, variable)

@@ -209,7 +209,7 @@ class RocketModel(DistributedModel):
         if variables:
             shared = parts(self.light, self.booster, lambda net: net.variables)[SHARED]
             gradients = self.objective.gradients(tape, losses, variables, shared)
-            self.apply_gradients(gradients, variables, waiting)
+            self.apply_gradients(gradients, variables, waiting, x)
         else:  # as in Keras
             warnings.warn(changes.NOTHING_TO_TRAIN, stacklevel=2)
         return self.compute_metrics(x, y, logits, sample_weight)
@@ -311,7 +311,7 @@ class RocketModel(DistributedModel):
             self._means[name].update_state(value, sample_weight=examples)
         total = tf.add_n([*means.values(), *regularization])
         self._loss_mean.update_state(total, sample_weight=examples)
-        share = share_of_global_batch(logits if x is None else self._inputs_of(x), dtype)
+        share = share_of_global_batch(logits if x is None else inputs_of(self, x), dtype)
         losses = {part: mean * share for part, mean in means.items()}
         if regularization:
             # The same on all replicas, so each has an equal share of it.

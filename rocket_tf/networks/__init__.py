@@ -3,6 +3,7 @@
 from rocket_tf.system.lazy import lazy_names
 
 _DEFINED_IN = {
+    "Embedding": "rocket_tf.networks.embedding",
     "Feature": "rocket_tf.networks.features",
     "FusedBatchNormalization": "rocket_tf.networks.normalization",
     "backbone_pair": "rocket_tf.networks.backbones",

@@ -7,6 +7,7 @@ attention over histories: Zhou et al., "Deep Interest Network" (KDD 2018).
 import keras
 from keras import layers
 
+from rocket_tf.networks.embedding import Embedding
 from rocket_tf.networks.features import check_features
 from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
 from rocket_tf.networks.seeds import layer_seed
@@ -163,7 +164,7 @@ class _SideBySide:
             lookup = layers.StringLookup if category.dtype == "string" else layers.IntegerLookup
             ids = lookup(vocabulary=list(category.vocabulary), num_oov_indices=1, name=name)
         name = self._name(category, "embedding")
-        embedding = layers.Embedding(
+        embedding = Embedding(
             category.table_size,
             category.dimension,
             embeddings_initializer=keras.initializers.RandomUniform(

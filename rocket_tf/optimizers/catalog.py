@@ -32,7 +32,25 @@ def _adam(learning_rate, l2):
     return keras.optimizers.Adam(learning_rate)
 
 
+def _sparse_adam(learning_rate, l2):
+    from rocket_tf.optimizers.sparse import SparseAdam
+
+    return SparseAdam(learning_rate)
+
+
+def _sparse_adagrad(learning_rate, l2):
+    from rocket_tf.optimizers.sparse import SparseAdagrad
+
+    return SparseAdagrad(learning_rate)
+
+
 OPTIMIZERS: Mapping[str, OptimizerChoice] = {
     "sgd": OptimizerChoice("SGD with momentum 0.9", _sgd, has_l2=True),
-    "adam": OptimizerChoice("Adam", _adam, has_l2=False),
+    "adam": OptimizerChoice("Adam, on whole embedding tables", _adam, has_l2=False),
+    "sparse_adam": OptimizerChoice(
+        "Adam, on the batch's rows of embedding tables", _sparse_adam, has_l2=False
+    ),
+    "sparse_adagrad": OptimizerChoice(
+        "Adagrad, on the batch's rows of embedding tables", _sparse_adagrad, has_l2=False
+    ),
 }

@@ -1,15 +1,20 @@
 """SGD as the paper's code has it."""
 
 import keras
+import tensorflow as tf
+
+from rocket_tf.optimizers.sparse import SparseSGD
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class SGDWithL2(keras.optimizers.SGD):
+class SGDWithL2(SparseSGD):
     """SGD whose L2 term is part of the gradient, as in PyTorch's SGD and so in the paper's code.
 
     Each gradient becomes g + l2 · w before momentum is applied. Keras's own
     `SGD(weight_decay=...)` is decoupled from the gradient: with momentum 0.9 the same number is ten
     times weaker there.
+
+    Of an embedding table, the rows of the batch alone are updated, L2 term included (`SparseSGD`).
 
     Args:
         learning_rate: number or schedule.
@@ -28,8 +33,13 @@ class SGDWithL2(keras.optimizers.SGD):
         self.l2 = l2
 
     def update_step(self, gradient, variable, learning_rate):
-        penalty = keras.ops.cast(self.l2 * variable, gradient.dtype)
-        super().update_step(gradient + penalty, variable, learning_rate)
+        if not isinstance(gradient, tf.IndexedSlices):
+            gradient += keras.ops.cast(self.l2 * variable, gradient.dtype)
+        super().update_step(gradient, variable, learning_rate)
+
+    def update_rows(self, ids, gradient, variable, learning_rate):
+        gradient += self.l2 * tf.gather(variable, ids)
+        super().update_rows(ids, gradient, variable, learning_rate)
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}

@@ -19,6 +19,7 @@ from rocket_tf.networks import (
 )
 from rocket_tf.optimizers.catalog import OPTIMIZERS
 from rocket_tf.optimizers.schedules import piecewise_schedule
+from rocket_tf.optimizers.split import SplitOptimizer
 
 
 def build_nets(config, card):
@@ -179,8 +180,19 @@ def make_optimizer(config, total_steps):
     Returns:
         A `keras.optimizers.Optimizer`.
     """
-    schedule = make_schedule(config, total_steps)
-    return OPTIMIZERS[config["optimizer"]].make(schedule, config["weight_decay"])
+
+    def make(name, learning_rate):
+        schedule = make_schedule({**config, "learning_rate": learning_rate}, total_steps)
+        return OPTIMIZERS[name].make(schedule, config["weight_decay"])
+
+    rest = make(config["optimizer"], config["learning_rate"])
+    if not (config["table_optimizer"] or config["table_learning_rate"]):
+        return rest
+    tables = make(
+        config["table_optimizer"] or config["optimizer"],
+        config["table_learning_rate"] or config["learning_rate"],
+    )
+    return SplitOptimizer(tables, rest)
 
 
 def _hints(config, card, light, teacher):

@@ -1,12 +1,13 @@
 """The benchmark: what it measures, how it counts, and what it says to mistakes."""
 
+import dataclasses
 import importlib.util
 import json
 import math
 
 import pytest
 
-from rocket_tf.benchmarks import figures, keras_steps, measuring, processes
+from rocket_tf.benchmarks import click_steps, figures, keras_steps, measuring, processes
 from rocket_tf.benchmarks.figures import FIGURES
 from rocket_tf.benchmarks.kinds import HERE, KINDS, Kind
 from rocket_tf.benchmarks.settings import Settings
@@ -31,6 +32,14 @@ MEASURED = {
     "rocket_1_replica": [100.0],
     "rocket_2_replicas": [110.0],
     "rocket_2_workers": [120.0],
+    "clicks_smallest": [4.0],
+    "clicks_middle": [5.0],
+    "clicks_largest": [5.6],
+    "clicks_smallest_history": [8.0],
+    "clicks_largest_history": [10.0],
+    "clicks": [5.0],
+    "clicks_keras": [1000.0],
+    "clicks_pytorch": [16.0],
     "pipeline_rate": [50_000.0],
     "rocket_rate": [400.0],
     "rocket_memory": [1300.0],
@@ -53,6 +62,11 @@ EXPECTED = {
     "rocket_memory_to_booster_above_tensorflow": 1.75,
     "two_replicas_to_one": 1.1,
     "two_workers_to_one": 1.2,
+    "largest_table_to_smallest": 1.4,
+    "middle_table_to_smallest": 1.25,
+    "largest_table_to_smallest_history": 1.25,
+    "clicks_to_pytorch": 0.3125,
+    "clicks_to_keras": 0.005,
     "first_step": 9.0,
 }
 MISSED = {"fit_to_loop", "rocket_to_two_stage"}
@@ -79,7 +93,7 @@ class TestFigures:
     def test_those_that_need_pytorch_are_left_out_without_it(self, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
         chosen, left_out = figures.choose()
-        assert left_out == ["rocket_to_pytorch", "bfloat16_to_pytorch"]
+        assert left_out == ["rocket_to_pytorch", "bfloat16_to_pytorch", "clicks_to_pytorch"]
         assert list(chosen) == [name for name in FIGURES if name not in left_out]
         with pytest.raises(ConfigError, match=r"rocket_to_pytorch needs PyTorch.*pip install"):
             figures.choose("rocket_to_pytorch")
@@ -149,6 +163,13 @@ class TestReport:
     def test_other_steps_have_finite_losses(self, options):
         step = keras_steps.training_step(TINY, **options)
         assert math.isfinite(step()) and math.isfinite(step())
+
+    @pytest.mark.parametrize("options", [{"history": True}, {"share": 0.5}, {"sparse": False}])
+    def test_steps_of_click_nets_lower_the_loss(self, options):
+        settings = dataclasses.replace(TINY, click_batch_size=256, table_rows=1000)
+        step = click_steps.training_step(settings, **options)
+        losses = [step() for _ in range(150)]  # three times over the same batches
+        assert sum(losses[100:]) < sum(losses[:50])
 
     def test_kinds_are_what_the_figures_need(self):
         steps = {

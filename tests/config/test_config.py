@@ -172,6 +172,9 @@ CLICKS = {"dataset": "simulated_clicks"}
         ({"temperature": 0.0}, "temperature"),
         ({"optimizer": "lamb"}, "optimizer"),
         ({"optimizer": "adam"}, "weight_decay"),
+        ({"table_optimizer": "lamb"}, "table_optimizer"),
+        ({"table_optimizer": "sgd"}, "table_optimizer"),  # of images
+        ({"table_learning_rate": -0.1}, "table_learning_rate"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate_drops": (0.6, 0.3)}, "learning_rate_drops"),
         ({"learning_rate_drops": (0.0, 0.3)}, "learning_rate_drops"),

@@ -1,0 +1,58 @@
+"""Steps of click nets on tables of different sizes: two of 16 columns, the paper's towers."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from rocket_tf.benchmarks.settings import CLICK_TOWERS, HISTORY, TABLE_WIDTH, random_clicks
+from rocket_tf.core.rocket_model import RocketModel
+from rocket_tf.networks import Embedding
+from rocket_tf.optimizers import SparseAdam
+
+_BATCHES = 50  # that take turns, so that no step finds all its rows in the processor's cache
+
+
+def training_step(settings, share=1.0, history=False, sparse=True):
+    """A step of the rocket as `fit` takes it.
+
+    Args:
+        settings: a `Settings`.
+        share: rows of each table, as a fraction of `settings.table_rows`.
+        history: whether the mean over 20 items of the second table is an input, too.
+        sparse: whether tables are read and updated by the batch's rows, or as Keras does, by its
+            `Embedding` and `Adam`.
+
+    Returns:
+        Function without arguments that takes one step and waits for its loss.
+    """
+    rows = settings.rows_of(share)
+    model = RocketModel(*_pair(Embedding if sparse else layers.Embedding, rows, history))
+    optimizer = SparseAdam(1e-3) if sparse else keras.optimizers.Adam(1e-3)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    batches = [random_clicks(settings, rows, history, seed) for seed in range(_BATCHES)]
+    ids, labels = (np.stack(each) for each in zip(*batches, strict=True))
+    data = tf.data.Dataset.from_tensor_slices((ids, labels)).repeat()
+    model.fit(data, steps_per_epoch=1, shuffle=False, verbose=0)  # makes the train function
+    iterator = iter(data)
+    return lambda: float(model.train_function(iterator)["loss"])
+
+
+def _pair(embedding, rows, history):
+    ids = keras.Input((2 + HISTORY * history,), dtype="int64", name="ids")
+    tables = [embedding(rows, TABLE_WIDTH, name=name) for name in ("user", "item")]
+    vectors = [table(ids[:, column]) for column, table in enumerate(tables)]
+    if history:
+        vectors.append(keras.ops.mean(tables[1](ids[:, 2:]), axis=1))
+    low = layers.Concatenate(name="low")(vectors)
+    return [_tower(ids, low, net, widths) for net, widths in CLICK_TOWERS.items()]
+
+
+def _tower(ids, low, net, widths):
+    x = low
+    for width in widths:
+        x = layers.Dense(width)(x)
+        if net == "booster":
+            x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+    return keras.Model(ids, layers.Dense(2, name=f"{net}_logits")(x), name=net)

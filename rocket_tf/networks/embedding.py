@@ -1,0 +1,41 @@
+"""An embedding table that is read row by row."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class Embedding(keras.layers.Embedding):
+    """`keras.layers.Embedding` that reads the batch's rows, without a copy of the table.
+
+    Keras's layer converts the whole table to a tensor first, which copies it after every update. A
+    step on this layer costs what the batch costs, with one of the optimizers in
+    `rocket_tf.optimizers` that take sparse gradients (`SparseAdam`, `SparseAdagrad`, `SparseSGD`).
+
+    Arguments, inputs, outputs and masks are those of `keras.layers.Embedding`. A regularizer or a
+    constraint goes over the whole table all the same. With LoRA or quantisation it goes the way of
+    Keras's layer.
+
+    Example:
+        >>> import numpy as np
+        >>> from rocket_tf.networks import Embedding
+        >>> Embedding(10, 3)(np.array([[1, 2], [2, 9]])).shape
+        TensorShape([2, 2, 3])
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # XLA wants shapes that are known, and how many ids of a batch differ is not.
+        self.supports_jit = False
+
+    def call(self, inputs):
+        if self.lora_enabled or self.quantization_mode:
+            return super().call(inputs)
+        if keras.backend.standardize_dtype(inputs.dtype) not in ("int32", "int64"):
+            inputs = keras.ops.cast(inputs, "int32")
+        rows = tf.gather(self.embeddings.value, inputs)
+        return keras.ops.cast(rows, self.compute_dtype)
+
+    def quantize(self, mode=None, type_check=True, **kwargs):
+        # Keras checks that no subclass is quantized, as it may compute something else.
+        super().quantize(mode, type_check=False, **kwargs)

@@ -1,0 +1,199 @@
+"""Optimizers whose step on an embedding table costs what the batch costs.
+
+A lookup's gradient is sparse: `tf.IndexedSlices`, a row for each id of the batch. Keras's
+optimizers turn it dense, and update every row of the table and of its moments. These update the
+batch's rows.
+"""
+
+import keras
+import tensorflow as tf
+
+from rocket_tf.core import keras_internals
+
+
+def each_id_once(gradient):
+    """A gradient in which each id has one row: the sum of all its rows.
+
+    Args:
+        gradient: `tf.IndexedSlices`; others are given back as they are.
+
+    Returns:
+        `tf.IndexedSlices`, its ids in the order of their first occurrence.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> rows = tf.constant([[1.0], [2.0], [4.0]])
+        >>> once = each_id_once(tf.IndexedSlices(rows, tf.constant([7, 3, 7]), tf.constant([9, 1])))
+        >>> once.indices.numpy(), once.values.numpy().ravel()
+        (array([7, 3], dtype=int32), array([5., 2.], dtype=float32))
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    ids, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(ids))
+    return tf.IndexedSlices(values, ids, gradient.dense_shape)
+
+
+@keras_internals.hooks_of_optimizer
+class SparseUpdates:
+    """What the sparse optimizers have in common: put before a Keras optimizer's class.
+
+    A dense gradient goes the optimizer's own way. Of a sparse one, an id that occurs several times
+    counts once, with its gradients summed, also in the norms that `clipnorm` and `global_clipnorm`
+    limit. Rows of absent ids stay as they are, to the bit, and so do their moments and their weight
+    decay: an id that is rare is decayed rarely.
+
+    A subclass defines `update_rows(ids, gradient, variable, learning_rate)`.
+    """
+
+    def apply(self, grads, trainable_variables=None):
+        """As in Keras; gradients may be `tf.IndexedSlices`.
+
+        Raises:
+            ValueError: if a gradient is sparse and the optimizer accumulates gradients, keeps
+                averages of weights or has a fixed loss scale: Keras does all three on whole tables.
+        """
+        grads = list(grads)
+        if any(isinstance(gradient, tf.IndexedSlices) for gradient in grads):
+            self._check_options()
+            if self.clipnorm or self.global_clipnorm or self.clipvalue:
+                grads = [each_id_once(gradient) for gradient in grads]
+        return super().apply(grads, trainable_variables)
+
+    def clip_gradients(self, gradients, clip):
+        """Clips as Keras does, sparse gradients by the rows that they have.
+
+        Args:
+            gradients: list of gradients; of the sparse ones, each id once.
+            clip: Keras's clipping of a list of dense ones.
+        """
+        values = [
+            gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+            for gradient in gradients
+        ]
+        return [
+            tf.IndexedSlices(clipped, gradient.indices, gradient.dense_shape)
+            if isinstance(gradient, tf.IndexedSlices)
+            else clipped
+            for gradient, clipped in zip(gradients, clip(values), strict=True)
+        ]
+
+    def update_step(self, gradient, variable, learning_rate):
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        gradient = each_id_once(gradient)
+        learning_rate = tf.cast(learning_rate, variable.dtype)
+        values = tf.cast(gradient.values, variable.dtype)
+        if keras_internals.decays(self, variable):
+            decay = tf.constant(self.weight_decay, variable.dtype) * learning_rate
+            rows = _rows(variable, gradient.indices)
+            self.assign_sub(variable, tf.IndexedSlices(rows * decay, gradient.indices))
+        self.update_rows(gradient.indices, values, variable, learning_rate)
+
+    def _check_options(self):
+        for option in ("gradient_accumulation_steps", "use_ema", "loss_scale_factor"):
+            if getattr(self, option):
+                raise ValueError(
+                    f"{option} goes over whole embedding tables, and a {type(self).__name__} "
+                    f"updates the batch's rows. Received: {option}={getattr(self, option)}; leave "
+                    "it out, or use the optimizer of that name in keras.optimizers"
+                )
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SparseAdam(SparseUpdates, keras.optimizers.Adam):
+    """`keras.optimizers.Adam` that updates the batch's rows of a table alone.
+
+    Known as lazy Adam: moments of absent ids do not fade, and what is left of them moves no row.
+    Bias correction follows the optimizer's steps, not an id's. PyTorch's `SparseAdam` computes the
+    same.
+
+    Arguments are those of `keras.optimizers.Adam`.
+
+    Example:
+        >>> import numpy as np, tensorflow as tf
+        >>> table = tf.Variable(np.ones((4, 2), np.float32))
+        >>> optimizer = SparseAdam(learning_rate=0.5)
+        >>> gradient = tf.IndexedSlices(tf.ones((2, 2)), tf.constant([3, 3]), tf.constant([4, 2]))
+        >>> iteration = optimizer.apply_gradients([(gradient, table)])
+        >>> table.numpy()[:, 0].round(3)
+        array([1. , 1. , 1. , 0.5], dtype=float32)
+    """
+
+    def update_rows(self, ids, gradient, variable, learning_rate):
+        first, second, largest = keras_internals.moments_of(self, variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        corrections = [
+            1 - tf.constant(beta, variable.dtype) ** step for beta in (self.beta_1, self.beta_2)
+        ]
+        rate = learning_rate * tf.sqrt(corrections[1]) / corrections[0]
+        mean, square = _rows(first, ids), _rows(second, ids)
+        mean += (gradient - mean) * (1 - self.beta_1)
+        square += (tf.square(gradient) - square) * (1 - self.beta_2)
+        self.assign(first, tf.IndexedSlices(mean, ids))
+        self.assign(second, tf.IndexedSlices(square, ids))
+        if largest is not None:
+            square = tf.maximum(_rows(largest, ids), square)
+            self.assign(largest, tf.IndexedSlices(square, ids))
+        moves = mean * rate / (tf.sqrt(square) + self.epsilon)
+        self.assign_sub(variable, tf.IndexedSlices(moves, ids))
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SparseAdagrad(SparseUpdates, keras.optimizers.Adagrad):
+    """`keras.optimizers.Adagrad` that updates the batch's rows of a table alone.
+
+    For absent ids Adagrad does nothing anyway, so that this is Adagrad as published. (Keras's own
+    squares each of an id's gradients in a batch by itself.)
+
+    Arguments are those of `keras.optimizers.Adagrad`.
+
+    Example:
+        >>> import numpy as np, tensorflow as tf
+        >>> table = tf.Variable(np.ones((4, 2), np.float32))
+        >>> optimizer = SparseAdagrad(learning_rate=0.5, initial_accumulator_value=0.0)
+        >>> gradient = tf.IndexedSlices(tf.ones((2, 2)), tf.constant([3, 3]), tf.constant([4, 2]))
+        >>> iteration = optimizer.apply_gradients([(gradient, table)])
+        >>> table.numpy()[:, 0].round(3)
+        array([1. , 1. , 1. , 0.5], dtype=float32)
+    """
+
+    def update_rows(self, ids, gradient, variable, learning_rate):
+        accumulator = keras_internals.accumulator_of(self, variable)
+        total = _rows(accumulator, ids) + tf.square(gradient)
+        self.assign(accumulator, tf.IndexedSlices(total, ids))
+        moves = learning_rate * gradient / tf.sqrt(total + self.epsilon)
+        self.assign_sub(variable, tf.IndexedSlices(moves, ids))
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class SparseSGD(SparseUpdates, keras.optimizers.SGD):
+    """`keras.optimizers.SGD` that updates the batch's rows of a table alone.
+
+    With momentum, an absent id's velocity stays as it is, and does not move its row.
+
+    Arguments are those of `keras.optimizers.SGD`.
+
+    Example:
+        >>> import numpy as np, tensorflow as tf
+        >>> table = tf.Variable(np.ones((4, 2), np.float32))
+        >>> gradient = tf.IndexedSlices(tf.ones((2, 2)), tf.constant([3, 3]), tf.constant([4, 2]))
+        >>> iteration = SparseSGD(learning_rate=0.25).apply_gradients([(gradient, table)])
+        >>> table.numpy()[:, 0]
+        array([1. , 1. , 1. , 0.5], dtype=float32)
+    """
+
+    def update_rows(self, ids, gradient, variable, learning_rate):
+        moves = -learning_rate * gradient
+        if self.momentum:
+            velocity = keras_internals.slot_of(self, self.momentums, variable)
+            momentum = tf.constant(self.momentum, variable.dtype)
+            new = _rows(velocity, ids) * momentum + moves
+            self.assign(velocity, tf.IndexedSlices(new, ids))
+            moves = new * momentum + moves if self.nesterov else new
+        self.assign_add(variable, tf.IndexedSlices(moves, ids))
+
+
+def _rows(variable, ids):
+    return tf.gather(variable.value if isinstance(variable, keras.Variable) else variable, ids)
