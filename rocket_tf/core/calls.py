@@ -121,7 +121,7 @@ def calls_of_graph(net):
         >>> [call.operation.name for call in calls_of_graph(as_plain(net))]
         ['logits']
     """
-    return [call for call in keras_internals.calls_in_order(net) if not call.is_input]
+    return [call for call in keras_internals.calls_in(net) if not call.is_input]
 
 
 def as_plain(model):

@@ -58,7 +58,7 @@ class DistributedModel(keras.Model):
         # Keras learns the shapes of a batch from the sum of its parts, which fails where a batch
         # is split unevenly, or among workers. One part has them too; once all is built, none is
         # needed.
-        metrics = keras_internals.compiled_metrics(self)
+        _, metrics = keras_internals.running_metrics(self)
         metrics_built = metrics is None or metrics.built
         if metrics_built and self.optimizer is not None and self.optimizer.built:
             return None

@@ -13,34 +13,21 @@ import tensorflow as tf
 MASK = "_keras_mask"
 
 
-def loss_mean(model):
-    """The mean that Keras logs as `loss`, `_loss_tracker`; `None` before `compile`.
+def running_metrics(model):
+    """The mean that Keras logs as `loss`, and what holds the metrics of `compile`, or `None`.
 
-    Keras fills it in steps of its own, which `RocketModel` replaces.
-
-    Example:
-        >>> import keras
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="logits")])
-        >>> model.compile("sgd", "mse", metrics=["mae"])
-        >>> loss_mean(model).name
-        'loss'
-    """
-    return model._loss_tracker
-
-
-def compiled_metrics(model):
-    """What holds the metrics of `compile`, `_compile_metrics`; `None` where there are none.
-
-    `keras.Model.metrics` has it among others, without saying which it is.
+    They are `_loss_tracker` and `_compile_metrics`. `keras.Model.metrics` has both among others,
+    without saying which they are.
 
     Example:
         >>> import keras
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="logits")])
-        >>> model.compile("sgd", "mse", metrics=["mae"])
-        >>> compiled_metrics(model) in model.metrics
-        True
+        >>> model.compile("sgd", "mse")
+        >>> loss_mean, compiled_metrics = running_metrics(model)
+        >>> loss_mean.name, compiled_metrics
+        ('loss', None)
     """
-    return model._compile_metrics
+    return model._loss_tracker, model._compile_metrics
 
 
 def forget_compiled_metrics(model):
@@ -48,11 +35,10 @@ def forget_compiled_metrics(model):
 
     Example:
         >>> import keras
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="logits")])
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         >>> model.compile("sgd", "mse", metrics=["mae"])
         >>> forget_compiled_metrics(model)
-        >>> compiled_metrics(model) is None
-        True
+        >>> running_metrics(model)[1]
     """
     model._compile_metrics = None
 
@@ -231,39 +217,26 @@ def calls_of(layer):
 
 
 def calls_in(model):
-    """The calls in a functional model's own graph, `_nodes_by_depth`, outputs first.
+    """The calls in a functional model's own graph, `_nodes_by_depth`, as Keras runs them.
 
-    Each has `operation`, `input_tensors` and `outputs`. A layer has all its calls together, also
-    those in other models.
-
-    Example:
-        >>> import keras
-        >>> inputs = keras.Input((3,))
-        >>> outputs = keras.layers.Dense(2, name="logits")(inputs)
-        >>> [call.operation.name for call in calls_in(keras.Model(inputs, outputs))][0]
-        'logits'
-    """
-    return [call for depth in model._nodes_by_depth.values() for call in depth]
-
-
-def calls_in_order(model):
-    """The calls in a functional model's own graph, as Keras runs them: inputs first.
-
-    Each also has `arguments`, which `fill_in` new tensors, and `is_input`.
+    Each has `operation`, `input_tensors`, `outputs`, `is_input`, and `arguments`, which `fill_in`
+    new tensors. A layer has all its calls together, also those in other models.
 
     Example:
         >>> import keras
         >>> inputs = keras.Input((3,))
         >>> outputs = keras.layers.Dense(2, name="logits")(inputs)
-        >>> [call.operation.name for call in calls_in_order(keras.Model(inputs, outputs))][-1]
+        >>> [call.operation.name for call in calls_in(keras.Model(inputs, outputs))][-1]
         'logits'
     """
     by_depth = model._nodes_by_depth
     return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
 
 
-def all_layers(model):
+def all_layers(model, nested=True):
     """A model and all layers in it, nested ones too, by `_flatten_layers`.
+
+    Without `nested`, those alone that it holds itself.
 
     Example:
         >>> import keras
@@ -272,48 +245,22 @@ def all_layers(model):
         >>> inner.layers[0] in all_layers(keras.Model(inputs, inner(inputs)))
         True
     """
-    return list(model._flatten_layers())
+    return list(model._flatten_layers(include_self=nested, recursive=nested))
 
 
-def loss_of_function(function, name):
-    """A function as a loss that averages over the batch, by `LossFunctionWrapper`.
+def function_losses():
+    """The class of losses that consist of a function, `LossFunctionWrapper`.
 
     Keras's `compile` makes one of each function. It brings the labels' rank to that of the outputs.
 
     Example:
-        >>> import numpy as np
-        >>> loss = loss_of_function(lambda y_true, y_pred: (y_true - y_pred) ** 2, "squares")
-        >>> float(loss(np.array([1.0, 3.0]), np.array([[1.0], [1.0]])))
-        2.0
-    """
-    from keras.src.losses.losses import LossFunctionWrapper
-
-    return LossFunctionWrapper(function, name=name)
-
-
-def function_in(loss):
-    """The function that a `keras.losses.Loss` consists of, or `None` if its class has a `call`.
-
-    Example:
         >>> import keras
-        >>> function_in(keras.losses.KLDivergence()) is keras.losses.kl_divergence
+        >>> isinstance(keras.losses.KLDivergence(), function_losses())
         True
     """
     from keras.src.losses.losses import LossFunctionWrapper
 
-    return loss.fn if type(loss).call is LossFunctionWrapper.call else None
-
-
-def parts_of(layer):
-    """The layers that a layer holds itself, by `_flatten_layers`.
-
-    Example:
-        >>> import keras
-        >>> inner = keras.layers.Dense(2, name="inner")
-        >>> [part.name for part in parts_of(keras.layers.TimeDistributed(inner))]
-        ['inner']
-    """
-    return layer._flatten_layers(include_self=False, recursive=False)
+    return LossFunctionWrapper
 
 
 @contextlib.contextmanager
@@ -326,9 +273,8 @@ def object_sharing():
         >>> import keras
         >>> layer = keras.layers.Dense(2)
         >>> with object_sharing():
-        ...     first, second = serialize_with_ids([layer, layer])
-        ...     again = [keras.saving.deserialize_keras_object(each) for each in (first, second)]
-        >>> again[0] is again[1]
+        ...     first, second = keras.saving.serialize_keras_object([layer, layer])
+        >>> first["shared_object_id"] == second["shared_object_id"]
         True
     """
     from keras.src.backend.common import global_state
@@ -342,25 +288,6 @@ def object_sharing():
     finally:
         for name, value in outer.items():
             global_state.set_global_attribute(name, value)
-
-
-def serialize_with_ids(value):
-    """A configuration in which each object has its `id`, as `shared_object_id`.
-
-    Keras marks objects that come twice, but loses the mark of the first in models, which copy the
-    configurations of their layers. The second time, all are known.
-
-    Example:
-        >>> import keras
-        >>> layer = keras.layers.Dense(2)
-        >>> serialize_with_ids(layer)["shared_object_id"] == id(layer)
-        True
-    """
-    import keras
-
-    with object_sharing():
-        keras.saving.serialize_keras_object(value)
-        return keras.saving.serialize_keras_object(value)
 
 
 def is_writing_h5():
@@ -401,8 +328,7 @@ def hooks_of_optimizer(cls):
 
         clip_gradients(gradients, clip): the clipped gradients; `clip` is Keras's way.
 
-    Sparse gradients' variables are left out of `_apply_weight_decay`; `decays` says which the class
-    has to decay itself.
+    Variables with sparse gradients are not decayed here; `decays` says which the class has to.
 
     Example:
         >>> import keras, tensorflow as tf
@@ -453,49 +379,22 @@ def decays(optimizer, variable):
     return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
 
 
-def slot_of(optimizer, slots, variable):
-    """Of an optimizer's variables, such as momentums, the one of a weight: `_get_variable_index`.
+def slot_of(optimizer, kind, variable):
+    """The variable that an optimizer keeps for a weight, by `_get_variable_index`.
+
+    Args:
+        optimizer: one of Keras's, built.
+        kind: "momentums", "velocities" or "velocity_hats" of an Adam, "accumulators" of an Adagrad;
+            `_momentums` and so on.
+        variable: the weight.
 
     Example:
         >>> import keras
         >>> first, second = keras.Variable([1.0]), keras.Variable([1.0, 2.0])
-        >>> optimizer = keras.optimizers.SGD(momentum=0.9)
-        >>> optimizer.build([first, second])
-        >>> slot_of(optimizer, optimizer.momentums, second).path
-        'sgd/variable_1_momentum'
-    """
-    return slots[optimizer._get_variable_index(variable)]
-
-
-def moments_of(optimizer, variable):
-    """A weight's first and second moment in an Adam, and the largest second or `None`.
-
-    They are `_momentums`, `_velocities` and `_velocity_hats`.
-
-    Example:
-        >>> import keras
-        >>> weight = keras.Variable([1.0])
         >>> optimizer = keras.optimizers.Adam()
-        >>> optimizer.build([weight])
-        >>> [moment is None for moment in moments_of(optimizer, weight)]
-        [False, False, True]
+        >>> optimizer.build([first, second])
+        >>> slot_of(optimizer, "momentums", second).path
+        'adam/variable_1_momentum'
     """
-    slots = [optimizer._momentums, optimizer._velocities]
-    if optimizer.amsgrad:
-        slots.append(optimizer._velocity_hats)
-    moments = [slot_of(optimizer, each, variable) for each in slots]
-    return moments if optimizer.amsgrad else [*moments, None]
-
-
-def accumulator_of(optimizer, variable):
-    """A weight's sum of squared gradients in an Adagrad, of `_accumulators`.
-
-    Example:
-        >>> import keras
-        >>> weight = keras.Variable([1.0])
-        >>> optimizer = keras.optimizers.Adagrad(initial_accumulator_value=0.5)
-        >>> optimizer.build([weight])
-        >>> float(accumulator_of(optimizer, weight)[0])
-        0.5
-    """
-    return slot_of(optimizer, optimizer._accumulators, variable)
+    slots = getattr(optimizer, f"_{kind}", None) or getattr(optimizer, kind)
+    return slots[optimizer._get_variable_index(variable)]

@@ -6,7 +6,7 @@ import inspect
 import keras
 
 from rocket_tf.core.heads import spread
-from rocket_tf.core.keras_internals import function_in, loss_of_function
+from rocket_tf.core.keras_internals import function_losses
 
 # Keras's losses on probabilities that have no from_logits.
 _PROBABILITY_LOSSES = (
@@ -150,7 +150,7 @@ def resolve_label_loss(net, loss):
         )
     if not isinstance(resolved, keras.losses.Loss):
         name = getattr(resolved, "__name__", type(resolved).__name__)
-        return loss_of_function(resolved, name)
+        return function_losses()(resolved, name=name)
     check_reduction(f"The label loss of {net}", resolved)
     return resolved
 
@@ -192,7 +192,12 @@ def takes_labels(loss):
 
 def _function_and_name(loss):
     """The function that a loss consists of, or `None`, and its name."""
-    function = inner = function_in(loss) if isinstance(loss, keras.losses.Loss) else loss
+    function = loss
+    if isinstance(loss, keras.losses.Loss):
+        # Its own, unless a subclass calls something else.
+        is_function = type(loss).call is function_losses().call
+        function = loss.fn if is_function else None
+    inner = function
     while isinstance(inner, functools.partial):
         inner = inner.func
     return function, getattr(inner, "__name__", "")

@@ -193,8 +193,7 @@ class RocketModel(DistributedModel):
             **own.by_head,
         }
         self._means = {name: keras.metrics.Mean(name=name) for name in objective.names}
-        self._loss_mean = keras_internals.loss_mean(self)
-        compiled = keras_internals.compiled_metrics(self)
+        self._loss_mean, compiled = keras_internals.running_metrics(self)
         self._compiled_metrics = [] if compiled is None else [compiled]
 
     def train_step(self, data):
@@ -299,14 +298,14 @@ class RocketModel(DistributedModel):
     def _losses_by_part(self, x, y, logits, sample_weight, hidden):
         """The objective by parts, and the "regularization"; each term recorded for the logs.
 
-        Returns:
-            Dict whose values' sum is what `compute_loss` gives.
+        The values' sum is what `compute_loss` gives.
         """
         examples = tf.shape(keras.tree.flatten(logits)[0])[0]
         terms = self.objective_terms(x, y, logits, sample_weight, hidden)
         means = self.objective.losses(terms)
         dtype = next(iter(means.values())).dtype
-        regularization = self._regularization(dtype)
+        of_layers = _without(self.losses, getattr(self.teacher, "losses", ()))
+        regularization = [tf.cast(tf.reduce_sum(loss), dtype) for loss in of_layers]
         for name, (_, value) in terms.items():
             self._means[name].update_state(value, sample_weight=examples)
         total = tf.add_n([*means.values(), *regularization])
@@ -318,11 +317,6 @@ class RocketModel(DistributedModel):
             equal = tf.cast(1 / tf.distribute.get_strategy().num_replicas_in_sync, dtype)
             losses["regularization"] = tf.add_n([loss * equal for loss in regularization])
         return losses
-
-    def _regularization(self, dtype):
-        """The losses of layers themselves. A teacher's is none of the objective's business."""
-        losses = _without(self.losses, getattr(self.teacher, "losses", ()))
-        return [tf.cast(tf.reduce_sum(loss), dtype) for loss in losses]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""

@@ -167,7 +167,7 @@ def _configuration(model):
     held = {} if model is None else _held_by_several(model)
     if not held:
         return keras.saving.serialize_keras_object(model)
-    return _with_ids_of(held, keras_internals.serialize_with_ids(model))
+    return _with_ids_of(held, _serialized_with_ids(model))
 
 
 def _with_ids_of(held, config):
@@ -188,7 +188,7 @@ def _held_by_several(model):
     layers = keras_internals.all_layers(model)
     holders, owners = {}, {}
     for layer in layers:
-        inner = keras_internals.parts_of(layer)
+        inner = keras_internals.all_layers(layer, nested=False)
         for part in inner:
             if part.variables:
                 holders.setdefault(id(part), []).append(part)
@@ -208,3 +208,14 @@ def _joint(rocket):
 def _without_optimizer(net):
     """The net as it was before `compile`; what it was trained with is not needed any more."""
     return None if net is None else keras.Model(net.input, net.output, name=net.name)
+
+
+def _serialized_with_ids(value):
+    """A configuration in which each object has its `id`, as `shared_object_id`.
+
+    Keras marks objects that come twice, but loses the mark of the first in models, which copy the
+    configurations of their layers. The second time, all are known.
+    """
+    with keras_internals.object_sharing():
+        keras.saving.serialize_keras_object(value)
+        return keras.saving.serialize_keras_object(value)

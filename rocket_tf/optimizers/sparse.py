@@ -122,7 +122,9 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
     """
 
     def update_rows(self, ids, gradient, variable, learning_rate):
-        first, second, largest = keras_internals.moments_of(self, variable)
+        first, second = (
+            keras_internals.slot_of(self, kind, variable) for kind in ("momentums", "velocities")
+        )
         step = tf.cast(self.iterations + 1, variable.dtype)
         corrections = [
             1 - tf.constant(beta, variable.dtype) ** step for beta in (self.beta_1, self.beta_2)
@@ -133,7 +135,8 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
         square += (tf.square(gradient) - square) * (1 - self.beta_2)
         self.assign(first, tf.IndexedSlices(mean, ids))
         self.assign(second, tf.IndexedSlices(square, ids))
-        if largest is not None:
+        if self.amsgrad:
+            largest = keras_internals.slot_of(self, "velocity_hats", variable)
             square = tf.maximum(_rows(largest, ids), square)
             self.assign(largest, tf.IndexedSlices(square, ids))
         moves = mean * rate / (tf.sqrt(square) + self.epsilon)
@@ -160,7 +163,7 @@ class SparseAdagrad(SparseUpdates, keras.optimizers.Adagrad):
     """
 
     def update_rows(self, ids, gradient, variable, learning_rate):
-        accumulator = keras_internals.accumulator_of(self, variable)
+        accumulator = keras_internals.slot_of(self, "accumulators", variable)
         total = _rows(accumulator, ids) + tf.square(gradient)
         self.assign(accumulator, tf.IndexedSlices(total, ids))
         moves = learning_rate * gradient / tf.sqrt(total + self.epsilon)
@@ -187,7 +190,7 @@ class SparseSGD(SparseUpdates, keras.optimizers.SGD):
     def update_rows(self, ids, gradient, variable, learning_rate):
         moves = -learning_rate * gradient
         if self.momentum:
-            velocity = keras_internals.slot_of(self, self.momentums, variable)
+            velocity = keras_internals.slot_of(self, "momentums", variable)
             momentum = tf.constant(self.momentum, variable.dtype)
             new = _rows(velocity, ids) * momentum + moves
             self.assign(velocity, tf.IndexedSlices(new, ids))
