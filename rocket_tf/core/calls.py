@@ -187,7 +187,7 @@ def _by_name(operation, args, kwargs):
     }
     left_to_keras = {"training": None} | {
         "mask" if len(tensors) == 1 else f"{name}_mask": keras.tree.map_structure(
-            keras_internals.mask_of, value
+            lambda tensor: getattr(tensor, keras_internals.MASK, None), value
         )
         for name, value in tensors.items()
     }

@@ -97,7 +97,7 @@ def _fits(call, model):
     args, kwargs = call.arguments.args, call.arguments.kwargs
     given = flat_inputs(model, args, kwargs)
     masks = keras.tree.flatten(kwargs.get("mask"))
-    own = [keras_internals.mask_of(tensor) for tensor in given]
+    own = [getattr(tensor, keras_internals.MASK, None) for tensor in given]
     return (kwargs.get("mask") is None or list(map(id, masks)) == list(map(id, own))) and all(
         isinstance(tensor, keras.KerasTensor)
         and (tensor.dtype, len(tensor.shape)) == (wanted.dtype, len(wanted.shape))
