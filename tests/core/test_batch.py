@@ -317,6 +317,15 @@ class TestImages:
         logs = segmenter.train_on_batch(x, labels, class_weight={1: 3.0}, return_dict=True)
         assert_weighed(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
 
+    def test_steps_in_a_graph_follow_other_class_weights(self, segmenter):
+        segmenter.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
+        x, y, _ = images(4)
+        values = values_of(segmenter, x, y)
+        for class_weight in ({1: 3.0}, None, {0: 0.5, 1: 2.0}):
+            history = segmenter.fit(x, y, class_weight=class_weight, verbose=0).history
+            weight = np.vectorize(lambda label, by=class_weight: (by or {}).get(label, 1.0))(y)
+            assert_weighed({name: log[0] for name, log in history.items()}, values, weight)
+
     def test_class_weights_beside_sample_weights_are_refused_as_in_keras(self, segmenter):
         x, y, _ = images(5)
         with pytest.raises(ValueError, match="class_weight and sample_weight cannot be given"):

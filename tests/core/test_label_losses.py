@@ -259,6 +259,10 @@ class TestOutputsWithoutClasses:
             RocketModel(self.net(LIGHT), self.net(BOOSTER))
         with pytest.raises(ValueError, match="Received: output 'price' of light of shape"):
             RocketModel(self.net(LIGHT, True), hint=None)
+        net = self.net(LIGHT)
+        light = keras.Model(net.input, layers.Reshape((1,))(net.output))
+        with pytest.raises(ValueError, match=r"teacher must give logits .*\(None,\)"):
+            RocketModel(light, teacher=self.net("teacher"), hint=Hint("kd", follows="teacher"))
 
     def test_a_reshape_mends_them(self):
         light, booster = self.net(LIGHT), self.net(BOOSTER)
