@@ -353,6 +353,24 @@ class TestFlagsOfInputs:
         for mine, theirs in zip(after, again.get_weights(), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
 
+    def test_sparse_on_two_replicas(self, two_replicas):
+        dense = (random.random((7, 9)) > 0.7).astype("float32")
+        y = np.array([0, 1, 2, 0, 1, 2, 2])
+        one = RocketModel(*sparse_nets())
+        with two_replicas.scope():
+            two = RocketModel(*sparse_nets())
+        two.set_weights(one.get_weights())
+        histories = []
+        for rocket in (one, two):  # the last batch is uneven
+            data = tf.data.Dataset.from_tensor_slices((tf.sparse.from_dense(dense), y)).batch(4)
+            with rocket.distribute_strategy.scope():
+                rocket.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
+            histories.append(rocket.fit(data, verbose=0).history)
+        for name, values in histories[0].items():
+            np.testing.assert_allclose(histories[1][name], values, rtol=1e-5, err_msg=name)
+        for mine, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+
     @pytest.mark.parametrize("share", [True, False])
     def test_sparse_and_dense_are_refused(self, share):
         with pytest.raises(ValueError, match=r"one structure, shape and dtype.*'sparse'"):
