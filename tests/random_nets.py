@@ -30,6 +30,10 @@ class Flagged(layers.Layer):
 class Rough(layers.Layer):
     """Noise in training alone that is a function of what it is added to."""
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def call(self, x, training=False):
         return x + 0.5 * ops.sin(40 * x) if training else x
 
@@ -65,7 +69,8 @@ class Maker:
         self.embedding = layers.Embedding(WORDS, WIDTH, mask_zero=True, name="words_embedding")
         self.pool = [self.layer(kind) for kind in ("dense", "norm", "flagged", "rough")]
         self.pool += [layers.GRU(WIDTH, return_sequences=True, name=self.name("gru"))]
-        self.pool += [layers.MultiHeadAttention(1, 2, name=self.name("attention"))]
+        self.attention = layers.MultiHeadAttention(1, 2, name=self.name("attention"))
+        self.pool += [self.attention]
         self.models = [self.model() for _ in range(self.random.integers(0, 3))]
         self.pool += [model for model, _, _ in self.models]
         if self.chance(0.4):
@@ -163,6 +168,8 @@ class Maker:
             first = of(vectors or [layers.GlobalMaxPooling1D()(sequences[0])], one)
             return layer(first)
         first = of(state, one)
+        if isinstance(layer, layers.BatchNormalization) and layer.built:
+            first = of([each for each in state if len(each.shape) == layer.input_spec.ndim], one)
         if isinstance(layer, Flagged):
             others = [each for each in state if each.shape == first.shape]
             flags = {"other": of(others, two)} if "other" in flags else flags

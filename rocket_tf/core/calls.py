@@ -12,7 +12,12 @@ class Calls:
     """Calls of layers, each made once for all nets that make it.
 
     Calls are alike if layer and arguments are: the same tensors, and equal values under the same
-    names. Two calls of one net stay two, for they may draw different random numbers.
+    names. Two calls of one net stay two, for they may draw different random numbers; those of
+    functions (`keras.ops`) become one.
+
+    Args:
+        common: ids of the layers that all nets have, where a net's other layers are to read masked
+            tensors of those from copies of its own; `None` where that makes no difference.
 
     Attributes:
         outputs: dict from the nets' roles to lists of `(name of a layer, its output)`, in the order
@@ -31,9 +36,12 @@ class Calls:
         True
     """
 
-    def __init__(self):
+    def __init__(self, common=None):
         self.outputs = {}
+        self._common = common
         self._made = {}
+        self._makers = {}
+        self._copies = {}
 
     def repeat(self, role, net, inputs, inlined=()):
         """Repeats all calls of a net.
@@ -58,6 +66,8 @@ class Calls:
         for call in calls_of_graph(net):
             args, kwargs = call.arguments.fill_in(tensors)
             operation = call.operation
+            masks = _masks_of_keras(operation, call.arguments.args, call.arguments.kwargs)
+            kwargs = {name: value for name, value in kwargs.items() if name not in masks}
             if training is not None and isinstance(operation, keras.Layer):
                 kwargs = {**kwargs, "training": training}
             if id(operation) in inlined:
@@ -75,23 +85,77 @@ class Calls:
 
     def _call(self, role, call, args, kwargs, reserved):
         operation, named = call.operation, _by_name(call.operation, args, kwargs)
+        is_function = not isinstance(operation, keras.Layer)
         alike = [
             made
             for made in self._made.setdefault(_key(operation), [])
-            if role not in made.roles and made.is_of(operation) and _same(made.named, named)
+            if (is_function or role not in made.roles)
+            and made.is_of(operation)
+            and _same(made.named, named)
         ]
         # What was this very call in another net comes first; what the net has yet to call is kept.
         same = [made for made in alike if call in made.calls]
         others = [
-            made for made in alike if not any(id(before) in reserved for before in made.calls)
+            made
+            for made in alike
+            if is_function or not any(id(before) in reserved for before in made.calls)
         ]
         made = next(iter(same + others), None)
         if made is None:
+            if self._reads_copies(role, operation):
+                args, kwargs = keras.tree.map_structure(
+                    lambda value: self._own(role, value), (args, kwargs)
+                )
             made = _Made(operation, named, operation(*args, **kwargs))
             self._made[_key(operation)].append(made)
+            self._makers |= {id(result): made for result in keras.tree.flatten(made.results)}
         made.roles.add(role)
         made.calls.append(call)
         return made.results
+
+    def _reads_copies(self, role, operation):
+        if self._common is None or not isinstance(operation, keras.Layer):
+            return False
+        is_copy = operation.name.startswith(f"{role}_copy_of_")  # in a net that was joined before
+        return id(operation) not in self._common and not is_copy
+
+    def _own(self, role, value):
+        """A copy of a masked tensor that another net has too; all else as it is."""
+        made = self._makers.get(id(value))
+        if made is None or id(made.operation) not in self._common:
+            return value
+        if keras_internals.mask_of(value) is None:
+            return value
+        if (role, id(value)) not in self._copies:
+            name = f"{role}_copy_of_{made.operation.name}_{len(self._copies) + 1}"
+            copy = keras.layers.Rescaling(1.0, dtype=value.dtype, name=name)
+            self._copies[role, id(value)] = copy(value)
+        return self._copies[role, id(value)]
+
+
+def common_where_masks_are_taken(*nets):
+    """The layers that all nets have, if another layer of theirs takes masks away.
+
+    `keras.layers.MultiHeadAttention` takes the mask from the very tensors that it reads, and so
+    from all layers that read them later.
+
+    Returns:
+        Set of the layers' ids, or `None`.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((4, 2))
+        >>> high = keras.layers.MultiHeadAttention(1, 2)(inputs, inputs)
+        >>> common_where_masks_are_taken(keras.Model(inputs, high), keras.Model(inputs, high))
+    """
+    layers = [{id(layer): layer for layer in keras_internals.all_layers(net)} for net in nets]
+    common = set.intersection(*map(set, layers))
+    takes = any(
+        isinstance(layer, keras.layers.MultiHeadAttention) and key not in common
+        for each in layers
+        for key, layer in each.items()
+    )
+    return common if takes else None
 
 
 class _Made:
@@ -173,30 +237,36 @@ def _configuration(operation):
 def _by_name(operation, args, kwargs):
     """The arguments of a call by the names of the layer's parameters.
 
-    Those that Keras finds for itself are left out, whether passed or not: the masks that travel
-    with the tensors.
+    Those that Keras finds for itself where they are None are left out, whether passed or not.
     """
     try:
         named = dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
     except TypeError:  # such as `training`, of a layer that does not take it
         named = {"args": args, **kwargs}
-    tensors = {
+    return {
         name: value
         for name, value in named.items()
+        if value is not None or not name.endswith(("training", "mask"))
+    }
+
+
+def _masks_of_keras(operation, args, kwargs):
+    """The names of the arguments that are masks which travel with the other arguments.
+
+    Keras passes them where the call says nothing, so that a call repeated without them is the same.
+    """
+    tensors = {
+        name: value
+        for name, value in _by_name(operation, args, kwargs).items()
         if not name.endswith("mask") and any(map(_is_tensor, keras.tree.flatten(value)))
     }
-    left_to_keras = {"training": None} | {
+    masks = {
         "mask" if len(tensors) == 1 else f"{name}_mask": keras.tree.map_structure(
             lambda tensor: getattr(tensor, keras_internals.MASK, None), value
         )
         for name, value in tensors.items()
     }
-    return {
-        name: value
-        for name, value in named.items()
-        if name not in left_to_keras
-        or (value is not None and not _same(value, left_to_keras[name]))
-    }
+    return {name for name, mask in masks.items() if name in kwargs and _same(kwargs[name], mask)}
 
 
 def _is_tensor(value):

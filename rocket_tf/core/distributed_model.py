@@ -221,7 +221,7 @@ def call_on_replica(graph, x, training):
         return graph(x, training=training)
     # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
     # example of zeros takes its place, and its outputs are dropped.
-    examples = tf.shape(keras.tree.flatten(x)[0])[0]
+    examples = _count_of(next(each for each in keras.tree.flatten(x) if each is not None))
     x = keras.tree.map_structure(_at_least_one_example, x)
     return keras.tree.map_structure(
         lambda outputs: _first_examples(outputs, examples), graph(x, training=training)
@@ -264,7 +264,16 @@ def _has_seed():
     return tf.compat.v1.get_seed(None) != (None, None)
 
 
+def _count_of(tensor):
+    if isinstance(tensor, tf.SparseTensor):
+        return tensor.dense_shape[0]
+    return tensor.nrows() if isinstance(tensor, tf.RaggedTensor) else tf.shape(tensor)[0]
+
+
 def _at_least_one_example(tensor):
+    """A dense tensor with an example of zeros if it has none; all else as it is."""
+    if tensor is None or isinstance(tensor, tf.SparseTensor | tf.RaggedTensor):
+        return tensor  # an optional input; or one of which TensorFlow makes no empty batch
     missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
     zeros = tf.zeros(tf.concat([[missing], tf.shape(tensor)[1:]], axis=0), tensor.dtype)
     return tf.ensure_shape(tf.concat([tensor, zeros], axis=0), tensor.shape)

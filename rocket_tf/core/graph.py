@@ -5,7 +5,7 @@ import difflib
 import keras
 
 from rocket_tf.core import keras_internals
-from rocket_tf.core.calls import Calls
+from rocket_tf.core.calls import Calls, common_where_masks_are_taken
 from rocket_tf.core.heads import Head, by_output
 from rocket_tf.core.inputs import in_order_of, inputs_like, order_of, specification
 from rocket_tf.core.nesting import models_to_inline, overrides_call
@@ -222,8 +222,13 @@ def leaf_layers(model):
 
 
 def _share_layers(*nets):
-    """Whether layers with variables are in all nets, or within a model in them and outside too."""
-    return (len(nets) > 1 and common_layers(*nets)) or models_to_inline(*nets)
+    """Whether nets have layers with variables in common, or masks that one would take away.
+
+    Also if a model within them has layers that are called outside too.
+    """
+    if len(nets) > 1 and (common_layers(*nets) or common_where_masks_are_taken(*nets)):
+        return True
+    return bool(models_to_inline(*nets))
 
 
 def _are_one_net(mine, theirs):
@@ -235,7 +240,8 @@ def _repeat_calls(nets, hidden):
     """Repeats the calls of nets' layers on new inputs: what both call alike, once."""
     inputs = inputs_like(*nets.values())
     inlined = models_to_inline(*nets.values())
-    calls, logits, hidden_outputs = Calls(), {}, {}
+    calls = Calls(common_where_masks_are_taken(*nets.values()))
+    logits, hidden_outputs = {}, {}
     for role, net in nets.items():
         given = keras.tree.flatten(in_order_of(net.input, inputs))
         outputs = calls.repeat(role, net, given, inlined)
