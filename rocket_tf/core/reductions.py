@@ -22,9 +22,9 @@ class StepReductions:
 
     Example:
         >>> import tensorflow as tf
-        >>> step = StepReductions()
-        >>> step.wait([tf.constant(3.0)], print, owner="a layer")
-        >>> step.awaits("a layer"), step.awaits("another")
+        >>> step, layer = StepReductions(), object()
+        >>> step.wait([tf.constant(3.0)], print, owner=layer)
+        >>> step.awaits(layer), step.awaits(object())
         (True, False)
     """
 
@@ -87,9 +87,10 @@ def collected():
 
     Example:
         >>> import tensorflow as tf
+        >>> layer = object()
         >>> with collected() as step:
-        ...     follow_mean([tf.constant(3.0)], print, owner="a layer")
-        >>> step.awaits("a layer")
+        ...     follow_mean([tf.constant(3.0)], print, owner=layer)
+        >>> step.awaits(layer)
         True
     """
     before = getattr(_HERE, "step", None)
