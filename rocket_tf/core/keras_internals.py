@@ -172,7 +172,8 @@ def calls_in(model):
         >>> [call.operation.name for call in calls_in(keras.Model(inputs, outputs))][0]
         'logits'
     """
-    return [call for depth in model._nodes_by_depth.values() for call in depth]
+    depths = sorted(model._nodes_by_depth.items())
+    return [call for _, calls in depths for call in calls]
 
 
 def all_layers(model):
@@ -186,6 +187,28 @@ def all_layers(model):
         True
     """
     return list(model._flatten_layers())
+
+
+def graph_of_function(operation, attribute):
+    """The graph of a function that an operation of TensorFlow's calls, by `_get_function`.
+
+    Args:
+        operation: a `tf.Operation` in a traced function.
+        attribute: the attribute that names the function, such as "f".
+
+    Returns:
+        `tf.Graph` with static shapes, or `None` where the function was not traced here.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> inner = tf.function(lambda x: tf.matmul(x, x))
+        >>> outer = tf.function(lambda x: inner(x)).get_concrete_function(tf.TensorSpec([2, 2]))
+        >>> [call] = [each for each in outer.graph.get_operations() if "Call" in each.type]
+        >>> "MatMul" in [each.type for each in graph_of_function(call, "f").get_operations()]
+        True
+    """
+    function = operation.graph._get_function(operation.get_attr(attribute).name)
+    return getattr(function, "graph", None)
 
 
 def with_constants(function):
