@@ -89,7 +89,7 @@ def _run(net, tensors):
         arguments, keywords = call.arguments.fill_in(known)
         outputs, count = _call(call.operation, arguments, keywords)
         total += count
-        known |= zip(map(id, call.outputs), keras.tree.flatten(outputs), strict=True)
+        known |= zip(map(id, call.outputs), keras.tree.flatten(outputs), strict=False)
     return [known[id(tensor)] for tensor in net.outputs], total
 
 
@@ -98,7 +98,8 @@ def _call(operation, arguments, keywords):
     if _is_net(operation) and _fit(operation.inputs, keras.tree.flatten(arguments)):
         outputs, count = _run(operation, keras.tree.flatten(arguments))
         return keras.tree.pack_sequence_as(operation.output, outputs), count
-    if "training" in inspect.signature(operation.call).parameters:
+    signature = inspect.signature(operation.call)
+    if "training" in signature.parameters:
         keywords = {**keywords, "training": False}
     graph = tf.compat.v1.get_default_graph()
     before = len(graph.get_operations())
@@ -107,7 +108,8 @@ def _call(operation, arguments, keywords):
         outputs.set_shape([arguments[0].shape[0], *outputs.shape[1:]])
     rule = _rule(operation)
     if rule is not None:
-        return outputs, rule(operation, *arguments)
+        inputs, *_ = signature.bind(*arguments, **keywords).arguments.values()
+        return outputs, rule(operation, inputs)
     if isinstance(operation, layers.Layer):
         for layer in keras_internals.all_layers(operation):
             if isinstance(layer, layers.AdditiveAttention):
@@ -137,25 +139,25 @@ def _rule(operation):
     return _RULES.get(type(operation).call)
 
 
-def _recurrent(layer, sequences, *_):
+def _recurrent(layer, sequences):
     """Its cell, once for each step."""
-    states = layer.get_initial_state(sequences.shape[0])
+    states = layer.get_initial_state(_size(sequences.shape[0]))
     return _size(sequences.shape[1]) * _call(layer.cell, (sequences[:, 0], states), {})[1]
 
 
-def _bidirectional(layer, sequences, *_):
+def _bidirectional(layer, sequences):
     return sum(
         _call(direction, (sequences,), {})[1]
         for direction in (layer.forward_layer, layer.backward_layer)
     )
 
 
-def _time_distributed(layer, sequences, *_):
+def _time_distributed(layer, sequences):
     """The layer inside, once for each step."""
     return _size(sequences.shape[1]) * _call(layer.layer, (sequences[:, 0],), {})[1]
 
 
-def _additive_attention(layer, inputs, *_):
+def _additive_attention(layer, inputs):
     """The scores, sums of products with the scale, and the sums of values by their weights."""
     query, value, key = inputs[0], inputs[1], inputs[-1]
     pairs = query.shape[0] * _size(query.shape[1]) * _size(value.shape[1])

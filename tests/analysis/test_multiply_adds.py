@@ -108,6 +108,21 @@ def test_layers(layer, shape, by_hand):
     assert count(layer, shape) == by_hand
 
 
+def test_recurrent_layers_however_they_are_called():
+    x, state = keras.Input((T, D)), keras.Input((5,))
+    each = T * 3 * 5 * (D + 5)
+    for outputs in (
+        layers.GRU(5)(sequences=x, initial_state=state),
+        layers.GRU(5)(x, initial_state=state),
+        layers.GRU(5, return_state=True)(x, initial_state=state)[1],
+    ):
+        assert count_multiply_adds(keras.Model([x, state], outputs)) == each
+    masked = layers.Masking()(x)
+    assert count_multiply_adds(keras.Model(x, layers.GRU(5)(masked))) == each
+    distributed = layers.TimeDistributed(layers.Dense(3))(masked)
+    assert count_multiply_adds(keras.Model(x, distributed)) == T * D * 3
+
+
 @pytest.mark.parametrize("layer, shape", NOTHING)
 def test_what_multiplies_single_elements_alone(layer, shape):
     assert count(layer, shape) == 0
