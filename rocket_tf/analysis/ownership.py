@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from rocket_tf.analysis.costs import count_multiply_adds, has_known_sizes, is_parameter
+from rocket_tf.analysis.costs import count_multiply_adds, is_parameter
 from rocket_tf.core.graph import leaf_layers
 from rocket_tf.core.objective import PARTS, parts
 
@@ -19,7 +19,7 @@ class Ownership:
             part: "shared", "light only", "booster only".
         layers: names of the layers that have them, lists by part.
         multiply_adds: of one inference, by net: "light", "booster" if there is one; each counts
-            what is shared, too. `None` where an input's sizes are not known.
+            what is shared, too. `None` where `count_multiply_adds` does not know them.
 
     Example:
         >>> owned = Ownership({"shared": 24}, {"shared": ["low"]}, {"light": 32})
@@ -92,8 +92,5 @@ def ownership(model):
             ]
             for part in PARTS
         },
-        multiply_adds={
-            name: count_multiply_adds(net) if has_known_sizes(net) else None
-            for name, net in nets.items()
-        },
+        multiply_adds={name: count_multiply_adds(net) for name, net in nets.items()},
     )

@@ -11,7 +11,7 @@ from rocket_tf.commands import Parser
 from rocket_tf.config import check_fields
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
-from rocket_tf.serving.runtimes import check_formats
+from rocket_tf.serving.runtimes import check_folder, check_formats
 from rocket_tf.system.answering import answer
 from rocket_tf.system.startup import load_tensorflow_quietly
 
@@ -54,6 +54,7 @@ def _parse(argv):
 
 def _export(arguments):
     check_formats(arguments.formats)
+    check_folder(arguments.output or arguments.workdir, arguments.formats)
     if arguments.calibration_examples < 1:
         raise ConfigError(
             f"--calibration_examples: got {arguments.calibration_examples}, expected at least 1"

@@ -1,4 +1,4 @@
-"""Classifies images with an export: a SavedModel, LiteRT or ONNX.
+"""Classifies images with an export: a SavedModel, LiteRT or ONNX; or predicts values of them.
 
     rocket-tf predict runs/digits/light photo.png more_photos/
     rocket-tf predict runs/digits/onnx/1/light.onnx photos/ --format=jsonl --top=3
@@ -35,7 +35,9 @@ def _predict(arguments):
             raise ConfigError(f"--{name}: got {getattr(arguments, name)}, expected at least 1")
     images = find_images(arguments.images)
     classify = Classifier(find_export(arguments.export))
-    show = {"table": _show_row, "jsonl": _show_json}[arguments.format]
+    in_table = arguments.format == "table"
+    show = _show_row if in_table else _show_json
+    show_values = _show_values_in_row if in_table else _show_values_in_json
     width = max(len(str(path)) for path in images)
     unreadable = 0
     for start in range(0, len(images), arguments.batch_size):
@@ -44,6 +46,9 @@ def _predict(arguments):
             if isinstance(found, Exception):
                 unreadable += 1
                 complain("predict", found)
+                continue
+            if classify.is_regression:
+                show_values(path, np.ravel(found).tolist(), width)
                 continue
             best = np.argsort(-found, kind="stable")[: arguments.top]
             show(path, [(classify.name(index), float(found[index])) for index in best], width)
@@ -56,6 +61,14 @@ def _show_row(path, classes, width):
     print(f"{path!s:<{width}}  {told}")
 
 
+def _show_values_in_row(path, values, width):
+    print(f"{path!s:<{width}}  {'  '.join(f'{value:.6g}' for value in values)}")
+
+
 def _show_json(path, classes, _):
     told = [{"class": name, "probability": probability} for name, probability in classes]
     print(json.dumps({"file": str(path), "classes": told}))
+
+
+def _show_values_in_json(path, values, _):
+    print(json.dumps({"file": str(path), "predictions": values}))

@@ -49,21 +49,28 @@ def parse_override(name: str, text: str) -> object:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         if kind is tuple:
-            return _parse_tuple(text)
+            return _parse_tuple(text, field.accepts)
         return kind(text)
     # The last two are of texts that are nested too deeply.
     except (KeyError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise ConfigError(_message(name, text)) from None
 
 
-def _parse_tuple(text):
+def _parse_tuple(text, accepts):
     """Values between commas, in brackets or without; names need no quotes."""
+    names = tuple(name.strip() for name in text.split(","))
     if re.fullmatch(r"[^\W\d]\w*(, *[^\W\d]\w*)*", text):
-        return tuple(name.strip() for name in text.split(","))
+        return names
     with warnings.catch_warnings():
         # What Python finds odd in the text, it would write to stderr.
         warnings.simplefilter("error")
-        value = ast.literal_eval(text)
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            # Names with spaces or other signs, which the field may take.
+            if not set(text) & set("()[]{}'\"") and accepts(names):
+                return names
+            raise
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 

@@ -6,6 +6,7 @@ from rocket_tf.config.fields import FIELDS, is_depth
 from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
 from rocket_tf.errors import ConfigError
 from rocket_tf.optimizers.catalog import OPTIMIZERS
+from rocket_tf.system.argument_names import differ_in_case_only, is_argument_name
 
 
 def check_before_data(config: Mapping) -> None:
@@ -134,6 +135,7 @@ def _check_click_columns(config):
             f"config.label_column: got {config['label_column']!r}, and columns {nets_read} for the "
             "nets, expected that each column plays one part"
         )
+    _check_names_of_columns(config)
     if config["user_column"] in (
         config["label_column"],
         *config["number_columns"],
@@ -159,6 +161,30 @@ def _check_click_columns(config):
             f"config.item_column: got {config['item_column']!r} with history_column="
             f"{config['history_column']!r}, expected one of category_columns "
             f"{config['category_columns']}: the history's values share its embeddings"
+        )
+
+
+def _check_names_of_columns(config):
+    """Checks that the export can have the names of the columns that the nets read."""
+    fields = ("category_columns", "number_columns", "history_column")
+    read = {
+        field: [config[field]] if isinstance(config[field], str) else config[field]
+        for field in fields
+    }
+    for field, names in read.items():
+        wrong = [name for name in names if name and not is_argument_name(name)]
+        if wrong:
+            raise ConfigError(
+                f"config.{field}: got {', '.join(map(repr, names))}, expected names that inputs of "
+                "the export can have: a letter, then letters, digits and underscores, all ASCII; "
+                f"neither self nor a word of Python's own. Rename the column {wrong[0]!r}"
+            )
+    same = differ_in_case_only([name for names in read.values() for name in names])
+    if same:
+        field = next(field for field in fields if same[1] in read[field])
+        raise ConfigError(
+            f"config.{field}: got {same[1]!r} beside {same[0]!r}, expected names that differ in "
+            "more than case, which TensorFlow ignores in the export; rename a column"
         )
 
 

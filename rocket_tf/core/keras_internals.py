@@ -11,6 +11,8 @@ import tensorflow as tf
 
 # The attribute with which a mask travels with a tensor. Keras's layers set it, its losses read it.
 MASK = "_keras_mask"
+# How many steps, or replicas of a step, are within `with_summed_gradients`.
+_SUMMED, _LOCK = {"depth": 0}, threading.Lock()
 
 
 def running_metrics(model):
@@ -145,18 +147,18 @@ def with_summed_gradients():
         >>> gradients_are_summed()
         False
     """
-    with _SUMMED.lock:
-        _SUMMED.depth += 1
-        if _SUMMED.depth == 1:
-            _SUMMED.by_keras = _optimizers_of_keras()._all_reduce_sum_gradients
+    with _LOCK:
+        _SUMMED["depth"] += 1
+        if _SUMMED["depth"] == 1:
+            _SUMMED["by_keras"] = _optimizers_of_keras()._all_reduce_sum_gradients
             _optimizers_of_keras()._all_reduce_sum_gradients = lambda self, pairs: pairs
     try:
         yield
     finally:
-        with _SUMMED.lock:
-            _SUMMED.depth -= 1
-            if _SUMMED.depth == 0:
-                _optimizers_of_keras()._all_reduce_sum_gradients = _SUMMED.by_keras
+        with _LOCK:
+            _SUMMED["depth"] -= 1
+            if _SUMMED["depth"] == 0:
+                _optimizers_of_keras()._all_reduce_sum_gradients = _SUMMED["by_keras"]
 
 
 def gradients_are_summed():
@@ -166,25 +168,13 @@ def gradients_are_summed():
         >>> gradients_are_summed()
         False
     """
-    return _SUMMED.depth > 0
+    return _SUMMED["depth"] > 0
 
 
 def _optimizers_of_keras():
     """The class in which Keras's optimizers have `_all_reduce_sum_gradients`."""
     classes = keras.optimizers.Optimizer.__mro__
     return next(cls for cls in classes if "_all_reduce_sum_gradients" in vars(cls))
-
-
-class _Summed:
-    """How many steps, or replicas of a step, are within `with_summed_gradients`."""
-
-    def __init__(self):
-        self.depth = 0
-        self.by_keras = None
-        self.lock = threading.Lock()
-
-
-_SUMMED = _Summed()
 
 
 def operation_of(tensor):
@@ -200,20 +190,6 @@ def operation_of(tensor):
     """
     operation, _, index = tensor._keras_history
     return operation, index
-
-
-def calls_of(layer):
-    """All calls of a layer, in whatever models, `_inbound_nodes`; each has `input_tensors`.
-
-    Example:
-        >>> import keras
-        >>> inputs = keras.Input((3,))
-        >>> outputs = keras.layers.Dense(2, name="logits")(inputs)
-        >>> [call] = calls_of(keras.Model(inputs, outputs).get_layer("logits"))
-        >>> call.input_tensors[0] is inputs
-        True
-    """
-    return layer._inbound_nodes
 
 
 def calls_in(model):
@@ -300,6 +276,28 @@ def is_writing_h5():
     from keras.src.backend.common import global_state
 
     return bool(global_state.get_global_attribute("use_legacy_config", False))
+
+
+def graph_of_function(operation, attribute):
+    """The graph of a function that an operation of TensorFlow's calls, by `_get_function`.
+
+    Args:
+        operation: a `tf.Operation` in a traced function.
+        attribute: the attribute that names the function, such as "f".
+
+    Returns:
+        `tf.Graph` with static shapes, or `None` where the function was not traced here.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> inner = tf.function(lambda x: tf.matmul(x, x))
+        >>> outer = tf.function(lambda x: inner(x)).get_concrete_function(tf.TensorSpec([2, 2]))
+        >>> [call] = [each for each in outer.graph.get_operations() if "Call" in each.type]
+        >>> "MatMul" in [each.type for each in graph_of_function(call, "f").get_operations()]
+        True
+    """
+    function = operation.graph._get_function(operation.get_attr(attribute).name)
+    return getattr(function, "graph", None)
 
 
 def with_constants(function):

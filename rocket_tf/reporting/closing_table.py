@@ -3,14 +3,16 @@
 import os
 import sys
 
+from rocket_tf.reporting.markdown import count_in_words
+
 _COLUMNS = (
-    # title, key in a summary, format
-    ("test error", "test_error", "{:.2f} %"),
-    ("AUC", "test_auc", "{:.4f}"),
-    ("GAUC", "test_gauc", "{:.4f}"),
-    ("log loss", "test_log_loss", "{:.4f}"),
-    ("parameters", "parameters", "{:,}"),
-    ("multiply-adds", "multiply_adds", "{:,}"),
+    # title, key in a summary, how it is shown
+    ("test error", "test_error", "{:.2f} %".format),
+    ("AUC", "test_auc", "{:.4f}".format),
+    ("GAUC", "test_gauc", "{:.4f}".format),
+    ("log loss", "test_log_loss", "{:.4f}".format),
+    ("parameters", "parameters", "{:,}".format),
+    ("multiply-adds", "multiply_adds", count_in_words),
 )
 
 
@@ -25,13 +27,9 @@ def closing_table(summary, workdir):
         Text of several lines, with where the light net was exported and the next command to try.
     """
     nets = [net for net in ("light", "booster") if net in summary]
-    columns = [
-        column
-        for column in _COLUMNS
-        if all(summary[net].get(column[1]) is not None for net in nets)
-    ]
+    columns = [column for column in _COLUMNS if all(_has(summary[net], column[1]) for net in nets)]
     rows = [("net", *(title for title, _, _ in columns))]
-    rows += [(net, *(form.format(summary[net][name]) for _, name, form in columns)) for net in nets]
+    rows += [(net, *(show(summary[net][name]) for _, name, show in columns)) for net in nets]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -49,6 +47,11 @@ def closing_table(summary, workdir):
         lines.append(f"the exported light net is in {workdir}/{summary['export']}")
     lines.append(f"next: {_python()} -m tensorboard.main --logdir={workdir}/tensorboard")
     return "\n".join(lines)
+
+
+def _has(figures, name):
+    """Whether a net's figures have one to show; that multiply-adds are not known is shown."""
+    return figures.get(name) is not None or (name in figures and name == "multiply_adds")
 
 
 def _python():

@@ -74,6 +74,16 @@ def order_in_words(order):
     )
 
 
+def count_in_words(count):
+    """Multiply-adds as tables show them; `None` is "not known".
+
+    Example:
+        >>> count_in_words(26657408), count_in_words(None)
+        ('26,657,408', 'not known')
+    """
+    return "not known" if count is None else f"{count:,}"
+
+
 def _figures(cell):
     """A cell's figures: the paper's, mean and spread, median, difference, number of seeds."""
     paper = "–" if cell["paper"] is None else f"{cell['paper']:.2f}"

@@ -63,7 +63,7 @@ def run_page(folder, pictures):
             net,
             f"{each['test_error']:.2f} %",
             f"{each['parameters']:,}",
-            f"{each['multiply_adds']:,}",
+            markdown.count_in_words(each["multiply_adds"]),
         )
         for net, each in summary.items()
         if isinstance(each, dict) and "test_error" in each

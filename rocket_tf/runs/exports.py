@@ -70,13 +70,14 @@ def export_run(
         `Export`s, as they are there.
 
     Raises:
-        ConfigError: if a format is unknown or not installed, or there is no finished run with a
-            light net.
+        ConfigError: if a format is unknown or not installed, there is no finished run with a light
+            net, or TensorFlow could not load a SavedModel from the folder.
         CheckpointError, DataUnavailableError: as `rocket_tf.train.evaluate`.
         ExportError: if a converter fails, or a float format does not compute what the model does.
         OSError: if something cannot be written.
     """
     runtimes.check_formats(formats)
+    runtimes.check_folder(output or workdir, formats)
     folder, config, summary, data = finished_run.open_run(workdir, data_dir, data)
     if "light" not in summary:
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")

@@ -11,7 +11,7 @@ import numpy as np
 from rocket_tf.errors import CheckFailed, LoaderError
 from rocket_tf.serving import companions
 from rocket_tf.serving.c_loader import LoadedModel
-from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
+from rocket_tf.serving.parity import IDS, LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.system.startup import load_tensorflow_quietly, stderr_kept_back
 
 BATCH_SIZES = (1, 3, 8)
@@ -92,11 +92,12 @@ def _check_signatures(model):
         raise CheckFailed(f"there is no serving_default; there are {', '.join(model.signatures)}")
     described = []
     for name, signature in model.signatures.items():
-        prefixes = [key.removesuffix("logits") for key in _logits(signature.outputs)]
+        own = _own(signature.outputs)
+        prefixes = [key.removesuffix("logits") for key in own if key.endswith("logits")]
         wanted = {f"{prefix}{what}" for prefix in prefixes for what in ("probabilities", "classes")}
-        if not prefixes or not wanted <= signature.outputs.keys():
+        if not own or not wanted <= signature.outputs.keys():
             raise CheckFailed(
-                f"{name} gives {', '.join(signature.outputs)}; expected logits, "
+                f"{name} gives {', '.join(signature.outputs)}; expected predictions, or logits, "
                 "probabilities and classes at least"
             )
         told = ", ".join(
@@ -106,9 +107,12 @@ def _check_signatures(model):
     return "; ".join(described)
 
 
-def _logits(outputs):
-    """The names of logits among outputs: "logits" or, of several, "<output>_logits"."""
-    return [name for name in outputs if name == "logits" or name.endswith("_logits")]
+def _own(outputs):
+    """The names of what the net itself gives: "logits" or, of a regression, "predictions".
+
+    Of several outputs, they are "<output>_logits" and "<output>_predictions".
+    """
+    return [name for name in outputs if name.rpartition("_")[2] in ("logits", "predictions")]
 
 
 def _shape(shape):
@@ -116,7 +120,21 @@ def _shape(shape):
 
 
 def _examples(model):
-    """For each signature its inputs, with as many rows as the largest batch."""
+    """For each signature its inputs, with as many rows as the largest batch.
+
+    They are made up of ids to which the net has an answer, if there are any.
+    """
+    tried = []
+    for made_of in IDS:
+        tried.append(_made_up(model, made_of))
+        with contextlib.suppress(CheckFailed):  # such as ids that are out of range
+            outputs = _predict(model, tried[-1]["serving_default"])
+            if all(np.isfinite(outputs[name]).all() for name in _own(outputs)):
+                return tried[-1]
+    return tried[0]
+
+
+def _made_up(model, made_of):
     examples = {}
     pixels = None
     for name in sorted(model.signatures, key=lambda name: name == "serve_bytes"):
@@ -125,7 +143,7 @@ def _examples(model):
             examples[name] = {key: _encoded(pixels) for key in inputs}
             continue
         examples[name] = {
-            key: made_up_input(info.dtype, info.shape, max(BATCH_SIZES))
+            key: made_up_input(info.dtype, info.shape, max(BATCH_SIZES), made_of)
             for key, info in inputs.items()
         }
         if name == "serving_default":
@@ -157,7 +175,7 @@ def _check_batches(model, examples):
             for key, array in outputs.items():
                 if len(array) != size:
                     raise CheckFailed(f"{name} gives {len(array)} {key} for a batch of {size}")
-            for key in _logits(outputs):
+            for key in _own(outputs):
                 _compare(f"{key} of {name}, batch {size},", whole[key][:size], outputs[key])
     return f"of {', '.join(map(str, sorted(asked)))} examples, row by row the same"
 
@@ -170,9 +188,9 @@ def _check_agreement(model, examples):
     default = _predict(model, examples["serving_default"])
     others = [name for name in ("serve_float", "serve_bytes") if name in examples]
     for name in others:
-        _compare(
-            f"logits of {name}", default["logits"], _predict(model, examples[name], name)["logits"]
-        )
+        outputs = _predict(model, examples[name], name)
+        for key in _own(default):
+            _compare(f"{key} of {name}", default[key], outputs[key])
     return f"{', '.join(others)} as serving_default" if others else "one signature, nothing to do"
 
 
@@ -184,7 +202,9 @@ def _check_labels(model, directory):
             raise CheckFailed(f"there is no {path}, and the outputs have class_names")
         return "the classes have no names"
     if "probabilities" not in outputs:
-        raise CheckFailed(f"{path} names classes, and there are several outputs")
+        raise CheckFailed(
+            f"{path} names classes, and there are several outputs, or those of a regression"
+        )
     classes = max((outputs["probabilities"].shape or (len(labels),))[-1], 2)
     if len(labels) != classes:
         raise CheckFailed(f"{path} names {len(labels)} classes of {classes}")

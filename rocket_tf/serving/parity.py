@@ -7,17 +7,22 @@ import numpy as np
 LARGEST_DIFFERENCE = 1e-5
 
 
-def made_up_input(dtype, shape, count):
+# Ids to make up an input of. Nets that mask the first, as padding, may have no answer to it alone.
+IDS = 0, 1
+
+
+def made_up_input(dtype, shape, count, made_of=IDS[0]):
     """An input of the right shape and dtype, always the same.
 
     Args:
         dtype: NumPy's name, or "string".
         shape: tuple with `None` for what may vary; what may vary beside the batch is 1.
         count: size of the batch, where it may vary.
+        made_of: the id of which an input of ids is made; strings hold it, and are empty for 0.
 
     Returns:
-        Array of whole numbers of 0 to 255 for uint8 and floats, which are pixels too; of zeros for
-        other numbers, which are ids too; of empty strings.
+        Array of whole numbers of 0 to 255 for uint8 and floats, which are pixels too; of `made_of`
+        for other numbers, which are ids too, and for strings.
 
     Raises:
         ValueError: if the shape is unknown or that of a scalar.
@@ -27,14 +32,17 @@ def made_up_input(dtype, shape, count):
     first, *rest = shape
     shape = [first or count, *(size or 1 for size in rest)]
     if dtype == "string":
-        return np.full(shape, b"", object)
+        return np.full(shape, str(made_of).encode() if made_of else b"", object)
     if dtype == "uint8" or dtype.startswith(("float", "bfloat")):
         return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
-    return np.zeros(shape, dtype)
+    return np.full(shape, made_of, dtype)
 
 
 def difference(expected, actual):
-    """The largest difference of logits, relative to their scale; NaN where one is.
+    """The largest difference of logits, relative to their scale; NaN where one alone is NaN.
+
+    What is NaN or infinite in both alike is the same, as a net's answers at masked places may be;
+    but where nothing is finite, nothing is compared, and the difference is NaN.
 
     The scale is the example's largest logit, or 1 if that is smaller: a logit near 0 may be the
     difference of large numbers, and is as exact as they are.
@@ -44,6 +52,12 @@ def difference(expected, actual):
         actual: others of the same shape.
     """
     expected, actual = (np.asarray(logits, np.float64) for logits in (expected, actual))
+    is_finite = np.isfinite(expected)
+    if expected.size and not is_finite.any():
+        return float("nan")
     of_example = tuple(range(1, expected.ndim))
-    scale = np.max(np.abs(expected), axis=of_example, keepdims=True, initial=1)
-    return float(np.max(np.abs(expected - actual) / scale, initial=0))
+    finite = np.where(is_finite, expected, 0)
+    scale = np.max(np.abs(finite), axis=of_example, keepdims=True, initial=1)
+    same = (expected == actual) | (np.isnan(expected) & np.isnan(actual))
+    apart = np.abs(np.where(same, 0, expected) - np.where(same, 0, actual))
+    return float(np.max(apart / scale, initial=0))

@@ -17,6 +17,8 @@ from rocket_tf.system.startup import stderr_kept_back
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _EXPORT_SUFFIXES = (".tflite", ".onnx")
 _SIGNATURE = "serve_bytes"
+_PREDICTIONS = "predictions"  # of a regression
+_ANSWERS = "probabilities", _PREDICTIONS
 _NO_IMAGE = "cannot be read as a PNG or JPEG image"
 
 
@@ -86,7 +88,7 @@ def find_images(paths):
 
 
 class Classifier:
-    """An export that classifies image files.
+    """An export that classifies image files, or predicts values of them.
 
     A SavedModel decodes and resizes them itself; for other formats Pillow does it, whose resizing
     differs a little from TensorFlow's.
@@ -96,6 +98,7 @@ class Classifier:
 
     Attributes:
         class_names: the classes' names, or `None` where no labels come along.
+        is_regression: whether it gives predictions, and knows no classes.
 
     Raises:
         ConfigError: if it takes no batches of images, its labels do not fit, or it cannot be
@@ -105,9 +108,9 @@ class Classifier:
     def __init__(self, export):
         export = Path(export)
         if export.is_dir():
-            self._infer, classes = _saved_model(export)
+            self._infer, self.is_regression, classes = _saved_model(export)
         else:
-            self._infer, classes = _with_pillow(export)
+            self._infer, self.is_regression, classes = _with_pillow(export)
         self.class_names = companions.read_labels(export)
         if self.class_names is not None and classes not in (None, len(self.class_names)):
             raise ConfigError(
@@ -122,8 +125,8 @@ class Classifier:
             paths: list of files.
 
         Returns:
-            List with, for each file, its classes' probabilities as an array, or the
-            `UnreadableImageError` that says why there are none.
+            List with, for each file, its classes' probabilities as an array, or what a regression
+            predicts, or the `UnreadableImageError` that says why there are none.
         """
         contents = [_content(path) for path in paths]
         readable = [content for content in contents if isinstance(content, bytes)]
@@ -157,32 +160,33 @@ def _content(path):
 
 
 def _saved_model(export):
-    """A function from files' contents to probabilities, and how many there are."""
+    """A function from files' contents to answers; if they are predictions; how many there are."""
     try:
         with stderr_kept_back(LoaderError):
             model = LoadedModel(export)
     except LoaderError as error:
         raise ConfigError(f"{export}: TensorFlow cannot load it: {error}") from error
     signature = model.signatures.get(_SIGNATURE)
-    if signature is None or "probabilities" not in signature.outputs:
+    given = [] if signature is None else [name for name in _ANSWERS if name in signature.outputs]
+    if not given:
         raise ConfigError(
-            f"{export}: classifies no image files (no signature {_SIGNATURE} with probabilities; "
-            f"there are {', '.join(model.signatures) or 'none'})"
+            f"{export}: classifies no image files (no signature {_SIGNATURE} with probabilities "
+            f"or predictions; there are {', '.join(model.signatures) or 'none'})"
         )
+    answer = given[0]
     ((name, info),) = signature.inputs.items()
     _check_batch(export, info.shape)
 
     def infer(contents):
         try:
             with stderr_kept_back(LoaderError):  # the decoder's complaints
-                answer = model.predict({name: contents}, _SIGNATURE, ["probabilities"])
+                return model.predict({name: contents}, _SIGNATURE, [answer])[answer]
         except LoaderError as error:
             if error.code != INVALID_ARGUMENT:
                 raise ConfigError(f"{export}: {error}") from error
             raise UnreadableImageError(_NO_IMAGE) from error
-        return answer["probabilities"]
 
-    return infer, (signature.outputs["probabilities"].shape or [None])[-1]
+    return infer, answer == _PREDICTIONS, (signature.outputs[answer].shape or [None])[-1]
 
 
 def _with_pillow(export):
@@ -200,7 +204,7 @@ def _with_pillow(export):
         images = np.stack([_decode(content, shape[1:]) for content in contents])
         return run({name: images.astype(dtype)})["probabilities"]
 
-    return infer, None
+    return infer, False, None  # these formats are of classifications
 
 
 def _check_batch(export, shape):

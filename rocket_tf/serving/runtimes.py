@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rocket_tf.errors import ConfigError
+from rocket_tf.system import files
 from rocket_tf.system.startup import stderr_kept_back
 
 INSTALL = 'pip install "rocket_tf[formats]", or in a clone: pip install -e ".[formats]"'
@@ -39,6 +40,19 @@ def check_formats(formats):
                 f"--formats: {name} needs {' and '.join(missing(*FORMATS[name]))}, not installed "
                 f"here; {INSTALL}"
             )
+
+
+def check_folder(folder, formats):
+    """Checks that exports in a folder can be loaded from there.
+
+    Raises:
+        ConfigError: if TensorFlow sees a pattern in its path, so that it could load no SavedModel.
+    """
+    if "savedmodel" in formats and files.is_pattern(folder):
+        raise ConfigError(
+            f"--output: got {str(folder)!r}, expected a path without [ ] and \\, in which "
+            "TensorFlow sees a pattern when it loads a SavedModel; take another"
+        )
 
 
 def missing(*packages):

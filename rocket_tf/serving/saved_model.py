@@ -10,12 +10,11 @@ import tensorflow as tf
 
 from rocket_tf.analysis.costs import count_parameters
 from rocket_tf.core import keras_internals
-from rocket_tf.core.label_losses import is_multi_label
 from rocket_tf.errors import ExportError
-from rocket_tf.serving import companions, warmup
+from rocket_tf.serving import answers, companions, warmup
 from rocket_tf.serving import signatures as serving_signatures
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
-from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference, made_up_input
+from rocket_tf.serving.parity import IDS, LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.serving.signatures import DEFAULT, input_names, signatures_of
 from rocket_tf.system import files, timing
 
@@ -39,21 +38,28 @@ def export_light(
     prove=None,
     user_inputs=(),
     multi_label=None,
+    task=None,
 ):
     """Writes the inference path of the light net to `<directory>/<version>/`.
 
     The SavedModel holds each variable that the light net reads once, and nothing of the booster,
     the optimizer or random generators. Its signatures take any batch size unless the net fixes one:
 
-    - `serving_default`: the net's inputs by their names (characters other than letters, digits and
-      underscores become underscores); pixels as uint8;
+    - `serving_default`: the net's inputs by their names; pixels as uint8. What TensorFlow takes for
+      no argument's name is changed: characters other than letters, digits and underscores become
+      underscores, `class` and `self` become `input_class` and `input_self`, and `item` beside
+      `Item` becomes `item_2`; `provenance.json` lists the names;
     - `serve_float`, for nets on pixels: the same as float32, 0 to 255;
     - `serve_bytes`, for nets on pixels of one size and one or three channels: `image_bytes` for an
       input `images`, string, shape (batch,), PNG or JPEG files that are decoded and resized inside;
     - `serve_candidates`, where `user_inputs` are named: those once, shape (1, ...), all others for
       each candidate, so that many items are scored for one user in one request.
 
-    All of them return, of nets with several outputs for each under `<output>_...`,
+    All of them return, of nets with several outputs for each under `<output>_...`, for a regression
+
+    - `predictions`: what the net gives, float32;
+
+    and otherwise
 
     - `logits`: float32, shape (batch, ..., classes);
     - `probabilities`: their softmax; of a single logit, or of multi-label ones, their sigmoid;
@@ -68,7 +74,8 @@ def export_light(
 
     Args:
         model: a `RocketModel`, or a functional `keras.Model` to export as it is.
-        directory: the model's folder, as TensorFlow Serving's `base_path`.
+        directory: the model's folder, as TensorFlow Serving's `base_path`; without brackets and
+            backslashes, which TensorFlow takes for patterns when it loads an export.
         class_names: names of the classes, in their order; not of nets with several outputs.
         input_dtype: dtype of the inputs of `serving_default`, cast to the net's own inside. `None`:
             uint8 for a net on pixels (one input of shape (batch, height, width, channels), read by
@@ -76,26 +83,35 @@ def export_light(
         optimize: whether to fold batch normalisations into convolutions and to make the weights
             constants, if this is measured to answer a batch of one faster on this machine, and
             changes no logit by more than 1e-5, relative to logits above 1.
-        examples: inputs of the net, of which the warm-up requests take the first; arrays in the
-            structure of the net's inputs. `None`: made up.
+        examples: inputs of the net, of which the warm-up requests take the first, and the
+            comparison with the model the first eight; arrays in the structure of the net's inputs.
+            `None`: made up.
         provenance: dict that goes into `provenance.json` beside versions and time.
         version: number of the version. `None`: one more than the highest.
         overwrite: whether a version that is there is replaced, once the new one is whole.
         prove: called with the folder before it gets its name, for proofs of one's own; if it
             raises, nothing is kept.
         user_inputs: names of the net's inputs that are the same for all candidates of a request.
-        multi_label: whether each of several logits is a yes or no of its own. `None`: as the
-            label loss of a compiled `RocketModel` tells; no, for other models.
+        multi_label: whether each of several logits is a yes or no of its own. `None`: as `task`
+            says.
+        task: what the outputs mean: "classification", "multi_label" (each of several logits a yes
+            or no of its own) or "regression"; or a dict of these by output. `None`: as the label
+            loss of a compiled `RocketModel` tells, the light net's or else the booster's;
+            classification, for other models. A cross-entropy or hinge loss is of classes, binary
+            cross-entropy of several logits is multi-label, and Keras's other losses, such as mean
+            squared error, are of a regression. A loss of one's own does not tell, unless there are
+            class names.
 
     Returns:
         `pathlib.Path` of the version that was written.
 
     Raises:
         ValueError: if the number of class names is not that of the classes, one has line breaks,
-            two inputs' names become one, the version is not a positive integer, or `user_inputs`
-            are no inputs, or all of them.
+            the version is not a positive integer, `user_inputs` are no inputs, or all of them, the
+            task is unknown, or the directory's path has brackets or backslashes.
         FileExistsError: if the version is there.
-        ExportError: if the export does not compute what the model computes.
+        ExportError: if the export does not compute what the model computes, or the model gives
+            nothing finite for the examples, with which it could be compared.
         OSError: if the folder cannot be written.
 
     Example:
@@ -107,9 +123,9 @@ def export_light(
         '1'
     """
     light = getattr(model, "light", model)
-    if multi_label is None:
-        multi_label = _is_multi_label(model)
-    _check_class_names(light, class_names, multi_label)
+    _check_directory(directory)
+    tasks = answers.tasks_of(model, task, multi_label, named=class_names is not None)
+    _check_class_names(light, class_names, tasks)
     _check_user_inputs(light, user_inputs)
     if version is not None and (not isinstance(version, int) or version < 1):
         raise ValueError(f"version must be a positive integer. Received: version={version!r}")
@@ -119,13 +135,14 @@ def export_light(
         serving_signatures.make_functions,
         signatures,
         class_names=class_names,
-        multi_label=multi_label,
+        tasks=tasks,
     )
     functions = make_functions(lambda inputs: light(inputs, training=False))
     told = {**(provenance or {}), "net": describe_net(light), "optimized": False}
     if optimize:
+        own_names = [answers.own_name(*output) for output in tasks.items()]
         faster, measured = _optimized(
-            light, functions[DEFAULT], signatures[0].request(examples), make_functions
+            light, functions[DEFAULT], signatures[0].request(examples), make_functions, own_names
         )
         functions = faster or functions
         told |= {"optimized": faster is not None, "optimization": measured}
@@ -136,7 +153,7 @@ def export_light(
             requests = {each.name: each.request(warmup_example) for each in signatures}
             warmup.write(folder, requests)
             companions.write_provenance(companions.provenance_of(folder), told)
-            _prove(light, signatures, folder, examples)
+            _prove(light, tasks, signatures, folder, examples)
         except tf.errors.OpError as error:  # of TensorFlow's own file system
             raise OSError(f"{directory}: cannot be written: {error.message}") from error
         if prove is not None:
@@ -145,14 +162,12 @@ def export_light(
     return files.write_version(directory, write, version, overwrite)
 
 
-def _is_multi_label(model):
-    """Whether the light net's label losses, if there are any, are of multi-label outputs."""
-    losses = model.objective.label_losses if getattr(model, "objective", None) else {}
-    return any(
-        is_multi_label(model.output[head], loss)
-        for head, loss in losses.items()
-        if model.heads[head].net == "light"
-    )
+def _check_directory(directory):
+    if files.is_pattern(directory):
+        raise ValueError(
+            "directory must be a path without [ ] and \\, in which TensorFlow sees a pattern when "
+            f"it loads an export. Received: directory={str(directory)!r}; take another"
+        )
 
 
 def _check_user_inputs(light, user_inputs):
@@ -164,7 +179,7 @@ def _check_user_inputs(light, user_inputs):
         )
 
 
-def _check_class_names(light, class_names, multi_label):
+def _check_class_names(light, class_names, tasks):
     if class_names is None:
         return
     if isinstance(light.output, dict):
@@ -172,8 +187,14 @@ def _check_class_names(light, class_names, multi_label):
             "class_names are of nets with one output. Received: class_names for outputs "
             f"{list(light.output)}; leave them out"
         )
-    classes = light.outputs[0].shape[-1]
-    classes = classes if multi_label else max(classes, 2)
+    if tasks[None] == answers.REGRESSION:
+        raise ValueError(
+            "class_names are of classes. Received: class_names of a regression; leave them out, or "
+            "pass task='classification'"
+        )
+    shape = light.outputs[0].shape
+    classes = shape[-1] if len(shape) > 1 else 1
+    classes = classes if tasks[None] == answers.MULTI_LABEL else max(classes, 2)
     if len(class_names) != classes:
         raise ValueError(
             f"class_names must name each of the {classes} classes. "
@@ -187,9 +208,7 @@ def _check_class_names(light, class_names, multi_label):
 def _examples(light, examples):
     """Arrays in the order of the net's inputs and of their dtypes: to warm up, and to compare."""
     if examples is None:
-        made_up = [
-            made_up_input(tensor.dtype, tensor.shape, _COMPARED_EXAMPLES) for tensor in light.inputs
-        ]
+        made_up = _made_up(light)
         # Warm-up requests of one value are stored as one value.
         first = [
             np.full_like(_first(array, tensor), array.flat[0])
@@ -202,7 +221,46 @@ def _examples(light, examples):
         for tensor, array in zip(light.inputs, keras.tree.flatten(examples), strict=True)
     ]
     first = [_first(array, tensor) for array, tensor in zip(given, light.inputs, strict=True)]
-    return first, first
+    compared = [
+        array[: tensor.shape[0] or _COMPARED_EXAMPLES]
+        for tensor, array in zip(light.inputs, given, strict=True)
+    ]
+    if not all(np.isfinite(output).any() for output in _outputs(light, compared)):
+        raise ExportError(
+            "The net gives nothing but NaN or infinity for the examples, so that its export cannot "
+            "be compared with it; pass others as examples, or train it again"
+        )
+    return first, compared
+
+
+def _made_up(light):
+    """Inputs to which the net has an answer: one that masks padding may have none to that alone.
+
+    Raises:
+        ExportError: if there are none.
+    """
+    for made_of in IDS:
+        made_up = [
+            made_up_input(tensor.dtype, tensor.shape, _COMPARED_EXAMPLES, made_of)
+            for tensor in light.inputs
+        ]
+        try:
+            if all(np.isfinite(output).all() for output in _outputs(light, made_up)):
+                return made_up
+            why = "it gives NaN or infinity"
+        except tf.errors.OpError:  # such as of ids that are out of range
+            why = "it refuses them"
+    raise ExportError(
+        "The net has no answer to inputs that are made up, so that its export cannot be compared "
+        f"with it: {why}; pass inputs as examples, or train it again"
+    )
+
+
+def _outputs(light, arrays):
+    """What the net gives for arrays in the order of its inputs, a list of float32 arrays."""
+    inputs = keras.tree.pack_sequence_as(light.input, _as_tensors(arrays))
+    outputs = keras.tree.flatten(light(inputs, training=False))
+    return [tf.cast(output, tf.float32).numpy() for output in outputs]
 
 
 def _first(array, tensor):
@@ -223,12 +281,13 @@ def describe_net(net):
     }
 
 
-def _optimized(light, plain, request, make_functions):
+def _optimized(light, plain, request, make_functions, own_names):
     """Functions that answer faster than the plain default one, or `None`, and what was measured."""
     folded, count = fold_batch_normalization(light)
     fast = make_functions(as_constants(folded))
     request = _as_tensors(request)
-    largest = _largest_difference(plain(**request), fast[DEFAULT](**request))
+    before, after = plain(**request), fast[DEFAULT](**request)
+    largest = max(difference(before[name], after[name]) for name in own_names)
     smallest = {
         name: _first(tensor, specification)
         for (name, tensor), specification in zip(request.items(), light.inputs, strict=True)
@@ -265,29 +324,23 @@ def _lookup_tables(light):
     ]
 
 
-def _prove(light, signatures, directory, examples):
-    """Runs the warm-up requests through the export, as the server will, and compares logits."""
+def _prove(light, tasks, signatures, directory, examples):
+    """Runs the warm-up requests through the export, as the server will, and compares answers."""
     served = tf.saved_model.load(str(directory)).signatures
     for signature, inputs in warmup.read(directory):
         served[signature](**_as_tensors(inputs))
     allowed = allowed_difference(light)
     for signature in signatures:
-        answers = served[signature.name](**_as_tensors(signature.request(examples)))
-        largest = _largest_difference(signature.expected(examples), answers)
+        told = served[signature.name](**_as_tensors(signature.request(examples)))
+        largest = max(
+            difference(own, told[answers.own_name(output, tasks[output])])
+            for output, own in signature.expected(examples).items()
+        )
         if not largest <= allowed:  # not a number, either
             raise ExportError(
                 f"The export's {signature.name} does not compute what the model computes: logits "
                 f"differ by {largest:.1g}, and {allowed:.0e} is allowed; nothing was written"
             )
-
-
-def _largest_difference(expected, answers):
-    """The largest difference of all logits, relative to those above 1."""
-    return max(
-        difference(logits, answers[name])
-        for name, logits in expected.items()
-        if name.endswith("logits")
-    )
 
 
 def _as_tensors(arrays):

@@ -13,38 +13,32 @@ import tensorflow as tf
 
 from rocket_tf.core import keras_internals
 from rocket_tf.core.heads import by_output
+from rocket_tf.serving import answers
+from rocket_tf.system.argument_names import argument_names
 
 DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
 CANDIDATES = "serve_candidates"
 
 
 def input_names(net):
-    """The names of a net's inputs in signatures: a letter, then letters, digits and underscores.
+    """The names of a net's inputs in signatures, in the order of the inputs.
 
-    Inputs that Keras has named, by numbers that differ from process to process, are called
-    "inputs", or "inputs_0", "inputs_1" and so on where there are several.
+    They are the net's own as far as TensorFlow takes them (`argument_names`). Inputs that Keras has
+    named, by numbers that differ from process to process, are called "inputs", or "inputs_0",
+    "inputs_1" and so on where there are several.
 
     Args:
         net: functional `keras.Model`.
-
-    Raises:
-        ValueError: if two names become one.
     """
     several = len(net.inputs) > 1
-    names = [
-        (f"inputs_{index}" if several else "inputs")
-        if re.fullmatch(r"keras_tensor(_\d+)?", tensor.name)
-        else tensor.name
-        for index, tensor in enumerate(net.inputs)
-    ]
-    names = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
-    names = [name if name[0].isalpha() else f"input_{name}" for name in names]
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"The inputs need names that differ in letters or digits: they become {names} in a "
-            f"signature. Received: {[tensor.name for tensor in net.inputs]}"
-        )
-    return names
+    return argument_names(
+        [
+            (f"inputs_{index}" if several else "inputs")
+            if re.fullmatch(r"keras_tensor(_\d+)?", tensor.name)
+            else tensor.name
+            for index, tensor in enumerate(net.inputs)
+        ]
+    )
 
 
 def takes_pixels(net):
@@ -56,10 +50,9 @@ def takes_pixels(net):
     if len(net.inputs) != 1 or len(net.inputs[0].shape) != 4:
         return False
     readers = [
-        layer
-        for layer in net.layers
-        for node in keras_internals.calls_of(layer)
-        if any(tensor is net.inputs[0] for tensor in node.input_tensors)
+        call.operation
+        for call in keras_internals.calls_in(keras.Model(net.inputs, net.outputs))
+        if any(tensor is net.inputs[0] for tensor in call.input_tensors)
     ]
     return bool(readers) and all(
         isinstance(layer, keras.layers.Normalization | keras.layers.Rescaling) for layer in readers
@@ -114,17 +107,14 @@ class Signature:
         }
 
     def expected(self, examples):
-        """The net's own logits for the request, by the names of the signature's outputs."""
+        """What the net itself gives for the request, by output; `None` names the only one."""
         arrays = self._as_asked(examples)
         tensors = [
             tf.cast(tf.convert_to_tensor(array), tensor.dtype)
             for array, tensor in zip(arrays, self.net.inputs, strict=True)
         ]
-        outputs = self.net(keras.tree.pack_sequence_as(self.net.input, tensors), training=False)
-        return {
-            "logits" if name is None else f"{name}_logits": logits
-            for name, logits in by_output(outputs).items()
-        }
+        inputs = keras.tree.pack_sequence_as(self.net.input, tensors)
+        return by_output(self.net(inputs, training=False))
 
     def _specifications(self):
         return _specifications(self.net, self._dtype)
@@ -227,7 +217,7 @@ def signatures_of(net, input_dtype=None, user_inputs=()):
     return [*signatures, ImageFileSignature(net)] if _takes_files(net) else signatures
 
 
-def make_functions(signatures, infer, class_names=None, multi_label=False):
+def make_functions(signatures, infer, class_names=None, tasks=None):
     """The functions of some signatures, which a SavedModel holds.
 
     Args:
@@ -235,13 +225,15 @@ def make_functions(signatures, infer, class_names=None, multi_label=False):
         infer: function from the net's inputs to its outputs; the net itself, or one that computes
             the same.
         class_names: names of the classes, in their order, or `None`.
-        multi_label: whether each of several logits is a yes or no of its own.
+        tasks: the task of each output, as `answers.tasks_of` gives them; `None`: classification.
 
     Returns:
         Dict from names to concrete functions with named inputs and outputs, as `export_light`
         describes them.
     """
-    answer = _answer_function(signatures[0].net, infer, class_names, multi_label)
+    net = signatures[0].net
+    tasks = tasks or dict.fromkeys(by_output(net.output), answers.CLASSIFICATION)
+    answer = _answer_function(net, infer, class_names, tasks)
     return {signature.name: signature.trace(answer) for signature in signatures}
 
 
@@ -273,7 +265,7 @@ def decode_images(encoded, shape):
     return tf.map_fn(decode_image, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
-def _answer_function(net, infer, class_names, multi_label):
+def _answer_function(net, infer, class_names, tasks):
     """From the net's inputs by name to all outputs; one function, whatever calls it."""
     names = input_names(net)
     class_table = None if class_names is None else tf.constant(list(class_names))
@@ -285,33 +277,10 @@ def _answer_function(net, infer, class_names, multi_label):
             tf.ensure_shape(tensors[name], tensor.shape)
             for name, tensor in zip(names, net.inputs, strict=True)
         ]
-        logits = infer(keras.tree.pack_sequence_as(net.input, checked))
-        answers = {}
-        for name, own in by_output(logits).items():
-            prefix = "" if name is None else f"{name}_"
-            outputs = _read_logits(tf.cast(own, tf.float32), multi_label, class_table)
-            answers |= {f"{prefix}{what}": value for what, value in outputs.items()}
-        return answers
+        outputs = infer(keras.tree.pack_sequence_as(net.input, checked))
+        return answers.read(outputs, tasks, class_table)
 
     return answer.get_concrete_function(**_specifications(net))
-
-
-def _read_logits(logits, multi_label, class_table):
-    """What one output of a net says: logits, probabilities, classes and, if known, their names."""
-    outputs = {"logits": logits}
-    if multi_label:
-        outputs["probabilities"] = tf.sigmoid(logits)
-        outputs["classes"] = tf.cast(logits > 0, tf.int64)
-        return outputs
-    if logits.shape[-1] == 1:
-        outputs["probabilities"] = tf.sigmoid(logits)
-        outputs["classes"] = tf.cast(logits[..., 0] > 0, tf.int64)
-    else:
-        outputs["probabilities"] = tf.nn.softmax(logits)
-        outputs["classes"] = tf.argmax(logits, axis=-1)
-    if class_table is not None:
-        outputs["class_names"] = tf.gather(class_table, outputs["classes"])
-    return outputs
 
 
 def _specifications(net, dtype=None):

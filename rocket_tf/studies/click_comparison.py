@@ -7,6 +7,7 @@ from pathlib import Path
 from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.errors import ConfigError
+from rocket_tf.reporting.markdown import count_in_words
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies import running, statistics
 from rocket_tf.studies.running import PlannedRun
@@ -127,7 +128,7 @@ def as_markdown(result):
     for row in result["rows"]:
         cells = [_with_spread(row[figure]) for figure in FIGURES]
         difference = "" if row is result["rows"][0] else _difference(row["test_auc"])
-        cells = [row["title"], *cells, difference, f"{row['multiply_adds']:,}"]
+        cells = [row["title"], *cells, difference, count_in_words(row["multiply_adds"])]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"    {result['command']}", ""])
 

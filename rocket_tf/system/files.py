@@ -103,6 +103,20 @@ def _check_is_new(final):
         )
 
 
+def is_pattern(path):
+    r"""Whether TensorFlow takes a path for a pattern, and so finds no variables under it.
+
+    It does so when it loads a SavedModel, whatever loads it: brackets hold choices for one
+    character, and a backslash is left out.
+
+    Example:
+        >>> [is_pattern(path) for path in ("nets/a [1]", "nets/a*", r"C:\nets")]
+        [True, False, True]
+    """
+    path = str(path)
+    return "\\" in path or ("[" in path and "]" in path)
+
+
 def size_of(path):
     """Bytes of a file, or of all files in a folder."""
     path = Path(path)

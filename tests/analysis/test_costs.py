@@ -1,7 +1,6 @@
 """Parameters and multiply-adds against counts by hand."""
 
 import keras
-import pytest
 from keras import layers
 
 from rocket_tf import RocketModel, ownership
@@ -43,7 +42,6 @@ def test_random_generators_do_not_count():
 def test_sizes_that_are_not_known_are_not_counted():
     words = keras.Input((None, 4))
     net = keras.Model(words, layers.Dense(3)(layers.GlobalAveragePooling1D()(words)))
-    with pytest.raises(ValueError, match=r"inputs of known sizes.*None, 4"):
-        count_multiply_adds(net)
+    assert count_multiply_adds(net) is None
     assert ownership(RocketModel(net, hint=None)).multiply_adds == {"light": None}
     assert "not known" in str(ownership(RocketModel(net, hint=None)))

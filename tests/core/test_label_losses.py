@@ -1,6 +1,7 @@
 """Label losses, however they are given, have Keras's values; what fits no logits is refused."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -178,6 +179,11 @@ class TestEveryWay:
             np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+def repr_without_address(loss):
+    """The same in every process, as pytest-xdist needs."""
+    return re.sub(" at 0x[0-9a-f]+", "", str(loss))
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         "loss",
@@ -191,7 +197,7 @@ class TestRefusals:
             functools.partial(keras.losses.kl_divergence),
             functools.partial(keras.losses.binary_crossentropy, label_smoothing=0.1),
         ],
-        ids=str,
+        ids=repr_without_address,
     )
     def test_losses_on_probabilities(self, loss):
         with pytest.raises(ValueError, match="of light expects probabilities; pass a loss on"):

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rocket_tf import train
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting import markdown, page, pictures, writing
+from rocket_tf.reporting.closing_table import closing_table
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies.paper_tables import TABLES
 from rocket_tf.studies.reproduction import Reproduction
@@ -183,6 +185,19 @@ class TestPages:
             assert f"<td>{name}</td>" in text
         assert "python -m rocket_tf.main --config=configs/digits.py" in text
         assert summary["versions"]["keras"] in text
+
+    def test_multiply_adds_that_are_not_known_are_shown_so(self, finished, tmp_path):
+        folder = RunFolder(tmp_path / "run")
+        shutil.copytree(finished.path, folder.path)
+        summary = finished.read_summary()
+        known = summary["light"]["multiply_adds"]
+        for light, shown in ((known, f"{known:,}"), (None, "not known")):
+            folder.write_summary(summary | {"light": summary["light"] | {"multiply_adds": light}})
+            table = closing_table(folder.read_summary(), folder.path).splitlines()
+            assert table[0].endswith("multiply-adds") and table[2].split()[0] == "light"
+            assert table[2].endswith(f"  {shown}")
+            writing.write_run_page(folder, tmp_path / "run.html")
+            assert f"<td>{shown}</td>" in (tmp_path / "run.html").read_text()
 
     def test_a_run_that_is_not_finished(self, tmp_path):
         folder = RunFolder(tmp_path)

@@ -14,8 +14,8 @@ from keras import layers
 
 from rocket_tf import RocketModel, export_light
 from rocket_tf.networks import wide_resnet_pair
+from rocket_tf.serving import checks, warmup
 from rocket_tf.serving import signatures as serving_signatures
-from rocket_tf.serving import warmup
 from rocket_tf.system import files, timing
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 
@@ -316,10 +316,46 @@ def test_names_of_inputs(tmp_path):
     light = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(list(inputs.values()))))
     serve = tf.saved_model.load(str(export_light(light, tmp_path))).signatures["serving_default"]
     assert set(serve.structured_input_signature[1]) == {"input_1st_gr__e", "log_power"}
-    inputs = [keras.Input((2,), name=name) for name in ("a b", "a_b")]
-    light = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs)))
-    with pytest.raises(ValueError, match="differ in letters or digits"):
-        export_light(light, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names, exported",
+    [
+        (("a b", "a_b"), ("a_b_2", "a_b")),
+        (("Item", "item"), ("Item", "item_2")),
+        (("item_2", "Item", "item", "ITEM"), ("item_2", "Item", "item_3", "ITEM_4")),
+        (("class", "self"), ("input_class", "input_self")),
+        (("from", "input_from", "None"), ("input_from_2", "input_from", "input_None")),
+        (("args", "kwargs", "name", "cls", "match"), ("args", "kwargs", "name", "cls", "match")),
+    ],
+)
+def test_names_that_tensorflow_takes_for_no_arguments_or_for_one(names, exported, tmp_path):
+    """Each input is still itself: it counts with a weight of its own."""
+    inputs = [keras.Input((1,), name=name) for name in names]
+    scaled = [layers.Rescaling(10.0**index)(each) for index, each in enumerate(inputs)]
+    light = keras.Model(inputs, layers.Concatenate()([layers.Add()(scaled)] * 2))
+    version = export_light(light, tmp_path)
+    serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+    assert set(serve.structured_input_signature[1]) == set(exported)
+    values = {name: tf.constant([[index + 1.0]]) for index, name in enumerate(exported)}
+    expected = sum((index + 1) * 10**index for index in range(len(names)))
+    np.testing.assert_allclose(serve(**values)["logits"], [[expected] * 2], rtol=1e-6)
+    told = json.loads((version / "assets.extra" / "provenance.json").read_text())
+    assert [each["name"] for each in told["net"]["inputs"]] == list(exported)
+    assert "batches" in dict(checks.prove(version))
+
+
+def test_folders_that_tensorflow_takes_for_patterns(tmp_path, monkeypatch):
+    rocket = RocketModel(*linear_pair())
+    for name in ("nets [1]", "nets\\"):
+        with pytest.raises(ValueError, match=r"a path without \[ \] and .*'.*nets"):
+            export_light(rocket, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "nets [1]").mkdir()
+    monkeypatch.chdir(tmp_path / "nets [1]")
+    for name in ("here", "a*b?", "one["):  # TensorFlow finds these
+        version = export_light(rocket, name)
+        assert "batches" in dict(checks.prove(version))
 
 
 def test_a_full_disk_leaves_nothing(tmp_path):

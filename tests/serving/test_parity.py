@@ -29,3 +29,12 @@ def test_difference_is_relative_to_the_examples_scale(expected, actual, largest)
 def test_what_is_not_a_number_is_no_small_difference():
     assert math.isnan(difference([[1.0, math.nan]], [[1.0, 2.0]]))
     assert math.isnan(difference([[1.0, 2.0]], [[1.0, math.nan]]))
+
+
+def test_what_is_alike_is_the_same_also_where_it_is_not_finite():
+    logits = [[math.nan, math.inf, -math.inf, 4.0]]
+    assert difference(logits, logits) == 0
+    assert difference(logits, [[math.nan, math.inf, -math.inf, 5.0]]) == 0.25
+    assert difference(logits, [[math.nan, -math.inf, -math.inf, 4.0]]) == math.inf
+    assert math.isnan(difference(logits, [[math.nan, math.nan, -math.inf, 4.0]]))
+    assert math.isnan(difference([[math.nan, math.nan]], [[math.nan, math.nan]]))  # no comparison

@@ -176,6 +176,7 @@ def test_a_format_that_computes_something_else_is_not_kept(workdir, tmp_path, mo
         (["--formats=savedmodel,tflite"], "--formats: got 'tflite', expected some of savedmodel"),
         (["--calibration_examples=0"], "--calibration_examples: got 0"),
         (["--precision=float8"], "config.precision: got 'float8', expected one of float32"),
+        (["--output=nets[1]"], "--output: got 'nets[1]', expected a path without [ ]"),
     ],
 )
 def test_mistakes_in_the_arguments_of_export(workdir, tmp_path, capsys, arguments, message):

@@ -60,6 +60,9 @@ def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
     assert f"{result['rows'][0]['test_auc']['mean']:.4f} ± " in table
     assert result["command"].startswith("python -m tools.compare_clicks --seeds=2 --set=epochs=1")
 
+    unknown = {**result["rows"][0], "multiply_adds": None}
+    assert as_markdown({**result, "rows": [unknown]}).splitlines()[2].endswith("| not known |")
+
     assert compare_clicks.main(arguments) == 0  # nothing is run again
     assert "== run" not in capsys.readouterr().out
     assert json.loads((tmp_path / "clicks.json").read_text()) == result

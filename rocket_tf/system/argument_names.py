@@ -1,0 +1,62 @@
+"""Which names the inputs of an export can have; TensorFlow is not imported."""
+
+import keyword
+import re
+
+
+def is_argument_name(name):
+    """Whether TensorFlow takes a name as that of an argument of a signature, as it is.
+
+    That is a letter, then letters, digits and underscores, all ASCII; neither a word of Python's
+    own, such as `class`, nor `self`, with which the signature could not be called.
+
+    Example:
+        >>> [is_argument_name(name) for name in ("item", "user id", "class", "self")]
+        [True, False, False, False]
+    """
+    is_word = re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) is not None
+    return is_word and not keyword.iskeyword(name) and name != "self"
+
+
+def differ_in_case_only(names):
+    """The first two of some names that TensorFlow, which ignores case, takes for one; or `None`.
+
+    Example:
+        >>> differ_in_case_only(["Item", "user", "item"]), differ_in_case_only(["item", "user"])
+        (('Item', 'item'), None)
+    """
+    seen = {}
+    for name in names:
+        if seen.setdefault(name.lower(), name) != name:
+            return seen[name.lower()], name
+    return None
+
+
+def argument_names(names):
+    """Names that TensorFlow takes as arguments of one signature, as near to some as can be.
+
+    Characters other than letters, digits and underscores become underscores; what is still no
+    argument's name gets `input_` before it; of names that are one to TensorFlow, which ignores
+    case, the later ones get a number. Names that need no change come first, and keep theirs.
+
+    Args:
+        names: list of strings.
+
+    Returns:
+        List of as many strings.
+
+    Example:
+        >>> argument_names(["user id", "class", "Item", "item", "1st"])
+        ['user_id', 'input_class', 'Item', 'item_2', 'input_1st']
+    """
+    plain = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
+    plain = [name if is_argument_name(name) else f"input_{name}" for name in plain]
+    taken, found = set(), {}
+    for index in sorted(range(len(names)), key=lambda index: plain[index] != names[index]):
+        name, number = plain[index], 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{plain[index]}_{number}"
+        taken.add(name.lower())
+        found[index] = name
+    return [found[index] for index in range(len(names))]
