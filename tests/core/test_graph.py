@@ -8,7 +8,7 @@ from keras import layers, ops
 
 from rocket_tf import Hint, RocketModel
 from rocket_tf.core.calls import Calls
-from rocket_tf.core.keras_internals import mask_of
+from rocket_tf.core.keras_internals import MASK
 from tests.nets import CROSS_ENTROPY
 
 CLASSES = 3
@@ -198,8 +198,8 @@ def test_attention_of_one_net_leaves_the_other_its_masks(attends, table, tmp_pat
             joint = model(x, training=training)
             for role in ("light", "booster"):
                 alone = getattr(model, role)(x, training=training)
-                assert mask_of(alone) is not None
-                np.testing.assert_array_equal(mask_of(joint[role]), mask, err_msg=role)
+                assert getattr(alone, MASK, None) is not None
+                np.testing.assert_array_equal(getattr(joint[role], MASK, None), mask, err_msg=role)
     rocket.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY, run_eagerly=True)
     y = random.integers(0, CLASSES, (2, 5))
     logs = rocket.evaluate(x, y, return_dict=True, verbose=0)

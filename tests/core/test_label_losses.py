@@ -18,6 +18,11 @@ WEIGHT = np.array([0.0, 1.0, 2.0, 0.5, 3.0, 0.1])
 LIGHT, BOOSTER = "light", "booster"
 
 
+def repr_without_address(loss):
+    """The same in every process, as pytest-xdist needs."""
+    return re.sub(" at 0x[0-9a-f]+", "", str(loss))
+
+
 def _own(y_true, y_pred):
     return ops.mean(ops.square(y_true - y_pred), axis=-1)
 
@@ -177,11 +182,6 @@ class TestEveryWay:
             moved.append(rocket.get_weights())
         for one, other in zip(*moved, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6)
-
-
-def repr_without_address(loss):
-    """The same in every process, as pytest-xdist needs."""
-    return re.sub(" at 0x[0-9a-f]+", "", str(loss))
 
 
 class TestRefusals:
