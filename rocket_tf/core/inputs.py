@@ -81,8 +81,8 @@ def inputs_like(*nets):
 
     Example:
         >>> import keras
-        >>> net = keras.Sequential([keras.Input((3,), sparse=True, name="words")])
-        >>> inputs_like(keras.Model(net.inputs[0], net.outputs[0])).sparse
+        >>> words = keras.Input((3,), sparse=True, name="words")
+        >>> inputs_like(keras.Model(words, keras.layers.Dense(2)(words))).sparse
         True
     """
     reference = nets[-1].input

@@ -12,7 +12,7 @@ from rocket_tf.core.keras_internals import MASK
 from tests.random_nets import Maker
 
 # By hand: ROCKET_FUZZ=300 python -m pytest tests/core/test_graph_fuzz.py -s -n 0
-SEEDS = range(int(os.environ.get("ROCKET_FUZZ", 20)))
+SEEDS = range(int(os.environ.get("ROCKET_FUZZ", 16)))
 
 
 def values(model):
