@@ -105,7 +105,8 @@ def _call(operation, arguments, keywords):
     before = len(graph.get_operations())
     outputs = operation(*arguments, **keywords)
     if isinstance(operation, layers.TextVectorization):  # whose result may be of unknown length
-        outputs.set_shape([arguments[0].shape[0], *outputs.shape[1:]])
+        (text,) = keras.tree.flatten((arguments, keywords))
+        outputs.set_shape([text.shape[0], *outputs.shape[1:]])
     rule = _rule(operation)
     if rule is not None:
         inputs, *_ = signature.bind(*arguments, **keywords).arguments.values()
