@@ -203,7 +203,9 @@ class TestRefusals:
         with pytest.raises(ValueError, match="of light expects probabilities; pass a loss on"):
             RocketModel(*linear_pair()).compile("sgd", loss)
 
-    @pytest.mark.parametrize("loss", ["poisson", "Poisson", keras.losses.Poisson()], ids=str)
+    @pytest.mark.parametrize(
+        "loss", ["poisson", "Poisson", keras.losses.Poisson()], ids=repr_without_address
+    )
     def test_poisson_expects_rates(self, loss):
         rocket = RocketModel(*linear_pair(classes=1))
         with pytest.raises(ValueError, match="expects rates, which are positive") as caught:
