@@ -55,7 +55,7 @@ EXPECTED = {
     "two_workers_to_one": 1.2,
     "first_step": 9.0,
 }
-MISSED = {"fit_to_loop", "rocket_to_two_stage"}
+MISSED = {"fit_to_loop", "rocket_to_two_stage", "two_workers_to_one"}
 
 
 class TestFigures:
