@@ -69,7 +69,7 @@ EXPECTED = {
     "clicks_to_keras": 0.005,
     "first_step": 9.0,
 }
-MISSED = {"fit_to_loop", "rocket_to_two_stage"}
+MISSED = {"fit_to_loop", "rocket_to_two_stage", "two_workers_to_one"}
 
 
 class TestFigures:
