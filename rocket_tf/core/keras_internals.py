@@ -118,8 +118,8 @@ def one_list_of_layers(model):
         >>> model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
         >>> one_list_of_layers(model)
         >>> model.extra = keras.layers.Dense(1, name="extra")
-        >>> model.layers[-1].name
-        'extra'
+        >>> model.extra in all_layers(model)
+        True
     """
     tracker = model._tracker
     _, tracked = tracker.config["layers"]
@@ -388,11 +388,11 @@ def slot_of(optimizer, kind, variable):
 
     Example:
         >>> import keras
-        >>> first, second = keras.Variable([1.0]), keras.Variable([1.0, 2.0])
-        >>> optimizer = keras.optimizers.Adam()
+        >>> first, second = keras.Variable([1.0]), keras.Variable([1.0, 2.0], name="second")
+        >>> optimizer = keras.optimizers.Adam(name="adam")
         >>> optimizer.build([first, second])
         >>> slot_of(optimizer, "momentums", second).path
-        'adam/variable_1_momentum'
+        'adam/second_momentum'
     """
     slots = getattr(optimizer, f"_{kind}", None) or getattr(optimizer, kind)
     return slots[optimizer._get_variable_index(variable)]
