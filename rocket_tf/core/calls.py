@@ -124,7 +124,7 @@ class Calls:
         made = self._makers.get(id(value))
         if made is None or id(made.operation) not in self._common:
             return value
-        if keras_internals.mask_of(value) is None:
+        if getattr(value, keras_internals.MASK, None) is None:
             return value
         if (role, id(value)) not in self._copies:
             name = f"{role}_copy_of_{made.operation.name}_{len(self._copies) + 1}"
