@@ -24,6 +24,7 @@ EXPECTED = {
     "ownership": "function",
 }
 NETWORKS = {
+    "Embedding": "class",
     "Feature": "class",
     "FusedBatchNormalization": "class",
     "backbone_pair": "function",

@@ -8,12 +8,11 @@ import subprocess
 import sys
 import textwrap
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf import train
+from rocket_tf import RocketModel, train
 from rocket_tf.data.images import named as images
 from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.errors import CheckpointError, ConfigError, NonFiniteLossError, Preempted
@@ -443,14 +442,14 @@ def test_the_last_good_checkpoint_is_kept(tmp_path, monkeypatch):
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
     """A loss is taken before its update: an epoch's last update shows in the weights alone."""
-    evaluate = keras.Model.evaluate
+    evaluate = RocketModel.evaluate
 
     def spoil(model, *args, **kwargs):
         logs = evaluate(model, *args, **kwargs)
         model.get_layer("light_logits").bias.assign([np.nan] * 10)
         return logs
 
-    monkeypatch.setattr(keras.Model, "evaluate", spoil)
+    monkeypatch.setattr(RocketModel, "evaluate", spoil)
     with pytest.raises(NonFiniteLossError, match=r"the end of epoch 1 .*light_logits/bias = nan"):
         train.train_and_evaluate(small_config(), tmp_path)
     assert not list((tmp_path / "checkpoints").glob("*.index"))

@@ -158,7 +158,7 @@ class LossScaling(keras.optimizers.LossScaleOptimizer):
         finite = super().check_finite(
             [grad.values if isinstance(grad, tf.IndexedSlices) else grad for grad in grads]
         )
-        if keras_internals.gradients_are_summed():
+        if not _has_several_replicas() or keras_internals.gradients_are_summed():
             return finite
         overflows = tf.cast(tf.logical_not(finite), tf.float32)
         return tf.equal(sum_over_replicas(overflows), 0)
