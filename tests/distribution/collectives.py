@@ -54,6 +54,7 @@ def walk(nodes, functions):
 
 def function_in(function):
     """The `tf.function` that a Python function calls, which has it in its closure."""
+    function = getattr(function, "_function", function)  # in a `changes.Step`
     if hasattr(function, "get_concrete_function"):
         return function
     cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
