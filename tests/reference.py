@@ -68,3 +68,10 @@ def finite_differences(function, weights, step=1e-6):
                 values.append(function(moved))
             gradients[name][place] = (values[0] - values[1]) / (2 * step)
     return gradients
+
+
+def differences_of_sum(function, point):
+    """Finite differences of the sum of a function's values."""
+    return finite_differences(lambda moved: function(moved["point"]).sum(), {"point": point})[
+        "point"
+    ]

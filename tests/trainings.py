@@ -25,3 +25,23 @@ def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True):
     history = rocket.fit(dataset, validation_data=dataset, epochs=epochs, verbose=0).history
     logs = rocket.evaluate(dataset, return_dict=True, verbose=0)
     return history, logs, rocket.predict(x, batch_size=batch_size, verbose=0), rocket.get_weights()
+
+
+def assert_trained_alike(one, two, x, y):
+    """Trains two models from the first one's weights; logs and weights agree to float32's rounding.
+
+    Args:
+        one: compiled model.
+        two: another of the same layers, such as one on two replicas.
+        x: 7 examples, which come in batches of 4: uneven parts, and an uneven last batch.
+        y: their labels.
+    """
+    two.set_weights(one.get_weights())
+    histories = [
+        model.fit(x, y, batch_size=4, shuffle=False, epochs=2, verbose=0).history
+        for model in (one, two)
+    ]
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], values, rtol=1e-5)
+    for mine, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)

@@ -1,7 +1,6 @@
 """Steps of click nets on tables of different sizes: two of 16 columns, the paper's towers."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -9,8 +8,6 @@ from rocket_tf.benchmarks.settings import CLICK_TOWERS, HISTORY, TABLE_WIDTH, ra
 from rocket_tf.core.rocket_model import RocketModel
 from rocket_tf.networks import Embedding
 from rocket_tf.optimizers import SparseAdam
-
-_BATCHES = 50  # that take turns, so that no step finds all its rows in the processor's cache
 
 
 def training_step(settings, share=1.0, history=False, sparse=True):
@@ -30,9 +27,7 @@ def training_step(settings, share=1.0, history=False, sparse=True):
     model = RocketModel(*_pair(Embedding if sparse else layers.Embedding, rows, history))
     optimizer = SparseAdam(1e-3) if sparse else keras.optimizers.Adam(1e-3)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    batches = [random_clicks(settings, rows, history, seed) for seed in range(_BATCHES)]
-    ids, labels = (np.stack(each) for each in zip(*batches, strict=True))
-    data = tf.data.Dataset.from_tensor_slices((ids, labels)).repeat()
+    data = tf.data.Dataset.from_tensor_slices(random_clicks(settings, rows, history)).repeat()
     model.fit(data, steps_per_epoch=1, shuffle=False, verbose=0)  # makes the train function
     iterator = iter(data)
     return lambda: float(model.train_function(iterator)["loss"])

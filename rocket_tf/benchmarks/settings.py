@@ -12,6 +12,7 @@ CLASSES = 10
 CLICK_TOWERS = {"light": (200, 80), "booster": (720, 360, 240, 180, 90)}
 TABLE_WIDTH = 16
 HISTORY = 20
+_CLICK_BATCHES = 50  # that take turns, so that no step finds all its rows in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,19 +75,18 @@ def random_examples(count):
     return images, random.integers(0, CLASSES, count)
 
 
-def random_clicks(settings, rows, history, seed):
-    """A batch of impressions, with ids that are uniform over the tables.
+def random_clicks(settings, rows, history):
+    """Batches of impressions, with ids that are uniform over the tables.
 
     Args:
         settings: a `Settings`.
         rows: of each table.
         history: whether 20 items follow the user and the item.
-        seed: a non-negative integer.
 
     Returns:
-        `(ids, labels)`, int64 of shape (batch, 2 or 22) and (batch,).
+        `(ids, labels)`, int64 of shape (batches, batch, 2 or 22) and (batches, batch).
     """
-    random = np.random.default_rng(seed)
-    batch = settings.click_batch_size
-    ids = random.integers(0, rows, (batch, 2 + HISTORY * history))
-    return ids, random.integers(0, 2, batch)
+    random = np.random.default_rng(0)
+    shape = _CLICK_BATCHES, settings.click_batch_size
+    ids = random.integers(0, rows, (*shape, 2 + HISTORY * history))
+    return ids, random.integers(0, 2, shape)

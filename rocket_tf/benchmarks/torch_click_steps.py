@@ -9,8 +9,6 @@ from torch import nn
 from rocket_tf.benchmarks.settings import CLICK_TOWERS, TABLE_WIDTH, random_clicks
 from rocket_tf.benchmarks.torch_steps import objective
 
-_BATCHES = 50
-
 
 class ClickNets(nn.Module):
     """Light net and booster over two tables that they share.
@@ -50,12 +48,8 @@ def training_step(settings, share=1.0, history=False):
     tables = [nets.user.weight, nets.item.weight]
     rest = [*nets.light.parameters(), *nets.booster.parameters()]
     optimizers = torch.optim.SparseAdam(tables, 1e-3), torch.optim.Adam(rest, 1e-3)
-    batches = itertools.cycle(
-        [
-            tuple(map(torch.from_numpy, random_clicks(settings, rows, history, seed)))
-            for seed in range(_BATCHES)
-        ]
-    )
+    batches = map(torch.from_numpy, random_clicks(settings, rows, history))
+    batches = itertools.cycle(list(zip(*batches, strict=True)))
 
     def step():
         ids, labels = next(batches)

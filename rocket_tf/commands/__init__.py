@@ -62,6 +62,20 @@ class Parser(argparse.ArgumentParser):
             **rest,
         )
 
+    def add_run_arguments(self, seeds, setting, runs):
+        """Adds `--seeds`, `--set` and `--runs`, of commands that need many runs.
+
+        Args:
+            seeds: default number of seeds.
+            setting: an example of a field with its value, for the help.
+            runs: default folder.
+        """
+        self.add_argument("--seeds", type=int, default=seeds, help="(default: %(default)s)")
+        self.add_argument(
+            "--set", action="append", default=[], help=f"any field, as --set={setting}"
+        )
+        self.add_argument("--runs", default=runs, help="(default: %(default)s)")
+
     def error(self, message):
         """Ends the process with the mistake in one line, without the usage."""
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; --help lists the arguments\n")

@@ -28,9 +28,7 @@ def _parse(argv):
     parser.add_argument("--method", required=True, choices=METHODS_WITH_HINT)
     parser.add_argument("--weights", required=True, help="weights, with commas between")
     parser.add_argument("--validation_examples", type=int, required=True)
-    parser.add_argument("--seeds", type=int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], help="any field, as --set=epochs=20")
-    parser.add_argument("--runs", default="runs/hint_weight", help="(default: %(default)s)")
+    parser.add_run_arguments(seeds=3, setting="epochs=20", runs="runs/hint_weight")
     parser.add_argument("--output", help="JSON file to write")
     return parser.parse_args(argv)
 

@@ -37,9 +37,7 @@ def _compare(arguments):
 
 def _parse(argv):
     parser = Parser("compare_clicks", __doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="(default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], help="any field, as --set=epochs=4")
-    parser.add_argument("--runs", default="runs/compare_clicks", help="(default: %(default)s)")
+    parser.add_run_arguments(seeds=5, setting="epochs=4", runs="runs/compare_clicks")
     parser.add_argument("--output", help="path without its suffix; without it, print only")
     return parser.parse_args(argv)
 

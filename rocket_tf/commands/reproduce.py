@@ -55,7 +55,7 @@ def _parse(argv):
     parser.add_argument("--rows", help="rows by their keys, with commas between (default: all)")
     parser.add_argument("--methods", help="methods, with commas between (default: the table's)")
     parser.add_argument("--epochs", type=int, help="a smaller budget than the paper's")
-    parser.add_argument("--train_examples", type=int, help="likewise")
+    parser.add_argument("--train_examples", type=int, help="so many, for a smaller budget")
     parser.add_argument(
         "--set", action="append", default=[], help="any field, as --set=precision=mixed_bfloat16"
     )

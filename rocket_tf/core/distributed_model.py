@@ -191,7 +191,7 @@ def share_of_global_batch(batch, dtype):
     """
     if not _has_several_replicas():
         return tf.ones((), dtype)
-    examples = tf.cast(tf.shape(keras.tree.flatten(batch)[0])[0], dtype)
+    examples = tf.cast(_examples_in(batch), dtype)
     return examples / sum_over_replicas(examples)
 
 
@@ -221,7 +221,7 @@ def call_on_replica(graph, x, training):
         return graph(x, training=training)
     # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
     # example of zeros takes its place, and its outputs are dropped.
-    examples = _count_of(next(each for each in keras.tree.flatten(x) if each is not None))
+    examples = _examples_in(x)
     x = keras.tree.map_structure(_at_least_one_example, x)
     return keras.tree.map_structure(
         lambda outputs: _first_examples(outputs, examples), graph(x, training=training)
@@ -237,7 +237,7 @@ def _own_rows(gradients, x):
         gradients: list of gradients; dense ones stay as they are.
         x: the replica's inputs.
     """
-    has_examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0] > 0, tf.int32)
+    has_examples = tf.cast(_examples_in(x) > 0, tf.int32)
     return [
         tf.IndexedSlices(
             gradient.values[: tf.size(gradient.indices) * has_examples],
@@ -264,7 +264,9 @@ def _has_seed():
     return tf.compat.v1.get_seed(None) != (None, None)
 
 
-def _count_of(tensor):
+def _examples_in(batch):
+    """How many examples a batch has, by its first tensor; optional inputs may be absent."""
+    tensor = next(each for each in keras.tree.flatten(batch) if each is not None)
     if isinstance(tensor, tf.SparseTensor):
         return tensor.dense_shape[0]
     return tensor.nrows() if isinstance(tensor, tf.RaggedTensor) else tf.shape(tensor)[0]

@@ -1,7 +1,5 @@
 """The heads of a model's nets: one output each, or several by name, as one flat dict.
 
-And what of a batch belongs to them: inputs, labels, weights.
-
 A net with one output has one head, called as the net is ("light"); one with several, a dict, has a
 head for each, called "light_<output>".
 """

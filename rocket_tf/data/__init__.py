@@ -17,12 +17,12 @@ answered before TensorFlow loads.
 
 from rocket_tf.system.lazy import lazy_names
 
-_MODULES = {
+_DEFINED_IN = {
     "ArraySplit": "rocket_tf.data.in_memory",
     "DataSet": "rocket_tf.data.interface",
     "DatasetCard": "rocket_tf.data.catalog",
     "Split": "rocket_tf.data.interface",
     "open_data": "rocket_tf.data.opening",
 }
-__all__ = list(_MODULES)
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__all__ = list(_DEFINED_IN)
+__getattr__, __dir__ = lazy_names(__name__, _DEFINED_IN)

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from rocket_tf.optimizers.sparse import SparseSGD
+from rocket_tf.optimizers.sparse import SparseSGD, rows_of
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -38,7 +38,7 @@ class SGDWithL2(SparseSGD):
         super().update_step(gradient, variable, learning_rate)
 
     def update_rows(self, ids, gradient, variable, learning_rate):
-        gradient += self.l2 * tf.gather(variable, ids)
+        gradient += self.l2 * rows_of(variable, ids)
         super().update_rows(ids, gradient, variable, learning_rate)
 
     def get_config(self):

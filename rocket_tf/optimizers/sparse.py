@@ -87,7 +87,7 @@ class SparseUpdates:
         values = tf.cast(gradient.values, variable.dtype)
         if keras_internals.decays(self, variable):
             decay = tf.constant(self.weight_decay, variable.dtype) * learning_rate
-            rows = _rows(variable, gradient.indices)
+            rows = rows_of(variable, gradient.indices)
             self.assign_sub(variable, tf.IndexedSlices(rows * decay, gradient.indices))
         self.update_rows(gradient.indices, values, variable, learning_rate)
 
@@ -130,14 +130,14 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
             1 - tf.constant(beta, variable.dtype) ** step for beta in (self.beta_1, self.beta_2)
         ]
         rate = learning_rate * tf.sqrt(corrections[1]) / corrections[0]
-        mean, square = _rows(first, ids), _rows(second, ids)
+        mean, square = rows_of(first, ids), rows_of(second, ids)
         mean += (gradient - mean) * (1 - self.beta_1)
         square += (tf.square(gradient) - square) * (1 - self.beta_2)
         self.assign(first, tf.IndexedSlices(mean, ids))
         self.assign(second, tf.IndexedSlices(square, ids))
         if self.amsgrad:
             largest = keras_internals.slot_of(self, "velocity_hats", variable)
-            square = tf.maximum(_rows(largest, ids), square)
+            square = tf.maximum(rows_of(largest, ids), square)
             self.assign(largest, tf.IndexedSlices(square, ids))
         moves = mean * rate / (tf.sqrt(square) + self.epsilon)
         self.assign_sub(variable, tf.IndexedSlices(moves, ids))
@@ -164,7 +164,7 @@ class SparseAdagrad(SparseUpdates, keras.optimizers.Adagrad):
 
     def update_rows(self, ids, gradient, variable, learning_rate):
         accumulator = keras_internals.slot_of(self, "accumulators", variable)
-        total = _rows(accumulator, ids) + tf.square(gradient)
+        total = rows_of(accumulator, ids) + tf.square(gradient)
         self.assign(accumulator, tf.IndexedSlices(total, ids))
         moves = learning_rate * gradient / tf.sqrt(total + self.epsilon)
         self.assign_sub(variable, tf.IndexedSlices(moves, ids))
@@ -192,11 +192,25 @@ class SparseSGD(SparseUpdates, keras.optimizers.SGD):
         if self.momentum:
             velocity = keras_internals.slot_of(self, "momentums", variable)
             momentum = tf.constant(self.momentum, variable.dtype)
-            new = _rows(velocity, ids) * momentum + moves
+            new = rows_of(velocity, ids) * momentum + moves
             self.assign(velocity, tf.IndexedSlices(new, ids))
             moves = new * momentum + moves if self.nesterov else new
         self.assign_add(variable, tf.IndexedSlices(moves, ids))
 
 
-def _rows(variable, ids):
+def rows_of(variable, ids):
+    """Some rows of a table, without reading the rest.
+
+    Args:
+        variable: `keras.Variable` or `tf.Variable`, shape (rows, ...).
+        ids: whole numbers, shape (ids,).
+
+    Returns:
+        Tensor of shape (ids, ...).
+
+    Example:
+        >>> import keras
+        >>> rows_of(keras.Variable([[1.0], [2.0], [4.0]]), [2, 0]).numpy().ravel()
+        array([4., 1.], dtype=float32)
+    """
     return tf.gather(variable.value if isinstance(variable, keras.Variable) else variable, ids)

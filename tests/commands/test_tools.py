@@ -214,7 +214,7 @@ class TestChooseHintWeight:
         assert result["validation_errors"]["1"]["mean"] == 5.0
 
     def test_a_weight_that_diverges_is_the_worst(self, tmp_path, monkeypatch, capsys):
-        def diverge(config, workdir):
+        def diverge(config, workdir, data):
             if config["hint_weight"] > 1:
                 raise NonFiniteLossError("step 3")
             return {"light": {"validation_error": 30.0}}

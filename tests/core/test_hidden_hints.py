@@ -11,6 +11,7 @@ from rocket_tf.core.hint_losses import AttentionMSE, attention_map
 from tests.convolutional_pairs import CHANNELS, LAYERS, SIZE, images, pair
 from tests.nets import CROSS_ENTROPY
 from tests.reference import attention, finite_differences
+from tests.trainings import assert_trained_alike
 
 
 def rocket_with(hint, learning_rate=1.0, **arguments):
@@ -262,20 +263,11 @@ class TestWorkflows:
         assert set(loaded(x)) == {"light", "booster"}
 
     def test_two_replicas_equal_one(self, two_replicas):
-        # 7 examples in batches of 4: uneven parts, and an uneven last batch.
         x, y = images(7)
         one = rocket_with(Hint("attention", weight=5.0, layers=LAYERS), 0.1)
         with two_replicas.scope():
             two = rocket_with(Hint("attention", weight=5.0, layers=LAYERS), 0.1)
-        two.set_weights(one.get_weights())
-        histories = [
-            model.fit(x, y, batch_size=4, shuffle=False, epochs=2, verbose=0).history
-            for model in (one, two)
-        ]
-        for name, values in histories[0].items():
-            np.testing.assert_allclose(histories[1][name], values, rtol=1e-5)
-        for mine, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
+        assert_trained_alike(one, two, x, y)
 
 
 class TestErrors:

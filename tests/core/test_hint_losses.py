@@ -17,7 +17,7 @@ from rocket_tf.core.hint_losses import (
     SoftmaxMSE,
 )
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
-from tests.reference import cosine, euclidean, sigmoid, sigmoid_kd, sigmoid_mse
+from tests.reference import cosine, differences_of_sum, euclidean, sigmoid, sigmoid_kd, sigmoid_mse
 
 LIGHT = np.array([[0.3, -1.2, 2.0], [1.5, 0.1, -0.4], [-3.0, 7.0, 0.0]])
 BOOSTER = np.array([[1.0, 0.5, -0.7], [0.2, 0.4, 3.0], [2.0, -6.0, 0.5]])
@@ -48,16 +48,6 @@ def gradients(loss, followed, light, jit_compile=False):
     ]
 
 
-def differences(function, point, step=1e-6):
-    """Finite differences of the sum over examples."""
-    result = np.zeros_like(point)
-    for place in np.ndindex(point.shape):
-        moved = np.zeros_like(point)
-        moved[place] = step
-        result[place] = (function(point + moved).sum() - function(point - moved).sum()) / (2 * step)
-    return result
-
-
 @pytest.mark.parametrize("loss, expected", LOSSES)
 class TestEveryLoss:
     def test_value_is_the_mean_over_the_batch(self, loss, expected):
@@ -74,10 +64,10 @@ class TestEveryLoss:
         followed, light = gradients(loss, BOOSTER, LIGHT, jit_compile)
         tolerance = {"rtol": 1e-4, "atol": 1e-6}
         np.testing.assert_allclose(
-            light, differences(lambda moved: expected(BOOSTER, moved), LIGHT), **tolerance
+            light, differences_of_sum(lambda moved: expected(BOOSTER, moved), LIGHT), **tolerance
         )
         np.testing.assert_allclose(
-            followed, differences(lambda moved: expected(moved, LIGHT), BOOSTER), **tolerance
+            followed, differences_of_sum(lambda moved: expected(moved, LIGHT), BOOSTER), **tolerance
         )
 
     def test_bfloat16_is_compared_in_float32(self, loss, expected):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from rocket_tf.core.hint_losses import KnowledgeDistillation, LogitsMSE, SoftmaxMSE
 from rocket_tf.core.hints import Hint
-from tests.reference import kd, logits_mse, softmax, softmax_mse
+from tests.reference import differences_of_sum, kd, logits_mse, softmax, softmax_mse
 
 LIGHT = np.array([[0.3, -1.2, 2.0], [1.5, 0.1, -0.4]])
 BOOSTER = np.array([[1.0, 0.5, -0.7], [0.2, 0.4, 3.0]])
@@ -42,14 +42,7 @@ class TestEveryLoss:
         )
 
     def test_gradient_equals_finite_differences(self, loss, expected):
-        step = 1e-6
-        differences = np.zeros_like(LIGHT)
-        for place in np.ndindex(LIGHT.shape):
-            moved = np.zeros_like(LIGHT)
-            moved[place] = step
-            differences[place] = (
-                expected(BOOSTER, LIGHT + moved).sum() - expected(BOOSTER, LIGHT - moved).sum()
-            ) / (2 * step)
+        differences = differences_of_sum(lambda moved: expected(BOOSTER, moved), LIGHT)
         np.testing.assert_allclose(
             gradient(loss, BOOSTER, LIGHT), differences, rtol=1e-4, atol=1e-6
         )

@@ -10,6 +10,7 @@ from rocket_tf import Hint, RocketModel, export_light, gradient_flow, ownership
 from rocket_tf.analysis.costs import count_parameters
 from tests.nets import CLASSES, CROSS_ENTROPY, FEATURES, examples
 from tests.reference import cosine, euclidean, finite_differences, logits_mse
+from tests.trainings import assert_trained_alike
 
 LAYERS = {"light_hidden": "booster_hidden"}
 NARROW, WIDE = 2, 6
@@ -178,15 +179,7 @@ class TestObjective:
         one = rocket_with(projected(), 0.05, 1.0)
         with two_replicas.scope():
             two = rocket_with(projected(), 0.05, 1.0)
-        two.set_weights(one.get_weights())
-        histories = [
-            model.fit(x, y, batch_size=4, shuffle=False, epochs=2, verbose=0).history
-            for model in (one, two)
-        ]
-        for name, values in histories[0].items():
-            np.testing.assert_allclose(histories[1][name], values, rtol=1e-5)
-        for mine, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
+        assert_trained_alike(one, two, x, y)
 
     @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
     def test_it_is_float32_under_every_policy(self, policy):
