@@ -133,7 +133,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
 
 @contextlib.contextmanager
 def _sigterm():
-    """A function that tells whether SIGTERM has come, which then ends nothing by itself."""
+    """A function that says whether SIGTERM has come, which then ends nothing by itself."""
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set  # only the main thread may say what a signal does

@@ -18,7 +18,7 @@ class Figure:
     Attributes:
         above: name of the measurement above the line.
         below: names of those below, whose medians are added up; none: the figure is the one above.
-        meaning: what it tells, in words.
+        meaning: what it says, in words.
         at_most: the target, if it is an upper bound.
         at_least: the target, if it is a lower bound.
     """

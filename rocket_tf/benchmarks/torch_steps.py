@@ -55,7 +55,7 @@ def objective(light, booster, labels):
 
     Args:
         light: logits, shape (batch, classes).
-        booster: likewise.
+        booster: the same.
         labels: int64, shape (batch,).
     """
     hint = (light - booster.detach()).square().sum(-1).mean()

@@ -66,7 +66,7 @@ def _curves(arguments):
 
 
 def _short_name(path, paths):
-    """The end of a path that tells it from the others."""
+    """The end of a path in which it differs from the others."""
     for length in range(1, len(path.parts) + 1):
         ends = [other.parts[-length:] for other in paths]
         if ends.count(path.parts[-length:]) == 1:

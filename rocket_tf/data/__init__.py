@@ -4,7 +4,7 @@ A *data set* is opened once, by `open_data`, and then handed to whatever needs i
 
 - a *card*: its facts, as a `catalog.DatasetCard`: images or clicks, classes, shapes, columns, the
   number of examples. Nets are built by it, and configurations checked.
-- a *fingerprint*: what tells one's own data from other data, such as a checksum; `None` for data
+- a *fingerprint*: what identifies one's own data, such as a checksum; `None` for data
   that is the same everywhere. A run keeps it and is not resumed on other data.
 - three *splits*, `train`, `validation` and `test`: sources of batches (`interface.Split`), in
   memory (`in_memory.ArraySplit`) or not.

@@ -41,7 +41,7 @@ class DataSet(abc.ABC):
 
     @property
     def fingerprint(self):
-        """What tells this data from other data, a dict that JSON can hold; `None`: nothing can."""
+        """What identifies this data, a dict that JSON can hold, or `None`."""
         return None
 
     def load(self):  # noqa: B027 - not every data set has something to read
@@ -126,7 +126,7 @@ class Split(abc.ABC):
         Args:
             schedule: a `Schedule`.
             augment: `None`, or what is applied to a part's images, `f(images, seed, epoch,
-                examples)`; `examples` are numbers that tell the images, int64 of shape (batch,).
+                examples)`; `examples` are the images' numbers, int64 of shape (batch,).
             share: a `Share`: each of the worker's parts is an element.
 
         Returns:

@@ -15,7 +15,7 @@ class LocalImages:
     Attributes:
         train: images, uint8 of shape (examples, height, width, channels), and labels, int64 of
             shape (examples,).
-        test: likewise.
+        test: the same for the test part.
         class_names: names of the classes, in their order.
         skipped: a line "path: reason" for each file that was passed over.
     """

@@ -46,7 +46,7 @@ class OwnData:
 
     @functools.cached_property
     def fingerprint(self):
-        """What tells this data from other data, as JSON can hold it.
+        """What identifies this data, as JSON can hold it.
 
         Nets are built by some of it, such as the pixels' mean, which must not change afterwards.
         """

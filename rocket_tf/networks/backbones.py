@@ -19,7 +19,7 @@ def backbone_pair(light, booster, num_classes, input_shape, branch_layer="", dro
 
     Args:
         light: a name in `backbone_names.BACKBONES`; empty with `branch_layer`.
-        booster: likewise.
+        booster: the same of the booster.
         num_classes: number of logits.
         input_shape: (height, width, channels) of an image.
         branch_layer: layer of the booster, one of keras.applications, where the light net branches

@@ -39,7 +39,7 @@ def click_pair(
     Args:
         features: sequence of `Feature`s, in the order in which they are set side by side.
         light_tower: widths of the light net's hidden layers, the paper's by default.
-        booster_tower: likewise of the booster's.
+        booster_tower: the same of the booster.
         logits: 2, for a softmax over no click and click, or 1, for a sigmoid.
         share: whether the nets have all that lies below the towers in common. `False`: the same two
             nets with embedding tables of their own.

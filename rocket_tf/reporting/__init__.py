@@ -1,1 +1,1 @@
-"""What a run, or a table of runs, tells people: text, pictures, pages."""
+"""Reports on a run or on a table of runs: text, pictures, pages."""

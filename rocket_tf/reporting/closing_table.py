@@ -1,4 +1,4 @@
-"""What a run tells its user at the end, as text."""
+"""The table that a run prints at its end."""
 
 import os
 import sys

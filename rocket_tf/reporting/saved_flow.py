@@ -29,7 +29,7 @@ def flow_of_files(model_path, batch_path):
     import keras
     import numpy as np
 
-    import rocket_tf.core.rocket_model  # noqa: F401  which tells Keras what a RocketModel is
+    import rocket_tf.core.rocket_model  # noqa: F401  which registers RocketModel with Keras
     from rocket_tf.analysis.gradient_flow import gradient_flow
 
     try:

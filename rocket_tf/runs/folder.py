@@ -163,7 +163,7 @@ class RunFolder:
         return _read_json(self._followed) if self._followed.exists() else None
 
     def as_booster(self):
-        """What tells the booster of this finished run from others: its configuration and error."""
+        """What identifies the booster of this finished run: its configuration and error."""
         config = self.read_config()
         free = options.fields_without_effect(config)
         return {

@@ -50,9 +50,9 @@ def tasks_of(model, task=None, multi_label=None, named=False):
     Args:
         model: a `RocketModel`, or a functional `keras.Model`.
         task: one of `TASKS` for all outputs, or a dict of them by output. `None`, or an output
-            that is left out: as the label loss of a compiled `RocketModel` tells; classification,
+            that is left out: as the label loss of a compiled `RocketModel` implies; classification,
             for other models.
-        multi_label: whether classes are multi-label; `None`: as the label loss tells.
+        multi_label: whether classes are multi-label; `None`: as the label loss implies.
         named: whether the classes have names, so that there are classes.
 
     Returns:

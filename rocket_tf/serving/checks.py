@@ -57,7 +57,7 @@ def prove(directory, workdir=None, restore=None):
 
 
 def _carry_out(name, check, *arguments):
-    """The check's name and what it tells; whatever stops it is a failure of the export."""
+    """The check's name and what it found; whatever stops it is a failure of the export."""
     try:
         return name, check(*arguments)
     except CheckFailed as error:

@@ -96,7 +96,7 @@ def export_light(
             says.
         task: what the outputs mean: "classification", "multi_label" (each of several logits a yes
             or no of its own) or "regression"; or a dict of these by output. `None`: as the label
-            loss of a compiled `RocketModel` tells, the light net's or else the booster's;
+            loss of a compiled `RocketModel` implies, the light net's or else the booster's;
             classification, for other models. A cross-entropy or hinge loss is of classes, binary
             cross-entropy of several logits is multi-label, and Keras's other losses, such as mean
             squared error, are of a regression. A loss of one's own does not tell, unless there are

@@ -30,7 +30,7 @@ def paired_difference(values, base):
 
     Args:
         values: dict from seeds to figures.
-        base: likewise, of the other method; the seeds in both are compared.
+        base: the same of the other method; the seeds in both are compared.
 
     Returns:
         Dict with "mean" of the differences, "interval" (their mean's 95 % confidence interval by

@@ -26,7 +26,7 @@ def software(*packages):
 
 
 def machine():
-    """What a machine is, as far as it tells how fast it is."""
+    """What a machine is, as far as speed depends on it."""
     return {"processors": os.cpu_count(), "architecture": platform.machine()}
 
 

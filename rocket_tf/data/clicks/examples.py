@@ -105,7 +105,7 @@ def split(inputs, labels, test_fraction):
 
     Args:
         inputs: as of `ClickExamples`, in their order in time.
-        labels: likewise.
+        labels: the same.
         test_fraction: share of the test examples, between 0 and 1; there is at least one of each.
 
     Returns:
@@ -126,7 +126,7 @@ def histories(users, items, clicked, times, length):
 
     Args:
         users: shape (examples,), integers or strings.
-        items: likewise.
+        items: the same.
         clicked: boolean, or 0 and 1, shape (examples,).
         times: numbers of shape (examples,), in any order.
         length: so many items are kept.

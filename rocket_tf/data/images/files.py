@@ -106,7 +106,7 @@ def centre(image, height, width):
     Args:
         image: a `PIL.Image.Image`.
         height: of the result, in pixels.
-        width: likewise.
+        width: the same.
 
     Returns:
         A `PIL.Image.Image` of that size.

@@ -20,7 +20,7 @@ def read(path, image_size, unreadable="refuse", tell=print):
     folders in `train`, in the order of their names. Files below a class's folder count by their
     suffix: .jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff; others are ignored, and hidden ones.
 
-    Images become RGB squares as `image_files.decode` tells.
+    Images become RGB squares as `files.decode` describes.
 
     Args:
         path: the folder.
