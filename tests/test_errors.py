@@ -99,7 +99,6 @@ class TestErrors:
             "binary_crossentropy",
             keras.losses.KLDivergence(),
             "kl_divergence",
-            "poisson",
             keras.losses.Dice(),
         ],
         ids=lambda loss: getattr(loss, "name", None) or getattr(loss, "__name__", loss),
