@@ -169,7 +169,9 @@ class Maker:
             return layer(first)
         first = of(state, one)
         if isinstance(layer, layers.BatchNormalization) and layer.built:
-            first = of([each for each in state if len(each.shape) == layer.input_spec.ndim], one)
+            rank = layer.input_spec.ndim
+            if len(first.shape) != rank:
+                first = of([each for each in state if len(each.shape) == rank], one)
         if isinstance(layer, Flagged):
             others = [each for each in state if each.shape == first.shape]
             flags = {"other": of(others, two)} if "other" in flags else flags

@@ -102,6 +102,7 @@ class Calls:
         ]
         made = next(iter(same + others), None)
         if made is None:
+            self._check_masks_stay(role, operation, named)
             if self._reads_copies(role, operation):
                 args, kwargs = keras.tree.map_structure(
                     lambda value: self._own(role, value), (args, kwargs)
@@ -112,6 +113,21 @@ class Calls:
         made.roles.add(role)
         made.calls.append(call)
         return made.results
+
+    def _check_masks_stay(self, role, operation, named):
+        """Refuses attention that would read tensors after another net's call took their masks."""
+        if not isinstance(operation, keras.layers.MultiHeadAttention):
+            return
+        masked = _masked_tensors(named)
+        for made in self._made[_key(operation)]:
+            if made.roles - {role} and masked & _masked_tensors(made.named):
+                raise ValueError(
+                    "keras.layers.MultiHeadAttention takes the mask from the tensors that it "
+                    "reads, and so from the next call that reads them. Received: layer "
+                    f"{operation.name!r}, which {role} and another net call on the same masked "
+                    "tensor, but not alike; give each net an attention layer of its own, or the "
+                    "calls the same arguments"
+                )
 
     def _reads_copies(self, role, operation):
         if self._common is None or not isinstance(operation, keras.Layer):
@@ -267,6 +283,14 @@ def _masks_of_keras(operation, args, kwargs):
         for name, value in tensors.items()
     }
     return {name for name, mask in masks.items() if name in kwargs and _same(kwargs[name], mask)}
+
+
+def _masked_tensors(named):
+    return {
+        id(value)
+        for value in keras.tree.flatten(named)
+        if _is_tensor(value) and getattr(value, keras_internals.MASK, None) is not None
+    }
 
 
 def _is_tensor(value):

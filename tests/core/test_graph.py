@@ -210,6 +210,21 @@ def test_attention_of_one_net_leaves_the_other_its_masks(attends, table, tmp_pat
         np.testing.assert_allclose(logs[f"{role}_loss"], expected, rtol=1e-5, err_msg=role)
 
 
+def test_one_attention_in_both_nets():
+    """Called alike it runs once; called apart on one masked tensor, one call has no mask left."""
+    inputs = keras.Input((5,), dtype="int32", name="words")
+    low = layers.Embedding(7, 4, mask_zero=True, name="table")(inputs)
+    attention = layers.MultiHeadAttention(1, 4, name="attention")
+    one, other = (attention(low, low, use_causal_mask=causal) for causal in (False, True))
+    with pytest.raises(ValueError, match=r"takes the mask .*'attention', which booster and another"):
+        RocketModel(*nets_of(inputs, one, other))
+    check(RocketModel(*nets_of(inputs, one, one)), np.array([[1, 2, 3, 0, 0], [4, 5, 6, 1, 2]]))
+    plain = keras.Input((5, 4), name="frames")  # without masks there is nothing to take
+    one, other = (attention(plain, plain, use_causal_mask=causal) for causal in (False, True))
+    frames = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    check(RocketModel(*nets_of(plain, one, other)), frames)
+
+
 def test_functions_between_shared_layers_run_once():
     """Nets that were built apart: the second shared layer sees one tensor, and counts it once."""
     low, norm = layers.Dense(4, name="low"), layers.BatchNormalization(momentum=0.5, name="norm")

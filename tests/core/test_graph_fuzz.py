@@ -39,15 +39,10 @@ def check(seed, tmp_path):
     pair = maker.pair()
     x = maker.data()
     nets = {"light": pair.light, "booster": pair.booster}
-    if "words" in maker.kinds.values() and all(
-        maker.attention in net.layers for net in nets.values()
-    ):
-        # Keras's attention takes masks away from its arguments, here also between its own calls.
-        return {"left out"}
     try:
         rocket = RocketModel(pair.light, pair.booster)
     except ValueError as error:
-        if "could not be loaded again" not in str(error):
+        if not any(part in str(error) for part in ("could not be loaded again", "takes the mask")):
             raise
         return {"refused", *pair.features}
     before = values(rocket)
