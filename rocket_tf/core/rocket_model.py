@@ -14,12 +14,7 @@ from rocket_tf.core.distributed_model import (
     share_of_global_batch,
     with_loss_scaling,
 )
-from rocket_tf.core.head_metrics import (
-    HeadMetrics,
-    history_in_order,
-    logs_in_order,
-    names_in_logs,
-)
+from rocket_tf.core.head_metrics import HeadMetrics, history_in_order, logs_in_order, names_in_logs
 from rocket_tf.core.heads import flat, heads_of
 from rocket_tf.core.label_losses import given_by_head, label_losses_by_head, label_weights_by_head
 from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
@@ -388,6 +383,11 @@ class RocketModel(DistributedModel):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
+
+    def save(self, filepath, *args, **kwargs):
+        """As in Keras, to a `.keras` file."""
+        saving.check_format(filepath)
+        return super().save(filepath, *args, **kwargs)
 
     def export(self, filepath, *args, **kwargs):
         """As in Keras, of the light net alone; `export_light` writes a smaller SavedModel."""

@@ -40,6 +40,26 @@ def refuses_cloning(init):
     return checked
 
 
+def check_format(path):
+    """Checks that a whole rocket is not to be written in Keras's old format.
+
+    `RocketModel.save` asks before there is a file, `config_of` where Keras already writes one.
+
+    Raises:
+        ValueError: if the path ends in `.h5` or `.hdf5`.
+
+    Example:
+        >>> check_format("rocket.h5")
+        Traceback (most recent call last):
+        ValueError: A rocket is saved as a .keras file, ...
+    """
+    if str(path).endswith((".h5", ".hdf5")):
+        raise ValueError(
+            "A rocket is saved as a .keras file, or its weights alone as .weights.h5. Received: "
+            f"{path}; call rocket.save('rocket.keras')"
+        )
+
+
 def config_of(rocket):
     """The configuration of a `RocketModel`, a dict; `arguments_from` reads it.
 
@@ -54,10 +74,7 @@ def config_of(rocket):
         True
     """
     if keras_internals.is_writing_h5():
-        raise ValueError(
-            "A rocket is saved as a .keras file, or its weights alone as .weights.h5. Received: a "
-            "file in the old format .h5; call rocket.save('rocket.keras')"
-        )
+        check_format("a file in the old format .h5")
     joint = _joint(rocket)
     nets = {"light": rocket.light} | ({} if rocket.booster is None else {"booster": rocket.booster})
     return {

@@ -216,7 +216,9 @@ def test_one_attention_in_both_nets():
     low = layers.Embedding(7, 4, mask_zero=True, name="table")(inputs)
     attention = layers.MultiHeadAttention(1, 4, name="attention")
     one, other = (attention(low, low, use_causal_mask=causal) for causal in (False, True))
-    with pytest.raises(ValueError, match=r"takes the mask .*'attention', which booster and another"):
+    with pytest.raises(
+        ValueError, match=r"takes the mask .*'attention', which booster and another"
+    ):
         RocketModel(*nets_of(inputs, one, other))
     check(RocketModel(*nets_of(inputs, one, one)), np.array([[1, 2, 3, 0, 0], [4, 5, 6, 1, 2]]))
     plain = keras.Input((5, 4), name="frames")  # without masks there is nothing to take

@@ -277,9 +277,12 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["rocket.h5", "rocket.hdf5"])
     def test_the_old_file_format(self, name, tmp_path):
         rocket = RocketModel(*linear_pair())
+        (tmp_path / name).write_text("what was there")
         for save in (rocket.save, lambda path: keras.saving.save_model(rocket, path)):
             with pytest.raises(ValueError, match=r"\.keras file.*rocket\.save\('rocket\.keras'\)"):
                 save(tmp_path / name)
+            if save == rocket.save:
+                assert (tmp_path / name).read_text() == "what was there"
 
     def test_weights_alone_are_written(self, tmp_path):
         rocket, again = (RocketModel(*linear_pair()) for _ in range(2))
