@@ -7,6 +7,7 @@ import tensorflow as tf
 from rocket_tf.core import graph
 from rocket_tf.core.hint_losses import attention_map
 from rocket_tf.core.objective import SHARED, parts
+from rocket_tf.optimizers.sparse import each_id_once
 
 
 def gradient_flow(model, x, y, sample_weight=None):
@@ -52,9 +53,9 @@ def gradient_flow(model, x, y, sample_weight=None):
         ).items()
     }
     state = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
-    x, y = (keras.tree.map_structure(tf.convert_to_tensor, value) for value in (x, y))
-    if sample_weight is not None:
-        sample_weight = keras.tree.map_structure(tf.convert_to_tensor, sample_weight)
+    x, y, sample_weight = (
+        keras.tree.map_structure(_as_tensor, value) for value in (x, y, sample_weight)
+    )
     try:
         with tf.GradientTape(persistent=True) as tape:
             logits, hidden = model.forward(x, training=True)
@@ -113,8 +114,15 @@ def _norm(tape, term, variables):
     if not variables:
         return None
     gradients = [
-        tf.cast(tf.convert_to_tensor(gradient), tf.float64)
+        each_id_once(gradient).values if isinstance(gradient, tf.IndexedSlices) else gradient
         for gradient in tape.gradient(term, variables)
         if gradient is not None
     ]
+    gradients = [tf.cast(gradient, tf.float64) for gradient in gradients]
     return float(tf.linalg.global_norm(gradients)) if gradients else 0.0
+
+
+def _as_tensor(value):
+    """As `fit` has it: optional inputs may be `None`, others sparse or ragged."""
+    is_one = value is None or isinstance(value, tf.SparseTensor | tf.RaggedTensor)
+    return value if is_one else tf.convert_to_tensor(value)

@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from rocket_tf import Hint, RocketModel, attention_maps, gradient_flow
-from rocket_tf.networks import group_outputs, wide_resnet_pair
+from rocket_tf.networks import Embedding, group_outputs, wide_resnet_pair
 from tests.linear_rockets import compiled, terms_of
 from tests.nets import (
     CLASSES,
@@ -18,6 +19,14 @@ from tests.nets import (
     weights_of,
 )
 from tests.reference import attention, finite_differences
+
+
+class OrZero(layers.Layer):
+    def call(self, absent=None):
+        return 0.0 if absent is None else absent
+
+    def compute_output_spec(self, absent=None):
+        return keras.KerasTensor((None, 1))
 
 
 @pytest.mark.parametrize("gradient_block", [True, False])
@@ -85,6 +94,43 @@ def test_a_model_made_under_a_strategy(two_replicas):
     expected = gradient_flow(alone, x, y)
     for term, parts in gradient_flow(rocket, x, y).items():
         assert parts == pytest.approx(expected[term], rel=1e-5)
+
+
+@pytest.mark.parametrize("embedding", [layers.Embedding, Embedding])
+def test_inputs_of_all_kinds(embedding):
+    """Sparse and absent inputs give what the same numbers give as dense arrays.
+
+    An id that comes twice counts once in the norm, with its gradients summed: the dense input's
+    table is a kernel, which has no ids.
+    """
+    x, y = examples(5)
+    ids = np.array([[1, 1], [0, 2], [1, 3], [2, 2], [1, 0]])
+    counts = np.stack([np.sum(ids == place, axis=1) for place in range(4)], axis=1) / 2
+
+    def rocket(low, inputs):
+        nets = [
+            keras.Model(inputs, layers.Dense(CLASSES, name=f"{role}_logits")(low), name=role)
+            for role in ("light", "booster")
+        ]
+        model = RocketModel(*nets, hint_weight=0.3)
+        model.compile("sgd", CROSS_ENTROPY)
+        return model
+
+    tags = keras.Input((2,), dtype="int32", name="tags")
+    rare = keras.Input((FEATURES,), sparse=True, name="rare")
+    absent = keras.Input((1,), optional=True, name="absent")
+    table = layers.GlobalAveragePooling1D()(embedding(4, 3, name="table")(tags))
+    low = table + layers.Dense(3, name="rare_kernel")(rare) + OrZero()(absent)
+    mixed = rocket(low, {"tags": tags, "rare": rare, "absent": absent})
+    fraction, dense = keras.Input((4,), name="fraction"), keras.Input((FEATURES,), name="dense")
+    low = layers.Dense(3, use_bias=False, name="table")(fraction) + layers.Dense(3)(dense)
+    plain = rocket(low, {"fraction": fraction, "dense": dense})
+    plain.set_weights(mixed.get_weights())
+    sparse = tf.sparse.from_dense(x.astype("float32"))
+    flow = gradient_flow(mixed, {"tags": ids, "rare": sparse, "absent": None}, y)
+    expected = gradient_flow(plain, {"fraction": counts, "dense": x.astype("float32")}, y)
+    for term, parts in expected.items():
+        assert flow[term] == pytest.approx(parts, rel=1e-5)
 
 
 def test_what_is_no_compiled_rocket():
