@@ -1,6 +1,8 @@
 """Checkpoints of a run: save, keep the newest, resume from the newest that is whole."""
 
 import dataclasses
+import functools
+import itertools
 import logging
 import os
 import shutil
@@ -10,6 +12,8 @@ import tensorflow as tf
 
 from rocket_tf.errors import CheckpointError
 from rocket_tf.runs.progress import Progress, checkpoints_in
+from rocket_tf.system import files
+from rocket_tf.system.transfers import shown, size_of
 
 _LOGGER = logging.getLogger(__name__)
 _PARTIAL = "saving"
@@ -80,10 +84,11 @@ class Checkpoints:
         path = Progress(epochs, steps).checkpoint_in(self._directory)
         partial = self._directory / _PARTIAL
         try:
-            # TensorFlow itself writes the index in its place, bit by bit.
-            tf.train.Checkpoint(**state).write(str(partial))
-            for part in _files(partial):
-                _flush(part)
+            with shown(f"Saving {path}", self._size, functools.partial(self._written, partial)):
+                # TensorFlow itself writes the index in its place, bit by bit.
+                tf.train.Checkpoint(**state).write(str(partial))
+                for part in _files(partial):
+                    _flush(part)
             self._forget([Progress(epochs, steps)])
             for part in reversed(_files(partial)):
                 os.replace(part, part.with_name(part.name.replace(_PARTIAL, path.name)))
@@ -118,9 +123,9 @@ class Checkpoints:
         for progress in found:
             path = progress.checkpoint_in(self._directory)
             try:
-                restored = _read_beside_state(path, progress)
-                status = tf.train.Checkpoint(**self._state).read(str(path))
-                status.assert_existing_objects_matched().expect_partial()
+                reader = tf.train.load_checkpoint(str(path))
+                restored = _read_beside_state(reader, progress)
+                _read(reader, self._state, path)
             except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
                 _LOGGER.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
@@ -135,6 +140,15 @@ class Checkpoints:
                 "run away to start anew"
             )
         return Restored()
+
+    @property
+    def _size(self):
+        return sum(map(size_of, itertools.chain(*self._state.values())))
+
+    @staticmethod
+    def _written(partial):
+        paths = partial.parent.glob(f"{partial.name}*")
+        return sum(map(files.size_of, paths))
 
     def _forget(self, found):
         if not self._writes:
@@ -171,8 +185,28 @@ def _flush(path):
         os.close(descriptor)
 
 
-def _read_beside_state(path, progress):
-    reader = tf.train.load_checkpoint(str(path))
+def _read(reader, state, path):
+    """Gives variables the values in a checkpoint, one by one: a copy of the largest is the most.
+
+    Raises:
+        KeyError, ValueError: if there is none for a variable, or one of another shape or dtype.
+    """
+    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    named = {
+        f"{group}/{place}{_VALUE}": variable
+        for group, variables in state.items()
+        for place, variable in enumerate(variables)
+    }
+    for name, variable in named.items():
+        there, wanted = (dtypes[name], shapes[name]), (variable.dtype, list(variable.shape))
+        if there != wanted:
+            raise ValueError(f"{name} is {there} there, and {wanted} here")
+    with shown(f"Reading {path}", sum(map(size_of, named.values()))):
+        for name, variable in named.items():
+            variable.assign(reader.get_tensor(name))
+
+
+def _read_beside_state(reader, progress):
     names = reader.get_variable_to_shape_map()
     metrics = [f"metrics/{index}{_VALUE}" for index in range(len(names))]
     replicas = _REPLICAS + _VALUE
@@ -194,10 +228,10 @@ def restore_weights(directory, epoch, model):
     Raises:
         CheckpointError: if that epoch's checkpoint is missing or damaged.
     """
-    checkpoint = tf.train.Checkpoint(model=[variable.value for variable in model.variables])
+    path = Progress(epoch).checkpoint_in(directory)
     try:
-        status = checkpoint.read(str(Progress(epoch).checkpoint_in(directory)))
-        status.assert_existing_objects_matched().expect_partial()
+        reader = tf.train.load_checkpoint(str(path))
+        _read(reader, {"model": [variable.value for variable in model.variables]}, path)
     except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
         raise CheckpointError(
             f"{directory}: the checkpoint of epoch {epoch}, the one that counts, is missing or "

@@ -17,6 +17,7 @@ from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.parity import IDS, LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.serving.signatures import DEFAULT, input_names, signatures_of
 from rocket_tf.system import files, timing
+from rocket_tf.system.transfers import shown, size_of
 
 _LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
 _COMPARED_EXAMPLES = 8
@@ -149,7 +150,9 @@ def export_light(
 
     def write(folder):
         try:
-            _save(light, functions, class_names, folder)
+            size = sum(size_of(variable.value) for variable in light.variables)
+            with shown(f"Saving {directory}", size, functools.partial(files.size_of, folder)):
+                _save(light, functions, class_names, folder)
             requests = {each.name: each.request(warmup_example) for each in signatures}
             warmup.write(folder, requests)
             companions.write_provenance(companions.provenance_of(folder), told)
