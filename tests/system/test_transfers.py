@@ -1,9 +1,11 @@
 """Progress of large reads and writes: a line, or a bar on a terminal."""
 
+import contextlib
 import os
 import pty
 import subprocess
 import sys
+import termios
 import textwrap
 
 import pytest
@@ -31,6 +33,7 @@ def test_a_bar_on_a_terminal(can_tell):
     """It grows with what is done, lives through a file that vanishes, and ends with the block."""
     script = """
         import sys, time
+        sys.orig_argv = ["python", "-m", "rocket_tf.main"]  # without TensorFlow
         from rocket_tf.system import transfers
         transfers._SECONDS = 0.01
         states = iter([0.25, OSError(), 0.5, 0.5])
@@ -44,11 +47,16 @@ def test_a_bar_on_a_terminal(can_tell):
         print("after")
     """
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 100))
     arguments = [sys.executable, "-c", textwrap.dedent(script), str(can_tell)]
     result = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=slave, check=True, text=True)
     os.close(slave)
-    shown_text = os.read(master, 100_000).decode()
+    shown_bytes = b""
+    with contextlib.suppress(OSError):  # which ends what a terminal has to say
+        while part := os.read(master, 10_000):
+            shown_bytes += part
     os.close(master)
+    shown_text = shown_bytes.decode()
     assert result.stdout == "after\n"
     assert "Saving c (4.0 GB)" in shown_text
     assert "Error" not in shown_text
