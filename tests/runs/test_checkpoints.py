@@ -72,9 +72,9 @@ def test_a_checkpoint_of_another_net(other, tmp_path, caplog):
     Checkpoints(tmp_path, trained(), kept=1).save(1)
     model = net(**other)
     before = state(model)
+    caplog.set_level(logging.WARNING)
     with pytest.raises(CheckpointError, match="None of the checkpoints"):
-        with caplog.at_level(logging.WARNING):
-            Checkpoints(tmp_path, model, kept=1).restore()
+        Checkpoints(tmp_path, model, kept=1).restore()
     assert "there, and" in caplog.text
     with pytest.raises(CheckpointError, match="the checkpoint of epoch 1"):
         restore_weights(tmp_path, 1, model)
