@@ -1,5 +1,6 @@
 """Settings for all tests: quiet TensorFlow, two logical CPU devices, a seed, float32."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -23,6 +24,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(item.path).parent.name in _CORE:
             item.add_marker("core")
+
+
+def pytest_collection_finish(session):
+    """Python's collector no longer goes through TensorFlow's modules, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,13 @@
 """Small runs that tests share, and what to compare of them."""
 
+import contextlib
 import json
 import signal
 import subprocess
 import time
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +32,26 @@ def small_config(**changes):
     config = options.default()
     config.update({**SMALL, **changes})
     return config
+
+
+@contextlib.contextmanager
+def quick_runs(traced=False):
+    """Runs whose light nets are not exported, and whose steps are not traced unless asked for.
+
+    For tests in which many runs of few steps are compared with each other: a step computes the same
+    either way, and most of a small run's time is tracing. Of click nets, it is their many small
+    operations.
+    """
+    export = mock.patch(
+        "rocket_tf.runs.summary._export", lambda run, summary: run.folder.light / "1"
+    )
+    tf.config.run_functions_eagerly(not traced)
+    try:
+        with export, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Even though the `tf.config")  # of tf.data
+            yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def card_of(config):

@@ -21,7 +21,14 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.checkpoints import Checkpoints
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
-from tests.small_runs import card_of, metrics, newest_checkpoint, small_config, state
+from tests.small_runs import (
+    card_of,
+    metrics,
+    newest_checkpoint,
+    quick_runs,
+    small_config,
+    state,
+)
 
 
 @pytest.fixture(scope="module")
@@ -462,7 +469,8 @@ class TestSwitches:
     @staticmethod
     def losses(tmp_path, name, **changes):
         config = small_config(epochs=1, train_examples=64, booster_depth=16, **changes)
-        train.train_and_evaluate(config, tmp_path / name, verbose=False)
+        with quick_runs():
+            train.train_and_evaluate(config, tmp_path / name, verbose=False)
         return metrics(tmp_path / name)[0]
 
     @pytest.fixture(scope="class")

@@ -19,7 +19,7 @@ from rocket_tf.runs.building import build_nets
 from rocket_tf.runs.exports import export_run
 from rocket_tf.runs.finished import restore
 from rocket_tf.serving import checks
-from tests.small_runs import metrics, state
+from tests.small_runs import metrics, quick_runs, state
 
 SMALL = {
     "epochs": 2,
@@ -161,7 +161,8 @@ class TestSwitches:
     @staticmethod
     def last(tmp_path, **changes):
         config = small_config(epochs=1, pictures=False, **changes)
-        train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+        with quick_runs(traced=True):
+            train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         return metrics(tmp_path / "run")[-1]
 
     @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from rocket_tf.errors import ConfigError
 from rocket_tf.studies import hint_weights
 from rocket_tf.studies.click_comparison import FIGURES, ClickComparison, as_markdown
 from rocket_tf.studies.running import missing
+from tests.small_runs import quick_runs
 
 SMALL = {
     "epochs": 1,
@@ -29,7 +30,8 @@ def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
         f"--output={tmp_path / 'clicks'}",
         *SETTINGS,
     ]
-    assert compare_clicks.main(arguments) == 0
+    with quick_runs(traced=True):
+        assert compare_clicks.main(arguments) == 0
     first = capsys.readouterr().out
     assert "== run 8 of 8: booster, seed 1" in first
     result = json.loads((tmp_path / "clicks.json").read_text())

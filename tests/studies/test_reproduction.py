@@ -16,7 +16,7 @@ from rocket_tf.studies import running
 from rocket_tf.studies.paper_tables import AT, BOOSTER, KD, LIGHT, ROCKET, TABLES, Column, config_of
 from rocket_tf.studies.reproduction import Reproduction
 from tests.pretended_runs import ERRORS, pretend
-from tests.small_runs import SMALL
+from tests.small_runs import SMALL, quick_runs
 
 TINY = {**SMALL, "epochs": 1, "train_examples": 64}
 DIGITS = {name: value for name, value in TINY.items() if name not in ("dataset", "pictures")}
@@ -290,7 +290,8 @@ class TestResult:
 def whole(tmp_path_factory):
     """A table that was run without interruption."""
     reproduced = tiny(tmp_path_factory.mktemp("whole"))
-    reproduced.complete()
+    with quick_runs():
+        reproduced.complete()
     return reproduced
 
 
@@ -304,7 +305,8 @@ class TestRuns:
 
     def test_equal_a_run_of_the_trainer_alone(self, whole, tmp_path):
         run = next(run for run in whole.runs if (run.method, run.seed) == ("rocket", 1))
-        alone = train.train_and_evaluate(run.config, tmp_path, verbose=False)
+        with quick_runs():
+            alone = train.train_and_evaluate(run.config, tmp_path, verbose=False)
         assert alone == run.folder.read_summary()
 
     @pytest.mark.parametrize("instant", ["during a run", "between runs"])
@@ -329,12 +331,13 @@ class TestRuns:
             if instant == "during a run":
                 patch.setattr(RunFolder, "append_metrics", interrupt)
             after_run = stop if instant == "between runs" else lambda: None
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt), quick_runs():
                 tiny(tmp_path).complete(after_run)
         missing = [run for run in tiny(tmp_path).runs if run.folder.read_summary() is None]
         assert 0 < len(missing) < len(whole.runs)
         again = tiny(tmp_path)
-        again.complete()
+        with quick_runs():
+            again.complete()
         assert again.result("command") == whole.result("command")
 
     def test_says_which_run_it_is_and_how_long_it_takes(self, tmp_path, capsys, monkeypatch):
