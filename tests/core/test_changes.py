@@ -13,9 +13,23 @@ from keras import layers
 import rocket_tf
 from rocket_tf import Hint, RocketModel
 from tests.linear_rockets import terms_of
-from tests.nets import CLASSES, CROSS_ENTROPY, FEATURES, examples, linear_pair, weights_of
+from tests.nets import (
+    CLASSES,
+    CROSS_ENTROPY,
+    FEATURES,
+    KERAS_3_12,
+    examples,
+    linear_pair,
+    weights_of,
+)
 
 STILL = {"shuffle": False, "verbose": 0}
+# Keras 3.12 fails to write its own message.
+UNKNOWN_VARIABLE = (
+    pytest.raises(NotImplementedError)
+    if KERAS_3_12
+    else pytest.raises(ValueError, match=r"Unknown variable.*recreate a new optimizer")
+)
 
 
 class Set(keras.callbacks.Callback):
@@ -413,7 +427,7 @@ class TestLayers:
         light = rocket.light(x, training=False).numpy()
         assert np.abs(light - before).max() > 1e-3
         np.testing.assert_allclose(rocket.predict(x, verbose=0), light, atol=1e-5)
-        with pytest.raises(ValueError, match=r"Unknown variable.*recreate a new optimizer"):
+        with UNKNOWN_VARIABLE:
             rocket.fit(x, y, verbose=0)
         rocket.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
         kernel, lora = layer._kernel.numpy(), layer.lora_kernel_a.numpy()
@@ -451,7 +465,7 @@ class TestLayers:
         x, y = examples(32)
         rocket.fit(x, y, verbose=0)
         light.get_layer("low").trainable = True
-        with pytest.raises(ValueError, match=r"Unknown variable.*recreate a new optimizer"):
+        with UNKNOWN_VARIABLE:
             rocket.fit(x, y, verbose=0)
         rocket.compile(keras.optimizers.Adam(0.05), CROSS_ENTROPY)
         before = light.get_layer("low").get_weights()[0]

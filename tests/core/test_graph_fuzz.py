@@ -9,6 +9,7 @@ import pytest
 
 from rocket_tf import RocketModel
 from rocket_tf.core.keras_internals import MASK
+from tests.nets import KERAS_3_12
 from tests.random_nets import Maker
 
 # By hand: ROCKET_FUZZ=300 python -m pytest tests/core/test_graph_fuzz.py -s -n 0
@@ -42,7 +43,10 @@ def check(seed, tmp_path):
     try:
         rocket = RocketModel(pair.light, pair.booster)
     except ValueError as error:
-        if not any(part in str(error) for part in ("could not be loaded again", "takes the mask")):
+        refusals = ["could not be loaded again", "takes the mask"]
+        if KERAS_3_12:  # which builds no model of an inner tensor, or of an input without use
+            refusals.append("not connected to")
+        if not any(part in str(error) for part in refusals):
             raise
         return {"refused", *pair.features}
     before = values(rocket)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from rocket_tf import ExactAUC, GroupAUC, Hint, RocketModel
-from tests.nets import CROSS_ENTROPY, examples, linear_pair
+from tests.nets import CROSS_ENTROPY, KERAS_3_12, examples, linear_pair
 
 BINARY = keras.losses.BinaryCrossentropy(from_logits=True)
 
@@ -120,7 +120,10 @@ class TestAgreement:
         expected = rocket.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True)
         logs = rocket.test_on_batch(x, y, weight, return_dict=True)
         assert list(logs) == rocket.metrics_names
-        assert rocket.test_on_batch(x, y, weight) == list(logs.values())
+        values = rocket.test_on_batch(x, y, weight)
+        # Keras 3.12 takes the mean over both calls.
+        rtol = 1e-6 if KERAS_3_12 else 0
+        np.testing.assert_allclose(values, list(logs.values()), rtol=rtol)
         np.testing.assert_allclose(list(logs.values()), list(expected.values()), rtol=1e-5)
         logs = rocket.train_on_batch(x, y, weight, return_dict=True)
         assert list(logs) == [name for name in rocket.metrics_names if name in logs]
