@@ -1,5 +1,6 @@
 """A study's result as text, as Markdown, as one self-contained page, and as a configuration."""
 
+import json
 from pathlib import Path
 
 from rocket_tf import config as options
@@ -70,9 +71,9 @@ def study_page(result):
 
 def as_configuration(result):
     """A configuration file with the fields that the study ended with."""
-    own = ("seed", "split_seed", "booster_run", "method", "evaluate_test", "data_dir")
+    own = ("seed", "split_seed", "booster_run", "method", "evaluate_test", "data_dir", "pictures")
     lines = [
-        f"    config.{name} = {tuple(value) if isinstance(value, list) else value!r}"
+        f"    config.{name} = {_as_code(value)}"
         for name, value in result["config"].items()
         if name not in own and options.differences({name: value}, _default(name), _others(name))
     ]
@@ -92,6 +93,13 @@ def as_configuration(result):
             "",
         ]
     )
+
+
+def _as_code(value):
+    """A field's value in Python, strings between double quotes."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(tuple(value) if isinstance(value, list) else value)
 
 
 def _default(name):

@@ -97,13 +97,10 @@ class Study:
         self._root = Path(runs)
         self._planned, self._data = {}, None
         self._config = self._held_out({**config, **settings, "pictures": False})
-        if len(self.candidates) == 1:
-            self._config |= self.candidates[0].settings
         # All runs that may be made are checked before any is.
         for candidate in self.candidates if self.searches else ():
             self._search_run(candidate, 0)
-        chosen = self.search()["chosen"] if self.searches else None
-        self.comparison(chosen or (self.candidates[0] if self.candidates else None))
+        self.comparison()
 
     @property
     def searches(self):
@@ -113,8 +110,10 @@ class Study:
     @property
     def config(self):
         """The configuration that the methods start from, with the chosen hint once it is known."""
+        if not self.candidates:
+            return self._config
         chosen = self.search()["chosen"] if self.searches else None
-        return self._config if chosen is None else self._config | chosen.settings
+        return self._config | (chosen or self.candidates[0]).settings
 
     def search(self):
         """How far the search has come.
@@ -139,13 +138,12 @@ class Study:
                 break
         return {"errors": errors, "rounds": rounds, "runs": [], "chosen": alive[0]}
 
-    def comparison(self, candidate=None):
+    def comparison(self):
         """The runs of the comparison, a list of `PlannedRun`s, seed by seed.
 
-        Args:
-            candidate: the hint; `None`: the configuration's own.
+        Before a hint is chosen, they are those of the first candidate.
         """
-        config = self._config if candidate is None else self._config | candidate.settings
+        config = self.config
         self._planned = {}
         for seed in self.seeds:
             names = [*self.methods]
@@ -172,8 +170,7 @@ class Study:
                 break
             if not self._train(found["runs"], after_run):
                 return False
-        candidate = self.search()["chosen"] if self.searches else None
-        runs = self.comparison(candidate)
+        runs = self.comparison()
         if not self._train(runs, after_run):
             return False
         final_figures.complete([run for run in runs if not has_diverged(run)], self._data)
