@@ -7,7 +7,6 @@ import tensorflow as tf
 from rocket_tf.core import graph
 from rocket_tf.core.hint_losses import attention_map
 from rocket_tf.core.objective import SHARED, parts
-from rocket_tf.optimizers.sparse import each_id_once
 
 
 def gradient_flow(model, x, y, sample_weight=None):
@@ -114,11 +113,10 @@ def _norm(tape, term, variables):
     if not variables:
         return None
     gradients = [
-        each_id_once(gradient).values if isinstance(gradient, tf.IndexedSlices) else gradient
+        tf.cast(tf.convert_to_tensor(gradient), tf.float64)
         for gradient in tape.gradient(term, variables)
         if gradient is not None
     ]
-    gradients = [tf.cast(gradient, tf.float64) for gradient in gradients]
     return float(tf.linalg.global_norm(gradients)) if gradients else 0.0
 
 

@@ -43,10 +43,7 @@ def check(seed, tmp_path):
     try:
         rocket = RocketModel(pair.light, pair.booster)
     except ValueError as error:
-        refusals = ["could not be loaded again", "takes the mask"]
-        if KERAS_3_12:  # which builds no model of an inner tensor, or of an input without use
-            refusals.append("not connected to")
-        if not any(part in str(error) for part in refusals):
+        if not any(part in str(error) for part in ("could not be loaded again", "takes the mask")):
             raise
         return {"refused", *pair.features}
     before = values(rocket)
@@ -94,4 +91,9 @@ def check(seed, tmp_path):
 def test_a_net_computes_in_a_rocket_what_it_computes_alone(seed, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras's, of layers that take no masks
-        check(seed, tmp_path)
+        try:
+            check(seed, tmp_path)
+        except ValueError as error:
+            if not (KERAS_3_12 and "not connected to" in str(error)):
+                raise
+            pytest.skip("Keras 3.12 builds no model of an inner tensor, or of an unused input")
