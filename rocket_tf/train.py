@@ -184,16 +184,20 @@ def _warn_of_other_replicas(replicas, strategy, config):
     )
 
 
-def evaluate(workdir, data_dir="", data=None):
+def evaluate(workdir, data_dir="", data=None, details=False):
     """Evaluates a finished run's nets on the test examples again.
 
     Args:
         workdir: the run's folder; nothing in it is changed.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
         data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
+        details: whether each net's errors are counted class by class, and the hints' gradients
+            measured, too.
 
     Returns:
-        The run's summary with the test errors as measured now.
+        The run's summary with the test errors as measured now; with `details`, also each net's
+        "errors_by_class", lists of counts, and "gradient_flow", as `rocket_tf.gradient_flow` gives
+        it for training examples, of a model with hints.
 
     Raises:
         ConfigError: if the folder holds no finished run.
@@ -204,14 +208,21 @@ def evaluate(workdir, data_dir="", data=None):
     folder, config, summary, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
     with Workers(strategy, read_cluster()).losses_told(), keras_settings(config):
-        test_only = {"train_examples": 1, "validation_examples": 0}
+        seen, test_only = data, {"train_examples": 1, "validation_examples": 0}
         data_dir = data_dir or config["data_dir"]
         data = data.reopen({**config, **test_only, "data_dir": data_dir})
         data.load()
         model = trained_model(config, data, folder, strategy)
         logs = fitting.evaluate(model, data.test, config, data.card, strategy)
+        if details:
+            wrong = fitting.errors_by_class(model, data.test, config, data.card)
+            summary["gradient_flow"] = run_pictures.flow_of(
+                model, seen, fitting.one_hot_classes(config, data.card)
+            )
     for net, figures in summarizing.figures(logs, "test").items():
         summary[net] |= figures
+    for net, counts in wrong.items() if details else ():
+        summary[net]["errors_by_class"] = counts
     return summary
 
 

@@ -16,6 +16,7 @@ COMMANDS = (
     "latency",
     "report",
     "pictures",
+    "study",
     "reproduce",
     "choose-hint-weight",
     "compare-clicks",

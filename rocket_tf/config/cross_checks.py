@@ -60,6 +60,11 @@ def check_before_data(config: Mapping) -> None:
             f"config.split_seed: got {config['split_seed']} with dataset={config['dataset']}, "
             "expected 0: this data set comes with its split; set it to 0"
         )
+    if not config["evaluate_test"] and not config["validation_examples"]:
+        raise ConfigError(
+            "config.evaluate_test: got False with validation_examples=0, expected True: nothing "
+            "would be evaluated; hold examples out, as with --config.validation_examples=200"
+        )
     if config["replicas"] > config["batch_size"]:
         raise ConfigError(
             f"config.replicas: got {config['replicas']}, expected at most batch_size, "

@@ -105,6 +105,11 @@ FIELDS: Mapping[str, Field] = {
         "latest are held out, and the epoch with the highest AUC; 0: the last is",
         0,
     ),
+    "evaluate_test": switch(
+        True,
+        "evaluate the test examples once the run is trained; False: they stay closed, and only "
+        "those held out are evaluated (a study opens them last)",
+    ),
     "split_seed": integer(
         0,
         "seed of the split into training and test examples of digits, which have none, or of "

@@ -8,6 +8,7 @@ from rocket_tf.reporting.markdown import count_in_words
 _COLUMNS = (
     # title, key in a summary, how it is shown
     ("test error", "test_error", "{:.2f} %".format),
+    ("validation error", "validation_error", "{:.2f} %".format),
     ("AUC", "test_auc", "{:.4f}".format),
     ("GAUC", "test_gauc", "{:.4f}".format),
     ("log loss", "test_log_loss", "{:.4f}".format),
@@ -39,10 +40,10 @@ def closing_table(summary, workdir):
         for row in rows
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    lines.append(
-        f"after epoch {summary['epoch']}, on {summary['test_examples']} test examples; "
-        f"details in {workdir}"
-    )
+    measured = f"{summary['test_examples']} test examples"
+    if not any("test_error" in summary[net] for net in nets):
+        measured = "the validation examples; the test examples are closed"
+    lines.append(f"after epoch {summary['epoch']}, on {measured}; details in {workdir}")
     if summary.get("export"):
         lines.append(f"the exported light net is in {workdir}/{summary['export']}")
     lines.append(f"next: {_python()} -m tensorboard.main --logdir={workdir}/tensorboard")

@@ -28,20 +28,20 @@ def table_page(result, pictures):
     Returns:
         HTML text.
     """
-    parts = [_paragraph(markdown.INTRODUCTION), _paragraph(result["note"])]
+    parts = [paragraph(markdown.INTRODUCTION), paragraph(result["note"])]
     for row in result["rows"]:
-        parts.append(_heading(f"{row['title']} ({row['dataset']})"))
-        parts.append(_paragraph(markdown.recipe_in_words(row)))
-        parts.append(_table(markdown.HEADER, markdown.lines_of_row(row)))
+        parts.append(heading(f"{row['title']} ({row['dataset']})"))
+        parts.append(paragraph(markdown.recipe_in_words(row)))
+        parts.append(table(markdown.HEADER, markdown.lines_of_row(row)))
         if row["order"]:
-            parts.append(_paragraph(markdown.order_in_words(row["order"])))
-        config = _table(("field", "value"), row["config"].items())
+            parts.append(paragraph(markdown.order_in_words(row["order"])))
+        config = table(("field", "value"), row["config"].items())
         parts.append(f"<details><summary>configuration</summary>{config}</details>")
-    parts += _pictures(pictures)
-    parts += [_heading("How to get it"), _code(result["command"])]
-    parts += [_heading("Versions and machine")]
-    parts.append(_table(("what", "which"), {**result["versions"], **result["machine"]}.items()))
-    return _page(result["title"], parts)
+    parts += images(pictures)
+    parts += [heading("How to get it"), code(result["command"])]
+    parts += [heading("Versions and machine")]
+    parts.append(table(("what", "which"), {**result["versions"], **result["machine"]}.items()))
+    return whole(result["title"], parts)
 
 
 def run_page(folder, pictures):
@@ -69,27 +69,27 @@ def run_page(folder, pictures):
         if isinstance(each, dict) and "test_error" in each
     ]
     last = folder.read_metrics()[-1]
-    return _page(
+    return whole(
         f"Run {folder.path.name}: {summary['method']} on {config['dataset']}",
         [
-            _table(("net", "test error", "parameters", "multiply-adds"), nets),
-            _paragraph(
+            table(("net", "test error", "parameters", "multiply-adds"), nets),
+            paragraph(
                 f"After epoch {summary['epoch']} of {summary['epochs']}, "
                 f"{summary['train_examples']} training and {summary['test_examples']} test "
                 f"examples, seed {summary['seed']}."
             ),
-            *_pictures(pictures),
-            _heading("How to get it"),
-            _code(command_of(config)),
-            _heading("Metrics of the last epoch"),
-            _table(("metric", "value"), [(name, f"{last[name]:.6g}") for name in last]),
-            _heading("Configuration"),
-            _table(
+            *images(pictures),
+            heading("How to get it"),
+            code(command_of(config)),
+            heading("Metrics of the last epoch"),
+            table(("metric", "value"), [(name, f"{last[name]:.6g}") for name in last]),
+            heading("Configuration"),
+            table(
                 ("field", "value", "meaning"),
                 [(name, config[name], field.meaning) for name, field in options.FIELDS.items()],
             ),
-            _heading("Versions"),
-            _table(("package", "version"), summary["versions"].items()),
+            heading("Versions"),
+            table(("package", "version"), summary["versions"].items()),
         ],
     )
 
@@ -121,7 +121,8 @@ def _typed(value):
     return f'"{tuple(value)}"' if isinstance(value, list | tuple) else str(value)
 
 
-def _page(title, parts):
+def whole(title, parts):
+    """A page of parts, which are HTML text."""
     title = html.escape(title)
     body = "\n".join(filter(None, parts))
     return (
@@ -130,19 +131,24 @@ def _page(title, parts):
     )
 
 
-def _heading(text):
+def heading(text):
+    """A heading."""
     return f"<h2>{html.escape(text)}</h2>"
 
 
-def _paragraph(text):
+def paragraph(text):
+    """A paragraph; nothing for no text."""
     return f"<p>{html.escape(text)}</p>" if text else ""
 
 
-def _code(text):
+def code(text):
+    """A command or a program."""
     return f"<pre>{html.escape(text)}</pre>"
 
 
-def _table(header, rows):
+def table(header, rows):
+    """A table."""
+
     def line(cells, tag):
         inner = "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
         return f"<tr>{inner}</tr>"
@@ -152,10 +158,11 @@ def _table(header, rows):
     )
 
 
-def _pictures(pictures):
+def images(pictures):
+    """Pictures under their captions, from a dict to PNG files' bytes; a list of parts."""
     parts = []
     for caption, png in pictures.items():
         data = base64.b64encode(png).decode()
-        parts.append(_heading(caption))
+        parts.append(heading(caption))
         parts.append(f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">')
     return parts

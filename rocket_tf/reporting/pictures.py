@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from rocket_tf.system import files
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = {"light": "-", "booster": "--"}
-_GREY = "#777777"
+GREY = "#777777"
 
 
 def learning_curves(histories):
@@ -33,7 +33,7 @@ def learning_curves(histories):
     """
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     error_axes, loss_axes, hint_axes = figure.subplots(1, 3)
-    for (name, history), colour in zip(histories.items(), _cycle(len(histories)), strict=True):
+    for (name, history), colour in zip(histories.items(), cycle(len(histories)), strict=True):
         for net, style in _STYLES.items():
             _curve(
                 error_axes,
@@ -90,7 +90,7 @@ def table_errors(result):
     for axes, row in zip(grid, rows, strict=True):
         names = [cell["title"] for cell in row["cells"]]
         places = np.arange(len(names))
-        colours = [_COLOURS[cell["net"] == "booster"] for cell in row["cells"]]
+        colours = [COLOURS[cell["net"] == "booster"] for cell in row["cells"]]
         for place, cell, colour in zip(places, row["cells"], colours, strict=True):
             _error_bar(axes[0], place, cell, colour)
         _label_rows(axes[0], names)
@@ -106,7 +106,7 @@ def table_errors(result):
     figure.supxlabel(
         "blue: light nets; orange: boosters; small dots: seeds; bars: mean ± standard deviation",
         fontsize=8,
-        color=_GREY,
+        color=GREY,
     )
     return figure
 
@@ -138,7 +138,7 @@ def attention_maps(images, maps):
                 if group < len(net_maps):
                     axes.imshow(net_maps[group][row], cmap="viridis")
                 else:
-                    axes.text(0.5, 0.5, "none", ha="center", fontsize=8, color=_GREY)
+                    axes.text(0.5, 0.5, "none", ha="center", fontsize=8, color=GREY)
     grid[0, 0].set_title("image", fontsize=8)
     return figure
 
@@ -191,10 +191,10 @@ def save(figure, path):
     files.write_bytes(path, as_png(figure))
 
 
-def _cycle(count):
+def cycle(count):
     """So many colours, all different."""
-    if count <= len(_COLOURS):
-        return _COLOURS[:count]
+    if count <= len(COLOURS):
+        return COLOURS[:count]
     return [matplotlib.colormaps["turbo"](index / count) for index in range(count)]
 
 
@@ -215,7 +215,7 @@ def _finish(axes, title, unit, empty=""):
     axes.set_ylabel(unit)
     axes.grid(alpha=0.3)
     if not axes.lines:
-        axes.text(0.5, 0.5, empty, ha="center", transform=axes.transAxes, color=_GREY)
+        axes.text(0.5, 0.5, empty, ha="center", transform=axes.transAxes, color=GREY)
 
 
 def _error_bar(axes, place, cell, colour):

@@ -45,13 +45,12 @@ def provenance(folder, config, summary):
         config: its configuration.
         summary: its summary, or as much of it as there is before it is written.
     """
+    error = "test_error" if config["evaluate_test"] else "validation_error"
     return {
         "config": {name: config[name] for name in options.FIELDS},
         "data": {name: summary[name] for name in ("train_examples", "test_examples")}
         | {"dataset": config["dataset"]},
-        "test_error": {
-            net: summary[net]["test_error"] for net in ("light", "booster") if net in summary
-        },
+        error: {net: summary[net][error] for net in ("light", "booster") if net in summary},
         "epoch": summary["epoch"],
         "checkpoint": str(
             Progress(summary["epoch"])
@@ -76,7 +75,8 @@ def export_arguments(data, light):
     if card.kind != "clicks":
         return {}
     of_request = {*card.request_columns, card.columns.history}
-    examples, _ = data.test.first(_WARM_UP_EXAMPLES)
+    split = data.validation if data.validation.examples else data.test
+    examples, _ = split.first(_WARM_UP_EXAMPLES)
     user_inputs = [name for name in light.input if name in of_request]
     return {
         "examples": {name: examples[name] for name in light.input},

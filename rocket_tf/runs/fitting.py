@@ -75,6 +75,30 @@ def evaluate(model, split, config, card, strategy):
     return _renamed(config, logs)
 
 
+def errors_by_class(model, split, config, card):
+    """How many examples of each class a model takes for another.
+
+    Args:
+        model: a `RocketModel`.
+        split: the examples, a `rocket_tf.data.Split`.
+        config: the run's configuration.
+        card: of its data, a `rocket_tf.data.DatasetCard`.
+
+    Returns:
+        Dict from "light" and "booster", those there are, to lists of counts, one a class.
+    """
+    wrong = {}
+    predict = tf.function(lambda inputs: model(inputs, training=False))
+    for inputs, labels in split.evaluation_batches(config["batch_size"]):
+        for net, logits in predict(inputs).items():
+            missed = tf.boolean_mask(labels, tf.argmax(logits, -1, labels.dtype) != labels)
+            counts = tf.math.bincount(tf.cast(missed, tf.int32), minlength=card.num_classes)
+            wrong[net] = wrong.get(net, 0) + counts
+    if options.trained_net(config) == "booster":
+        wrong = {"booster": wrong["light"]}
+    return {net: counts.numpy().tolist() for net, counts in wrong.items()}
+
+
 def one_hot_classes(config, card):
     """Classes of the one-hot labels that mixing needs; `None` for labels as integers."""
     return card.num_classes if mixes_labels(config) else None

@@ -168,7 +168,7 @@ class RunFolder:
         free = options.fields_without_effect(config)
         return {
             "config": {name: config[name] for name in options.FIELDS if name not in free},
-            "test_error": self.read_summary()["booster"]["test_error"],
+            "test_error": _error(self.read_summary()["booster"]),
         }
 
     def _check_followed(self, booster_folder):
@@ -291,6 +291,11 @@ class RunFolder:
             return []
         lines = self._metrics.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _error(figures):
+    """A net's error: that of the validation examples where the test examples stay closed."""
+    return figures.get("test_error", figures.get("validation_error"))
 
 
 def _read_json(path):

@@ -24,10 +24,7 @@ def draw(model, data, folder, num_classes=None):
     pictures.save(curves, folder.pictures / "learning_curves.png")
     if not model.hints:
         return
-    inputs, labels = data.train.first(_EXAMPLES_OF_FLOW)
-    if num_classes is not None:
-        labels = keras.utils.to_categorical(labels, num_classes)
-    flow = gradient_flow(model, inputs, labels)
+    flow = flow_of(model, data, num_classes)
     pictures.save(pictures.gradient_flow(flow), folder.pictures / "gradient_flow.png")
 
     other = {"booster": model.booster} if model.booster is not None else {"teacher": model.teacher}
@@ -39,3 +36,19 @@ def draw(model, data, folder, num_classes=None):
         for name, net in ({"light": model.light} | other).items()
     }
     pictures.save(pictures.attention_maps(images, maps), folder.pictures / "attention_maps.png")
+
+
+def flow_of(model, data, num_classes=None):
+    """The gradient flow of a model's hints on some training examples; `None` without hints.
+
+    Args:
+        model: the trained model.
+        data: the run's `rocket_tf.data.DataSet`.
+        num_classes: classes of one-hot labels; `None`: labels are integers.
+    """
+    if not model.hints:
+        return None
+    inputs, labels = data.train.first(_EXAMPLES_OF_FLOW)
+    if num_classes is not None:
+        labels = keras.utils.to_categorical(labels, num_classes)
+    return gradient_flow(model, inputs, labels)

@@ -18,8 +18,8 @@ def measure(run):
         run: a `rocket_tf.runs.fitting.Run`.
 
     Returns:
-        As `figures` gives them: of the test examples and, where some are held out, of the
-        validation examples.
+        As `figures` gives them: of the test examples, unless they stay closed, and, where some
+        are held out, of the validation examples.
     """
     config, folder, data = run.config, run.folder, run.data
     epoch = result_epoch(config, folder)
@@ -28,6 +28,8 @@ def measure(run):
     if not config["validation_examples"]:
         return figures(logs, "test")
     restore_result(run.model, config, folder)
+    if not config["evaluate_test"]:
+        return figures(logs, "validation")
     test_logs = fitting.evaluate(run.model, data.test, config, data.card, run.strategy)
     validation = figures(logs, "validation")
     return {net: own | validation[net] for net, own in figures(test_logs, "test").items()}

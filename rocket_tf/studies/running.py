@@ -105,13 +105,13 @@ def _time_left(runs, to_do):
     done = [run for run in runs if run.folder.read_summary() is not None]
     if not done:
         return ""
-    seconds = sum(map(_seconds, done))
+    seconds = sum(map(seconds_of, done))
     left = seconds / sum(map(_cost, done)) * sum(map(_cost, to_do))
     return f"; about {_duration(left)} left"
 
 
-def _seconds(run):
-    """How long a finished run took, about."""
+def seconds_of(run):
+    """How long a finished run took, about, in seconds."""
     return _SECONDS_TO_START + sum(
         options.number_of_training_examples(run.config, run.card) / line["examples_per_second"]
         for line in run.folder.read_metrics()

@@ -237,6 +237,7 @@ CLICKS = {"dataset": "simulated_clicks"}
         ({**CLICKS, "flip": True}, "flip: got True with dataset=simulated_clicks"),
         ({**CLICKS, "crop_padding": 2}, "crop_padding: got 2"),
         ({**CLICKS, "method": "at"}, "method: got at"),
+        ({"evaluate_test": False}, "evaluate_test: got False"),
         ({"epoch": 3}, "epoch: no such field; did you mean config.epochs"),
     ],
 )

@@ -1,0 +1,122 @@
+"""Answers "does a rocket help on my data, with my nets?" by a table, a page and one sentence.
+
+    rocket-tf study --config=configs/digits.py --methods=light,rocket --seeds=12
+
+Trains each method on the same seeds and compares them with the first. Validation examples are held
+out; the test examples are opened last. With several --hints or --weights, the hint is first chosen
+on other seeds and splits. Interrupted at any instant, the same command goes on; stopped, it prints
+the table so far. Writes <output>.json, .md, .html and <output>_config.py, the configuration to use.
+"""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf.commands import Parser, as_called
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.errors import ConfigError, Preempted
+from rocket_tf.studies.study import Candidate, Shard, Study
+from rocket_tf.studies.study_result import result_of
+from rocket_tf.system.answering import answer
+
+
+def main(argv=None):
+    """Runs what is missing and writes what came out; returns the process's exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parse(argv)
+    command = f"{as_called('study')} {shlex.join(_without_places(argv))}"
+    return answer("study", lambda: _study(arguments, command), "the same command goes on")
+
+
+def _study(arguments, command):
+    study = _planned(arguments)
+    output = Path(arguments.output or f"{arguments.runs}/study")
+
+    def write(pictures=True):
+        from rocket_tf.reporting.study_page import as_text, write_study
+
+        result = result_of(study, command)
+        if pictures:
+            write_study(result, output)
+        return as_text(result)
+
+    try:
+        done = arguments.report_only or study.complete()
+    except (KeyboardInterrupt, Preempted):
+        print(f"Stopped. So far:\n\n{write(pictures=False)}")
+        raise
+    print(write())
+    if not done:
+        print("The runs of the other shards are missing: put all into one folder, and call again")
+    print(f"written: {output}.html, .md, .json, {output}_config.py")
+
+
+def _parse(argv):
+    parser = Parser("study", __doc__)
+    parser.add_argument("--config", required=True, help="configuration file, or a bundled one")
+    parser.add_argument(
+        "--methods", default="light,rocket", help="methods, with commas between (%(default)s)"
+    )
+    parser.add_argument("--hints", help="hints to choose from, with commas between")
+    parser.add_argument("--weights", help="the hint's weights to choose from, with commas between")
+    parser.add_argument(
+        "--search_seeds", type=int, default=3, help="seeds of the search, at most (%(default)s)"
+    )
+    parser.add_argument("--shard", default="1/1", help="do a part of the runs, as 2/8")
+    parser.add_run_arguments(seeds=12, setting="epochs=20", runs=None)
+    parser.add_argument("--output", help="where to write, no suffix (default: in the runs' folder)")
+    parser.add_argument(
+        "--report_only", action="store_true", help="write what the finished runs give"
+    )
+    arguments = parser.parse_args(argv)
+    arguments.runs = arguments.runs or f"runs/study_{Path(arguments.config).stem}"
+    return arguments
+
+
+def _planned(arguments):
+    config = ready_configs.load_file(arguments.config)
+    settings = options.parse_overrides(arguments.set)
+    return Study(
+        config,
+        arguments.methods.split(","),
+        arguments.seeds,
+        settings,
+        arguments.runs,
+        _candidates(arguments, {**config, **settings}),
+        arguments.search_seeds,
+        _shard(arguments.shard),
+    )
+
+
+def _candidates(arguments, config):
+    if arguments.hints is None and arguments.weights is None:
+        return []
+    hints = (arguments.hints or config["hint"]).split(",")
+    texts = (arguments.weights or str(config["hint_weight"])).split(",")
+    return [
+        Candidate(options.parse_override("hint", hint), options.parse_override("hint_weight", text))
+        for hint in hints
+        for text in texts
+    ]
+
+
+def _shard(text):
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"--shard: got {text!r}, expected a part of so many, such as 2/8")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def _without_places(argv):
+    """The arguments that decide the figures, not where they are kept or who makes them."""
+    kept, rest = [], iter(argv)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        if name == "--report_only":
+            continue
+        value = "" if equals else next(rest, "")
+        if name not in ("--runs", "--shard", "--output"):
+            kept.append(argument if equals else f"{name}={value}")
+    return kept

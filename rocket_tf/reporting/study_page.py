@@ -1,0 +1,175 @@
+"""A study's result as text, as Markdown, as one self-contained page, and as a configuration."""
+
+import json
+from pathlib import Path
+
+from rocket_tf import config as options
+from rocket_tf.reporting import markdown, page, study_pictures
+from rocket_tf.reporting.pictures import as_png, gradient_flow, learning_curves
+from rocket_tf.system import files
+
+_HEADER = ("method", "net", "mean ± sd", "median", "difference [95 % interval]", "seeds")
+_COSTS = ("method", "net", "parameters", "multiply-adds", "seconds of a run, median")
+
+
+def write_study(result, output):
+    """Writes `<output>.json`, `.md`, `.html` and `<output>_config.py`.
+
+    Args:
+        result: as `study_result.result_of` gives it.
+        output: path without suffix.
+    """
+    files.write_json(f"{output}.json", result)
+    files.write_text(Path(f"{output}.md"), as_text(result))
+    files.write_text(Path(f"{output}.html"), study_page(result))
+    files.write_text(Path(f"{output}_config.py"), as_configuration(result))
+
+
+def as_text(result):
+    """The verdict and the table in Markdown."""
+    lines = [result["verdict"] or "", "", _about(result), ""]
+    for header, rows in ((_HEADER, _figures(result)), (_COSTS, _costs(result))):
+        lines.append(f"| {' | '.join(header)} |")
+        lines.append("|---" * len(header) + "|")
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+        lines.append("")
+    lines += [_choice(result), ""] if result["search"] else []
+    return "\n".join([*lines, f"    {result['command']}", ""]).lstrip("\n")
+
+
+def study_page(result):
+    """One HTML page without other files: verdict, tables, pictures, configuration."""
+    pictures = {"The light net's figure, seed by seed": as_png(study_pictures.by_seed(result))}
+    if result["search"]:
+        pictures["The search for the hint"] = as_png(study_pictures.search(result["search"]))
+    if any(result["curves"].values()):
+        pictures["Learning curves of seed 0"] = as_png(learning_curves(result["curves"]))
+        pictures["Their last epochs"] = as_png(study_pictures.last_epochs(result["curves"]))
+    if any(row["errors_by_class"] for row in result["rows"]):
+        pictures["Errors by class"] = as_png(study_pictures.errors_by_class(result))
+    if result["gradient_flow"]:
+        pictures["Gradient flow of the rocket, seed 0"] = as_png(
+            gradient_flow(result["gradient_flow"])
+        )
+    parts = [
+        page.paragraph(result["verdict"] or ""),
+        page.paragraph(_about(result)),
+        page.table(_HEADER, _figures(result)),
+        page.paragraph(_choice(result) if result["search"] else ""),
+        page.heading("What it costs"),
+        page.table(_COSTS, _costs(result)),
+        *page.images(pictures),
+        page.heading("How to get it"),
+        page.code(result["command"]),
+        page.heading("Configuration"),
+        page.table(("field", "value"), result["config"].items()),
+        page.heading("Versions and machine"),
+        page.table(("what", "which"), {**result["versions"], **result["machine"]}.items()),
+    ]
+    return page.whole("Does the rocket help?", parts)
+
+
+def as_configuration(result):
+    """A configuration file with the fields that the study ended with."""
+    own = ("seed", "split_seed", "booster_run", "method", "evaluate_test", "data_dir", "pictures")
+    lines = [
+        f"    config.{name} = {_as_code(value)}"
+        for name, value in result["config"].items()
+        if name not in own and options.differences({name: value}, _default(name), _others(name))
+    ]
+    return "\n".join(
+        [
+            '"""What a study ended with."""',
+            "",
+            "from rocket_tf import config as options",
+            "from rocket_tf.config.methods import with_method",
+            "",
+            "",
+            'def get_config(method="rocket"):',
+            f'    """{result["command"]}"""',
+            "    config = options.default()",
+            *lines,
+            "    return with_method(config, method)",
+            "",
+        ]
+    )
+
+
+def _as_code(value):
+    """A field's value in Python, strings between double quotes."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(tuple(value) if isinstance(value, list) else value)
+
+
+def _default(name):
+    return {name: options.FIELDS[name].default}
+
+
+def _others(name):
+    return [other for other in options.FIELDS if other != name]
+
+
+def _about(result):
+    examples = result["examples"]
+    return (
+        f"{result['figure_title'].capitalize()}{' in per cent' if result['in_per_cent'] else ''}, "
+        f"paired by seed; {examples['training']} training, {examples['validation']} validation "
+        f"and {examples['test']} test examples. Each run's epoch is chosen on the validation "
+        "examples."
+    )
+
+
+def _choice(result):
+    candidates = result["search"]["candidates"]
+    best = min(candidates, key=lambda each: not each["chosen"])
+    if not best["chosen"]:
+        return "The search for the hint is not finished."
+    near = [
+        f"{each['hint']} with weight {each['weight']:g}"
+        for each in candidates
+        if not each["chosen"] and each["mean"] <= best["mean"] + (best["standard_deviation"] or 0)
+    ]
+    flat = (
+        f"As good within one standard deviation: {', '.join(near)}."
+        if near
+        else ("No other comes within one standard deviation.")
+    )
+    return (
+        f"Chosen hint: {best['hint']} with weight {best['weight']:g}, of {len(candidates)} on "
+        f"seeds and splits that the table does not use. {flat}"
+    )
+
+
+def _number(result, value, sign=""):
+    return f"{value:{sign}.2f}" if result["in_per_cent"] else f"{value:{sign}.4f}"
+
+
+def _figures(result):
+    rows = []
+    for row in result["rows"]:
+        mean = _number(result, row["mean"])
+        if row["standard_deviation"] is not None:
+            mean += f" ± {_number(result, row['standard_deviation'])}"
+        difference, words = row["difference"], "–"
+        if difference is not None:
+            words = _number(result, difference["mean"], "+")
+            if difference["interval"]:
+                low, high = (_number(result, each, "+") for each in difference["interval"])
+                words += f" [{low}, {high}]"
+        median = _number(result, row["median"])
+        rows.append((row["title"], row["net"], mean, median, words, str(len(row["by_seed"]))))
+    return rows
+
+
+def _costs(result):
+    return [
+        (
+            row["title"],
+            row["net"],
+            f"{row['parameters']:,}",
+            markdown.count_in_words(row["multiply_adds"]),
+            f"{row['seconds']:.0f}",
+        )
+        for row in result["rows"]
+    ]

@@ -1,0 +1,105 @@
+"""Pictures of a study, as matplotlib figures: seeds, search, last epochs, errors by class."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from rocket_tf.reporting.pictures import COLOURS, GREY, cycle
+
+_LAST = 0.5  # the share of the epochs whose curves are shown alone
+
+
+def by_seed(result):
+    """Each seed's figures of the light nets, lines from method to method.
+
+    Args:
+        result: as `study_result.result_of` gives it.
+
+    Returns:
+        A `Figure`: a line a seed; black: the means.
+    """
+    rows = [row for row in result["rows"] if row["net"] == "light"]
+    figure = Figure(figsize=(1.5 + 2.2 * max(len(rows), 1), 4), layout="constrained")
+    axes = figure.subplots()
+    for seed in dict.fromkeys(seed for row in rows for seed in row["by_seed"]):
+        places = [place for place, row in enumerate(rows) if seed in row["by_seed"]]
+        values = [rows[place]["by_seed"][seed] for place in places]
+        axes.plot(places, values, "-o", color=GREY, alpha=0.5, markersize=3, linewidth=1)
+    axes.plot(range(len(rows)), [row["mean"] for row in rows], "-D", color=COLOURS[0])
+    axes.set_xticks(range(len(rows)), [row["title"] for row in rows], fontsize=8)
+    axes.margins(x=0.25)
+    axes.set_ylabel(result["figure_title"] + (", per cent" if result["in_per_cent"] else ""))
+    axes.set_title("grey: seeds; blue: their mean", fontsize=9)
+    axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def search(found):
+    """Validation errors of the candidates against the weight, a line a hint.
+
+    Args:
+        found: "search" of `study_result.result_of`.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    candidates = found["candidates"]
+    hints = list(dict.fromkeys(each["hint"] for each in candidates))
+    for hint, colour in zip(hints, cycle(len(hints)), strict=True):
+        own = sorted(
+            (each for each in candidates if each["hint"] == hint), key=lambda each: each["weight"]
+        )
+        weights = [each["weight"] for each in own]
+        axes.plot(weights, [each["mean"] for each in own], "-o", color=colour, label=hint)
+        for each in own:
+            errors = each["by_seed"]
+            axes.plot([each["weight"]] * len(errors), errors, ".", color=colour, alpha=0.4)
+            if each["chosen"]:
+                axes.plot(each["weight"], each["mean"], "*", color=colour, markersize=16)
+    positive = [each["weight"] for each in candidates if each["weight"] > 0]
+    if positive:
+        axes.set_xscale("symlog", linthresh=min(positive))
+    axes.set_xlabel("weight of the hint")
+    axes.set_ylabel("validation error, per cent")
+    axes.set_title("dots: seeds; star: the chosen one", fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def last_epochs(curves):
+    """The validation error of the light nets in the second half of the epochs, by method."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    for (title, history), colour in zip(curves.items(), cycle(len(curves)), strict=True):
+        points = [
+            (line["epoch"], 100 * (1 - line["val_light_accuracy"]))
+            for line in history
+            if "val_light_accuracy" in line and line["epoch"] > _LAST * history[-1]["epoch"]
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), "-", marker=".", color=colour, label=title)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("validation error, per cent")
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(fontsize=8)
+    return figure
+
+
+def errors_by_class(result):
+    """Test examples of each class that the nets take for another, summed over the seeds."""
+    rows = [row for row in result["rows"] if row["errors_by_class"] and row["net"] == "light"]
+    classes = max(len(row["errors_by_class"]) for row in rows)
+    figure = Figure(figsize=(min(14, 3 + 0.5 * classes), 3.6), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(rows)
+    for place, (row, colour) in enumerate(zip(rows, cycle(len(rows)), strict=True)):
+        counts = row["errors_by_class"]
+        where = np.arange(len(counts)) + width * (place - (len(rows) - 1) / 2)
+        axes.bar(where, counts, width, color=colour, label=row["title"])
+    axes.set_xlabel("class")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("errors, all seeds together")
+    axes.legend(fontsize=8)
+    return figure

@@ -1,0 +1,185 @@
+"""What a study found: figures by method and net, the gain with its interval, and a verdict."""
+
+import math
+
+from scipy import stats
+
+from rocket_tf import config as options
+from rocket_tf.config.methods import METHODS
+from rocket_tf.studies import statistics
+from rocket_tf.studies.running import seconds_of
+from rocket_tf.system.provenance import machine, software
+
+# The figure that decides, by the data's kind: its key, its title, whether more is better.
+_DECIDING = {
+    "images": ("error", "test error", False),
+    "clicks": ("auc", "AUC", True),
+}
+_MOST_SEEDS = 1000
+_CONFIDENCE = 0.95
+
+
+def result_of(study, command):
+    """All that a study found so far, as JSON can hold it.
+
+    Args:
+        study: a `Study`.
+        command: what gives these figures.
+
+    Returns:
+        Dict. "rows" has one for each method and net: the deciding figure by seed, of the test
+        examples once they are open and of the validation examples before, its mean, spread and
+        median, the paired difference to the first row, and what the net costs. "verdict" is a
+        sentence about the light net of "rocket" against the first row, `None` if either is missing.
+    """
+    key, title, more_is_better = _DECIDING[study.card.kind]
+    by_method = {method: study.summaries(method) for method in study.methods}
+    is_open = all("test_" + key in net for net in _nets(by_method)) and any(by_method.values())
+    figure = ("test_" if is_open else "validation_") + key
+    rows = []
+    for method, summaries in by_method.items():
+        for net in ("light", "booster"):
+            own = {seed: each[net] for seed, each in summaries.items() if net in each}
+            if own:
+                rows.append(_row(study, method, net, own, figure, rows))
+    verdict = None
+    base = rows[0] if rows and rows[0]["net"] == "light" else None
+    rocket = next((row for row in rows if (row["method"], row["net"]) == ("rocket", "light")), None)
+    if base is not None and rocket is not None and rocket is not base:
+        verdict = verdict_of(rocket["difference"], more_is_better)
+    config = study.config
+    return {
+        "command": command,
+        "figure": figure,
+        "figure_title": title if is_open else f"validation {title.removeprefix('test ')}",
+        "in_per_cent": key == "error",
+        "verdict": verdict,
+        "seeds": len(study.seeds),
+        "rows": rows,
+        "search": _search(study),
+        "examples": {
+            "training": options.number_of_training_examples(config, study.card),
+            "validation": config["validation_examples"],
+            "test": study.card.test_examples,
+        },
+        "curves": _curves(study),
+        "gradient_flow": by_method.get("rocket", {}).get(0, {}).get("gradient_flow"),
+        "config": {
+            name: list(value) if isinstance(value := config[name], tuple) else value
+            for name in options.FIELDS
+        },
+        "versions": software("tensorflow", "keras"),
+        "machine": machine(),
+    }
+
+
+def verdict_of(difference, more_is_better):
+    """One plain sentence about a paired difference of the light net's figure.
+
+    Args:
+        difference: as `statistics.paired_difference` gives it, or `None`.
+        more_is_better: whether the figure is one of which more is better.
+
+    Example:
+        >>> verdict_of({"mean": -0.31, "interval": [-0.49, -0.13], "seeds": 24}, False)
+        'The rocket helps: the interval excludes 0 (24 seeds).'
+        >>> verdict_of({"mean": -0.1, "interval": [-0.3, 0.1], "seeds": 9}, False)
+        'It cannot be told with 9 seeds whether the rocket helps: the interval includes 0. If ...
+    """
+    if difference is None or difference["interval"] is None:
+        return "It cannot be told with one seed whether the rocket helps: take at least two."
+    low, high = difference["interval"]
+    seeds = difference["seeds"]
+    if low > 0 or high < 0:
+        helps = (low > 0) == more_is_better
+        return (
+            f"The rocket {'helps' if helps else 'hurts'}: the interval excludes 0 ({seeds} seeds)."
+        )
+    needed = seeds_needed(difference)
+    if needed is None:
+        would = f"No number of seeds up to {_MOST_SEEDS} would show a difference this small."
+    else:
+        would = f"If mean and spread stayed as they are, {needed} seeds would show it."
+    return (
+        f"It cannot be told with {seeds} seeds whether the rocket helps: the interval includes 0. "
+        f"{would}"
+    )
+
+
+def seeds_needed(difference):
+    """With how many seeds an interval of the same mean and spread would exclude 0.
+
+    Returns:
+        The least number, or `None` if that is above 1000.
+    """
+    low, high = difference["interval"]
+    seeds = difference["seeds"]
+    quantile = stats.t.ppf((1 + _CONFIDENCE) / 2, seeds - 1)
+    deviation = (high - low) / 2 * math.sqrt(seeds) / quantile
+    for number in range(2, _MOST_SEEDS + 1):
+        half = stats.t.ppf((1 + _CONFIDENCE) / 2, number - 1) * deviation / math.sqrt(number)
+        if half < abs(difference["mean"]):
+            return number
+    return None
+
+
+def _nets(by_method):
+    return [
+        summary[net]
+        for summaries in by_method.values()
+        for summary in summaries.values()
+        for net in ("light", "booster")
+        if net in summary
+    ]
+
+
+def _row(study, method, net, own, figure, rows):
+    by_seed = {seed: each[figure] for seed, each in own.items() if each.get(figure) is not None}
+    base = rows[0]["by_seed"] if rows else by_seed
+    base = {int(seed): value for seed, value in base.items()}
+    first = next(iter(own.values()))
+    wrong = [each["errors_by_class"] for each in own.values() if "errors_by_class" in each]
+    seconds = [seconds_of(study.planned(method, seed)) for seed in own]
+    return {
+        "method": method,
+        "title": METHODS[method].title,
+        "net": net,
+        "by_seed": {str(seed): value for seed, value in by_seed.items()},
+        **statistics.describe(list(by_seed.values())),
+        "difference": statistics.paired_difference(by_seed, base) if rows else None,
+        "parameters": first["parameters"],
+        "multiply_adds": first["multiply_adds"],
+        "seconds": statistics.describe(seconds)["median"],
+        "errors_by_class": [sum(counts) for counts in zip(*wrong, strict=True)],
+    }
+
+
+def _search(study):
+    """What the search has seen: for each candidate its errors, and whether it is the chosen one."""
+    if not study.searches:
+        return None
+    found = study.search()
+    return {
+        "candidates": [
+            {
+                "hint": candidate.hint,
+                "weight": candidate.weight,
+                "by_seed": errors,
+                **statistics.describe(errors),
+                "chosen": candidate == found["chosen"],
+            }
+            for candidate, errors in found["errors"].items()
+        ]
+    }
+
+
+def _curves(study):
+    """The metrics of the first seed's runs, by method, for the picture."""
+    left_out = ("step", "learning_rate", "examples_per_second")
+    return {
+        METHODS[method].title: [
+            {name: value for name, value in line.items() if name not in left_out}
+            for line in study.planned(method, study.seeds[0]).folder.read_metrics()
+        ]
+        for method in study.methods
+    }

@@ -1,0 +1,308 @@
+"""A study: what it runs and in which order, its search, its verdict, and that nothing leaks."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rocket_tf import config as options
+from rocket_tf.commands import study as command
+from rocket_tf.config import bundled as ready_configs
+from rocket_tf.errors import ConfigError
+from rocket_tf.reporting.study_page import as_configuration, as_text, study_page
+from rocket_tf.runs import fitting
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.studies import final_figures
+from rocket_tf.studies.study import FIRST_SEARCH_SEED, Candidate, Shard, Study, has_diverged
+from rocket_tf.studies.study_result import result_of, seeds_needed, verdict_of
+from tests.small_runs import SMALL, quick_runs
+
+TINY = {**SMALL, "epochs": 1, "train_examples": 80, "batch_size": 20}
+del TINY["pictures"]
+WEIGHTS = [Candidate("logits_mse", weight) for weight in (0.01, 0.1, 1.0, 10.0, 100.0)]
+
+
+def study(runs, methods=("light", "rocket"), seeds=2, candidates=(), **arguments):
+    return Study(ready_configs.load("digits"), methods, seeds, TINY, runs, candidates, **arguments)
+
+
+def pretend(runs, error):
+    """Writes runs as if they were trained: `error` gives a run's validation error."""
+    for run in runs:
+        run.folder.write_config(run.config)
+        figures = {"validation_error": error(run), "parameters": 7, "multiply_adds": 9}
+        line = {"epoch": 1, "examples_per_second": 8.0, "val_light_accuracy": 0.5}
+        run.folder.append_metrics(line)
+        nets = ["light"] if run.config["method"] == "light" else ["light", "booster"]
+        run.folder.write_summary({net: dict(figures) for net in nets} | {"versions": {}})
+
+
+def open_test(runs, error):
+    """Writes test figures as if the test examples had been opened."""
+    for run in runs:
+        summary = run.folder.read_summary()
+        for net in ("light", "booster"):
+            if net in summary:
+                summary[net] |= {"test_error": error(run, net), "errors_by_class": [1, 2, 0]}
+        (run.folder.path / "test.json").write_text(json.dumps(summary))
+
+
+class TestPlan:
+    def test_runs_are_paired_by_seed_and_hold_examples_out(self, tmp_path):
+        runs = study(tmp_path).comparison()
+        assert [run.title for run in runs] == [
+            "light, seed 0",
+            "rocket, seed 0",
+            "light, seed 1",
+            "rocket, seed 1",
+        ]
+        assert {run.config["validation_examples"] for run in runs} == {16}  # a fifth of 80
+        assert {run.config["evaluate_test"] for run in runs} == {False}
+        assert [run.config["split_seed"] for run in runs] == [0, 0, 1, 1]
+
+    def test_examples_that_the_configuration_holds_out_are_kept(self, tmp_path):
+        settings = {**TINY, "validation_examples": 11}
+        runs = Study(ready_configs.load("digits"), ["light"], 1, settings, tmp_path).comparison()
+        assert runs[0].config["validation_examples"] == 11
+
+    def test_a_booster_to_follow_is_trained_first(self, tmp_path):
+        runs = study(tmp_path, ("light", "kd"), 1).comparison()
+        assert [run.title for run in runs] == ["booster, seed 0", "light, seed 0", "kd, seed 0"]
+        assert runs[2].config["booster_run"] == str(runs[0].folder.path)
+
+    @pytest.mark.parametrize(
+        "arguments, named",
+        [
+            ({"methods": ("light", "roket")}, "--methods: got 'roket'"),
+            ({"methods": ("light", "light")}, "each once"),
+            ({"seeds": 0}, "--seeds: got 0"),
+            ({"search_seeds": 0}, "--search_seeds: got 0"),
+        ],
+    )
+    def test_mistakes(self, tmp_path, arguments, named):
+        with pytest.raises(ConfigError, match=named):
+            study(tmp_path, **arguments)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("name", ["seed", "split_seed", "evaluate_test", "method"])
+    def test_settings_of_its_own(self, tmp_path, name):
+        settings = {name: options.FIELDS[name].default}
+        with pytest.raises(ConfigError, match=f"--set: got {name}, which the study itself sets"):
+            Study(ready_configs.load("digits"), ["light"], 1, settings, tmp_path)
+
+    def test_closed_test_examples_need_others_to_be_held_out(self):
+        config = options.default()
+        config.update({**TINY, "evaluate_test": False})
+        with pytest.raises(ConfigError, match=r"config\.evaluate_test: got False"):
+            options.check(config)
+
+
+class TestSearch:
+    def test_the_worse_half_is_dropped_after_each_seed(self, tmp_path):
+        """Errors by weight and seed: 1.0 is best by two, 0.1 by one and by the sum of both."""
+        errors = {0.01: (5, 5), 0.1: (1, 3), 1.0: (2, 2.5), 10.0: (4, 0), 100.0: (9, 0)}
+        planned = study(tmp_path, candidates=WEIGHTS, search_seeds=3)
+        tried = []
+        while planned.search()["chosen"] is None:
+            runs = planned.search()["runs"]
+            tried.append([(run.config["hint_weight"], run.config["seed"]) for run in runs])
+            turn = runs[0].config["seed"] - FIRST_SEARCH_SEED
+            pretend(runs, lambda run, turn=turn: (*errors[run.config["hint_weight"]], 0)[turn])
+        first, second, third = FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + 1, FIRST_SEARCH_SEED + 2
+        assert tried == [
+            [(weight, first) for weight in (0.01, 0.1, 1.0, 10.0, 100.0)],
+            [(0.1, second), (1.0, second), (10.0, second)],
+            [(0.1, third), (10.0, third)],  # sums 4, 4.5, 4
+        ]
+        found = planned.search()
+        assert found["chosen"] == WEIGHTS[1]  # the smaller weight of equals
+        assert planned.config["hint_weight"] == 0.1
+        assert {run.config["split_seed"] for run in planned.comparison()} == {0, 1}
+
+    def test_a_run_that_diverges_counts_as_100_per_cent_and_is_not_tried_again(
+        self, tmp_path, monkeypatch
+    ):
+        planned = study(tmp_path, candidates=WEIGHTS[:2], search_seeds=1)
+        one, other = planned.search()["runs"]
+        pretend([other], lambda run: 50.0)
+        one.folder.write_config(one.config)
+        (one.folder.path / "diverged.txt").write_text("loss = nan")
+        assert has_diverged(one) and planned.search()["chosen"] == WEIGHTS[1]
+        assert planned.search()["errors"] == {WEIGHTS[0]: [100.0], WEIGHTS[1]: [50.0]}
+
+    def test_one_candidate_is_taken_without_a_search(self, tmp_path):
+        planned = study(tmp_path, candidates=WEIGHTS[3:4])
+        assert not planned.searches
+        assert planned.config["hint_weight"] == 10.0
+
+
+class TestVerdict:
+    def test_words(self):
+        def difference(low, high, seeds=9):
+            return {"mean": (low + high) / 2, "interval": [low, high], "seeds": seeds}
+
+        assert verdict_of(difference(-0.5, -0.1), False).startswith("The rocket helps")
+        assert verdict_of(difference(-0.5, -0.1), True).startswith("The rocket hurts")
+        assert verdict_of(difference(0.1, 0.5), False).startswith("The rocket hurts")
+        assert verdict_of(difference(0.1, 0.5), True).startswith("The rocket helps")
+        for low, high in ((-0.5, 0.1), (-0.1, 0.5), (-0.2, 0.2), (0.0, 0.4)):
+            assert "cannot be told with 9 seeds" in verdict_of(difference(low, high), False)
+        assert "No number of seeds" in verdict_of(difference(-0.2, 0.2), False)
+        alone = {"mean": 1.0, "interval": None, "seeds": 1}
+        assert "at least two" in verdict_of(alone, False)
+
+    @pytest.mark.parametrize("values", [[0.3, -0.4, 0.9, 0.1], [1.0, 0.9, -1.5, 2.0, 0.2]])
+    def test_how_many_seeds_it_would_take(self, values):
+        mean, deviation = np.mean(values), np.std(values, ddof=1)
+
+        def half(count):
+            return stats.t.ppf(0.975, count - 1) * deviation / math.sqrt(count)
+
+        own = half(len(values))
+        difference = {"mean": mean, "interval": [mean - own, mean + own], "seeds": len(values)}
+        needed = seeds_needed(difference)
+        assert half(needed) < mean <= half(needed - 1)
+
+
+class TestResult:
+    def test_figures_and_files(self, tmp_path):
+        planned = study(tmp_path, seeds=3)
+        runs = planned.comparison()
+        assert result_of(planned, "command")["rows"] == []  # nothing is there yet
+        pretend(runs, lambda run: 10.0 + run.config["seed"])
+        result = result_of(planned, "command")
+        assert result["figure"] == "validation_error"
+        assert result["rows"][0]["by_seed"] == {"0": 10.0, "1": 11.0, "2": 12.0}
+        errors = {"light": (8.0, 9.0, 7.0), "rocket": (7.0, 7.5, 6.5)}
+        open_test(runs, lambda run, net: errors[run.config["method"]][run.config["seed"]])
+        result = result_of(planned, "command")
+        light, rocket, booster = result["rows"]
+        assert result["figure"] == "test_error"
+        assert rocket["difference"]["mean"] == pytest.approx(-1.0)
+        half = 4.302653 * 0.5 / math.sqrt(3)  # differences -1, -1.5, -0.5
+        assert rocket["difference"]["interval"] == pytest.approx([-1 - half, -1 + half], rel=1e-6)
+        assert result["verdict"].startswith("It cannot be told with 3 seeds")
+        assert rocket["errors_by_class"] == [3, 6, 0]
+        assert (light["net"], booster["net"]) == ("light", "booster")
+        # Of a run, 64 examples at 8 a second, and 12 seconds to start.
+        assert light["seconds"] == 64 / 8 + 12
+        text = as_text(result)
+        assert "| rocket | light | 7.00 ± 0.50 | 7.00 | -1.00 [-2.24, +0.24] | 3 |" in text
+        page = study_page(result)
+        assert page.count("<img") == 4 and result["verdict"] in page
+        written = tmp_path / "chosen.py"
+        written.write_text(as_configuration(result))
+        config = ready_configs.load_file(str(written))
+        ignored = ["pictures", "evaluate_test", "split_seed", "seed"]
+        assert options.differences(config, planned.config, ignored) == []
+
+    def test_a_file_that_is_no_configuration(self, tmp_path):
+        with pytest.raises(ConfigError, match="there is no such file"):
+            ready_configs.load_file(str(tmp_path / "absent.py"))
+        (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
+        with pytest.raises(ConfigError, match=r"cannot be loaded \(ZeroDivisionError\)"):
+            ready_configs.load_file(str(tmp_path / "broken.py"))
+
+
+class TestRuns:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def whole(cls, tmp_path_factory):
+        """A study without interruption, and on how many examples models were evaluated when."""
+        folder = tmp_path_factory.mktemp("whole")
+        planned = study(folder, seeds=1, candidates=WEIGHTS[:2], search_seeds=1)
+        evaluated = []
+        evaluate = fitting.evaluate
+        with quick_runs(), pytest.MonkeyPatch.context() as patch:
+
+            def note(model, split, *arguments):
+                done = all(run.folder.read_summary() for run in planned.comparison())
+                evaluated.append((split.examples, done))
+                return evaluate(model, split, *arguments)
+
+            patch.setattr(fitting, "evaluate", note)
+            assert planned.complete()
+        return planned, evaluated
+
+    def test_the_test_examples_are_opened_last(self, whole):
+        planned, evaluated = whole
+        assert evaluated == [(797, True), (797, True)]
+        for run in planned.comparison():
+            assert "test_error" not in run.folder.read_summary()["light"]
+            opened = final_figures.read(run)
+            assert 0 <= opened["light"]["test_error"] <= 100
+            wrong = sum(opened["light"]["errors_by_class"])
+            assert 100 * wrong / 797 == pytest.approx(opened["light"]["test_error"], abs=1e-3)
+        assert set(final_figures.read(planned.planned("rocket", 0))["gradient_flow"]) == {
+            "light_loss",
+            "booster_loss",
+            "hint_loss",
+        }
+
+    def test_interrupted_twice_it_ends_with_the_same_table(self, whole, tmp_path, monkeypatch):
+        append, calls = RunFolder.append_metrics, []
+
+        def interrupt(folder, line):
+            append(folder, line)
+            calls.append(1)
+            if len(calls) in (1, 4):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(RunFolder, "append_metrics", interrupt)
+        arguments = {"seeds": 1, "candidates": WEIGHTS[:2], "search_seeds": 1}
+        with quick_runs():
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt):
+                    study(tmp_path, **arguments).complete()
+            again = study(tmp_path, **arguments)
+            assert again.complete()
+        mine, theirs = result_of(again, "command"), result_of(whole[0], "command")
+        for row in (*mine["rows"], *theirs["rows"]):
+            del row["seconds"]
+        assert mine == theirs
+
+    def test_shards_merge(self, whole, tmp_path):
+        arguments = {"seeds": 1, "candidates": WEIGHTS[:2], "search_seeds": 1}
+        with quick_runs():
+            # Each does its part of the search, and waits for the other's.
+            assert not study(tmp_path, **arguments, shard=Shard(1, 2)).complete()
+            assert study(tmp_path, **arguments).search()["chosen"] is None
+            assert not study(tmp_path, **arguments, shard=Shard(2, 2)).complete()
+            assert study(tmp_path, **arguments, shard=Shard(1, 2)).complete()
+        mine, theirs = (
+            result_of(each, "c")["rows"] for each in (study(tmp_path, **arguments), whole[0])
+        )
+        assert [row["by_seed"] for row in mine] == [row["by_seed"] for row in theirs]
+
+
+class TestCommand:
+    def test_reports_what_is_there(self, tmp_path, capsys):
+        pretend(study(tmp_path).comparison(), lambda run: 20.0)
+        settings = [f"--set={name}={value}" for name, value in TINY.items()]
+        arguments = ["--config=digits", "--seeds=2", f"--runs={tmp_path}", *settings]
+        assert command.main([*arguments, "--report_only"]) == 0
+        assert "| base (light net alone) | light | 20.00 ± 0.00 |" in capsys.readouterr().out
+        for suffix in (".json", ".md", ".html", "_config.py"):
+            assert (tmp_path / f"study{suffix}").exists()
+        result = json.loads((tmp_path / "study.json").read_text())
+        assert result["command"].startswith(
+            "python -m tools.study --config=digits --seeds=2 --set="
+        )
+        assert "--runs" not in result["command"]
+
+    @pytest.mark.parametrize(
+        "arguments, named",
+        [
+            (["--shard=3/2"], "--shard: got '3/2'"),
+            (["--hints=kd,mse"], "config.hint: got 'mse'"),
+            (["--weights=0.1,-1"], "config.hint_weight: got -1"),
+            (["--set=epochs=0"], "config.epochs: got 0"),
+        ],
+    )
+    def test_mistakes_are_answered_in_one_line(self, arguments, named, tmp_path, capsys):
+        assert command.main(["--config=digits", f"--runs={tmp_path}", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert named in error and error.count("\n") == 1
+        assert not list(tmp_path.iterdir())
