@@ -129,6 +129,10 @@ class TestTheBoosterToFollow:
             ("at", {"hint", "gradient_block", "temperature", "distillation_weight"}),
             ("rocket", {"temperature", "distillation_weight", "attention_weight", "booster_run"}),
             ("rocket_kd_hint", {"distillation_weight", "attention_weight", "booster_run"}),
+            ("rocket_standardized_kd", {"temperature", "distillation_weight"}),
+            ("rocket_dkd", {"temperature", "standardize_logits"}),
+            ("rocket_mutual", {"temperature", "attention_weight"}),
+            ("rocket_softmax_mse", {"temperature", "hint_temperature", "standardize_logits"}),
             ("rocket_kd", {"attention_weight"}),
             ("no_joint_training", {"gradient_block", "temperature", "distillation_weight"}),
         ],
@@ -362,3 +366,26 @@ class TestTheSwitchesOfTable2:
         for term in flow.values():
             assert (term["shared"], term["booster only"]) == (None, None)
             assert term["light only"] > 0
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"hint": "logits_mse", "hint_temperature": 9.0}, None),
+        ({"hint": "kd"}, 3.0),
+        ({"hint": "kd", "hint_temperature": 5.0}, 5.0),
+        ({"hint": "kd", "standardize_logits": True}, 2.0),
+        ({"hint": "kd", "standardize_logits": True, "hint_temperature": 1.5}, 1.5),
+        ({"hint": "dkd"}, 4.0),
+        ({"hint": "dist"}, 1.0),
+    ],
+)
+def test_temperatures_and_weights_of_hints_in_both_directions(changes, expected):
+    config = small_config(temperature=3.0, hint_weight=0.2, booster_hint_weight=0.1, **changes)
+    hint, back = build_model(config, CARD).hints
+    assert (hint.follows, hint.weight, back.follows, back.weight) == ("booster", 0.2, "light", 0.1)
+    for each in (hint, back):
+        assert each.loss.name == changes["hint"] and each.temperature == expected
+        assert getattr(each.loss, "standardize", False) == ("standardize_logits" in changes)
+    reads = "temperature" not in options.unread_fields(config)
+    assert reads == (changes == {"hint": "kd"})
