@@ -104,8 +104,8 @@ class CorrelationDistance(WithTemperature):
     times value, is proportional to the weights as that of other hints. A correlation is 0, with
     gradient 0, where a standard deviation is below `keras.config.epsilon()`.
 
-    Called as other Keras losses are, with sample weights or under `tf.distribute`, it correlates
-    this replica's examples unweighted; a `RocketModel` gives it the weights.
+    Called as other Keras losses are, it correlates without sample weights; a `RocketModel` gives it
+    the weights.
 
     Args:
         temperature: T, a finite number above 0.

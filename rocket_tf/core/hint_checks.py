@@ -138,7 +138,7 @@ def check_label_losses(hints, heads, label_losses):
     for hint in hints:
         if hint.layers is not None or _least_classes(hint.loss) < 3:
             continue
-        for output in {head.output for head in heads.values()}:
+        for output in dict.fromkeys(head.output for head in heads.values()):
             losses = {
                 name: loss for name, loss in label_losses.items() if heads[name].output == output
             }

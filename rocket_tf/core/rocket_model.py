@@ -53,12 +53,12 @@ class RocketModel(DistributedModel):
             classes), or a dict of several.
         booster: a net of the same kind, with inputs and logits like the light net's. Layers that
             both nets use are shared. `None`: the light net follows a teacher only.
-        hint: `"logits_mse"`, `"softmax_mse"`, `"kd"`, a `keras.losses.Loss`, a `Hint`, or a list
-            of `Hint`s; `None` or an empty list: none.
+        hint: a name as `Hint` takes it, such as `"logits_mse"` or `"kd"`, a `keras.losses.Loss`, a
+            `Hint`, or a list of `Hint`s; `None` or an empty list: none.
         hint_weight: weight of the hint where `hint` is a loss; a `Hint` has its own. 0.03 where
             not given, the paper's for `"logits_mse"` on CIFAR-10.
         gradient_block: whether the gradient of hints that follow the booster is kept from it.
-        temperature: T of `hint="kd"`; 4 where not given, the paper's.
+        temperature: T of `hint="kd"` and others with one; where not given, their papers'.
         teacher: trained functional `keras.Model` with logits, for hints that follow it. It runs in
             inference mode and is frozen (`trainable = False`), whatever is thawed later.
         shared_layers_learn_from: `"both"` nets (the paper), or the `"booster"` alone: then neither
