@@ -21,6 +21,43 @@ def kd(followed, light, temperature=4.0):
     return -(temperature**2) * (q * np.log(p)).sum(-1)
 
 
+def standardized_kd(followed, light, temperature=2.0):
+    return kd(_standardized(followed), _standardized(light), temperature)
+
+
+def _standardized(logits):
+    return (logits - logits.mean(-1, keepdims=True)) / logits.std(-1, keepdims=True)
+
+
+def dkd(followed, light, labels, temperature=4.0, alpha=1.0, beta=8.0):
+    """Of examples, one after another, with the target's class taken out."""
+    values = []
+    for z, own, label in zip(followed, light, labels, strict=True):
+        q, p = softmax(z / temperature), softmax(own / temperature)
+        two = q[label] * np.log(q[label] / p[label])
+        rest = np.delete(q, label).sum(), np.delete(p, label).sum()
+        two += rest[0] * np.log(rest[0] / rest[1])
+        q, p = (softmax(np.delete(each, label) / temperature) for each in (z, own))
+        values.append(temperature**2 * (alpha * two + beta * (q * np.log(q / p)).sum()))
+    return np.array(values)
+
+
+def dist(followed, light, weights=None, temperature=1.0, beta=1.0, gamma=1.0):
+    """Of examples; correlations are NumPy's own, of weighted covariances over the batch."""
+    q, p = softmax(followed / temperature), softmax(light / temperature)
+    over_classes = np.array([correlation(*each) for each in zip(q, p, strict=True)])
+    over_batch = [correlation(*each, weights) for each in zip(q.T, p.T, strict=True)]
+    return temperature**2 * (beta * (1 - over_classes) + gamma * (1 - np.mean(over_batch)))
+
+
+def correlation(x, y, weights=None):
+    """0 where one of them hardly varies."""
+    (x_variance, covariance), (_, y_variance) = np.cov(x, y, ddof=0, aweights=weights)
+    if min(x_variance, y_variance) <= 1e-14:
+        return 0.0
+    return covariance / np.sqrt(x_variance * y_variance)
+
+
 def sigmoid(logits):
     return 1 / (1 + np.exp(-logits))
 

@@ -9,14 +9,15 @@ import tensorflow as tf
 from rocket_tf import RocketModel
 
 
-def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True):
+def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True, make_hints=None):
     """History, evaluation, predictions and weights after some training."""
     keras.utils.set_random_seed(3)
     x, y = data
     weights = np.linspace(0.5, 2.0, len(x))
     dataset = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(batch_size)
     with strategy.scope() if strategy else contextlib.nullcontext():
-        rocket = RocketModel(*pair(), hint_weight=0.3, gradient_block=gradient_block)
+        hints = {"hint_weight": 0.3} if make_hints is None else {"hint": make_hints()}
+        rocket = RocketModel(*pair(), **hints, gradient_block=gradient_block)
         rocket.compile(
             optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

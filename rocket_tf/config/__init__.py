@@ -27,12 +27,13 @@ from rocket_tf.config.configuration import (
     with_older_fields,
 )
 from rocket_tf.config.fields import FIELDS, METHODS
-from rocket_tf.config.read_by import METHODS_WITH_TEACHER
+from rocket_tf.config.read_by import HINTS_WITH_TEMPERATURE, METHODS_WITH_TEACHER
 from rocket_tf.errors import ConfigError
 
 __all__ = [
     "CHANGED_IN_0_2",
     "FIELDS",
+    "HINTS_WITH_TEMPERATURE",
     "METHODS",
     "METHODS_WITH_TEACHER",
     "ConfigError",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from rocket_tf.config.fields import FIELDS, is_depth
+from rocket_tf.config.read_by import HINTS
 from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
 from rocket_tf.errors import ConfigError
 from rocket_tf.optimizers.catalog import OPTIMIZERS
@@ -82,6 +83,7 @@ def check_before_data(config: Mapping) -> None:
                 f"config.weight_decay: got {config['weight_decay']} with {field}={optimizer}, "
                 "expected 0: it has no L2 term inside the gradient; add --config.weight_decay=0"
             )
+    _check_hint(config)
     _check_unread_fields(config)
 
 
@@ -112,6 +114,7 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
             f"config.batch_size: got {config['batch_size']}, expected at most the "
             f"{examples} training examples; lower it"
         )
+    _check_classes(config, card)
     if card.kind == "clicks":
         _check_clicks(config)
         return
@@ -127,6 +130,36 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
         raise ConfigError(
             f"config.rand_augment: got {config['rand_augment']} with dataset={config['dataset']}, "
             "expected 0: RandAugment needs colour images; set it to 0"
+        )
+
+
+def _check_hint(config):
+    if not HINTS.reads(config):
+        return
+    if config["standardize_logits"] and config["hint"] != "kd":
+        raise ConfigError(
+            f"config.standardize_logits: got True with hint={config['hint']}, expected False: it "
+            "is for hint=kd"
+        )
+    for field in ("mixup", "cutmix"):
+        if config[field] and config["hint"] == "dkd":
+            raise ConfigError(
+                f"config.{field}: got {config[field]} with hint=dkd, expected 0: dkd compares by "
+                "the class of each label, and mixed labels have two; set it to 0, or take "
+                "--config.hint=kd"
+            )
+
+
+def _check_classes(config, card):
+    """Checks that there are enough classes for hints that compare more than two."""
+    if not HINTS.reads(config) or card.num_classes > 2:
+        return
+    field = "hint" if config["hint"] in ("dkd", "dist") else "standardize_logits"
+    if field == "hint" or config["standardize_logits"]:
+        raise ConfigError(
+            f"config.{field}: got {config[field]} with dataset={config['dataset']} of "
+            f"{card.num_classes} classes, expected {FIELDS[field].default}: with fewer than three "
+            "classes it compares nothing but which is more likely"
         )
 
 

@@ -28,11 +28,14 @@ from rocket_tf.config.read_by import (
     CROPS,
     DISTILLATION,
     FOLLOWERS,
+    HINT_TEMPERATURES,
     HINTS,
+    HINTS_ON_LOGITS,
     IMAGE_FOLDERS,
     IMAGES,
     JOINT_METHODS,
     METHODS_WITH_TEACHER,
+    STANDARDIZABLE,
     STEMS,
     TEMPERATURES,
     WIDE_RESNETS,
@@ -267,14 +270,26 @@ FIELDS: Mapping[str, Field] = {
     # Objective; each field is read by the methods that have such a term
     "hint": choice(
         "logits_mse",
-        "the loss by which the light net follows the booster (the paper's Table 3)",
-        "logits_mse",
-        "softmax_mse",
-        "kd",
+        "the loss by which the light net follows the booster; dkd and dist need three classes",
+        *HINTS_ON_LOGITS,
         read_by=HINTS,
     ),
     "hint_weight": non_negative(
         0.03, "weight of the hint loss; a cross-entropy weighs 1", read_by=HINTS
+    ),
+    "hint_temperature": non_negative(
+        0.0,
+        "temperature T of the hint; 0: 4 of dkd, 1 of dist, 2 of kd with standardize_logits, and "
+        "`temperature` of kd without",
+        read_by=HINT_TEMPERATURES,
+    ),
+    "standardize_logits": switch(
+        False, "hint=kd: logits have mean 0 and deviation 1 over classes", read_by=STANDARDIZABLE
+    ),
+    "booster_hint_weight": non_negative(
+        0.0,
+        "weight of the same hint by which the booster follows the light net (mutual learning)",
+        read_by=JOINT_METHODS,
     ),
     "gradient_block": switch(
         True, "stop the hint's gradient from reaching the booster", read_by=JOINT_METHODS

@@ -44,6 +44,17 @@ METHODS: Mapping[str, Method] = {
         "rocket, softmax MSE (weight 0.3)", {"hint": "softmax_mse", "hint_weight": 0.3}
     ),
     "rocket_kd_hint": Method("rocket, KD as hint (weight 0.2)", {"hint": "kd", "hint_weight": 0.2}),
+    # Newer hints, for which no paper has weights in a rocket. Mutual learning is as in its paper.
+    "rocket_standardized_kd": Method(
+        "rocket, standardized KD as hint",
+        {"hint": "kd", "standardize_logits": True, "hint_weight": 0.2},
+    ),
+    "rocket_dkd": Method("rocket, decoupled KD as hint", {"hint": "dkd", "hint_weight": 0.03}),
+    "rocket_dist": Method("rocket, DIST as hint", {"hint": "dist", "hint_weight": 1.0}),
+    "rocket_mutual": Method(
+        "rocket, mutual learning",
+        {"hint": "kd", "hint_temperature": 1.0, "hint_weight": 1.0, "booster_hint_weight": 1.0},
+    ),
 }
 
 

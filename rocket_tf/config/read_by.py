@@ -10,6 +10,8 @@ from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
 
 # Those that follow a booster that was trained before.
 METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
+HINTS_WITH_TEMPERATURE = ("kd", "dkd", "dist")
+HINTS_ON_LOGITS = ("logits_mse", "softmax_mse", *HINTS_WITH_TEMPERATURE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,11 @@ def _is_distilled(config):
     return config["method"] in ("kd", "rocket_kd")
 
 
+def _hint_has_its_temperature(config):
+    is_plain = config["hint"] == "kd" and not config["standardize_logits"]
+    return _has_hint(config) and is_plain and not config["hint_temperature"]
+
+
 def _dataset(config):
     return f"dataset={config['dataset']}"
 
@@ -90,7 +97,12 @@ JOINT_METHODS = Reader(
 )
 DISTILLATION = Reader("methods kd, rocket_kd", _is_distilled)
 TEMPERATURES = Reader(
-    "methods kd, rocket_kd, and hint=kd",
-    lambda config: _is_distilled(config) or (_has_hint(config) and config["hint"] == "kd"),
+    "methods kd, rocket_kd, and hint=kd without hint_temperature and standardize_logits",
+    lambda config: _is_distilled(config) or _hint_has_its_temperature(config),
+)
+STANDARDIZABLE = Reader("hint=kd", lambda config: _has_hint(config) and config["hint"] == "kd")
+HINT_TEMPERATURES = Reader(
+    f"hint={', '.join(HINTS_WITH_TEMPERATURE)}",
+    lambda config: _has_hint(config) and config["hint"] in HINTS_WITH_TEMPERATURE,
 )
 ATTENTION_TRANSFER = Reader("method at", lambda config: config["method"] == "at")

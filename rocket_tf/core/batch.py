@@ -103,7 +103,7 @@ def weights_of(sample_weight, net, output, outputs):
     Args:
         sample_weight: one tensor for all; a dict by output, which Keras makes of one array where
             labels are a dict; a dict by net, of tensors or dicts by output; or `None`.
-        net: "light" or "booster". Hints are the light net's.
+        net: "light" or "booster". A hint is of the net that follows.
         output: name of the output; `None` for the only one, and for a hidden layer.
         outputs: names of all outputs, `[None]` for the only one.
 
@@ -141,16 +141,29 @@ def weights_of(sample_weight, net, output, outputs):
     return tuple(1.0 if sample_weight[name] is None else sample_weight[name] for name in given)
 
 
-def mean_of(loss, target, prediction, weights=(), mask=None, labels_of=None):
+def takes(loss, argument):
+    """Whether a loss's `call` takes an argument after the two values that it compares.
+
+    Example:
+        >>> import keras
+        >>> takes(keras.losses.MeanSquaredError(), "labels")
+        False
+    """
+    return argument in list(inspect.signature(loss.call).parameters)[2:]
+
+
+def mean_of(loss, target, prediction, weights=(), mask=None, labels=None, labels_of=None):
     """The mean of a loss over this replica's examples.
 
     Args:
         loss: `keras.losses.Loss`. One whose `call` takes `mask` gets that of the positions, shape
-            (batch, ...), where there is one.
+            (batch, ...), where there is one. A hint that takes `labels` gets those given; one
+            that takes `weights` gets those of positions, (batch, ...), 0 where they are masked.
         target: what the loss is called with first: labels, or what is followed.
         prediction: what it is called with second, shape (batch, ..., width); its mask counts.
         weights: as `weights_of` gives them.
         mask: a further mask, such as the target's, or `None`.
+        labels: for a hint that takes them.
         labels_of: name of the net's output if it is a label loss, for messages, else `None`.
 
     Returns:
@@ -178,8 +191,12 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels_of=None):
     if labels_of is not None and (weights or masks) and _lack_last_axis(target, prediction, loss):
         target = target[..., tf.newaxis]
     arguments = {}
-    if masks and "mask" in inspect.signature(loss.call).parameters:
+    if masks and takes(loss, "mask"):
         arguments["mask"] = _all_valid(masks, positions)
+    if labels_of is None and takes(loss, "labels"):
+        arguments["labels"] = labels
+    if labels_of is None and takes(loss, "weights"):
+        arguments["weights"] = _weights_of_positions(prediction, weights, masks)
     values = loss.call(target, prediction, **arguments)
     if getattr(values, MASK, None) is not None:  # such as of labels that the loss ignores
         masks.append(getattr(values, MASK))
@@ -317,6 +334,14 @@ def _fitting_weight(weights, values, labels_of=None, masks=(), positions=()):
             weight = _mean_of_valid(weight, masks, positions, shared)
         fitted.append(_in_axes_of(values.shape, weight, tf.reduce_mean))
     return sum(fitted) / len(fitted) if len(fitted) > 1 else next(iter(fitted), None)
+
+
+def _weights_of_positions(prediction, weights, masks):
+    """What each position of a prediction weighs, 0 where a mask leaves it out."""
+    ones = tf.ones_like(prediction[..., 0])
+    weight = _fitting_weight(weights, ones, None, masks, ones.shape)
+    weight = ones if weight is None else ones * weight
+    return weight * tf.cast(_all_valid(masks, ones.shape), ones.dtype) if masks else weight
 
 
 def _check_fit(shape, values, labels_of):

@@ -208,6 +208,28 @@ def sum_over_replicas(value):
     return tf.distribute.get_replica_context().all_reduce("SUM", value)
 
 
+def stacked_over_replicas(value):
+    """A value of each replica, on all of them, along a new first axis.
+
+    As with a sum over replicas, gradients reach each replica's value from what all compute of it.
+
+    Args:
+        value: float tensor, of the same shape on all replicas.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> stacked_over_replicas(tf.constant([3.0, 4.0])).shape  # on one replica
+        TensorShape([1, 2])
+    """
+    if not _has_several_replicas():
+        return value[tf.newaxis]
+    replica = tf.distribute.get_replica_context()
+    place = tf.one_hot(
+        replica.replica_id_in_sync_group, replica.num_replicas_in_sync, dtype=value.dtype
+    )
+    return sum_over_replicas(tf.tensordot(place, value, axes=0))
+
+
 def call_on_replica(graph, x, training):
     """Calls a graph, also on a replica that was left without examples.
 

@@ -9,8 +9,12 @@ layers.
 
 Each loss says what it `compares`: "logits"; "vectors", those over the last axis, be they logits or
 a layer's channels; or "maps", where two layers are active, whatever their numbers of channels. A
-loss that says nothing compares what it is given; its shapes are not checked. A loss whose `call`
-takes `mask` is given that of the positions, shape (batch, ...), where there is one.
+loss that says nothing compares what it is given; its shapes are not checked. One that is undefined
+for few classes has `least_classes`.
+
+A loss whose `call` takes `mask` is given that of the positions, shape (batch, ...), where there is
+one; `labels`, the batch's labels of the output; `weights`, what each value weighs: the sample
+weights, and 0 where a mask leaves it out.
 """
 
 import math
@@ -67,16 +71,48 @@ class SoftmaxMSE(keras.losses.Loss):
         return ops.sum(ops.square(difference), axis=-1)
 
 
+class WithTemperature(keras.losses.Loss):
+    """Base class of losses with a `temperature`, which may be set at any time.
+
+    Raises:
+        ValueError: if `temperature` is set to anything but a finite number above 0.
+
+    Example:
+        >>> loss = KnowledgeDistillation()
+        >>> loss.temperature = 0.0
+        Traceback (most recent call last):
+        ValueError: temperature must be above 0, and finite. Received: temperature=0.0
+    """
+
+    def __setattr__(self, name, value):
+        if name == "temperature" and not (isinstance(value, numbers.Real) and 0 < value < math.inf):
+            raise ValueError(
+                f"temperature must be above 0, and finite. Received: temperature={value!r}"
+            )
+        super().__setattr__(name, value)
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}
+
+
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class KnowledgeDistillation(keras.losses.Loss):
+class KnowledgeDistillation(WithTemperature):
     """Cross-entropy of the softmaxes of z/T and l/T, times T² (Hinton et al., 2015).
 
     At high T its gradient with respect to the light net's logits tends to (l − z) / N, for N
     classes and centred logits (equation 4, times T²).
 
+    With `standardize`, each example's logits, of both nets, are first brought to mean 0 and
+    (population) standard deviation 1 over the classes, so that the light net follows their order
+    and ratios, and no scale (Sun et al., "Logit Standardization in Knowledge Distillation", CVPR
+    2024). Where all logits of an example are equal, they become 0, and their gradient is 0. Two
+    classes would always become -1 and 1: at least three are needed.
+
     Args:
-        temperature: T, a finite number above 0.
+        temperature: T, a finite number above 0. `None`: 4, and 2 if logits are standardized, as in
+            the papers.
         name, reduction, dtype: as in `keras.losses.Loss`.
+        standardize: whether logits are standardized.
 
     Raises:
         ValueError: if `temperature` is no such number, when it is given or set.
@@ -90,30 +126,31 @@ class KnowledgeDistillation(keras.losses.Loss):
 
     compares = "logits"
 
-    def __init__(self, temperature=4.0, name="kd", reduction="sum_over_batch_size", dtype=None):
+    def __init__(
+        self,
+        temperature=None,
+        name="kd",
+        reduction="sum_over_batch_size",
+        dtype=None,
+        standardize=False,
+    ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if temperature is None:
+            temperature = 2.0 if standardize else 4.0
         self.temperature = temperature
-
-    @property
-    def temperature(self):
-        """T; it may be set at any time."""
-        return self._temperature
-
-    @temperature.setter
-    def temperature(self, value):
-        if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-            raise ValueError(
-                f"temperature must be above 0, and finite. Received: temperature={value!r}"
-            )
-        self._temperature = value
+        self.standardize = bool(standardize)
+        self.least_classes = 3 if standardize else 1
 
     def call(self, y_true, y_pred):
-        target = ops.softmax(_two_or_more(y_true) / self.temperature)
-        log_prediction = ops.log_softmax(_two_or_more(y_pred) / self.temperature)
+        y_true, y_pred = _two_or_more(y_true), _two_or_more(y_pred)
+        if self.standardize:
+            y_true, y_pred = _standardized(y_true), _standardized(y_pred)
+        target = ops.softmax(y_true / self.temperature)
+        log_prediction = ops.log_softmax(y_pred / self.temperature)
         return -(self.temperature**2) * ops.sum(target * log_prediction, axis=-1)
 
     def get_config(self):
-        return {**super().get_config(), "temperature": self.temperature}
+        return {**super().get_config(), "standardize": self.standardize}
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -139,7 +176,7 @@ class SigmoidMSE(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class SigmoidKnowledgeDistillation(KnowledgeDistillation):
+class SigmoidKnowledgeDistillation(WithTemperature):
     """Binary cross-entropies of the sigmoids of z/T and l/T, times T², summed over logits.
 
     For multi-label outputs; of a single logit, the same as `KnowledgeDistillation`.
@@ -158,10 +195,13 @@ class SigmoidKnowledgeDistillation(KnowledgeDistillation):
         6.0256
     """
 
+    compares = "logits"
+
     def __init__(
         self, temperature=4.0, name="sigmoid_kd", reduction="sum_over_batch_size", dtype=None
     ):
-        super().__init__(temperature, name, reduction, dtype)
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.temperature = temperature
 
     def call(self, y_true, y_pred):
         target, prediction = y_true / self.temperature, y_pred / self.temperature
@@ -290,13 +330,7 @@ def _two_or_more(logits):
     return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
 
 
-HINT_LOSSES = {
-    "logits_mse": LogitsMSE,
-    "softmax_mse": SoftmaxMSE,
-    "kd": KnowledgeDistillation,
-    "sigmoid_mse": SigmoidMSE,
-    "sigmoid_kd": SigmoidKnowledgeDistillation,
-    "cosine": CosineDistance,
-    "euclidean": EuclideanDistance,
-    "attention": AttentionMSE,
-}
+def _standardized(logits):
+    """Logits of mean 0 and population standard deviation 1 over classes; 0 where all are equal."""
+    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
+    return _of_length_one(centred) * math.sqrt(logits.shape[-1])

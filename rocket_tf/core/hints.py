@@ -1,4 +1,4 @@
-"""Hints: what pulls the light net towards the booster, or towards a teacher."""
+"""Hints: what pulls the light net towards the booster or a teacher, or the booster towards it."""
 
 import math
 import numbers
@@ -7,17 +7,39 @@ import weakref
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from rocket_tf.core import graph
-from rocket_tf.core.heads import heads_of
-from rocket_tf.core.hint_losses import HINT_LOSSES
+from rocket_tf.core import class_hint_losses, hint_losses
+from rocket_tf.core.batch import takes
+from rocket_tf.core.hint_checks import NET, compares
 from rocket_tf.core.label_losses import check_reduction, takes_labels
 
+HINT_LOSSES = {
+    "logits_mse": hint_losses.LogitsMSE,
+    "softmax_mse": hint_losses.SoftmaxMSE,
+    "kd": hint_losses.KnowledgeDistillation,
+    "dkd": class_hint_losses.DecoupledKnowledgeDistillation,
+    "dist": class_hint_losses.CorrelationDistance,
+    "sigmoid_mse": hint_losses.SigmoidMSE,
+    "sigmoid_kd": hint_losses.SigmoidKnowledgeDistillation,
+    "cosine": hint_losses.CosineDistance,
+    "euclidean": hint_losses.EuclideanDistance,
+    "attention": hint_losses.AttentionMSE,
+}
+_WITH_TEMPERATURE = ("kd", "sigmoid_kd", "dkd", "dist")
 _DEFAULT_WEIGHT = 0.03
+_DEFAULT_NAMES = {
+    "booster": "hint_loss",
+    "teacher": "teacher_loss",
+    "light": "booster_hint_loss",
+}
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class Hint:
-    """One hint term of the objective: weight · loss(what is followed, the light net's own).
+    """One hint term of the objective: weight · loss(what is followed, what the follower has).
+
+    The light net follows the booster or a teacher. With `follows="light"`, the booster follows the
+    light net, whose values pass through `tf.stop_gradient`; together with a hint of the ordinary
+    direction, that is mutual learning (Zhang et al., "Deep Mutual Learning", CVPR 2018).
 
     `weight` and `temperature` may be set at any time, by a callback too; the next step counts with
     them. A number as weight costs nothing; a schedule or a temperature has the step traced again.
@@ -25,26 +47,31 @@ class Hint:
 
     Args:
         loss: one of `HINT_LOSSES` by name, or a `keras.losses.Loss` that is called with the
-            followed values and the light net's and averages over the batch. On logits:
-            `"logits_mse"`, `"softmax_mse"`, `"kd"`, and for multi-label outputs `"sigmoid_mse"` and
-            `"sigmoid_kd"`; between layers: `"cosine"`, `"euclidean"`, `"logits_mse"` (squared
-            distance), `"attention"`. Keras's losses for labels, probabilities or rates, such as
-            `KLDivergence`, are for layers that give those.
+            followed values and the follower's and averages over the batch. On logits:
+            `"logits_mse"`, `"softmax_mse"`, `"kd"`, for three classes or more `"dkd"` (decoupled
+            KD, which reads the labels) and `"dist"` (correlations), and for multi-label outputs
+            `"sigmoid_mse"` and `"sigmoid_kd"`; between layers: `"cosine"`, `"euclidean"`,
+            `"logits_mse"` (squared distance), `"attention"`. Keras's losses for labels,
+            probabilities or rates, such as `KLDivergence`, are for layers that give those.
         weight: factor of the term, a finite number of at least 0; a label loss weighs 1. 0.03 is
             the paper's for `"logits_mse"` on CIFAR-10. Or a
             `keras.optimizers.schedules.LearningRateSchedule`, from the optimizer's steps to the
             factor.
-        follows: `"booster"`, the net that trains beside the light one, or `"teacher"`, a trained
-            net that stays as it is.
+        follows: `"booster"`, the net that trains beside the light one; `"teacher"`, a trained net
+            that stays as it is; or `"light"`: then the booster follows the light net.
         name: name of the term in the logs, unique among a model's hints. `None`: `"hint_loss"`
-            for the booster's, `"teacher_loss"` for the teacher's.
-        temperature: T of `loss="kd"` and `"sigmoid_kd"`, 4 where not given (the paper's).
-        layers: where the hint reads: a dict from names of the light net's layers to names of
-            layers of the net that it follows. The term is the sum of the loss over these pairs of
+            where the booster is followed, `"teacher_loss"` where the teacher is,
+            `"booster_hint_loss"` where the booster follows.
+        temperature: T of `loss="kd"`, `"sigmoid_kd"`, `"dkd"` and `"dist"`; where not given, 4, of
+            `"dist"` 1, with `standardize` 2 (the papers').
+        layers: where the hint reads: a dict from names of the follower's layers to names of layers
+            of the net that it follows. The term is the sum of the loss over these pairs of
             outputs. `None`: the logits; where nets have several outputs, the sum over them.
-        projection: whether the light net's layer goes through a trained linear map to the width
+        projection: whether the follower's layer goes through a trained linear map to the width
             (last axis) of the layer that it is compared with, so that widths may differ (Romero et
-            al., "FitNets", 2015). The map is the hint's alone and no part of the light net.
+            al., "FitNets", 2015). The map is the hint's alone and no part of the net.
+        standardize: with `loss="kd"`, whether each example's logits are brought to mean 0 and
+            standard deviation 1 over three or more classes, in both nets.
 
     Raises:
         ValueError: if an argument is not as above, or `weight` or `temperature` is set to what it
@@ -68,19 +95,27 @@ class Hint:
         temperature=None,
         layers=None,
         projection=False,
+        standardize=False,
     ):
         weight = _checked_weight(weight)
-        if follows not in ("booster", "teacher"):
+        if follows not in _DEFAULT_NAMES:
             raise ValueError(
-                f'A hint follows "booster" or "teacher". Received: follows={follows!r}'
+                'A hint follows "booster" or "teacher", or the booster follows "light". Received: '
+                f"follows={follows!r}"
             )
+        follower = "booster" if follows == "light" else "light"
         if layers is not None and not _maps_names(layers):
             raise ValueError(
-                "A hint's layers are a dict from names of the light net's layers to names of the "
-                f"{follows}'s. Received: layers={layers!r}"
+                f"A hint's layers are a dict from names of {NET[follower]}'s layers to names of "
+                f"{NET[follows]}'s. Received: layers={layers!r}"
             )
-        self.loss = _resolve(loss, temperature)
-        if _compares(self.loss) == "maps" and layers is None:
+        self.loss = _resolve(loss, temperature, standardize)
+        if layers is not None and takes(self.loss, "labels"):
+            raise ValueError(
+                f"loss={self.loss.name!r} compares logits by the labels' classes. Received: "
+                f"layers={layers}; leave them out"
+            )
+        if compares(self.loss) == "maps" and layers is None:
             raise ValueError(
                 'loss="attention" reads hidden layers. Received: layers=None; name pairs of them, '
                 "as in Hint('attention', layers={'light_layer': 'booster_layer'})"
@@ -91,7 +126,7 @@ class Hint:
                 f"{self.loss.name!r}, which compares with labels, probabilities or rates; pass "
                 "'kd', cross-entropy of the softmaxes, or 'sigmoid_kd' for multi-label outputs"
             )
-        if projection and (layers is None or _compares(self.loss) == "maps"):
+        if projection and (layers is None or compares(self.loss) == "maps"):
             raise ValueError(
                 "A projection is for hidden layers that are compared in their width. Received: "
                 f"projection={projection} with loss={self.loss.name!r} and layers={layers}; leave "
@@ -100,7 +135,8 @@ class Hint:
         self._objectives = weakref.WeakSet()
         self.weight = weight
         self.follows = follows
-        self.name = name or {"booster": "hint_loss", "teacher": "teacher_loss"}[follows]
+        self.follower = follower
+        self.name = name or _DEFAULT_NAMES[follows]
         self.layers = None if layers is None else dict(layers)
         self.projection = bool(projection)
 
@@ -126,7 +162,7 @@ class Hint:
     def temperature(self, value):
         if self.temperature is None:
             raise ValueError(
-                'temperature belongs to loss="kd" and "sigmoid_kd". Received: '
+                f"temperature belongs to loss={_named(_WITH_TEMPERATURE)}. Received: "
                 f"temperature={value!r} of a hint with loss={self.loss.name!r}"
             )
         self.loss.temperature = value
@@ -173,11 +209,6 @@ def _checked_weight(weight):
     return float(weight)
 
 
-def _compares(loss):
-    """What a loss says that it compares; `None` of a user's own that says nothing."""
-    return getattr(loss, "compares", None)
-
-
 def _maps_names(layers):
     return (
         isinstance(layers, dict)
@@ -186,11 +217,24 @@ def _maps_names(layers):
     )
 
 
-def _resolve(loss, temperature):
-    if temperature is not None and loss not in ("kd", "sigmoid_kd"):
+def _named(names):
+    """Names in quotes, as in '"kd" and "dist"'."""
+    *first, last = (f'"{name}"' for name in names)
+    return f"{', '.join(first)} and {last}"
+
+
+def _resolve(loss, temperature, standardize):
+    if standardize and loss != "kd":
         raise ValueError(
-            'temperature belongs to loss="kd" and "sigmoid_kd"; a loss of your own holds its own. '
-            f"Received: loss={loss!r}, temperature={temperature}"
+            'standardize belongs to loss="kd": it brings softmaxes over classes to one scale, and '
+            f"other hints have a scale of their own, or none. Received: loss={loss!r}, "
+            f"standardize={standardize}; leave it out, or pass KnowledgeDistillation(standardize="
+            "True) as loss"
+        )
+    if temperature is not None and loss not in _WITH_TEMPERATURE:
+        raise ValueError(
+            f"temperature belongs to loss={_named(_WITH_TEMPERATURE)}; a loss of your own holds "
+            f"its own. Received: loss={loss!r}, temperature={temperature}"
         )
     if isinstance(loss, str):
         if loss not in HINT_LOSSES:
@@ -198,7 +242,10 @@ def _resolve(loss, temperature):
                 f"A hint's loss is one of {sorted(HINT_LOSSES)} or a keras.losses.Loss. "
                 f"Received: loss={loss!r}"
             )
-        return HINT_LOSSES[loss]() if temperature is None else HINT_LOSSES[loss](temperature)
+        arguments = {} if temperature is None else {"temperature": temperature}
+        if standardize:
+            arguments["standardize"] = True
+        return HINT_LOSSES[loss](**arguments)
     if not isinstance(loss, keras.losses.Loss):
         raise ValueError(
             f"A hint's loss is one of {sorted(HINT_LOSSES)} or a keras.losses.Loss. "
@@ -242,50 +289,6 @@ def resolve_hints(hint, weight, temperature):
     return hints
 
 
-def check_hints(hints, light, booster, teacher):
-    """Checks that each hint has a name of its own and somebody to follow.
-
-    Raises:
-        ValueError: if one has not, or if the teacher does not fit the other nets.
-
-    Example:
-        >>> import keras
-        >>> inputs = keras.Input((3,))
-        >>> light = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-        >>> check_hints([Hint("kd")], light, booster=None, teacher=None)
-        Traceback (most recent call last):
-        ValueError: A hint follows the booster, and there is none. ...
-    """
-    names = [hint.name for hint in hints]
-    heads = heads_of({"light": light.output, "booster": light.output})
-    taken = {"loss", *(f"{head}_loss" for head in heads)}
-    if len(set(names)) < len(names) or taken & set(names):
-        raise ValueError(
-            f"Hints must have different names, none of {sorted(taken)}: they are the names in the "
-            f"logs. Received: {names}; name them, as in Hint(..., name='low_hint_loss')"
-        )
-    followed = {hint.follows for hint in hints}
-    for role, net in (("booster", booster), ("teacher", teacher)):
-        if role in followed and net is None:
-            raise ValueError(
-                f"A hint follows the {role}, and there is none. Received: {role}=None; pass one, "
-                "or hint=None"
-            )
-    if teacher is None:
-        return
-    if "teacher" not in followed:
-        raise ValueError("A teacher was given and no hint follows it; pass Hint(follows='teacher')")
-    graph.check_net("teacher", teacher)
-    graph.check_pair(light, teacher, "teacher")
-    for role, net in (("light", light), ("booster", booster)):
-        if net is not None and graph.common_layers(net, teacher):
-            raise ValueError(
-                f"teacher and {role} share layers, and a teacher is frozen. Received common "
-                f"layers: {[layer.name for layer in graph.common_layers(net, teacher)]}; give the "
-                "teacher layers of its own (keras.models.clone_model, then set_weights)"
-            )
-
-
 def hidden_layers(hints):
     """The layers that hints read: a dict from "light", "booster" and "teacher" to their names.
 
@@ -296,46 +299,9 @@ def hidden_layers(hints):
     read = {"light": [], "booster": [], "teacher": []}
     for hint in hints:
         for mine, theirs in (hint.layers or {}).items():
-            read["light"].append(mine)
+            read[hint.follower].append(mine)
             read[hint.follows].append(theirs)
     return read
-
-
-def check_hidden(hints, outputs):
-    """Checks that the layers that hints pair can be compared.
-
-    Args:
-        hints: list of `Hint`s.
-        outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
-
-    Raises:
-        ValueError: if two layers' shapes do not fit the loss between them.
-
-    Example:
-        >>> import keras
-        >>> outputs = {"light": {"low": keras.Input((4,))}, "booster": {"high": keras.Input((8,))}}
-        >>> check_hidden([Hint("cosine", layers={"low": "high"}, projection=True)], outputs)
-        >>> check_hidden([Hint("cosine", layers={"low": "high"})], outputs)
-        Traceback (most recent call last):
-        ValueError: cosine cannot compare the light net's layer 'low' with the booster's 'high': ...
-    """
-    for hint in hints:
-        for mine, theirs in (hint.layers or {}).items():
-            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
-            what = _compares(hint.loss)
-            compared = shapes
-            if what == "maps" or hint.projection:
-                # Maps are over positions, channels are averaged away; projections change them.
-                compared = [shape[:-1] for shape in shapes]
-            least = 3 if what == "maps" else 2
-            fit = what is None or _may_be_equal(*compared)
-            if not fit or min(map(len, shapes)) < least:
-                raise ValueError(
-                    f"{hint.loss.name} cannot compare the light net's layer {mine!r} with the "
-                    f"{hint.follows}'s {theirs!r}: shapes {shapes[0]} and {shapes[1]}; pair layers "
-                    "of one shape (for attention, of one height and width), or of other widths "
-                    "with Hint(..., projection=True)"
-                )
 
 
 def make_projections(hints, outputs):
@@ -346,7 +312,7 @@ def make_projections(hints, outputs):
         outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
 
     Returns:
-        Dict from (hint's name, the light net's layer) to a built `keras.layers.Dense`.
+        Dict from (hint's name, the follower's layer) to a built `keras.layers.Dense`.
 
     Raises:
         ValueError: if the width of a layer is not known.
@@ -361,7 +327,7 @@ def make_projections(hints, outputs):
     projections = {}
     for hint in hints:
         for mine, theirs in (hint.layers or {}).items() if hint.projection else ():
-            shapes = outputs["light"][mine].shape, outputs[hint.follows][theirs].shape
+            shapes = outputs[hint.follower][mine].shape, outputs[hint.follows][theirs].shape
             if None in (shapes[0][-1], shapes[1][-1]):
                 raise ValueError(
                     f"A projection is between layers of known widths. Received: shapes {shapes[0]} "
@@ -376,10 +342,3 @@ def make_projections(hints, outputs):
             projection.build(shapes[0])
             projections[hint.name, mine] = projection
     return projections
-
-
-def _may_be_equal(first, second):
-    """Whether two shapes are equal as far as their sizes are known."""
-    return len(first) == len(second) and all(
-        None in (mine, theirs) or mine == theirs for mine, theirs in zip(first, second, strict=True)
-    )

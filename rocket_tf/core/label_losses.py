@@ -234,6 +234,35 @@ def is_multi_label(logits, loss):
     return logits.shape[-1] != 1 and isinstance(loss, binary)
 
 
+def is_binary(loss):
+    """Whether a label loss takes each logit for a yes or no of its own.
+
+    Example:
+        >>> import keras
+        >>> is_binary(keras.losses.BinaryCrossentropy(from_logits=True)), is_binary(None)
+        (True, False)
+    """
+    return _function_and_name(loss)[1] in ("binary_crossentropy", "binary_focal_crossentropy")
+
+
+def is_of_one_class(loss):
+    """Whether a label loss says that each label is of one class, or one-hot.
+
+    Example:
+        >>> import keras
+        >>> is_of_one_class(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        True
+        >>> is_of_one_class(keras.losses.SparseCategoricalCrossentropy(ignore_class=0))
+        False
+    """
+    names = (
+        "sparse_categorical_crossentropy",
+        "categorical_crossentropy",
+        "categorical_focal_crossentropy",
+    )
+    return _function_and_name(loss)[1] in names and getattr(loss, "ignore_class", None) is None
+
+
 def check_reduction(what, loss):
     """Checks that a loss averages over the batch, as all terms of an objective do.
 

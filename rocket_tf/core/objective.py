@@ -6,7 +6,8 @@ It knows tensors, losses and variables, and no Keras model.
 import keras
 import tensorflow as tf
 
-from rocket_tf.core.batch import label_of, mean_of, weights_of
+from rocket_tf.core.batch import label_of, mean_of, takes, weights_of
+from rocket_tf.core.hint_checks import check_label_losses
 from rocket_tf.core.keras_internals import MASK
 
 SHARED, LIGHT_ONLY, BOOSTER_ONLY = PARTS = ("shared", "light only", "booster only")
@@ -20,7 +21,7 @@ class Objective:
         loss(y, l) + loss(y, z) + hint_weight · hint(z, l)
 
     In the hint, z passes through `tf.stop_gradient` if `gradient_block` is set. A teacher's values
-    always do.
+    always do, and so does l where the booster follows the light net.
 
     Args:
         heads: dict from names to `Head`s, as `heads_of` gives it.
@@ -28,11 +29,14 @@ class Objective:
             may be left out.
         label_weights: dict from the same names to numbers; `None`: all 1.
         hints: `Hint`s, whose names differ.
-        gradient_block: whether the hints' gradient is kept from the booster.
+        gradient_block: whether the gradient of hints that follow the booster is kept from it.
         shared_layers_learn_from: `"both"`, or `"booster"`: then neither the light net's label loss
-            nor the hints move what the nets share.
-        projections: dict from (hint's name, the light net's layer) to the linear map of a hint with
-            projections.
+            nor its hints move what the nets share.
+        projections: dict from (hint's name, layer of the net that follows) to the linear map of a
+            hint with projections.
+
+    Raises:
+        ValueError: if a hint on logits does not fit the labels that the losses take.
 
     Example:
         >>> import keras, tensorflow as tf
@@ -69,11 +73,12 @@ class Objective:
         self.gradient_block = gradient_block
         self.shared_layers_learn_from = shared_layers_learn_from
         self.projections = projections or {}
+        check_label_losses(self.hints, heads, label_losses)
         self._names = {}  # of the heads, by net and output
         for name, head in heads.items():
             self._names.setdefault(head.net, {})[head.output] = name
         self._nets = {f"{name}_loss": heads[name].net for name in label_losses}
-        self._nets |= {hint.name: "light" for hint in self.hints}
+        self._nets |= {hint.name: hint.follower for hint in self.hints}
         # Variables, so that steps that are traced already follow a weight that is set later.
         self._hint_weights = {hint.name: _setting(f"{hint.name}_weight") for hint in self.hints}
         for hint in self.hints:
@@ -99,7 +104,7 @@ class Objective:
 
         Returns:
             `"both"` where all terms move all variables that they reach; else the net that the term
-            is of, `"light"` or `"booster"`. Hints are the light net's.
+            is of, `"light"` or `"booster"`. A hint is of the net that follows.
         """
         return self._nets[name] if self.has_parts else "both"
 
@@ -135,7 +140,7 @@ class Objective:
             by_step = callable(hint.weight)
             weight = hint.weight(step) if by_step else self._hint_weights[hint.name]
             weight = tf.cast(weight, keras.config.floatx())
-            compared = self._compared(hint, logits, hidden, sample_weight)
+            compared = self._compared(hint, y, logits, hidden, sample_weight)
             terms[hint.name] = weight, sum(mean_of(hint.loss, *each) for each in compared)
         return terms
 
@@ -177,28 +182,30 @@ class Objective:
     def _weights(self, sample_weight, net, output):
         return weights_of(sample_weight, net, output, list(self._names[net]))
 
-    def _compared(self, hint, logits, hidden, sample_weight):
-        """What a hint compares: what is followed, the light net's own, its weights, a mask."""
+    def _compared(self, hint, y, logits, hidden, sample_weight):
+        """What a hint compares: what is followed, the follower's, its weights, a mask, labels."""
         compared = []
         for followed, own, output in self._pairs(hint, logits, hidden):
             mask = getattr(followed, MASK, None)
-            if self.gradient_block or hint.follows == "teacher":
+            if self.gradient_block or hint.follows != "booster":
                 followed = tf.stop_gradient(followed)
-            compared.append((followed, own, self._weights(sample_weight, "light", output), mask))
+            weights = self._weights(sample_weight, hint.follower, output)
+            labels = label_of(output, y) if takes(hint.loss, "labels") else None
+            compared.append((followed, own, weights, mask, labels))
         return compared
 
     def _pairs(self, hint, logits, hidden):
-        """Triples of what a hint follows, the light net's own, and the output, if it is of one."""
+        """Triples of what a hint follows, the follower's own, and the output, if it is of one."""
         if hint.layers is None:
-            for output, name in self._names["light"].items():
-                if hint.follows == "booster":
-                    followed = logits[self._names["booster"][output]]
-                else:
+            for output, name in self._names[hint.follower].items():
+                if hint.follows == "teacher":
                     followed = label_of(output, logits["teacher"])
+                else:
+                    followed = logits[self._names[hint.follows][output]]
                 yield followed, logits[name], output
             return
         for mine, theirs in hint.layers.items():
-            own = hidden["light"][mine]
+            own = hidden[hint.follower][mine]
             if hint.projection:
                 own = self.projections[hint.name, mine](own)
             yield hidden[hint.follows][theirs], own, None

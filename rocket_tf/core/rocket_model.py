@@ -5,7 +5,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import changes, graph, hints, keras_internals, saving
+from rocket_tf.core import changes, graph, hint_checks, hints, keras_internals, saving
 from rocket_tf.core.batch import for_metrics, inputs_of, weights_of_classes
 from rocket_tf.core.class_weights import weighs_classes_of_positions
 from rocket_tf.core.distributed_model import (
@@ -46,23 +46,23 @@ class RocketModel(DistributedModel):
     sum over outputs, and the logs have `light_<output>_loss`, `light_<output>_<metric>`.
 
     Sample weights are of examples, shape (batch,), or of the labels' positions, such as (batch,
-    time); a dict by net weighs hints by the light net's. Masks leave padding out.
+    time); a dict by net weighs a hint by the follower's. Masks leave padding out.
 
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
             classes), or a dict of several.
         booster: a net of the same kind, with inputs and logits like the light net's. Layers that
             both nets use are shared. `None`: the light net follows a teacher only.
-        hint: `"logits_mse"`, `"softmax_mse"`, `"kd"`, a `keras.losses.Loss`, a `Hint`, or a list
-            of `Hint`s; `None` or an empty list: none.
+        hint: a name as `Hint` takes it, such as `"logits_mse"` or `"kd"`, a `keras.losses.Loss`, a
+            `Hint`, or a list of `Hint`s; `None` or an empty list: none.
         hint_weight: weight of the hint where `hint` is a loss; a `Hint` has its own. 0.03 where
             not given, the paper's for `"logits_mse"` on CIFAR-10.
-        gradient_block: whether the hints' gradient is kept from the booster.
-        temperature: T of `hint="kd"`; 4 where not given, the paper's.
+        gradient_block: whether the gradient of hints that follow the booster is kept from it.
+        temperature: T of `hint="kd"` and others with one; where not given, their papers'.
         teacher: trained functional `keras.Model` with logits, for hints that follow it. It runs in
             inference mode and is frozen (`trainable = False`), whatever is thawed later.
         shared_layers_learn_from: `"both"` nets (the paper), or the `"booster"` alone: then neither
-            the light net's label loss nor the hints move what it shares with the booster (as in
+            the light net's label loss nor its hints move what it shares with the booster (as in
             EasyRec's rocket launching for click-through rates).
         name: name of the model.
 
@@ -105,7 +105,7 @@ class RocketModel(DistributedModel):
             for role, net in (("light", light), ("booster", booster), ("teacher", teacher))
         )
         resolved = hints.resolve_hints(hint, hint_weight, temperature)
-        hints.check_hints(resolved, light, booster, teacher)
+        hint_checks.check_hints(resolved, light, booster, teacher)
         check_routing(shared_layers_learn_from, booster)
         read = hints.hidden_layers(resolved)
         inputs, outputs, hidden = graph.join(light, booster, read)
@@ -128,7 +128,7 @@ class RocketModel(DistributedModel):
             reader = graph.taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
-        hints.check_hidden(resolved, hidden)
+        hint_checks.check_hidden(resolved, hidden)
         self._projections = hints.make_projections(resolved, hidden)
         saving.check_loadable(self)
 

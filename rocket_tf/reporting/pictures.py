@@ -18,6 +18,11 @@ from rocket_tf.system import files
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = {"light": "-", "booster": "--"}
 GREY = "#777777"
+_HINTS = {
+    "hint_loss": "hint",
+    "teacher_loss": "teacher's hint",
+    "booster_hint_loss": "booster's hint",
+}
 
 
 def learning_curves(histories):
@@ -46,17 +51,15 @@ def learning_curves(histories):
                 label=_label(name, net, histories),
             )
             _curve(loss_axes, history, f"{net}_loss", color=colour, linestyle=style)
-        hints = (
-            [key for key in history[0] if key in ("hint_loss", "teacher_loss")] if history else []
-        )
-        for key, style in zip(hints, ("-", ":"), strict=False):
+        hints = [key for key in history[0] if key in _HINTS] if history else []
+        for key, style in zip(hints, ("-", ":", "--"), strict=False):
             _curve(
                 hint_axes,
                 history,
                 key,
                 color=colour,
                 linestyle=style,
-                label=_label(name, {"hint_loss": "hint"}.get(key, "teacher's hint"), histories),
+                label=_label(name, _HINTS[key], histories),
             )
     _finish(error_axes, "error of the evaluated examples", "per cent")
     _finish(loss_axes, "label loss in training", "cross-entropy")

@@ -197,25 +197,23 @@ def make_optimizer(config, total_steps):
 
 def _hints(config, card, light, teacher):
     """The hints of a method."""
-    temperature = config["temperature"]
-    hint = Hint(
-        config["hint"],
-        config["hint_weight"],
-        temperature=temperature if config["hint"] == "kd" else None,
-    )
+    hint = _hint(config, config["hint_weight"])
+    mutual = []
+    if config["booster_hint_weight"]:
+        mutual = [_hint(config, config["booster_hint_weight"], follows="light")]
     # The authors' release takes alpha * 2 T² KL, and its KL is a mean over classes too. The
     # cross-entropy here differs from KL by the teacher's entropy, which has no gradient.
     distillation = Hint(
         "kd",
         2 * config["distillation_weight"] / card.num_classes,
         follows="teacher",
-        temperature=temperature,
+        temperature=config["temperature"],
     )
     match config["method"]:
         case "rocket":
-            return [hint]
+            return [hint, *mutual]
         case "rocket_kd":
-            return [hint, distillation]
+            return [hint, distillation, *mutual]
         case "kd":
             return [distillation]
         case "no_joint_training":
@@ -225,6 +223,17 @@ def _hints(config, card, light, teacher):
             return [
                 Hint("attention", config["attention_weight"], follows="teacher", layers=dict(pairs))
             ]
+
+
+def _hint(config, weight, follows="booster"):
+    """The hint of a configuration, in either direction."""
+    standardize = config["hint"] == "kd" and config["standardize_logits"]
+    temperature = None  # the loss's own
+    if config["hint"] in options.HINTS_WITH_TEMPERATURE and config["hint_temperature"]:
+        temperature = config["hint_temperature"]
+    elif config["hint"] == "kd" and not standardize:
+        temperature = config["temperature"]
+    return Hint(config["hint"], weight, follows, temperature=temperature, standardize=standardize)
 
 
 def _copy_shared_layers(teacher, light, booster):

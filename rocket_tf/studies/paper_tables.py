@@ -110,6 +110,9 @@ NO_BLOCK, NO_SHARING, NO_SHARING_BUT_STEM, NO_JOINT = map(
     ),
 )
 SOFTMAX_MSE, KD_HINT = map(Column, ("rocket_softmax_mse", "rocket_kd_hint"))
+STANDARDIZED_KD, DKD, DIST, MUTUAL = map(
+    Column, ("rocket_standardized_kd", "rocket_dkd", "rocket_dist", "rocket_mutual")
+)
 
 _INTERVAL = {"layout": "interval", "light_depth": 16, "booster_depth": 40, "width": 1}
 _BOTTOM = {
@@ -152,6 +155,7 @@ _COLUMNS_1 = (LIGHT, AT, KD, ROCKET, ROCKET_KD, BOOSTER_IN_ROCKET, BOOSTER)
 _COLUMNS_2 = (LIGHT, NO_BLOCK, NO_SHARING, NO_SHARING_BUT_STEM, NO_JOINT, ROCKET)
 _COLUMNS_3 = (ROCKET, SOFTMAX_MSE, KD_HINT)
 _COLUMNS_4 = (LIGHT, AT, KD, ROCKET, ROCKET_KD)
+_DIGITS = Row("interval", "WRN-10-1 in WRN-28-1, interval", "digits")
 
 TABLES = {
     "1": Table(
@@ -245,7 +249,15 @@ TABLES = {
             BOOSTER_IN_ROCKET,
             BOOSTER,
         ),
-        rows=(Row("interval", "WRN-10-1 in WRN-28-1, interval", "digits"),),
+        rows=(_DIGITS,),
+        seeds=4,
+        varied=("split_seed",),
+    ),
+    "digits_hints": Table(
+        name="digits_hints",
+        title="Newer hints on scikit-learn's digits, each seed with a split of its own",
+        columns=(LIGHT, ROCKET, STANDARDIZED_KD, DKD, DIST, MUTUAL),
+        rows=(_DIGITS,),
         seeds=4,
         varied=("split_seed",),
     ),

@@ -45,6 +45,11 @@ def cross_entropy(labels, logits):
     return -np.log(softmax(logits)[np.arange(len(labels)), labels])
 
 
+# Rockets with another hint, of which one step is enough.
+NEWER_HINTS = ("rocket_standardized_kd", "rocket_dkd", "rocket_dist", "rocket_mutual")
+TRAINED = [method for method in METHODS if method not in NEWER_HINTS]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Every method, trained for an epoch; those with a teacher follow one booster."""
@@ -55,13 +60,13 @@ def runs(tmp_path_factory):
             folder / method,
             verbose=False,
         )
-        for method in METHODS
+        for method in TRAINED
     }
     return folder, summaries
 
 
 class TestEveryMethod:
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", TRAINED)
     def test_trains_what_it_should(self, runs, method):
         folder, summaries = runs
         summary = summaries[method]
@@ -81,12 +86,12 @@ class TestEveryMethod:
     def test_each_computes_something_else(self, runs):
         folder, _ = runs
         lines = {}
-        for method in METHODS:
+        for method in TRAINED:
             line = json.loads((folder / method / "metrics.jsonl").read_text())
             lines[method] = tuple(
                 line.get(f"{kind}_loss") for kind in ("light", "booster", "hint", "teacher")
             )
-        assert len(set(lines.values())) == len(METHODS)
+        assert len(set(lines.values())) == len(TRAINED)
 
     def test_the_booster_is_trained_once_and_untouched(self, runs):
         folder, summaries = runs
@@ -129,6 +134,10 @@ class TestTheBoosterToFollow:
             ("at", {"hint", "gradient_block", "temperature", "distillation_weight"}),
             ("rocket", {"temperature", "distillation_weight", "attention_weight", "booster_run"}),
             ("rocket_kd_hint", {"distillation_weight", "attention_weight", "booster_run"}),
+            ("rocket_standardized_kd", {"temperature", "distillation_weight"}),
+            ("rocket_dkd", {"temperature", "standardize_logits"}),
+            ("rocket_mutual", {"temperature", "attention_weight"}),
+            ("rocket_softmax_mse", {"temperature", "hint_temperature", "standardize_logits"}),
             ("rocket_kd", {"attention_weight"}),
             ("no_joint_training", {"gradient_block", "temperature", "distillation_weight"}),
         ],
@@ -362,3 +371,39 @@ class TestTheSwitchesOfTable2:
         for term in flow.values():
             assert (term["shared"], term["booster only"]) == (None, None)
             assert term["light only"] > 0
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"hint": "logits_mse", "hint_temperature": 9.0}, None),
+        ({"hint": "kd"}, 3.0),
+        ({"hint": "kd", "hint_temperature": 5.0}, 5.0),
+        ({"hint": "kd", "standardize_logits": True}, 2.0),
+        ({"hint": "kd", "standardize_logits": True, "hint_temperature": 1.5}, 1.5),
+        ({"hint": "dkd"}, 4.0),
+        ({"hint": "dist"}, 1.0),
+    ],
+)
+def test_temperatures_and_weights_of_hints_in_both_directions(changes, expected):
+    config = small_config(temperature=3.0, hint_weight=0.2, booster_hint_weight=0.1, **changes)
+    hint, back = build_model(config, CARD).hints
+    assert (hint.follows, hint.weight, back.follows, back.weight) == ("booster", 0.2, "light", 0.1)
+    for each in (hint, back):
+        assert each.loss.name == changes["hint"] and each.temperature == expected
+        assert getattr(each.loss, "standardize", False) == ("standardize_logits" in changes)
+    reads = "temperature" not in options.unread_fields(config)
+    assert reads == (changes == {"hint": "kd"})
+
+
+@pytest.mark.parametrize("method", NEWER_HINTS)
+def test_a_step_with_a_newer_hint(method):
+    model = build_model(method_config(method), CARD)
+    flow = gradient_flow(model, *batch())
+    assert all(np.isfinite(value) for term in flow.values() for value in term.values())
+    names = ["light_loss", "booster_loss", "hint_loss"]
+    assert list(flow) == names + ["booster_hint_loss"] * (method == "rocket_mutual")
+    assert flow["hint_loss"]["booster only"] == 0 < flow["hint_loss"]["light only"]
+    if method == "rocket_mutual":
+        back = flow["booster_hint_loss"]
+        assert back["light only"] == 0 < back["booster only"]

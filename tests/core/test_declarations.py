@@ -10,7 +10,7 @@ from keras import layers
 
 import rocket_tf
 from rocket_tf import Hint, RocketModel
-from rocket_tf.core.hint_losses import HINT_LOSSES
+from rocket_tf.core.hints import HINT_LOSSES
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 
 CORE = Path(rocket_tf.__file__).parent / "core"
@@ -46,6 +46,8 @@ def test_every_hint_loss_says_what_it_compares():
         "logits_mse": "vectors",
         "softmax_mse": "logits",
         "kd": "logits",
+        "dkd": "logits",
+        "dist": "logits",
         "sigmoid_mse": "logits",
         "sigmoid_kd": "logits",
         "cosine": "vectors",

@@ -116,7 +116,7 @@ class TestHint:
             ({"loss": 3}, "keras.losses.Loss"),
             ({"weight": -1}, "weight"),
             ({"weight": float("nan")}, "weight"),
-            ({"follows": "light"}, "follows"),
+            ({"follows": "nobody"}, "follows"),
             ({"loss": "logits_mse", "temperature": 2.0}, "temperature"),
             ({"loss": "kd", "temperature": 0.0}, "temperature"),
             ({"loss": keras.losses.MeanSquaredError(reduction="sum")}, "reduction"),

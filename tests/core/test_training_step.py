@@ -28,6 +28,11 @@ def simple_rocket():
     return RocketModel(*linear_pair()), examples(8)
 
 
+def rocket_with_hints_over_classes():
+    hints = [Hint("dkd", 0.1), Hint("dist", 0.2, follows="light")]
+    return RocketModel(*linear_pair(), hint=hints), examples(8)
+
+
 def rocket_with_everything():
     """Hints on logits and layers, with a projection, a teacher and a schedule; routing; float16."""
     keras.config.set_dtype_policy("mixed_float16")
@@ -72,8 +77,15 @@ def files_of(function, *args):
     return files
 
 
-@pytest.mark.parametrize("make", [simple_rocket, rocket_with_everything])
-def test_a_step_passes_through_five_files_of_the_core(make):
+@pytest.mark.parametrize(
+    "make, losses",
+    [
+        (simple_rocket, "hint_losses"),
+        (rocket_with_everything, "hint_losses"),
+        (rocket_with_hints_over_classes, "class_hint_losses"),
+    ],
+)
+def test_a_step_passes_through_five_files_of_the_core(make, losses):
     rocket, (x, y) = make()
     rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy", ExactAUC()])
     rocket.fit(x, y, epochs=1, verbose=0)  # so that all is built
@@ -82,7 +94,7 @@ def test_a_step_passes_through_five_files_of_the_core(make):
     files = files_of(step.get_concrete_function, data)
     assert files == {
         f"core/{name}.py"
-        for name in ("rocket_model", "objective", "batch", "hint_losses", "distributed_model")
+        for name in ("rocket_model", "objective", "batch", losses, "distributed_model")
     }
 
 

@@ -55,6 +55,14 @@ def test_all_are_counted(two_replicas):
     assert collectives.of_a_step(net, x, y) == 3 + 1
 
 
+def test_a_hint_over_the_batch_adds_one_forward_and_one_back(two_replicas):
+    with two_replicas.scope():
+        rocket = RocketModel(normalized("light", 1), normalized("booster", 2), hint="dist")
+        rocket.compile("sgd", CROSS_ENTROPY)
+    x, y = np.zeros((4, 4, 4, 2), np.float32), np.zeros(4, np.int64)
+    assert collectives.of_a_step(rocket, x, y) == 2 + 2
+
+
 def test_loss_scaling_needs_no_more(two_replicas):
     keras.config.set_dtype_policy("mixed_float16")
     with two_replicas.scope():

@@ -6,11 +6,15 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from rocket_tf import RocketModel
+from rocket_tf import Hint, RocketModel
+from rocket_tf.core.batch import mean_of
+from rocket_tf.core.class_hint_losses import CorrelationDistance
+from rocket_tf.core.distributed_model import share_of_global_batch, sum_over_replicas
 from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.errors import ConfigError
 from rocket_tf.networks import FusedBatchNormalization
 from tests.nets import CLASSES, CROSS_ENTROPY, examples, linear_pair
+from tests.reference import dist
 from tests.trainings import trained
 
 # Sums over the examples of a batch are taken in another order: a few units of float64's rounding.
@@ -66,6 +70,66 @@ def test_equals_one_device_with_synchronized_batch_normalization(two_replicas, f
     arguments = (normalized_pair, images(29), 8, 2)
     # Variances over replicas come from E[x²] − E[x]², another formula than one device's.
     assert_same(trained(None, *arguments), trained(two_replicas, *arguments), rtol=1e-9, atol=1e-10)
+
+
+def hints_of_three_classes():
+    return [
+        Hint("dist", 0.3, name="dist_loss"),
+        Hint("dkd", 0.1, name="dkd_loss"),
+        Hint("kd", 0.2, standardize=True),
+        Hint("dist", 0.1, follows="light"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "count, batch_size, gradient_block",
+    [(29, 8, False), (17, 8, True)],
+    ids=["uneven last, no block", "last leaves a replica empty"],
+)
+def test_hints_over_classes_and_batch_equal_one_device(
+    two_replicas, float64, count, batch_size, gradient_block
+):
+    arguments = (linear_pair, examples(count), batch_size, 2, gradient_block)
+    results = [
+        trained(strategy, *arguments, hints_of_three_classes) for strategy in (None, two_replicas)
+    ]
+    assert_same(*results, **ROUNDING)
+
+
+def test_correlations_are_over_the_masked_positions_of_all_replicas(two_replicas, float64):
+    """Two of three sequences come to one replica; none of its positions may weigh otherwise."""
+    logits = np.random.default_rng(0).normal(0, 2, (2, 3, 4, CLASSES))
+    weights = np.array([0.5, 2.0, 1.5])
+    valid = np.arange(4) < np.array([[2], [4], [1]])
+
+    def step(light, booster, mask, weight):
+        loss = CorrelationDistance()
+        light._keras_mask = mask
+        with tf.GradientTape() as tape:
+            tape.watch((light, booster))
+            value = mean_of(loss, booster, light, [weight])
+            share = value * share_of_global_batch(light, "float64")
+        return sum_over_replicas(share), *tape.gradient(share, (light, booster))
+
+    values = [logits[0], logits[1], valid, weights]
+    parts = [[tf.constant(each[rows]) for each in values] for rows in (slice(2), slice(2, 3))]
+    one = step(*(tf.constant(each) for each in values))
+    per_replica = [
+        two_replicas.experimental_distribute_values_from_function(
+            lambda context, place=place: parts[context.replica_id_in_sync_group][place]
+        )
+        for place in range(4)
+    ]
+    results = tf.function(lambda *args: two_replicas.run(step, args))(*per_replica)
+    first = two_replicas.experimental_local_results(results[0])[0]
+    np.testing.assert_allclose(first, one[0], rtol=1e-12)
+    rows = [each[valid] for each in logits]
+    rows_weights = np.broadcast_to(weights[:, None], valid.shape)[valid]
+    expected = (rows_weights * dist(rows[1], rows[0], rows_weights)).mean()
+    np.testing.assert_allclose(one[0], expected, rtol=1e-12)
+    for mine, both in zip(one[1:], results[1:], strict=True):
+        both = np.concatenate(two_replicas.experimental_local_results(both))
+        np.testing.assert_allclose(both, mine, rtol=1e-10, atol=1e-15)
 
 
 def test_masks_reach_the_losses_of_every_replica(two_replicas, float64):
