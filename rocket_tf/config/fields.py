@@ -25,8 +25,8 @@ from rocket_tf.config.field_types import (
 from rocket_tf.config.read_by import (
     ATTENTION_TRANSFER,
     BUILT_IN_NETS,
-    CLICK_NETS,
     CLICK_LOGS,
+    CLICK_NETS,
     CLICKS,
     CROPS,
     DISTILLATION,

@@ -25,7 +25,7 @@ FIELDS = {
         "which functions of own_code build parts of the run; a configuration file that defines "
         "some sets it to these, and own_code to itself; (): none",
         "some of " + ", ".join(FUNCTIONS),
-        lambda values: len(set(values)) == len(values) and set(values) <= set(FUNCTIONS),
+        lambda values: all(values.count(value) == 1 and value in FUNCTIONS for value in values),
     ),
     "own_code": path(
         "",
@@ -155,7 +155,7 @@ class OwnCode:
             raise self._answer(error, line, doing) from error
 
     def _answer(self, error, line, doing):
-        text = str(error)
+        text = re.sub(r"\x1b\[\d+m", "", str(error))  # Keras prints in bold
         said = f"{type(error).__name__}: {text if len(text) <= 400 else text[:400] + ' …'}"
         return ConfigError(f"{self._file}:{line}: {doing} raises {said}")
 

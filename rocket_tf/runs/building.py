@@ -249,9 +249,8 @@ def _hints(config, card, light, teacher, own):
 def _copy_shared_layers(teacher, light, booster, by_name):
     """Gives the layers that light net and booster share the weights that the teacher has there.
 
-    Args:
-        by_name: whether layers of built-in nets belong together by their names; otherwise, teacher
-            and booster are of one make, and have the same layers in the same order.
+    Layers of built-in nets belong together by their names; otherwise, teacher and booster are of
+    one make, and have the same layers in the same order.
     """
     of_booster, of_teacher = list(leaf_layers(booster)), list(leaf_layers(teacher))
     if by_name:

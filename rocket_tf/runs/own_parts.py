@@ -1,6 +1,7 @@
 """Nets, hints, losses and callbacks that a configuration file builds for its runs."""
 
 import contextlib
+import functools
 import re
 
 import keras
@@ -136,7 +137,23 @@ class OwnParts:
             for kind, why in _REFUSED_CALLBACKS.items():
                 if isinstance(callback, kind):
                     raise self.mistake("build_callbacks", f"gives {kind.__name__}, but {why}")
+            self._answer_for(callback)
         return list(callbacks)
+
+    def _answer_for(self, callback):
+        """Has exceptions in a callback, such as one of Keras's, answered by `build_callbacks`."""
+
+        def answered(hook, name):
+            @functools.wraps(hook)
+            def call(*arguments, **by_name):
+                with self.answering(f"{type(callback).__name__}.{name}", "build_callbacks"):
+                    return hook(*arguments, **by_name)
+
+            return call
+
+        for name in dir(callback):
+            if name.startswith("on_"):
+                setattr(callback, name, answered(getattr(callback, name), name))
 
     def mistake(self, function, what):
         """The `ConfigError` for what a function gives, by file and line; arguments are texts."""

@@ -51,7 +51,7 @@ def _check_nets(config, own, inputs):
                 RocketModel(net, hint=None)
             own.check_outputs(role, net)
             with own.answering(f"a call of the {role}", "build_nets"):
-                net(inputs)
+                net(inputs, training=True)
     if booster is not None:
         with own.answering("the pair", "build_nets"):
             RocketModel(light, booster)
