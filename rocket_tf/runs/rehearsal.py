@@ -1,6 +1,7 @@
 """A configuration's own functions, tried on a few examples before a run writes anything."""
 
 import keras
+import tensorflow as tf
 
 from rocket_tf import config as options
 from rocket_tf.core.graph import common_layers
@@ -28,6 +29,7 @@ def rehearse(config, data, copy):
     if own is None:
         return
     inputs, labels = data.train.first(_EXAMPLES)
+    inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
     if own.has("build_nets"):
         _check_nets(config, own, inputs)
     teacher = None
@@ -51,7 +53,10 @@ def _check_nets(config, own, inputs):
                 RocketModel(net, hint=None)
             own.check_outputs(role, net)
             with own.answering(f"a call of the {role}", "build_nets"):
-                net(inputs, training=True)
+                own_inputs = inputs
+                if isinstance(inputs, dict):
+                    own_inputs = {name: inputs[name] for name in net.input}
+                net(own_inputs, training=True)
     if booster is not None:
         with own.answering("the pair", "build_nets"):
             RocketModel(light, booster)

@@ -1,9 +1,11 @@
 """Nets, hints, losses and callbacks of a configuration file: what they do, and their mistakes."""
 
+import os
 import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -114,7 +116,7 @@ class TestParts:
                 z = z @ kernel.astype("float64") + bias
                 z = np.maximum(z, 0) if name == "shared" else z
             exponentials[role] = p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
-            wanted = -np.log(p[np.arange(7), y])[y != 3].sum() / 7
+            wanted = -np.log(p[np.arange(7), y])[y != 3].mean()
             assert logs[f"{role}_loss"] == pytest.approx(wanted, rel=1e-5)
         distance = ((exponentials["light"] - exponentials["booster"]) ** 2).sum(1).mean()
         assert logs["own_hint"] == pytest.approx(distance, rel=1e-4)
@@ -230,9 +232,9 @@ class TestMistakes:
         rehearse(config | {"mixup": 0.2, "own_functions": ()}, open_data(config), tmp_path / "none")
 
     def test_nets_that_share_nothing_do_not_go_with_a_copy(self, tmp_path):
-        source = NETS.replace("low = ", "low = images\n    def lower(): return ")
-        source = source.replace(")(low)", ")(lower())").replace(', name="shared"', "")
-        source = source.replace(', name="flat"', "")
+        low = 'layers.Dense(6, "relu", name="shared")(layers.Flatten(name="flat")(images / 255))'
+        own = low.replace('"shared"', 'role + "_low"').replace(', name="flat"', "")
+        source = NETS.replace(low, "None").replace("(low)", f"({own})").replace('name="flat"', "")
         config = config_of(tmp_path, source, method="no_joint_training")
         with pytest.raises(ConfigError, match=r"my_nets\.py:5: .*nets without common layers"):
             rehearse(config, open_data(config), tmp_path / "none")
@@ -253,14 +255,15 @@ class TestMistakes:
         get = f"def get_config():\n    return {{**options.default(), **{DIGITS}}}\n"
         (tmp_path / "my_nets.py").write_text(head + get + NETS.replace("Dense(10", "Dense(7"))
         process = subprocess.run(
-            [sys.executable, "-m", "rocket_tf.main", f"--config={tmp_path}/my_nets.py"]
-            + [f"--workdir={tmp_path}/run"],
+            f"{sys.executable} -m rocket_tf.main --config={tmp_path}/my_nets.py".split(),
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            cwd=tmp_path,
             capture_output=True,
             text=True,
         )
         assert process.returncode == 2 and process.stderr.count("\n") == 1
         assert process.stderr.startswith(f"rocket_tf: {tmp_path}/my_nets.py:8: build_nets(data) ")
-        assert not (tmp_path / "run").exists()
+        assert not (tmp_path / "runs").exists()
 
 
 class TestRuns:
@@ -320,12 +323,14 @@ import keras
 from keras import layers
 
 def build_nets(data):
-    inputs = {
-        name: keras.Input((), name=name, dtype=data.card.dtypes[name]) for name in ("item", "device")
-    } | {"price": keras.Input((1,), name="price")}
+    dtypes = {name: data.card.dtypes[name] for name in ("item", "device")}
+    inputs = {name: keras.Input((), name=name, dtype=dtypes[name]) for name in dtypes}
+    inputs["price"] = keras.Input((), name="price")
     item = layers.Embedding(50, 4, name="items")(inputs["item"] % 50)
-    device = layers.Hashing(5, output_mode="one_hot", name="hash")(inputs["device"])
-    low = layers.Concatenate(name="low")([item, device, inputs["price"] / 100])
+    device = layers.Hashing(5, name="hash")(inputs["device"])
+    device = layers.Embedding(5, 2, name="devices")(device)
+    price = layers.Reshape((1,), name="a_price")(inputs["price"] / 100)
+    low = layers.Concatenate(name="low")([item, device, price])
     def net(role, units):
         x = layers.Dense(units, "relu", name=f"{role}_hidden")(low)
         return keras.Model(inputs, layers.Dense(2, name=f"{role}_logits")(x), name=role)
@@ -343,36 +348,30 @@ class TestClicks:
         assert (tmp_path / "run" / summary["export"] / "saved_model.pb").exists()
 
     @pytest.mark.parametrize(
-        "wrong, right, said",
+        "given, said",
         [
-            (
-                '("item", "device")',
-                '("item", "device", "click")',
-                "that reads 'click', expected col",
-            ),
-            (
-                "dtype=data.card.dtypes[name]",
-                "dtype='int64'",
-                "reads 'device' as int64, expected str",
-            ),
-            ('name="price"', 'name="cost"', "'price' is called 'cost', expected the column's name"),
-            (
-                "keras.Model(inputs,",
-                "keras.Model(list(inputs.values()),",
-                "expected a dict by colum",
-            ),
+            ({"click": "int64"}, "reads 'click', expected columns of simulated_clicks: user, "),
+            ({"device": "int64"}, "that reads 'device' as int64, expected string"),
+            ({"item": "string"}, "that reads 'item' as string, expected int64"),
+            ({"price": "float32", "named": "cost"}, "'price' is called 'cost', expected the colum"),
+            ({}, "with input (None,), expected a dict by columns, some of user, item, "),
         ],
     )
-    def test_what_does_not_fit_the_columns_is_refused(self, tmp_path, wrong, right, said):
-        source = CLICK_NETS.replace(wrong, right).replace("dtype='int64'", "dtype='int64'")
-        if "click" in right:
-            source = source.replace("data.card.dtypes[name]", "data.card.dtypes.get(name, 'int64')")
-        if "int64" in right:
-            source = source.replace(
-                'layers.Hashing(5, output_mode="one_hot", name="hash")',
-                "layers.CategoryEncoding(5)",
-            )
-        config = config_of(tmp_path, source, **self.CONFIG)
+    def test_inputs_that_are_no_columns_are_refused(self, tmp_path, given, said):
+        source = f"""
+            import keras
+
+            def build_nets(data):
+                given = {given}
+                named = given.pop("named", None)
+                inputs = {{
+                    key: keras.Input((), dtype=kind, name=named or key)
+                    for key, kind in given.items()
+                }} or keras.Input(())
+                net = keras.Model(inputs, keras.tree.flatten(inputs)[0])
+                return net, net
+            """
+        config = config_of(tmp_path, textwrap.dedent(source), **self.CONFIG)
         own = own_parts.of(config, open_data(config), tmp_path / "none.py")
         with pytest.raises(ConfigError) as error:
             own.nets()
