@@ -103,7 +103,7 @@ class OwnCode:
         source, self._file = read(config, copy)
         self.functions = tuple(config["own_functions"])
         self._lines = _definitions(source)
-        self._module = self._load(source, config["own_code_sha256"])
+        self._module = self._load(source)
         for name in self.functions:
             if not callable(getattr(self._module, name, None)):
                 raise self.mistake(name, "is no function")
@@ -169,13 +169,11 @@ class OwnCode:
         lines = lines or re.findall(rf'File "{re.escape(self._file)}", line (\d+)', str(error))
         return int(lines[-1]) if lines else None
 
-    def _load(self, source, digest):
+    def _load(self, source):
         """The file as a module, which is loaded once."""
-        name = f"rocket_tf_own_code_{digest[:16]}"
+        name = f"rocket_tf_own_code_{_digest(self._file.encode() + source)[:16]}"
         if name in sys.modules:
-            module = sys.modules[name]
-            self._file = module.__file__
-            return module
+            return sys.modules[name]
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, None))
         module.__file__ = self._file
         sys.modules[name] = module  # before it is run, as classes look for their modules

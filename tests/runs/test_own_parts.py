@@ -1,6 +1,7 @@
 """Nets, hints, losses and callbacks of a configuration file: what they do, and their mistakes."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from rocket_tf import train
 from rocket_tf.config import own_code
 from rocket_tf.data import open_data
 from rocket_tf.errors import ConfigError
+from rocket_tf.reporting.page import command_of
 from rocket_tf.runs import finished, own_parts
 from rocket_tf.runs.building import build_model
+from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.rehearsal import rehearse
+from rocket_tf.studies.running import PlannedRun, complete
 from tests.small_runs import metrics, quick_runs
 
 NETS = """\
@@ -53,8 +57,8 @@ def build_callbacks(data):
 DIGITS = {
     "dataset": "digits",
     "epochs": 2,
-    "train_examples": 40,
-    "batch_size": 24,
+    "train_examples": 400,
+    "batch_size": 200,
     "optimizer": "adam",
     "weight_decay": 0.0,
     "pictures": False,
@@ -300,6 +304,27 @@ class TestRuns:
             pytest.raises(ConfigError, match=r":17: .*before epoch 2; a run has all"),
         ):
             train.train_and_evaluate(config_of(tmp_path, source), tmp_path / "run", verbose=False)
+
+    def test_a_study_trains_its_seeds(self, tmp_path):
+        configs = [config_of(tmp_path, NETS + HINTS, epochs=1, seed=seed) for seed in (0, 1)]
+        data = open_data(configs[0])
+        runs = [
+            PlannedRun("a seed", config, RunFolder(tmp_path / str(config["seed"])), data.card)
+            for config in configs
+        ]
+        with quick_runs():
+            complete(runs, data)
+        first, second = (metrics(run.folder.path)[0]["own_hint"] for run in runs)
+        assert first > 0 and first != second
+
+    def test_the_command_that_the_page_of_a_run_shows(self, tmp_path):
+        config = config_of(tmp_path, NETS)
+        arguments = shlex.split(command_of(config))[3:]
+        path, *overrides = (argument.removeprefix("--config") for argument in arguments)
+        assert path == f"={tmp_path}/my_nets.py"
+        set_to = options.parse_overrides([override.removeprefix(".") for override in overrides])
+        again = {**options.default(), **own_code.fields_of(tmp_path / "my_nets.py"), **set_to}
+        assert options.differences(config, again, ["pictures"]) == []
 
     def test_a_booster_that_another_file_has_built(self, tmp_path):
         """The run keeps both files, and builds both nets again without them."""
