@@ -12,6 +12,7 @@ import keras
 import pytest
 
 from rocket_tf import train
+from rocket_tf.config import own_code
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.exports import export_run
 from tests.small_runs import metrics, state
@@ -77,9 +78,9 @@ def test_own_nets_in_the_command(tmp_path):
     assert metrics(whole)[-1]["hidden_hint"] > 0
 
     (tmp_path / "my_nets.py").write_text(f"{file}\n# edited\n")
-    code, _, errors = train_in_a_process(interrupted)
-    assert code == 2 and errors.count("\n") == 1
-    assert f"cp {interrupted}/own_code.py my_nets.py" in errors
+    edited = json.loads((whole / "config.json").read_text()) | own_code.fields_of("my_nets.py")
+    with pytest.raises(ConfigError, match=f"cp {whole}/own_code.py my_nets.py"):
+        train.train_and_evaluate(edited, whole)
 
     # What follows needs the run's folder alone.
     (tmp_path / "my_nets.py").unlink()

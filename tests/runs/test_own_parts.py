@@ -364,7 +364,12 @@ def build_nets(data):
 
 
 class TestClicks:
-    CONFIG = {"dataset": "simulated_clicks", "train_examples": 600, "batch_size": 200, "epochs": 1}
+    CONFIG = {
+        "dataset": "simulated_clicks",
+        "train_examples": 1000,
+        "batch_size": 1000,
+        "epochs": 1,
+    }
 
     def test_nets_read_columns(self, tmp_path):
         config = config_of(tmp_path, CLICK_NETS, **self.CONFIG)
