@@ -10,7 +10,7 @@ from rocket_tf.distribution.cluster import read_cluster
 from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.distribution.workers import Workers
 from rocket_tf.errors import ConfigError, Preempted
-from rocket_tf.runs import fitting
+from rocket_tf.runs import fitting, own_parts
 from rocket_tf.runs import pictures as run_pictures
 from rocket_tf.runs import summary as summarizing
 from rocket_tf.runs.building import build_model
@@ -22,6 +22,7 @@ from rocket_tf.runs.finished import (
     trained_model,
 )
 from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.rehearsal import rehearse
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -71,6 +72,10 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
         )
     workers = Workers(strategy, cluster)
     with workers.losses_told():
+        if config["own_functions"]:
+            data.load()
+            with keras_settings(config):
+                rehearse(config, data, folder.own_code)
         booster_folder = folder.booster_folder(config)
         if booster_folder is not None:
             booster_config = booster_folder.config_of_booster(config, data)
@@ -82,7 +87,9 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
         data.load()  # before anything is written
         with folder.owned(), _sigterm() as has_come, keras_settings(config):
             with strategy.scope():
-                model = build_model(config, data.card, load_booster(booster_folder, data))
+                teacher = load_booster(booster_folder, data)
+                own = own_parts.of(config, data, folder.own_code)
+                model = build_model(config, data.card, teacher, own)
                 checkpoints = Checkpoints(
                     folder.checkpoints, model, config["checkpoints_kept"], folder.writes
                 )
@@ -208,7 +215,9 @@ def evaluate(workdir, data_dir="", data=None, details=False):
     folder, config, summary, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
     with Workers(strategy, read_cluster()).losses_told(), keras_settings(config):
+        # Functions of one's own see all of the data, as in the training.
         seen, test_only = data, {"train_examples": 1, "validation_examples": 0}
+        test_only = {} if config["own_functions"] else test_only
         data_dir = data_dir or config["data_dir"]
         data = data.reopen({**config, **test_only, "data_dir": data_dir})
         data.load()

@@ -1,10 +1,21 @@
 """The guides' Python code runs as it stands, each guide from top to bottom."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import pytest
+
+from rocket_tf import train
+from rocket_tf.config import own_code
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs.exports import export_run
+from tests.small_runs import metrics, state
 
 DOCS = Path(__file__).parents[1] / "docs"
 GUIDES = ("own_nets", "hints", "clicks", "image_folders", "choosing_hints", "from_distiller")
@@ -34,6 +45,54 @@ def test_own_nets(tmp_path, capsys):
         r"^ {4}((?:shared|light only|booster only) .*)", guide("own_nets"), re.M
     ):
         assert line in told  # the table of the guide
+
+
+def test_own_nets_in_the_command(tmp_path):
+    """The guide's file, trained, interrupted, resumed in another process, evaluated, exported."""
+    (file,) = re.findall(r'```python\n("""my_nets.py.*?)```', guide("own_nets"), re.DOTALL)
+    (tmp_path / "my_nets.py").write_text(file)
+    whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
+    arguments = ["epochs=2", "train_examples=80", "batch_size=32", "pictures=False"]
+
+    def train_in_a_process(workdir):
+        process = subprocess.run(
+            [sys.executable, "-m", "rocket_tf.main", "--config=my_nets.py"]
+            + [f"--config.{argument}" for argument in arguments]
+            + [f"--workdir={workdir}"],
+            env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+            capture_output=True,
+            text=True,
+        )
+        return process.returncode, process.stdout, process.stderr
+
+    code, _, errors = train_in_a_process(whole)
+    assert (code, errors) == (0, "")
+    # As if it had been killed after the first epoch.
+    shutil.copytree(whole, interrupted, ignore=shutil.ignore_patterns("epoch-2*", "light"))
+    (interrupted / "summary.json").unlink()
+    code, output, errors = train_in_a_process(interrupted)
+    assert (code, errors) == (0, "") and "after epoch 1 of 2" in output
+    assert "epoch 1/2" not in output
+    assert state(interrupted) == state(whole)
+    assert metrics(interrupted) == metrics(whole)
+    assert metrics(whole)[-1]["hidden_hint"] > 0
+
+    (tmp_path / "my_nets.py").write_text(f"{file}\n# edited\n")
+    edited = json.loads((whole / "config.json").read_text()) | own_code.fields_of("my_nets.py")
+    with pytest.raises(ConfigError, match=f"cp {whole}/own_code.py my_nets.py"):
+        train.train_and_evaluate(edited, whole)
+
+    # What follows needs the run's folder alone.
+    (tmp_path / "my_nets.py").unlink()
+    summary = json.loads((whole / "summary.json").read_text())
+    assert train.evaluate(whole) == summary
+    (export,) = export_run(whole, ["savedmodel"], tmp_path / "exported")
+    assert export.test_error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
+    (whole / "own_code.py").write_text(f"{file}\n# edited\n")
+    with pytest.raises(
+        ConfigError, match=r"config\.own_code: got 'my_nets\.py', expected the file"
+    ):
+        train.evaluate(whole)
 
 
 def test_hints(capsys):

@@ -24,6 +24,7 @@ def check_before_data(config: Mapping) -> None:
             f"{expected}"
         )
     _check_click_columns(config)
+    _check_own_code(config)
     _check_backbones(config)
     if config["layout"] == "bottom" and config["light_depth"] != 0:
         raise ConfigError(
@@ -226,6 +227,27 @@ def _check_names_of_columns(config):
         )
 
 
+def _check_own_code(config):
+    own = config["own_functions"]
+    if own and not config["own_code_sha256"]:
+        raise ConfigError(
+            f"config.own_code_sha256: got '' with own_functions={own!r}, expected that of the file "
+            "which defines them; give the file as --config, which sets all three"
+        )
+    if "build_nets" in own and config["method"] == "at":
+        raise ConfigError(
+            "config.method: got at with build_nets of one's own, expected another: attention "
+            "transfer pairs the groups of wide residual nets; take --config.method=kd, or rocket "
+            "and Hint('attention', layers=...) in build_hints"
+        )
+    if "build_hints" in own and config["method"] == "no_joint_training":
+        raise ConfigError(
+            "config.method: got no_joint_training with build_hints of one's own, expected another: "
+            "there the light net follows a trained booster; leave build_hints out of "
+            "--config.own_functions, or take --config.method=kd"
+        )
+
+
 def _check_backbones(config):
     light, booster = config["light_backbone"], config["booster_backbone"]
     branch = config["branch_layer"]
@@ -260,10 +282,12 @@ def _check_unread_fields(config):
         reader = field.read_by
         if reader.otherwise is None or reader.reads(config):
             continue
-        value = config[name]
+        value, instead = config[name], reader.otherwise(config)
+        if instead is None:
+            continue
         if (tuple(value) if isinstance(value, list) else value) != field.default:
             raise ConfigError(
-                f"config.{name}: got {value!r} with {reader.otherwise(config)}, expected "
+                f"config.{name}: got {value!r} with {instead}, expected "
                 f"{field.default!r}: it is for {reader.words}"
             )
 

@@ -5,6 +5,7 @@ Free of TensorFlow, so that a mistake is answered before the seconds that Tensor
 
 from collections.abc import Mapping
 
+from rocket_tf.config import own_code
 from rocket_tf.config.field_types import (
     Field,
     are_drops,
@@ -23,7 +24,9 @@ from rocket_tf.config.field_types import (
 )
 from rocket_tf.config.read_by import (
     ATTENTION_TRANSFER,
+    BUILT_IN_NETS,
     CLICK_LOGS,
+    CLICK_NETS,
     CLICKS,
     CROPS,
     DISTILLATION,
@@ -32,6 +35,7 @@ from rocket_tf.config.read_by import (
     HINTS,
     HINTS_ON_LOGITS,
     IMAGE_FOLDERS,
+    IMAGE_NETS,
     IMAGES,
     JOINT_METHODS,
     METHODS_WITH_TEACHER,
@@ -178,29 +182,32 @@ FIELDS: Mapping[str, Field] = {
         20, "the most recent so many items of the history", 1, read_by=CLICKS
     ),
     "hash_buckets": integer(
-        10_000, "rows of each embedding table, among which values are hashed", 2, read_by=CLICKS
+        10_000, "rows of each embedding table, among which values are hashed", 2, read_by=CLICK_NETS
     ),
     "embedding_dimension": integer(
-        16, "width of the embedding of each category", 1, read_by=CLICKS
+        16, "width of the embedding of each category", 1, read_by=CLICK_NETS
     ),
     "light_tower": sizes(
-        (200, 80), "units of the light net's hidden layers (Table 5)", read_by=CLICKS
+        (200, 80), "units of the light net's hidden layers (Table 5)", read_by=CLICK_NETS
     ),
     "booster_tower": sizes(
-        (720, 360, 240, 180, 90), "units of the booster's hidden layers (Table 5)", read_by=CLICKS
+        (720, 360, 240, 180, 90),
+        "units of the booster's hidden layers (Table 5)",
+        read_by=CLICK_NETS,
     ),
     "history_attention": switch(
         False,
         "weigh the history by its likeness to the candidate (DIN), instead of its mean",
-        read_by=CLICKS,
+        read_by=CLICK_NETS,
     ),
     # Nets
+    **own_code.FIELDS,
     "booster_backbone": choice(
         "",
         "the booster: a net by name, of keras.applications or KerasCV; empty: a wide residual net",
         "",
         *BACKBONES,
-        read_by=IMAGES,
+        read_by=IMAGE_NETS,
     ),
     "light_backbone": choice(
         "",
@@ -208,14 +215,14 @@ FIELDS: Mapping[str, Field] = {
         "needs a booster_backbone; empty with one: see branch_layer",
         "",
         *BACKBONES,
-        read_by=IMAGES,
+        read_by=IMAGE_NETS,
     ),
     "branch_layer": name(
         "",
         "layer of booster_backbone at which the light net branches off, sharing what is "
         "below; empty: the light net is light_backbone, and shares nothing",
         may_be_empty=True,
-        read_by=IMAGES,
+        read_by=IMAGE_NETS,
     ),
     "layout": choice(
         "interval",
@@ -246,7 +253,11 @@ FIELDS: Mapping[str, Field] = {
     "width": integer(
         1, "widening factor k: the groups have 16k, 32k and 64k channels", 1, read_by=WIDE_RESNETS
     ),
-    "share": switch(True, "share the low layers; False: two nets with only the input in common"),
+    "share": switch(
+        True,
+        "share the low layers; False: two nets with only the input in common",
+        read_by=BUILT_IN_NETS,
+    ),
     "share_stem": switch(
         False,
         "share the first convolution all the same, as the authors' release does",
@@ -266,6 +277,7 @@ FIELDS: Mapping[str, Field] = {
         "fraction of activations dropped after each convolution that is the booster's alone",
         "a number of at least 0 and below 1",
         lambda value: 0 <= value < 1,
+        read_by=BUILT_IN_NETS,
     ),
     # Objective; each field is read by the methods that have such a term
     "hint": choice(

@@ -1,6 +1,7 @@
 """The command line of the main command: its flags, and the configuration that they give."""
 
 import re
+import traceback
 from pathlib import Path
 
 import ml_collections
@@ -10,14 +11,17 @@ from ml_collections import config_flags
 
 from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
+from rocket_tf.config import own_code
 from rocket_tf.config.configuration import shortened
 from rocket_tf.errors import ConfigError
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
     "Configuration file, or the name of one that comes along; a method may follow a colon, as "
-    "--config=cifar10:kd. Any field can be overridden, as --config.epochs=20.",
+    "--config=cifar10:kd. Any field can be overridden, as --config.epochs=20. A file may define "
+    "nets, hints, losses and callbacks of its own: docs/own_nets.md.",
     sys_argv=[],  # overrides are parsed here, by the fields' own rules
 )
 WORKDIR = flags.DEFINE_string(
@@ -48,6 +52,7 @@ def parse_flags(argv):
         arguments, overrides = _parted(_with_flag_files(argv[1:]))
         overrides = {name: options.parse_override(name, text) for name, text in overrides}
         # Asked for known flags alone, for absl compares others with all it knows, at any length.
+        _prepare_for_own_code(arguments)
         arguments = flags.FLAGS([argv[0], *arguments], known_only=True)
         _check_unknown(arguments)
         times = flags.FLAGS["config"].present
@@ -85,6 +90,14 @@ def config_name():
     return "_".join([Path(path).stem, *filter(None, [method])])
 
 
+def _prepare_for_own_code(arguments):
+    """Loads TensorFlow, without its noise, before a file with functions of its own does."""
+    for argument in arguments:
+        path, _ = _path_and_method(argument.removeprefix("--config="))
+        if argument.startswith("--config=") and Path(path).is_file() and own_code.fields_of(path):
+            load_tensorflow_quietly()
+
+
 def _check_unknown(arguments):
     """Checks that no flag is among the arguments that are left, and takes away what ended them."""
     if arguments[1:2] == ["--"]:
@@ -116,7 +129,7 @@ def _config(overrides):
                 f"{type(config).__name__}, expected a configuration, such as "
                 "rocket_tf.config.default()"
             )
-        config = dict(config) | overrides
+        config = dict(config) | own_code.fields_of(path) | overrides
     except Exception as error:  # whatever the objects of the configuration file raise
         raise ConfigError(_message_of_file(error)) from error
     options.check_fields(config)
@@ -136,7 +149,24 @@ def _message_of_file(error):
             f"config.{wrong[1]}: expected {options.FIELDS[wrong[1]].expected} "
             f"({shortened(str(error))})"
         )
-    return f"--config: cannot be loaded ({type(error).__name__}): {shortened(str(error))}"
+    where = _line_in_file(error)
+    return f"--config: cannot be loaded ({type(error).__name__}): {shortened(str(error))}{where}"
+
+
+def _line_in_file(error):
+    """Where in the configuration file an exception came from, to be put behind its message."""
+    places = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    loaders = [
+        place
+        for place, (name, _) in enumerate(places)
+        if name == config_flags.config_flags.__file__
+    ]
+    # Python's own files that import it are called <frozen …>.
+    own = [place for place in places[max(loaders, default=len(places)) + 1 :] if place[0][0] != "<"]
+    lines = [line for name, line in own if name == own[0][0]]
+    return f" ({shortened(own[0][0])}:{lines[-1]})" if lines else ""
 
 
 def _path_and_method(value):

@@ -22,13 +22,14 @@ class Reader:
         words: which they are.
         reads: whether a configuration is of such a run.
         otherwise: of a configuration of another run, what makes it one, in words. Such a run
-            refuses a value that is not the default; `None`: it ignores the field. Methods ignore
-            each other's fields, so that one configuration serves all of them.
+            refuses a value that is not the default; `None`, or the function gives that: it ignores
+            the field. Methods ignore each other's fields, so that one configuration serves all of
+            them.
     """
 
     words: str
     reads: Callable[[Mapping], bool]
-    otherwise: Callable[[Mapping], str] | None = None
+    otherwise: Callable[[Mapping], str | None] | None = None
 
 
 def kind_of(config: Mapping) -> str:
@@ -41,12 +42,21 @@ def _is_of_images(config):
     return kind_of(config) == "images"
 
 
+def has_own(function):
+    """Of a function's name: whether a configuration has its own, as a predicate."""
+    return lambda config: function in config["own_functions"]
+
+
+_has_own_nets = has_own("build_nets")
+
+
 def _has_wide_resnets(config):
-    return _is_of_images(config) and not config["booster_backbone"]
+    return _is_of_images(config) and not config["booster_backbone"] and not _has_own_nets(config)
 
 
 def _has_hint(config):
-    return config["method"] in ("rocket", "rocket_kd", "no_joint_training")
+    follows = config["method"] in ("rocket", "rocket_kd", "no_joint_training")
+    return follows and not has_own("build_hints")(config)
 
 
 def _is_distilled(config):
@@ -62,7 +72,13 @@ def _dataset(config):
     return f"dataset={config['dataset']}"
 
 
+def _dataset_or_own_nets(config):
+    return "build_nets of one's own" if _has_own_nets(config) else _dataset(config)
+
+
 def _dataset_or_backbones(config):
+    if _has_own_nets(config):
+        return _dataset_or_own_nets(config)
     return "backbones" if _is_of_images(config) and config["booster_backbone"] else _dataset(config)
 
 
@@ -71,6 +87,7 @@ def _sharing(config):
 
 
 EVERY_RUN = Reader("every run", lambda config: True)
+OWN_CODE = Reader("runs with own_functions", lambda config: bool(config["own_functions"]))
 # By data
 IMAGES = Reader("images", _is_of_images, _dataset)
 IMAGE_FOLDERS = Reader(
@@ -80,6 +97,19 @@ CROPS = Reader("crop_padding above 0", lambda config: config["crop_padding"] > 0
 CLICKS = Reader("clicks", lambda config: kind_of(config) == "clicks", _dataset)
 CLICK_LOGS = Reader("dataset=click_log", lambda config: config["dataset"] == "click_log", _dataset)
 # By nets
+BUILT_IN_NETS = Reader(
+    "built-in nets", lambda config: not _has_own_nets(config), _dataset_or_own_nets
+)
+IMAGE_NETS = Reader(
+    "built-in nets on images",
+    lambda config: _is_of_images(config) and not _has_own_nets(config),
+    _dataset_or_own_nets,
+)
+CLICK_NETS = Reader(
+    "built-in nets on clicks",
+    lambda config: not _is_of_images(config) and not _has_own_nets(config),
+    _dataset_or_own_nets,
+)
 WIDE_RESNETS = Reader("wide residual nets", _has_wide_resnets, _dataset_or_backbones)
 STEMS = Reader(
     "wide residual nets with share=False",
@@ -91,7 +121,11 @@ FOLLOWERS = Reader(
     f"methods {', '.join(METHODS_WITH_TEACHER)}",
     lambda config: config["method"] in METHODS_WITH_TEACHER,
 )
-HINTS = Reader("methods rocket, rocket_kd, no_joint_training", _has_hint)
+HINTS = Reader(
+    "methods rocket, rocket_kd, no_joint_training, without build_hints",
+    _has_hint,
+    lambda config: "build_hints of one's own" if has_own("build_hints")(config) else None,
+)
 JOINT_METHODS = Reader(
     "methods rocket, rocket_kd", lambda config: config["method"] in ("rocket", "rocket_kd")
 )

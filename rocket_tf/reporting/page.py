@@ -95,22 +95,34 @@ def run_page(folder, pictures):
 
 
 def command_of(config):
-    """The shortest command that trains with a configuration: a file, a method, and overrides."""
+    """The shortest command that trains with a configuration: a file, a method, and overrides.
+
+    A file with functions of its own is not run here, so that all that differs from the defaults
+    is an override.
+    """
     candidates = []
-    ignored = options.fields_without_effect(config)
+    if config["own_functions"]:
+        fields = _fields_to_set(options.default(), config)
+        fields = [field for field in fields if field != "own_code_sha256"]
+        candidates.append((0, False, config["own_code"], fields))
     for name in ready_configs.paths():
         for method in METHODS:
-            ready = dict(ready_configs.load(name, method))
-            fields = [
-                field
-                for field in options.FIELDS
-                if field not in ignored and options.differences(ready, config, _all_but(field))
-            ]
+            fields = _fields_to_set(dict(ready_configs.load(name, method)), config)
             suffix = "" if method == "rocket" else f":{method}"
             candidates.append((len(fields), bool(suffix), f"configs/{name}.py{suffix}", fields))
     _, _, path, fields = min(candidates)
     overrides = [f"--config.{field}={_typed(config[field])}" for field in fields]
     return " ".join(["python -m rocket_tf.main", f"--config={path}", *overrides])
+
+
+def _fields_to_set(ready, config):
+    """The fields by which a configuration differs from another, where that changes what it does."""
+    ignored = options.fields_without_effect(config)
+    return [
+        field
+        for field in options.FIELDS
+        if field not in ignored and options.differences(ready, config, _all_but(field))
+    ]
 
 
 def _all_but(field):

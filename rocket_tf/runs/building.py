@@ -1,5 +1,6 @@
 """The nets and the compiled model of a configuration: each method as a setting of `RocketModel`."""
 
+import contextlib
 import re
 
 import keras
@@ -22,13 +23,17 @@ from rocket_tf.optimizers.schedules import piecewise_schedule
 from rocket_tf.optimizers.split import SplitOptimizer
 
 
-def build_nets(config, card):
+def build_nets(config, card, own=None):
     """The light net and the booster of a configuration, as functional models.
 
     Args:
         config: a checked configuration.
         card: of its data, a `rocket_tf.data.DatasetCard`.
+        own: a `rocket_tf.runs.own_parts.OwnParts`, if the configuration has some; its booster may
+            be `None`, where method=light.
     """
+    if own is not None and own.has("build_nets"):
+        return own.nets()
     if card.kind == "clicks":
         return _click_nets(config, card)
     if config["booster_backbone"]:
@@ -60,7 +65,7 @@ def build_nets(config, card):
     )
 
 
-def build_model(config, card, teacher=None):
+def build_model(config, card, teacher=None, own=None):
     """The compiled model of a configuration; a net that is trained alone is its light net.
 
     Args:
@@ -68,41 +73,55 @@ def build_model(config, card, teacher=None):
         card: of its data, a `rocket_tf.data.DatasetCard`.
         teacher: the trained booster, for the methods in `config.METHODS_WITH_TEACHER`; it becomes
             frozen.
+        own: as of `build_nets`.
 
     Returns:
         A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns.
     """
-    light, booster = build_nets(config, card)
-    method = config["method"]
-    label_weights = None
-    if method in ("light", "booster"):
-        model = RocketModel({"light": light, "booster": booster}[method], hint=None)
-    else:
-        if method == "no_joint_training":
-            _copy_shared_layers(teacher, light, booster)
-        trains_both = method in ("rocket", "rocket_kd")
-        model = RocketModel(
-            light,
-            booster if trains_both else None,
-            hint=_hints(config, card, light, teacher),
-            gradient_block=config["gradient_block"],
-            teacher=teacher,
-            shared_layers_learn_from=config["shared_layers_learn_from"] if trains_both else "both",
+    light, booster = build_nets(config, card, own)
+    with contextlib.nullcontext() if own is None else own.answering("the rocket", "build_hints"):
+        model = _assemble(config, card, light, booster, teacher, own)
+    with contextlib.nullcontext() if own is None else own.answering("compile", "build_losses"):
+        model.compile(
+            optimizer=make_optimizer(config, options.total_steps(config, card)),
+            loss=_losses(config, own),
+            loss_weights=(
+                {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else None
+            ),
+            metrics=_metrics(card),
         )
-        if method == "kd":
-            label_weights = {"light": 1 - config["distillation_weight"]}
+    return model
+
+
+def _assemble(config, card, light, booster, teacher, own):
+    """The model of two nets and a method, not compiled."""
+    method = config["method"]
+    if method in ("light", "booster"):
+        return RocketModel({"light": light, "booster": booster}[method], hint=None)
+    if method == "no_joint_training":
+        by_name = own is None or not own.has("build_nets")
+        _copy_shared_layers(teacher, light, booster, by_name)
+    trains_both = method in ("rocket", "rocket_kd")
+    return RocketModel(
+        light,
+        booster if trains_both else None,
+        hint=_hints(config, card, light, teacher, own),
+        gradient_block=config["gradient_block"],
+        teacher=teacher,
+        shared_layers_learn_from=config["shared_layers_learn_from"] if trains_both else "both",
+    )
+
+
+def _losses(config, own):
+    """The label losses, as `RocketModel.compile` takes them."""
+    if own is not None and own.has("build_losses"):
+        return own.losses()
     loss = (
         keras.losses.CategoricalCrossentropy
         if mixes_labels(config)
         else keras.losses.SparseCategoricalCrossentropy
     )
-    model.compile(
-        optimizer=make_optimizer(config, options.total_steps(config, card)),
-        loss=loss(from_logits=True),
-        loss_weights=label_weights,
-        metrics=_metrics(card),
-    )
-    return model
+    return loss(from_logits=True)
 
 
 def _click_nets(config, card):
@@ -195,7 +214,7 @@ def make_optimizer(config, total_steps):
     return SplitOptimizer(tables, rest)
 
 
-def _hints(config, card, light, teacher):
+def _hints(config, card, light, teacher, own):
     """The hints of a method."""
     hint = _hint(config, config["hint_weight"])
     mutual = []
@@ -210,10 +229,10 @@ def _hints(config, card, light, teacher):
         temperature=config["temperature"],
     )
     match config["method"]:
-        case "rocket":
-            return [hint, *mutual]
-        case "rocket_kd":
-            return [hint, distillation, *mutual]
+        case "rocket" | "rocket_kd":
+            has_own = own is not None and own.has("build_hints")
+            hints = own.hints() if has_own else [hint, *mutual]
+            return [*hints, distillation] if config["method"] == "rocket_kd" else hints
         case "kd":
             return [distillation]
         case "no_joint_training":
@@ -236,11 +255,19 @@ def _hint(config, weight, follows="booster"):
     return Hint(config["hint"], weight, follows, temperature=temperature, standardize=standardize)
 
 
-def _copy_shared_layers(teacher, light, booster):
-    """Gives the layers that light net and booster share the weights that the teacher has there."""
-    trained = {_place(layer): layer for layer in leaf_layers(teacher)}
+def _copy_shared_layers(teacher, light, booster, by_name):
+    """Gives the layers that light net and booster share the weights that the teacher has there.
+
+    Layers of built-in nets belong together by their names; otherwise, teacher and booster are of
+    one make, and have the same layers in the same order.
+    """
+    of_booster, of_teacher = list(leaf_layers(booster)), list(leaf_layers(teacher))
+    if by_name:
+        trained = {_place(layer): layer for layer in of_teacher}
+        of_teacher = [trained.get(_place(layer)) for layer in of_booster]
+    counterparts = {id(own): other for own, other in zip(of_booster, of_teacher, strict=True)}
     for layer in common_layers(light, booster):
-        layer.set_weights(trained[_place(layer)].get_weights())
+        layer.set_weights(counterparts[id(layer)].get_weights())
 
 
 def _place(layer):

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from rocket_tf import config as options
+from rocket_tf.runs import own_parts
 from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.checkpoints import restore_weights
 from rocket_tf.runs.folder import RunFolder
@@ -130,8 +131,9 @@ def trained_model(config, data, folder, strategy):
         if followed is not None:
             # Its weights are in the run's own checkpoints.
             booster_config = config | followed["config"]
-            _, teacher = build_nets(booster_config, data.reopen(booster_config).card)
-        model = build_model(config, data.card, teacher)
+            teacher = _booster(booster_config, data, folder.own_code_of_booster)
+        own = own_parts.of(config, data, folder.own_code)
+        model = build_model(config, data.card, teacher, own)
         restore_result(model, config, folder)
     return model
 
@@ -146,8 +148,15 @@ def load_booster(folder, data):
     if folder is None:
         return None
     config = folder.read_config()
-    _, booster = build_nets(config, data.reopen(config).card)
+    booster = _booster(config, data, folder.own_code)
     restore_result(booster, config, folder)
+    return booster
+
+
+def _booster(config, data, own_code):
+    """The booster of a run, with new weights; `own_code` is the copy of its own functions' file."""
+    data = data.reopen(config)
+    _, booster = build_nets(config, data.card, own_parts.of(config, data, own_code))
     return booster
 
 

@@ -1,5 +1,6 @@
 """The epochs of a run: its data, its callbacks, `fit`; and its evaluation."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -12,6 +13,7 @@ from rocket_tf import config as options
 from rocket_tf.data import DataSet, pipeline
 from rocket_tf.data.images import kerascv
 from rocket_tf.runs import callbacks as run_callbacks
+from rocket_tf.runs import own_parts
 from rocket_tf.runs.building import make_schedule, mixes_labels
 from rocket_tf.runs.checkpoints import Checkpoints, Restored
 from rocket_tf.runs.finished import result_epoch
@@ -127,25 +129,27 @@ def _fit(run, restored, last_epoch):
     validation, validation_steps = _evaluation_data(
         data.validation if held_out else data.test, config, data.card, run.strategy
     )
+    own = own_parts.of(config, data, run.folder.own_code)
     if first_step:
         # Metrics have variables once they have seen a batch.
         run.model.evaluate(validation, steps=1, verbose=0)
     every = config["evaluate_every_epochs"]
-    run.model.fit(
-        pipeline.distribute(train, run.strategy),
-        epochs=last_epoch,
-        initial_epoch=first_epoch,
-        steps_per_epoch=steps - first_step,
-        validation_data=validation,
-        validation_steps=validation_steps,
-        validation_freq=[e for e in range(1, epochs + 1) if e % every == 0 or e == epochs],
-        callbacks=_callbacks(run, restored),
-        shuffle=False,  # the pipeline has shuffled
-        verbose=0,
-    )
+    with contextlib.nullcontext() if own is None else own.training(run.model, epochs):
+        run.model.fit(
+            pipeline.distribute(train, run.strategy),
+            epochs=last_epoch,
+            initial_epoch=first_epoch,
+            steps_per_epoch=steps - first_step,
+            validation_data=validation,
+            validation_steps=validation_steps,
+            validation_freq=[e for e in range(1, epochs + 1) if e % every == 0 or e == epochs],
+            callbacks=_callbacks(run, restored, [] if own is None else own.callbacks()),
+            shuffle=False,  # the pipeline has shuffled
+            verbose=0,
+        )
 
 
-def _callbacks(run, restored):
+def _callbacks(run, restored, own):
     config, folder = run.config, run.folder
     epochs, steps = config["epochs"], options.steps_per_epoch(config, run.data.card)
     first_epoch, first_step = restored.progress.epochs, restored.progress.steps
@@ -155,6 +159,7 @@ def _callbacks(run, restored):
         # First of all, so that nothing is written of an epoch that went wrong.
         run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
         *([run_callbacks.RestoreMetrics(restored.metrics)] if first_step else []),
+        *own,  # before anything is written of an epoch, which they may still change
         run_callbacks.LogEpochs(
             folder.append_metrics,
             rename,

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from rocket_tf import config as options
+from rocket_tf.config import own_code
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.runs.resuming import refused_changes
@@ -16,7 +17,14 @@ from rocket_tf.system import files
 # What a booster must have in common with the run that follows it, and with a light net that starts
 # from a copy of its layers.
 _MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
-_MATCHED_BY_COPY = ("layout", "booster_depth", "width", "share")
+_MATCHED_BY_COPY = (
+    "layout",
+    "booster_depth",
+    "width",
+    "share",
+    "own_functions",
+    "own_code_sha256",
+)
 
 
 class RunFolder:
@@ -26,6 +34,8 @@ class RunFolder:
         path: the folder.
         checkpoints, chosen, pictures, tensorboard, light: folders in it; `chosen` holds the
             checkpoint that validation chose, `light` the exported versions.
+        own_code, own_code_of_booster: files in it, copies of what builds the run's parts, and of
+            what has built the booster that it follows; there where they have such a file.
         writes: whether this process writes its files; of several workers, only the chief does.
     """
 
@@ -37,6 +47,8 @@ class RunFolder:
         self.pictures = self.path / "pictures"
         self.tensorboard = self.path / "tensorboard"
         self.light = self.path / "light"
+        self.own_code = self.path / "own_code.py"
+        self.own_code_of_booster = self.path / "own_code_of_booster.py"
         self._config = self.path / "config.json"
         self._metrics = self.path / "metrics.jsonl"
         self._followed = self.path / "booster.json"
@@ -72,12 +84,20 @@ class RunFolder:
                     f"--workdir: {self.path} holds a run with other settings "
                     f"({'; '.join(different)}); give this one another --workdir"
                     + ("; that run follows the recipe before 0.2" if older else "")
+                    + self._way_back_to_own_code(before, config)
                 )
             self.check_data(config, data)
         booster_folder = self.booster_folder(config)
         if booster_folder is not None:
             booster_folder.config_of_booster(config, data)
             self._check_followed(booster_folder)
+
+    def _way_back_to_own_code(self, before, now):
+        """What to say of a run whose own functions have changed since it began."""
+        if before["own_code_sha256"] in ("", now["own_code_sha256"]):
+            return ""
+        given = now["own_code"] or "the configuration file"
+        return f", or put back its own functions: cp {self.own_code} {given}"
 
     def check_data(self, config, data):
         """Checks by its fingerprint that the data is still what the run has been trained on.
@@ -149,11 +169,15 @@ class RunFolder:
             return
         # First of all, or a longer run would look finished where a shorter one was.
         self._summary.unlink(missing_ok=True)
+        if config["own_functions"]:
+            files.write_bytes(self.own_code, own_code.read(config, self.own_code)[0])
         self.write_config(config)
         if data.fingerprint is not None:
             files.write_json(self._data, data.fingerprint)
         if booster_folder is not None:
             files.write_json(self._followed, booster_folder.as_booster())
+            if booster_folder.own_code.exists():
+                files.write_bytes(self.own_code_of_booster, booster_folder.own_code.read_bytes())
         lines = [line for line in self.read_metrics() if line["epoch"] <= progress.epochs]
         if self._metrics.exists():
             files.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))

@@ -2,6 +2,7 @@
 
 from rocket_tf import config as options
 from rocket_tf.optimizers.drops import drop_steps
+from rocket_tf.runs.progress import Progress
 
 # These decide at which steps the learning rate drops.
 _OF_SCHEDULE = ("epochs", "learning_rate_drops")
@@ -13,7 +14,8 @@ def refused_changes(before, now, progress, card):
     What changes nothing that is computed may differ; so may the number of epochs upwards, and the
     fractions of them at which the learning rate drops, as long as no step that is done would have
     had another learning rate; the number of replicas, where batch statistics are those of the
-    whole batch; and how often is evaluated, where that chooses nothing.
+    whole batch; how often is evaluated, where that chooses nothing; and functions of one's own, as
+    long as no checkpoint is there.
 
     Args:
         before: the run's configuration.
@@ -25,6 +27,8 @@ def refused_changes(before, now, progress, card):
         A list of texts, each with a field, its two values and, where there is one, the way out.
     """
     allowed = list(options.fields_without_effect(now))
+    if progress == Progress():  # so that a mistake that stopped the first epoch can be mended
+        allowed += ["own_functions", "own_code_sha256"]
     if now["batch_normalization"] == "synchronized":
         allowed.append("replicas")
     if not now["validation_examples"]:

@@ -17,10 +17,11 @@ def load_tensorflow_quietly():
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_logging.set_verbosity(absl_logging.ERROR)
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("rocket_tf: %(message)s"))
     logger = logging.getLogger("rocket_tf")
-    logger.addHandler(handler)
+    if not logger.handlers:  # or it is loaded already
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("rocket_tf: %(message)s"))
+        logger.addHandler(handler)
     logger.setLevel(logging.WARNING)  # and not the root's, which absl has raised
     logger.propagate = False
     with stderr_kept_back():

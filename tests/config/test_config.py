@@ -120,6 +120,8 @@ def test_checking_a_configuration_needs_no_tensorflow():
 
 LOG = {"dataset": "click_log", "data_path": "log"}
 CLICKS = {"dataset": "simulated_clicks"}
+OWN_NETS = {"own_functions": ("build_nets",), "own_code_sha256": 64 * "0"}
+OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
 
 
 @pytest.mark.parametrize(
@@ -253,6 +255,18 @@ CLICKS = {"dataset": "simulated_clicks"}
         ({**CLICKS, "crop_padding": 2}, "crop_padding: got 2"),
         ({**CLICKS, "method": "at"}, "method: got at"),
         ({"evaluate_test": False}, "evaluate_test: got False"),
+        ({"own_functions": ("build_net",)}, "own_functions: got"),
+        ({"own_functions": ("build_nets",)}, "own_code_sha256: got ''"),
+        ({"own_code": "my\0nets.py"}, "own_code: got"),
+        ({"own_code_sha256": "abc"}, "own_code_sha256: got 'abc'"),
+        ({**OWN_NETS, "light_depth": 10}, "light_depth: got 10 with build_nets of one's own"),
+        ({**OWN_NETS, "booster_dropout": 0.1}, "booster_dropout: got 0.1 with build_nets"),
+        ({**OWN_NETS, "share": False}, "share: got False with build_nets"),
+        ({**OWN_NETS, "method": "at"}, "method: got at with build_nets"),
+        ({**OWN_NETS, **CLICKS, "light_tower": (8,)}, r"light_tower: got \(8,\) with build_nets"),
+        ({**OWN_HINTS, "hint": "kd"}, "hint: got 'kd' with build_hints"),
+        ({**OWN_HINTS, "hint_weight": 1.0}, "hint_weight: got 1.0 with build_hints"),
+        ({**OWN_HINTS, "method": "no_joint_training"}, "method: got no_joint_training"),
         ({"epoch": 3}, "epoch: no such field; did you mean config.epochs"),
     ],
 )
