@@ -6,6 +6,7 @@ Free of TensorFlow, so that a mistake is answered before the seconds that Tensor
 from collections.abc import Mapping
 
 from rocket_tf.config import own_code
+from rocket_tf.config.data_fields import DATA_FIELDS
 from rocket_tf.config.field_types import (
     Field,
     are_drops,
@@ -14,29 +15,22 @@ from rocket_tf.config.field_types import (
     is_depth,
     is_light_depth,
     name,
-    names,
     non_negative,
     number,
     path,
     positive,
-    sizes,
     switch,
 )
 from rocket_tf.config.read_by import (
     ATTENTION_TRANSFER,
     BUILT_IN_NETS,
-    CLICK_LOGS,
-    CLICK_NETS,
     CLICKS,
-    CROPS,
     DISTILLATION,
     FOLLOWERS,
     HINT_TEMPERATURES,
     HINTS,
     HINTS_ON_LOGITS,
-    IMAGE_FOLDERS,
     IMAGE_NETS,
-    IMAGES,
     JOINT_METHODS,
     METHODS_WITH_TEACHER,
     STANDARDIZABLE,
@@ -44,7 +38,6 @@ from rocket_tf.config.read_by import (
     TEMPERATURES,
     WIDE_RESNETS,
 )
-from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
 from rocket_tf.networks.backbone_names import BACKBONES
 from rocket_tf.optimizers.catalog import OPTIMIZERS
 
@@ -73,133 +66,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "epochs": integer(200, "length of the training, in passes over the training examples", 1),
     "batch_size": integer(128, "examples a step, over all replicas together", 1),
-    # Data
-    "dataset": choice(
-        "cifar10",
-        "which data; of one's own, read from data_path: npz (arrays of images in one file), "
-        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord)",
-        *DATASETS,
-        *LOCAL_DATASETS,
-    ),
-    "data_dir": path(
-        "",
-        "folder of TensorFlow Datasets; empty: $TFDS_DATA_DIR, or ~/tensorflow_datasets",
-        changes_results=False,
-    ),
-    "data_path": path(
-        "",
-        "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
-        "(train*.csv and test*.csv, or train*.tfrecord and test*.tfrecord)",
-    ),
-    "image_size": integer(
-        64,
-        "height and width, in pixels, that images are resized and cropped to",
-        8,
-        read_by=IMAGE_FOLDERS,
-    ),
-    "unreadable_images": choice(
-        "refuse",
-        "images that cannot be read are refused, or skipped with a warning",
-        "refuse",
-        "skip",
-        read_by=IMAGE_FOLDERS,
-    ),
-    "train_examples": integer(0, "the first so many training examples are used; 0: all", 0),
-    "validation_examples": integer(
-        0,
-        "so many of the training examples, the same of each class, are held out; the epoch with "
-        "the fewest errors on them is exported and evaluated on the test examples; of clicks, the "
-        "latest are held out, and the epoch with the highest AUC; 0: the last is",
-        0,
-    ),
-    "evaluate_test": switch(
-        True,
-        "evaluate the test examples once the run is trained; False: they stay closed, and only "
-        "those held out are evaluated (a study opens them last)",
-    ),
-    "split_seed": integer(
-        0,
-        "seed of the split into training and test examples of digits, which have none, or of "
-        "simulated clicks",
-        0,
-    ),
-    "flip": switch(False, "augmentation: mirror half of the images left to right", read_by=IMAGES),
-    "crop_padding": integer(
-        0,
-        "augmentation: pad by reflection, so many pixels, then crop at random; 0: off",
-        0,
-        read_by=IMAGES,
-    ),
-    "crop_padding_mode": choice(
-        "symmetric",
-        "the reflection of crop_padding: symmetric repeats the edge pixel, as the authors' "
-        "release does; reflect does not, as this package did before 0.2",
-        "symmetric",
-        "reflect",
-        before="reflect",
-        read_by=CROPS,
-    ),
-    "rand_augment": number(
-        0.0,
-        "augmentation: magnitude of KerasCV's RandAugment, 0 to 1; 0: off",
-        "a number from 0 to 1",
-        lambda value: 0 <= value <= 1,
-        read_by=IMAGES,
-    ),
-    "mixup": non_negative(0.0, "augmentation: alpha of KerasCV's MixUp; 0: off", read_by=IMAGES),
-    "cutmix": number(
-        0.0,
-        "augmentation: alpha of KerasCV's CutMix, 0 to 1; 0: off",
-        "a number from 0 to 1",
-        lambda value: 0 <= value <= 1,
-        read_by=IMAGES,
-    ),
-    # Clicks
-    "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),
-    "user_column": name(
-        "user", "column of users, whose AUCs GAUC is the mean of", read_by=CLICK_LOGS
-    ),
-    "category_columns": names(
-        ("user", "item"),
-        "columns of ids and other categories that the nets read",
-        read_by=CLICK_LOGS,
-    ),
-    "number_columns": names((), "columns of numbers that the nets read", read_by=CLICK_LOGS),
-    "request_columns": names(
-        ("user",),
-        "columns that are the same for all items that are shown at once, as the user's; "
-        "an export takes them once, with any number of candidates",
-        read_by=CLICK_LOGS,
-    ),
-    "history_column": name(
-        "",
-        "column of what the user has clicked before, values of item_column; empty: none",
-        may_be_empty=True,
-        read_by=CLICK_LOGS,
-    ),
-    "item_column": name("item", "column of the items that the history holds", read_by=CLICK_LOGS),
-    "history_length": integer(
-        20, "the most recent so many items of the history", 1, read_by=CLICKS
-    ),
-    "hash_buckets": integer(
-        10_000, "rows of each embedding table, among which values are hashed", 2, read_by=CLICK_NETS
-    ),
-    "embedding_dimension": integer(
-        16, "width of the embedding of each category", 1, read_by=CLICK_NETS
-    ),
-    "light_tower": sizes(
-        (200, 80), "units of the light net's hidden layers (Table 5)", read_by=CLICK_NETS
-    ),
-    "booster_tower": sizes(
-        (720, 360, 240, 180, 90),
-        "units of the booster's hidden layers (Table 5)",
-        read_by=CLICK_NETS,
-    ),
-    "history_attention": switch(
-        False,
-        "weigh the history by its likeness to the candidate (DIN), instead of its mean",
-        read_by=CLICK_NETS,
-    ),
+    **DATA_FIELDS,
     # Nets
     **own_code.FIELDS,
     "booster_backbone": choice(
