@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+from rocket_tf.config import own_code
 from rocket_tf.errors import ConfigError
 
 
@@ -25,7 +26,8 @@ def load_file(text):
     """A rocket's configuration, from a configuration file or from one that comes along.
 
     Args:
-        text: the file's path, or a name of `paths`.
+        text: the file's path, or a name of `paths`. Functions that the file defines, such as
+            `build_nets`, are part of the configuration.
 
     Raises:
         ConfigError: if there is no such file, or it gives no configuration.
@@ -37,7 +39,7 @@ def load_file(text):
             f"{', '.join(paths())}; there is no such file"
         )
     try:
-        config = dict(_module(path.stem, path).get_config())
+        config = dict(_module(path.stem, path).get_config()) | own_code.fields_of(path)
     except Exception as error:  # whatever the file raises
         raise ConfigError(
             f"--config: {path} cannot be loaded ({type(error).__name__}): {error}"

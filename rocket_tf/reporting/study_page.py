@@ -72,6 +72,7 @@ def study_page(result):
 def as_configuration(result):
     """A configuration file with the fields that the study ended with."""
     own = ("seed", "split_seed", "booster_run", "method", "evaluate_test", "data_dir", "pictures")
+    own += ("own_functions", "own_code", "own_code_sha256")  # which --config finds in their file
     lines = [
         f"    config.{name} = {_as_code(value)}"
         for name, value in result["config"].items()
