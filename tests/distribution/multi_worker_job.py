@@ -15,6 +15,8 @@ import tensorflow as tf
 from rocket_tf import RocketModel
 from rocket_tf.core.distributed_model import DistributedModel
 from rocket_tf.distribution.strategy import make_strategy
+from rocket_tf.networks import Embedding
+from rocket_tf.optimizers import SparseAdam
 from tests.nets import examples, linear_pair
 from tests.trainings import trained
 
@@ -32,6 +34,31 @@ def fitted_to_arrays(strategy):
     return history["loss"], rocket.get_weights()
 
 
+def fitted_on_tables(strategy):
+    """Log, weights and moments after sparse updates of a table that both nets read.
+
+    Ids come several times in a batch, on one worker and on both; a worker's last batch is empty;
+    the global norm is clipped.
+    """
+    random = np.random.default_rng(2)
+    ids, y = random.integers(0, 7, (21, 3)), random.integers(0, 3, 21)
+    keras.utils.set_random_seed(5)
+    with strategy.scope():
+        inputs = keras.Input((3,), dtype="int64")
+        low = keras.layers.Flatten()(Embedding(9, 2, name="table")(inputs))
+        nets = [
+            keras.Model(inputs, keras.layers.Dense(3, name=f"{role}_logits")(low), name=role)
+            for role in ("light", "booster")
+        ]
+        rocket = RocketModel(*nets, hint_weight=0.3)
+        optimizer = SparseAdam(0.1, global_clipnorm=0.5)
+        rocket.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    data = tf.data.Dataset.from_tensor_slices((ids, y)).batch(10)
+    history = rocket.fit(data, epochs=3, verbose=0).history
+    state = [variable.numpy() for variable in optimizer.variables[2:]]  # without the step
+    return history["loss"], rocket.get_weights(), state
+
+
 def flat(results):
     return np.concatenate([np.ravel(part) for part in keras.tree.flatten(results)])
 
@@ -42,6 +69,7 @@ def results(strategy):
         name: flat(trained(strategy, linear_pair, examples(count), batch_size, epochs=2))
         for name, (count, batch_size) in SIZES.items()
     }
+    computed["tables"] = flat(fitted_on_tables(strategy))
     return computed | {"arrays": flat(fitted_to_arrays(strategy))}
 
 

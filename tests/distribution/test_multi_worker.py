@@ -62,7 +62,10 @@ def float64():
 
 
 def test_keras_workflows_equal_one_process(tmp_path, float64):
-    """Fit with validation, evaluate, predict; also what Keras lacks without the remedies."""
+    """Fit with validation, evaluate, predict, sparse updates of tables.
+
+    Also what Keras lacks without the remedies.
+    """
     workers = start_two("-m", "tests.distribution.multi_worker_job", f"{tmp_path}/{{worker}}.npz")
     alone = multi_worker_job.results(tf.distribute.get_strategy())
     for worker in workers:
