@@ -198,6 +198,17 @@ class TestResult:
         ignored = ["pictures", "evaluate_test", "split_seed", "seed"]
         assert options.differences(config, planned.config, ignored) == []
 
+    def test_a_file_may_build_nets_of_its_own(self, tmp_path):
+        written = tmp_path / "own.py"
+        written.write_text(
+            "from rocket_tf import config\n\n"
+            "def get_config():\n    return config.default()\n\n"
+            "def build_nets(data):\n    return None\n"
+        )
+        config = ready_configs.load_file(str(written))
+        assert config["own_functions"] == ("build_nets",)
+        assert config["own_code"] == str(written)
+
     def test_a_file_that_is_no_configuration(self, tmp_path):
         with pytest.raises(ConfigError, match="there is no such file"):
             ready_configs.load_file(str(tmp_path / "absent.py"))
