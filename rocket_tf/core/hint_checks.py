@@ -24,8 +24,8 @@ def check_hints(hints, light, booster, teacher):
     """Checks that each hint has a name of its own and somebody to follow.
 
     Raises:
-        ValueError: if one has not, if its loss is undefined for so few classes, or if the teacher
-            does not fit the other nets.
+        ValueError: if one has not, if the light net gives no logits, if a loss is undefined for so
+            few classes, or if the teacher does not fit the other nets.
 
     Example:
         >>> import keras
@@ -56,6 +56,7 @@ def check_hints(hints, light, booster, teacher):
             "In a hint with follows='light', the booster follows the light net, and there is no "
             "booster. Received: booster=None; pass one, or leave the hint out"
         )
+    graph.check_net("light", light)
     for hint in hints:
         if hint.layers is None:
             for output in by_output(light.output).values():
