@@ -80,14 +80,14 @@ def as_configuration(result):
     ]
     return "\n".join(
         [
-            '"""What a study ended with."""',
+            f'"""What a study ended with.\n\n{result["command"]}\n"""',
             "",
             "from rocket_tf import config as options",
             "from rocket_tf.config.methods import with_method",
             "",
             "",
             'def get_config(method="rocket"):',
-            f'    """{result["command"]}"""',
+            '    """The chosen hint, and all else as it was given."""',
             "    config = options.default()",
             *lines,
             "    return with_method(config, method)",
