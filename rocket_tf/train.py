@@ -223,6 +223,7 @@ def evaluate(workdir, data_dir="", data=None, details=False):
         data.load()
         model = trained_model(config, data, folder, strategy)
         logs = fitting.evaluate(model, data.test, config, data.card, strategy)
+        wrong = {}
         if details:
             wrong = fitting.errors_by_class(model, data.test, config, data.card)
             summary["gradient_flow"] = run_pictures.flow_of(
@@ -230,7 +231,7 @@ def evaluate(workdir, data_dir="", data=None, details=False):
             )
     for net, figures in summarizing.figures(logs, "test").items():
         summary[net] |= figures
-    for net, counts in wrong.items() if details else ():
+    for net, counts in wrong.items():
         summary[net]["errors_by_class"] = counts
     return summary
 

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -45,6 +46,31 @@ def as_called(name):
     if Path(sys.argv[0]).stem == "rocket-tf":
         return f"rocket-tf {name.replace('_', '-')}"
     return f"python -m tools.{name}"
+
+
+def command_line(name, argv, places, switches=()):
+    """How a command is called, with the arguments that decide what comes out.
+
+    Args:
+        name: the command's name.
+        argv: its arguments as given.
+        places: options with a value that say where something is kept, or which part is done.
+        switches: options without a value that change no figure.
+
+    Example:
+        >>> argv = ["--seeds=2", "--runs", "a", "--set", "data_dir=b", "--set", "epochs=3"]
+        >>> command_line("study", argv, ["--runs"]).partition(" --")[2]
+        'seeds=2 --set=epochs=3'
+    """
+    kept, rest = [], iter(argv)
+    for argument in rest:
+        option, equals, value = argument.partition("=")
+        if not equals and option in (*places, "--set"):
+            value = next(rest, "")
+            argument = f"{option}={value}"
+        if option not in (*places, *switches) and not value.startswith("data_dir="):
+            kept.append(argument)
+    return f"{as_called(name)} {shlex.join(kept)}"
 
 
 class Parser(argparse.ArgumentParser):

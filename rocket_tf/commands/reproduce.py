@@ -8,12 +8,11 @@ interrupted at any instant, the same command goes on where it was. After each ru
 `<output>.json`, `.md`, `.png` and `.html`.
 """
 
-import shlex
 import sys
 from pathlib import Path
 
 from rocket_tf import config as options
-from rocket_tf.commands import Parser, as_called
+from rocket_tf.commands import Parser, command_line
 from rocket_tf.config.methods import METHODS
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.errors import ConfigError
@@ -27,7 +26,7 @@ def main(argv=None):
     """Runs what the arguments say; returns the process's exit code."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parse(argv)
-    command = f"{as_called('reproduce')} {shlex.join(_without_places(argv))}"
+    command = command_line("reproduce", argv, ("--runs", "--note"), switches=("--write_only",))
     return answer("reproduce", lambda: _reproduce(arguments, command), "the same command goes on")
 
 
@@ -95,16 +94,3 @@ def _chosen(argument, text, known):
         if name not in known:
             raise ConfigError(f"--{argument}: got {name!r}, expected some of {', '.join(known)}")
     return names
-
-
-def _without_places(argv):
-    """The arguments that decide the figures, not where they are kept."""
-    kept, rest = [], iter(argv)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if not equals and name in ("--runs", "--note", "--set"):
-            value = next(rest, "")
-            argument = f"{name}={value}"
-        if name not in ("--runs", "--note", "--write_only") and not value.startswith("data_dir="):
-            kept.append(argument)
-    return kept

@@ -9,12 +9,11 @@ the table so far. Writes <output>.json, .md, .html and <output>_config.py, the c
 """
 
 import re
-import shlex
 import sys
 from pathlib import Path
 
 from rocket_tf import config as options
-from rocket_tf.commands import Parser, as_called
+from rocket_tf.commands import Parser, command_line
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.errors import ConfigError, Preempted
 from rocket_tf.studies.study import Candidate, Shard, Study
@@ -26,7 +25,8 @@ def main(argv=None):
     """Runs what is missing and writes what came out; returns the process's exit code."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parse(argv)
-    command = f"{as_called('study')} {shlex.join(_without_places(argv))}"
+    places = ("--runs", "--shard", "--output")
+    command = command_line("study", argv, places, switches=("--report_only",))
     return answer("study", lambda: _study(arguments, command), "the same command goes on")
 
 
@@ -107,16 +107,3 @@ def _shard(text):
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ConfigError(f"--shard: got {text!r}, expected a part of so many, such as 2/8")
     return Shard(int(match[1]), int(match[2]))
-
-
-def _without_places(argv):
-    """The arguments that decide the figures, not where they are kept or who makes them."""
-    kept, rest = [], iter(argv)
-    for argument in rest:
-        name, equals, _ = argument.partition("=")
-        if name == "--report_only":
-            continue
-        value = "" if equals else next(rest, "")
-        if name not in ("--runs", "--shard", "--output"):
-            kept.append(argument if equals else f"{name}={value}")
-    return kept

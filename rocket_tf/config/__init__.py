@@ -25,6 +25,7 @@ from rocket_tf.config.configuration import (
     unknown_field_message,
     unread_fields,
     with_older_fields,
+    with_unread_at_defaults,
 )
 from rocket_tf.config.fields import FIELDS, METHODS
 from rocket_tf.config.read_by import HINTS_WITH_TEMPERATURE, METHODS_WITH_TEACHER
@@ -56,4 +57,5 @@ __all__ = [
     "unknown_field_message",
     "unread_fields",
     "with_older_fields",
+    "with_unread_at_defaults",
 ]

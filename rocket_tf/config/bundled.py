@@ -1,10 +1,14 @@
 """The configurations that come along, in a clone or in an installed package, by name."""
 
 import importlib.util
+import re
+import traceback
 from pathlib import Path
 
+from rocket_tf import config as options
 from rocket_tf.config import own_code
 from rocket_tf.errors import ConfigError
+from rocket_tf.system.startup import load_tensorflow_quietly
 
 
 def paths():
@@ -38,13 +42,47 @@ def load_file(text):
             f"--config: got {text}, expected the path of a configuration file, or one of "
             f"{', '.join(paths())}; there is no such file"
         )
+    own = own_code.fields_of(path)
+    if own:
+        load_tensorflow_quietly()  # before the file does
     try:
-        config = dict(_module(path.stem, path).get_config()) | own_code.fields_of(path)
+        return dict(_module(path.stem, path).get_config()) | own
     except Exception as error:  # whatever the file raises
-        raise ConfigError(
-            f"--config: {path} cannot be loaded ({type(error).__name__}): {error}"
-        ) from error
-    return config
+        raise ConfigError(message_of_file(error, __file__)) from error
+
+
+def message_of_file(error, loader):
+    """What to say of an exception that a configuration file has raised, in one line.
+
+    Args:
+        error: the exception.
+        loader: path of the Python file that has run the configuration file.
+    """
+    if isinstance(error, ConfigError):
+        return str(error)
+    unknown = re.search(r'Key "(.*?)" does not exist', str(error), re.DOTALL)
+    if unknown:
+        return options.unknown_field_message(unknown[1])
+    wrong = re.search(r"Could not override field '(\w+)'", str(error))
+    if wrong and wrong[1] in options.FIELDS:
+        return (
+            f"config.{wrong[1]}: expected {options.FIELDS[wrong[1]].expected} "
+            f"({options.shortened(str(error))})"
+        )
+    said, where = options.shortened(str(error)), _line_in_file(error, loader)
+    return f"--config: cannot be loaded ({type(error).__name__}): {said}{where}"
+
+
+def _line_in_file(error, loader):
+    """Where in the configuration file an exception came from, to be put behind its message."""
+    places = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    loaders = [place for place, (name, _) in enumerate(places) if name == loader]
+    # Python's own files that import it are called <frozen …>.
+    own = [place for place in places[max(loaders, default=len(places)) + 1 :] if place[0][0] != "<"]
+    lines = [line for name, line in own if name == own[0][0]]
+    return f" ({options.shortened(own[0][0])}:{lines[-1]})" if lines else ""
 
 
 def _module(name, path):

@@ -166,6 +166,11 @@ def unread_fields(config: Mapping) -> list[str]:
     return [name for name, field in FIELDS.items() if not field.read_by.reads(config)]
 
 
+def with_unread_at_defaults(config: Mapping) -> dict:
+    """The configuration with what its run does not read at the defaults."""
+    return {**config, **{name: FIELDS[name].default for name in unread_fields(config)}}
+
+
 def fields_without_effect(config: Mapping) -> list[str]:
     """The fields in which two runs may differ and compute the same."""
     unread = unread_fields(config)
@@ -178,7 +183,7 @@ def booster_config(config: Mapping) -> dict:
     What it does not read is at its default, so that all of them have the same.
     """
     booster = {**config, **booster_settings(config)}
-    return booster | {name: FIELDS[name].default for name in unread_fields(booster)}
+    return with_unread_at_defaults(booster)
 
 
 def booster_settings(config: Mapping) -> dict:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rocket_tf.config.fields import FIELDS, is_depth
 from rocket_tf.config.read_by import HINTS
-from rocket_tf.data.catalog import LOCAL_DATASETS, SIMULATED, DatasetCard
+from rocket_tf.data.catalog import LOCAL_DATASETS, SPLIT_BY_SEED, DatasetCard
 from rocket_tf.errors import ConfigError
 from rocket_tf.optimizers.catalog import OPTIMIZERS
 from rocket_tf.system.argument_names import differ_in_case_only, is_argument_name
@@ -57,7 +57,7 @@ def check_before_data(config: Mapping) -> None:
             f"config.light_depth: got {config['light_depth']}, expected at most the booster's "
             f"{config['booster_depth']}; lower it or raise --config.booster_depth"
         )
-    if config["split_seed"] and dataset not in ("digits", *SIMULATED):
+    if config["split_seed"] and dataset not in SPLIT_BY_SEED:
         raise ConfigError(
             f"config.split_seed: got {config['split_seed']} with dataset={config['dataset']}, "
             "expected 0: this data set comes with its split; set it to 0"

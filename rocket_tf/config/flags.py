@@ -1,7 +1,6 @@
 """The command line of the main command: its flags, and the configuration that they give."""
 
 import re
-import traceback
 from pathlib import Path
 
 import ml_collections
@@ -137,36 +136,8 @@ def _config(overrides):
 
 
 def _message_of_file(error):
-    """What to say of an exception that a configuration file has raised."""
-    if isinstance(error, ConfigError):
-        return str(error)
-    unknown = re.search(r'Key "(.*?)" does not exist', str(error), re.DOTALL)
-    if unknown:
-        return options.unknown_field_message(unknown[1])
-    wrong = re.search(r"Could not override field '(\w+)'", str(error))
-    if wrong and wrong[1] in options.FIELDS:
-        return (
-            f"config.{wrong[1]}: expected {options.FIELDS[wrong[1]].expected} "
-            f"({shortened(str(error))})"
-        )
-    where = _line_in_file(error)
-    return f"--config: cannot be loaded ({type(error).__name__}): {shortened(str(error))}{where}"
-
-
-def _line_in_file(error):
-    """Where in the configuration file an exception came from, to be put behind its message."""
-    places = [
-        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    loaders = [
-        place
-        for place, (name, _) in enumerate(places)
-        if name == config_flags.config_flags.__file__
-    ]
-    # Python's own files that import it are called <frozen …>.
-    own = [place for place in places[max(loaders, default=len(places)) + 1 :] if place[0][0] != "<"]
-    lines = [line for name, line in own if name == own[0][0]]
-    return f" ({shortened(own[0][0])}:{lines[-1]})" if lines else ""
+    """What to say of an exception that the file of --config has raised."""
+    return ready_configs.message_of_file(error, config_flags.config_flags.__file__)
 
 
 def _path_and_method(value):

@@ -191,7 +191,7 @@ def _definitions(source):
     try:
         statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}  # whoever runs it, answers it
+        return {}  # which is answered when the file is run
     found = {}
     for statement in statements:
         match statement:

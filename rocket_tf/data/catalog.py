@@ -150,6 +150,8 @@ DATASETS |= {
     "movielens_100k": _movielens(100_000),
 }
 SIMULATED = ("simulated_clicks", "simulated_clicks_1m")
+# Those without a split of their own.
+SPLIT_BY_SEED = ("digits", *SIMULATED)
 
 # Whose cards are known when they are read (`own_data.py`).
 LOCAL_DATASETS = {"npz": "images", "image_folder": "images", "click_log": "clicks"}

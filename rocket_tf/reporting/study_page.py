@@ -1,6 +1,7 @@
 """A study's result as text, as Markdown, as one self-contained page, and as a configuration."""
 
 import json
+import textwrap
 from pathlib import Path
 
 from rocket_tf import config as options
@@ -27,14 +28,18 @@ def write_study(result, output):
 
 def as_text(result):
     """The verdict and the table in Markdown."""
-    lines = [result["verdict"] or "", "", _about(result), ""]
+    lines = [*_wrapped(result["verdict"] or ""), "", *_wrapped(_about(result)), ""]
     for header, rows in ((_HEADER, _figures(result)), (_COSTS, _costs(result))):
         lines.append(f"| {' | '.join(header)} |")
         lines.append("|---" * len(header) + "|")
         lines += [f"| {' | '.join(row)} |" for row in rows]
         lines.append("")
-    lines += [_choice(result), ""] if result["search"] else []
+    lines += [*_wrapped(_choice(result)), ""] if result["search"] else []
     return "\n".join([*lines, f"    {result['command']}", ""]).lstrip("\n")
+
+
+def _wrapped(text):
+    return textwrap.wrap(text, 100)
 
 
 def study_page(result):
@@ -76,7 +81,7 @@ def as_configuration(result):
     lines = [
         f"    config.{name} = {_as_code(value)}"
         for name, value in result["config"].items()
-        if name not in own and options.differences({name: value}, _default(name), _others(name))
+        if name not in own and _as_field(value) != options.FIELDS[name].default
     ]
     return "\n".join(
         [
@@ -100,15 +105,12 @@ def _as_code(value):
     """A field's value in Python, strings between double quotes."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    return repr(tuple(value) if isinstance(value, list) else value)
+    return repr(_as_field(value))
 
 
-def _default(name):
-    return {name: options.FIELDS[name].default}
-
-
-def _others(name):
-    return [other for other in options.FIELDS if other != name]
+def _as_field(value):
+    """A field's value as a configuration has it; JSON makes lists of tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _about(result):

@@ -117,9 +117,9 @@ def open_run(workdir, data_dir="", data=None):
     folder = RunFolder(workdir)
     config, summary = folder.read_finished()
     # What it does not read may hold what a later version refuses.
-    unread = {name: options.FIELDS[name].default for name in options.unread_fields(config)}
+    checked = options.with_unread_at_defaults(config)
     data_dir = data_dir or config["data_dir"]
-    data = options.check({**config, **unread, "data_dir": data_dir}, data)
+    data = options.check({**checked, "data_dir": data_dir}, data)
     folder.check_data(config, data)
     return folder, config, summary, data
 

@@ -22,9 +22,9 @@ def draw(model, data, folder, num_classes=None):
     """
     curves = pictures.learning_curves({folder.path.name: folder.read_metrics()})
     pictures.save(curves, folder.pictures / "learning_curves.png")
-    if not model.hints:
-        return
     flow = flow_of(model, data, num_classes)
+    if flow is None:
+        return
     pictures.save(pictures.gradient_flow(flow), folder.pictures / "gradient_flow.png")
 
     other = {"booster": model.booster} if model.booster is not None else {"teacher": model.teacher}

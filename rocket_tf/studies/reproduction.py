@@ -126,20 +126,15 @@ class Reproduction:
         where they are there.
         """
         row = self.table.rows[0]
-        folders = {
-            Column(column.method).title: self._run(row, column.method, self.seeds[0]).folder
+        runs = {
+            Column(column.method).title: self._run(row, column.method, self.seeds[0])
             for column in self.columns(row)
             if column.method in ("light", "rocket", "rocket_no_gradient_block")
         }
-        # How fast the machine was is no part of a table.
-        left_out = ("step", "learning_rate", "examples_per_second")
         return {
-            title: [
-                {name: value for name, value in line.items() if name not in left_out}
-                for line in folder.read_metrics()
-            ]
-            for title, folder in folders.items()
-            if folder.read_summary() is not None
+            title: running.curve_of(run)
+            for title, run in runs.items()
+            if run.folder.read_summary() is not None
         }
 
     def _check_settings(self):

@@ -118,6 +118,15 @@ def seconds_of(run):
     )
 
 
+def curve_of(run):
+    """A run's metrics for a table's pictures, without how fast the machine was."""
+    left_out = ("step", "learning_rate", "examples_per_second")
+    return [
+        {name: value for name, value in line.items() if name not in left_out}
+        for line in run.folder.read_metrics()
+    ]
+
+
 def _cost(run):
     """What a run's training costs in comparison with others', by the depth of what it computes."""
     config = run.config

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rocket_tf import config as options
 from rocket_tf.config.methods import METHODS, with_method
+from rocket_tf.data.catalog import SPLIT_BY_SEED
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies import final_figures, running
@@ -26,7 +27,6 @@ from rocket_tf.system import files
 # Seeds of the search begin here, far from those of the comparison.
 FIRST_SEARCH_SEED = 10_000
 _HELD_OUT = 5  # a fifth of the training examples, unless the configuration says how many
-_SEEDS_AS_SPLITS = ("digits", "simulated_clicks", "simulated_clicks_1m")
 _ERROR_OF_DIVERGENCE = 100.0  # per cent
 _DIVERGED = "diverged.txt"
 
@@ -120,23 +120,22 @@ class Study:
 
         Returns:
             Dict with "errors", a dict from candidates to lists of validation errors in per cent,
-            one a seed; "rounds", a list of the candidates of each seed; "runs", those of the last
-            round; and "chosen", a `Candidate`, or `None` where runs are missing.
+            one a seed; "runs", those of the seed that is not done; and "chosen", a `Candidate`, or
+            `None` where runs are missing.
         """
-        alive, errors, rounds = self.candidates, {}, []
+        alive, errors = self.candidates, {}
         for turn in range(self.search_seeds):
             runs = [self._search_run(candidate, turn) for candidate in alive]
-            rounds.append(alive)
             for candidate, run in zip(alive, runs, strict=True):
                 error = _validation_error(run)
                 if error is None:
-                    return {"errors": errors, "rounds": rounds, "runs": runs, "chosen": None}
+                    return {"errors": errors, "runs": runs, "chosen": None}
                 errors.setdefault(candidate, []).append(error)
             ranked = sorted(alive, key=lambda each: (sum(errors[each]), each.weight, each.hint))
             alive = ranked[: max(1, math.ceil(len(ranked) / 2))]
             if len(alive) == 1:
                 break
-        return {"errors": errors, "rounds": rounds, "runs": [], "chosen": alive[0]}
+        return {"errors": errors, "runs": [], "chosen": alive[0]}
 
     def comparison(self):
         """The runs of the comparison, a list of `PlannedRun`s, seed by seed.
@@ -155,11 +154,8 @@ class Study:
                 self._planned[method, seed] = run
         return list(self._planned.values())
 
-    def complete(self, after_run=lambda: None):
+    def complete(self):
         """Does what is missing, step by step.
-
-        Args:
-            after_run: called after each run.
 
         Returns:
             Whether all is done; `False` where other shards' runs are missing.
@@ -168,10 +164,10 @@ class Study:
             found = self.search()
             if found["chosen"] is not None:
                 break
-            if not self._train(found["runs"], after_run):
+            if not self._train(found["runs"]):
                 return False
         runs = self.comparison()
-        if not self._train(runs, after_run):
+        if not self._train(runs):
             return False
         final_figures.complete([run for run in runs if not has_diverged(run)], self._data)
         return True
@@ -195,10 +191,10 @@ class Study:
         """The data's card."""
         return self._data.card
 
-    def _train(self, runs, after_run):
+    def _train(self, runs):
         """Trains this shard's part of some runs; whether none is missing then."""
         to_do = [run for run in self.shard.own(runs) if _validation_error(run) is None]
-        running.complete(to_do, self._data, after_run, diverged=_note_divergence)
+        running.complete(to_do, self._data, diverged=_note_divergence)
         return all(_validation_error(run) is not None for run in runs)
 
     def _search_run(self, candidate, turn):
@@ -212,18 +208,17 @@ class Study:
         own.update(config)
         own = dict(with_method(own, method))
         own |= {"seed": seed}
-        if own["dataset"] in _SEEDS_AS_SPLITS:
+        if own["dataset"] in SPLIT_BY_SEED:
             own["split_seed"] = seed
         if own["method"] in options.METHODS_WITH_TEACHER:
             own["booster_run"] = str(self._root / "booster" / f"seed{seed}")
-        own |= {name: options.FIELDS[name].default for name in options.unread_fields(own)}
+        own = options.with_unread_at_defaults(own)
         self._data = options.check(own, self._data)
         folder = RunFolder(root / f"seed{seed}")
         folder.check(own, self._data)
         return PlannedRun(f"{title}, seed {seed}", own, folder, self._data.card)
 
     def _held_out(self, config):
-        config["evaluate_test"] = not config["validation_examples"]
         self._data = options.check({**config, "evaluate_test": True})
         if not config["validation_examples"]:
             examples = options.number_of_training_examples(config, self._data.card)

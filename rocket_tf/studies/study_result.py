@@ -7,7 +7,7 @@ from scipy import stats
 from rocket_tf import config as options
 from rocket_tf.config.methods import METHODS
 from rocket_tf.studies import statistics
-from rocket_tf.studies.running import seconds_of
+from rocket_tf.studies.running import curve_of, seconds_of
 from rocket_tf.system.provenance import machine, software
 
 # The figure that decides, by the data's kind: its key, its title, whether more is better.
@@ -84,10 +84,10 @@ def verdict_of(difference, more_is_better):
         >>> verdict_of({"mean": -0.31, "interval": [-0.49, -0.13], "seeds": 24}, False)
         'The rocket helps: the interval excludes 0 (24 seeds).'
         >>> verdict_of({"mean": -0.1, "interval": [-0.3, 0.1], "seeds": 9}, False)
-        'It cannot be told with 9 seeds whether the rocket helps: the interval includes 0. If ...
+        '9 seeds are too few to say whether the rocket helps: the interval includes 0. If mean ...
     """
     if difference is None or difference["interval"] is None:
-        return "It cannot be told with one seed whether the rocket helps: take at least two."
+        return "One seed cannot show whether the rocket helps: take at least two."
     low, high = difference["interval"]
     seeds = difference["seeds"]
     if low > 0 or high < 0:
@@ -101,7 +101,7 @@ def verdict_of(difference, more_is_better):
     else:
         would = f"If mean and spread stayed as they are, {needed} seeds would show it."
     return (
-        f"It cannot be told with {seeds} seeds whether the rocket helps: the interval includes 0. "
+        f"{seeds} seeds are too few to say whether the rocket helps: the interval includes 0. "
         f"{would}"
     )
 
@@ -175,11 +175,7 @@ def _search(study):
 
 def _curves(study):
     """The metrics of the first seed's runs, by method, for the picture."""
-    left_out = ("step", "learning_rate", "examples_per_second")
+    first = study.seeds[0]
     return {
-        METHODS[method].title: [
-            {name: value for name, value in line.items() if name not in left_out}
-            for line in study.planned(method, study.seeds[0]).folder.read_metrics()
-        ]
-        for method in study.methods
+        METHODS[method].title: curve_of(study.planned(method, first)) for method in study.methods
     }

@@ -25,7 +25,7 @@ def shown(text, size, done=None):
     Args:
         text: what is done, such as "Saving epoch-1".
         size: bytes in all.
-        done: function without arguments to the bytes that are done; `None` where nobody can tell.
+        done: function without arguments to the bytes that are done; `None` where that is not known.
 
     Example:
         >>> with shown("Saving epoch-1", 3 * 2**30):
