@@ -1,6 +1,6 @@
-"""All private names of Keras and TensorFlow in use: the file to reread when those change.
+"""All private names of Keras in use: the file to reread when those change.
 
-Nothing else of the package touches one; `tests/core/test_keras_internals.py` holds it.
+Nothing else of the package touches one; `tests/core/test_internals.py` holds it.
 """
 
 import contextlib
@@ -298,24 +298,6 @@ def graph_of_function(operation, attribute):
     """
     function = operation.graph._get_function(operation.get_attr(attribute).name)
     return getattr(function, "graph", None)
-
-
-def with_constants(function):
-    """A concrete function of TensorFlow's with its variables turned into constants.
-
-    The public ways there are converters to other formats.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> factor = tf.Variable(2.0)
-        >>> function = tf.function(lambda x: factor * x)
-        >>> frozen = with_constants(function.get_concrete_function(tf.TensorSpec([])))
-        >>> len(frozen.variables)
-        0
-    """
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    return convert_variables_to_constants_v2(function)
 
 
 def hooks_of_optimizer(cls):

@@ -17,7 +17,7 @@ from rocket_tf.core.distributed_model import (
 from rocket_tf.core.head_metrics import HeadMetrics, history_in_order, logs_in_order, names_in_logs
 from rocket_tf.core.heads import flat, heads_of
 from rocket_tf.core.label_losses import given_by_head, label_losses_by_head, label_weights_by_head
-from rocket_tf.core.objective import SHARED, Objective, check_routing, parts
+from rocket_tf.core.objective import SHARED, Objective, check_routing, parts, sum_in_order
 
 
 @weighs_classes_of_positions
@@ -270,7 +270,7 @@ class RocketModel(DistributedModel):
             all replicas is the objective's mean over the global batch.
         """
         del training
-        return tf.add_n(list(self._losses_by_part(x, y, y_pred, sample_weight, hidden).values()))
+        return sum_in_order(self._losses_by_part(x, y, y_pred, sample_weight, hidden).values())
 
     def objective_terms(self, x, y, y_pred, sample_weight=None, hidden=None):
         """The terms of the objective on this replica's examples.
@@ -303,14 +303,14 @@ class RocketModel(DistributedModel):
         regularization = [tf.cast(tf.reduce_sum(loss), dtype) for loss in of_layers]
         for name, (_, value) in terms.items():
             self._means[name].update_state(value, sample_weight=examples)
-        total = tf.add_n([*means.values(), *regularization])
+        total = sum_in_order([*means.values(), *regularization])
         self._loss_mean.update_state(total, sample_weight=examples)
         share = share_of_global_batch(logits if x is None else inputs_of(self, x), dtype)
         losses = {part: mean * share for part, mean in means.items()}
         if regularization:
             # The same on all replicas, so each has an equal share of it.
             equal = tf.cast(1 / tf.distribute.get_strategy().num_replicas_in_sync, dtype)
-            losses["regularization"] = tf.add_n([loss * equal for loss in regularization])
+            losses["regularization"] = sum_in_order([loss * equal for loss in regularization])
         return losses
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rocket_tf.core import keras_internals
+from rocket_tf.core import tensorflow_internals
 from rocket_tf.errors import ExportError
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.signatures import DEFAULT, input_names, make_functions, signatures_of
@@ -76,7 +76,7 @@ def to_onnx(net):
     import tf2onnx
 
     function = _frozen_function(net)
-    frozen = keras_internals.with_constants(function)  # what layers hold beside variables
+    frozen = tensorflow_internals.with_constants(function)  # what layers hold beside variables
     outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:

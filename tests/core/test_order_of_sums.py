@@ -1,0 +1,96 @@
+"""Sums of three and more tensors do not depend on which of them is free first.
+
+`tf.add_n` starts with the first summand whose buffer nothing else needs any more. In training, that
+is a matter of time. Here, summands that a function also returns are needed to its end.
+"""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rocket_tf.core.objective import Objective, sum_in_order
+from rocket_tf.core.tensorflow_internals import sum_gradients_in_order
+from rocket_tf.runs.building import build_model
+from rocket_tf.runs.finished import keras_settings
+from tests.small_runs import card_of, small_config
+
+SUMMANDS = (1e8, -1e8, 1.0)  # from the first to the last 1, from the last to the first 0
+NEEDED = ((), (0,), (0, 1), (0, 1, 2))
+
+
+def sum_of(add, needed):
+    """The sum of `SUMMANDS`, of which those at `needed` are returned, too."""
+
+    @tf.function
+    def step(inputs, factor):
+        values = [each * factor for each in inputs]
+        return add(values), [values[each] for each in needed]
+
+    inputs = [tf.constant(value) for value in SUMMANDS]
+    return float(step(inputs, tf.constant(1.0))[0])
+
+
+def test_the_order_is_given():
+    assert [sum_of(sum_in_order, needed) for needed in NEEDED] == [1.0] * 4
+
+
+@pytest.mark.parametrize("add", [tf.add_n, sum])
+def test_tensorflows_is_not(add):
+    """The reason for `sum_in_order`; once this fails, it can go."""
+    assert sum_of(add, ()) != sum_of(add, (0, 1))
+
+
+def test_the_objective_is_a_sum_in_order():
+    objective = Objective({}, {})
+    objective.part_of = lambda name: "both"
+
+    def add(values):
+        return objective.losses({str(v): (1.0, value) for v, value in enumerate(values)})["both"]
+
+    assert [sum_of(add, needed) for needed in NEEDED] == [1.0] * 4
+
+
+def gradient_of(needed):
+    """The gradient of a tensor that three operations read, with factors that cancel."""
+
+    @tf.function
+    def step(x, factors):
+        with tf.GradientTape() as tape:
+            y = tf.identity(x)
+            tape.watch(y)
+            readings = [y * factor for factor in factors]
+            # The gradients of these tensors are what is summed, times a factor.
+            value = tf.add_n([tf.reduce_sum(reading) for reading in readings])
+        gradients = tape.gradient(value, [y, *readings])
+        return gradients[0], [gradients[1 + each] for each in needed]
+
+    return step(tf.ones((4, 3)), [tf.constant(value) for value in SUMMANDS])[0].numpy()
+
+
+def test_tapes_sum_in_order():
+    sum_gradients_in_order()
+    for needed in NEEDED:
+        np.testing.assert_array_equal(gradient_of(needed), np.ones((4, 3)))
+
+
+def test_gradients_of_tables_stay_sparse():
+    sum_gradients_in_order()
+    table = tf.Variable(np.arange(10.0).reshape(5, 2))
+    with tf.GradientTape() as tape:
+        value = sum(tf.reduce_sum(tf.gather(table, ids)) for ids in ([1, 3], [3], [0, 3, 4]))
+    gradient = tape.gradient(value, table)
+    assert isinstance(gradient, tf.IndexedSlices)
+    expected = [[1, 1], [1, 1], [0, 0], [3, 3], [1, 1]]
+    np.testing.assert_array_equal(tf.convert_to_tensor(gradient), expected)
+
+
+def test_no_step_of_a_run_leaves_an_order_open():
+    """Where light net and booster part, four operations read the last shared tensor."""
+    config = small_config()
+    with keras_settings(config):
+        model = build_model(config, card_of(config))
+        x, y = tf.ones((5, 8, 8, 1)), tf.zeros(5, "int64")
+        step = tf.function(lambda x, y: model.train_step((x, y))).get_concrete_function(x, y)
+    sums = [op for op in step.graph.get_operations() if op.type in ("AddN", "AccumulateNV2")]
+    assert len(sums) > 10
+    assert [op.name for op in sums if len(op.inputs) > 2] == []
