@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 
+from rocket_tf.data.streamed import Source
 from rocket_tf.errors import DataUnavailableError
 
 
@@ -13,17 +14,24 @@ class LocalImages:
     """Images that were read from one's own files.
 
     Attributes:
-        train: images, uint8 of shape (examples, height, width, channels), and labels, int64 of
-            shape (examples,).
+        train: images, uint8 of shape (examples, height, width, channels), or what `source` reads
+            them by; and labels, int64 of shape (examples,).
         test: the same for the test part.
         class_names: names of the classes, in their order.
         skipped: a line "path: reason" for each file that was passed over.
+        fingerprint: what identifies the files; `None`: their pixels do.
+        source: the `streamed.Source` that reads the images; `None`: they are in memory.
+        counts: of streamed images, how many training pixels have each value, int64 of shape
+            (channels, 256).
     """
 
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     class_names: list[str]
     skipped: list[str] = dataclasses.field(default_factory=list)
+    fingerprint: dict | None = None
+    source: Source | None = None
+    counts: np.ndarray | None = None
 
 
 def check_class_names(source, class_names):

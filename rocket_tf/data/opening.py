@@ -34,7 +34,8 @@ def open_data(mapping):
             read. Fields are as `python -m rocket_tf.config` describes them.
 
     Returns:
-        A `interface.DataSet`, whose splits are `in_memory.ArraySplit`s.
+        A `interface.DataSet`, whose splits are `in_memory.ArraySplit`s, or, of images that are
+        streamed, `streamed.StreamedSplit`s.
 
     Raises:
         KeyError: if there is no such data set.
@@ -136,8 +137,15 @@ class _OwnDataSet(_InMemoryDataSet):
 
     def _read(self, *cut):
         own = self._own
-        parts = [own.train]
-        return assemble(self._settings["dataset"], own.card, parts, own.test, own.class_names, *cut)
+        return assemble(
+            self._settings["dataset"],
+            own.card,
+            [own.train],
+            own.test,
+            own.class_names,
+            *cut,
+            make_split=own.split,
+        )
 
 
 def _settings(mapping):

@@ -1,6 +1,8 @@
 """Image files of any size and format to squares of one size. Free of TensorFlow."""
 
+import io
 import os
+import stat
 import struct
 import sys
 import warnings
@@ -9,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
+
+from rocket_tf.data.images import orientation
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # What the suffixes stand for, and no more: for EPS, say, Pillow would start Ghostscript.
@@ -24,6 +28,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _CHUNK = 16  # images that a thread decodes before it reports
+_BLOCK = 64 * _CHUNK  # images that wait for threads at once
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
 
 
@@ -37,7 +42,7 @@ def decode(files, size):
     500.
 
     Args:
-        files: list of paths.
+        files: list of paths, or of files' contents.
         size: height and width of the squares, in pixels.
 
     Returns:
@@ -45,35 +50,62 @@ def decode(files, size):
         with each file, or `None`.
     """
     images = np.zeros((len(files), size, size, 3), np.uint8)
-    chunks = [range(len(files))[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
 
-    def decode_chunk(chunk):
-        return [_decode(files[place], images[place]) for place in chunk]
+    def decode_chunk(places):
+        return [decode_one(files[place], images[place]) for place in places]
 
-    reasons = []
-    Image.init()  # here, since its threads must not do it at once
+    reasons = [reason for chunk in in_threads(decode_chunk, len(files)) for reason in chunk]
+    return images, reasons
+
+
+def in_threads(function, number, told="reading images"):
+    """What a function gives for consecutive places, a few at a time, in their order.
+
+    Args:
+        function: called in several threads at once with a `range` of places.
+        number: of all places.
+        told: what a terminal shows to be going on.
+
+    Yields:
+        What it returns.
+    """
+    Image.init()  # here, since threads must not do it at once
     progress = tqdm(
-        total=len(files),
+        total=number,
         unit="image",
-        desc="reading images",
-        disable=len(files) <= _WITH_PROGRESS or not sys.stderr.isatty(),
+        desc=told,
+        disable=number <= _WITH_PROGRESS or not sys.stderr.isatty(),
         dynamic_ncols=True,
     )
     with progress, warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore")  # Pillow's, of files that it reads all the same
-        for result in pool.map(decode_chunk, chunks):
-            reasons += result
-            progress.update(len(result))
-    return images, reasons
+        for block in _ranges(range(number), _BLOCK):
+            chunks = _ranges(block, _CHUNK)
+            for places, result in zip(chunks, pool.map(function, chunks), strict=True):
+                yield result
+                progress.update(len(places))
 
 
-def _decode(file, result):
-    """Decodes a file into `result`; returns what is wrong with it, or `None`."""
+def _ranges(places, length):
+    return [places[start : start + length] for start in range(0, len(places), length)]
+
+
+def decode_one(file, result):
+    """Decodes a file as `decode`.
+
+    Args:
+        file: path, or the file's content.
+        result: where its pixels go, uint8, shape (height, width, 3).
+
+    Returns:
+        What is wrong with the file, or `None`.
+    """
+    content = b""
     try:
-        with Image.open(file, formats=_FORMATS) as image:
-            result[...] = centre(_to_rgb(_upright(image)), len(result), len(result))
+        content = file if isinstance(file, bytes) else _read(file)
+        result[...] = pixels(content, *result.shape[:2])
     except UnidentifiedImageError:
-        return "no image" if os.path.getsize(file) else "empty"
+        return "no image" if content else "empty"
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds
@@ -82,14 +114,33 @@ def _decode(file, result):
     return None
 
 
-def _upright(image):
+def pixels(content, height, width):
+    """A file's content as an upright RGB `PIL.Image.Image` of a size, as `decode` describes."""
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        return centre(_to_rgb(_upright(image, content)), height, width)
+
+
+def _read(path):
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("no regular file")
+        return file.read()
+
+
+def _open_at_once(path, flags):
+    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe without a writer would be waited for
+
+
+def _upright(image, content):
     """An image turned as its EXIF orientation says, if there is one that can be read."""
     image.load()  # so that what fails below is EXIF alone
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except (SyntaxError, struct.error, OSError, ValueError, KeyError, TypeError):
-        return image
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+    turn = orientation.read(content)
+    if image.format not in orientation.FORMATS:
+        try:
+            turn = image.getexif().get(ExifTags.Base.Orientation)
+        except (SyntaxError, struct.error, OSError, ValueError, KeyError, TypeError):
+            return image
+    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
 def _to_rgb(image):

@@ -5,31 +5,37 @@ from pathlib import Path
 
 import numpy as np
 
+from rocket_tf.data import fingerprints
 from rocket_tf.data.images import files as image_files
+from rocket_tf.data.images import scanning
 from rocket_tf.data.local_files import LocalImages, check_class_names
+from rocket_tf.data.streamed import Source, is_streamed
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 _TEST_NAMES = ("test", "val", "validation")
 _SHOWN = 5  # unreadable images that a message names
 
 
-def read(path, image_size, unreadable="refuse", tell=print):
-    """Reads `path/train/<class>/*` and `path/test/<class>/*` into memory.
+def read(path, image_size, unreadable="refuse", tell=print, streaming="never"):
+    """Reads `path/train/<class>/*` and `path/test/<class>/*`, or opens them to be streamed.
 
     Where there is no `test`, `val` or else `validation` is read in its place. The classes are the
     folders in `train`, in the order of their names. Files below a class's folder count by their
     suffix: .jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff; others are ignored, and hidden ones.
 
-    Images become RGB squares as `files.decode` describes.
+    Images become RGB squares as `files.decode` describes. Those that are streamed are decoded once
+    now, to find what cannot be read and how bright they are; what is found is kept, for the same
+    files, in `rocket_tf.system.kept.folder()`.
 
     Args:
         path: the folder.
         image_size: height and width of the result, in pixels.
         unreadable: "refuse" images that cannot be read, all in one error, or "skip" them.
         tell: function that takes a line about what was skipped.
+        streaming: "always" or "never", or "auto": where more than 1 GiB would be in memory.
 
     Returns:
-        `LocalImages` with images of shape (examples, image_size, image_size, 3). Test examples are
+        `LocalImages`, whose images have the shape (image_size, image_size, 3). Test examples are
         in the order of classes and then of relative paths; training examples in one that is drawn
         at random but always the same for a list of files, so that the first ones have all classes.
 
@@ -49,9 +55,15 @@ def read(path, image_size, unreadable="refuse", tell=print):
     order = np.random.default_rng(0).permutation(len(train[0]))
     files = [train[0][place] for place in order] + test[0]
     labels = np.concatenate([train[1][order], test[1]])
-    _check_memory(path, len(files), image_size)
-
-    images, reasons = image_files.decode(files, image_size)
+    fingerprint = fingerprints.of_files(files, [os.path.relpath(file, path) for file in files])
+    source = counts = None
+    if is_streamed(streaming, _size(len(files), image_size)):
+        source = FileSource(image_size)
+        reasons, counts = scanning.scan_files(files, len(order), image_size, fingerprint)
+        images = np.array(files, object)
+    else:
+        _check_memory(path, len(files), image_size)
+        images, reasons = image_files.decode(files, image_size)
     readable = np.array([reason is None for reason in reasons])
     skipped = sorted(
         f"{_shown(file)}: {reason}"
@@ -81,7 +93,27 @@ def read(path, image_size, unreadable="refuse", tell=print):
         test=(images[number:], labels[number:]),
         class_names=class_names,
         skipped=skipped,
+        fingerprint=fingerprint,
+        source=source,
+        counts=counts,
     )
+
+
+class FileSource(Source):
+    """Images in files, decoded as `files.decode` does it; references are paths."""
+
+    def __init__(self, image_size):
+        self.shape = (image_size, image_size, 3)
+
+    def read(self, references):
+        images, reasons = image_files.decode(list(references), self.shape[0])
+        for file, reason in zip(references, reasons, strict=True):
+            if reason is not None:
+                raise DamagedDataError(
+                    f"{_shown(file)}: {reason}; it could be read before. Put it back, and start "
+                    "the same command again"
+                )
+        return images
 
 
 def _find_files(path):
@@ -157,13 +189,17 @@ def _files_below(folder):
 
 
 def _check_memory(path, number, image_size):
-    needed, available = number * image_size**2 * 3, _available_memory()
+    needed, available = _size(number, image_size), _available_memory()
     if needed > available:
         raise DataUnavailableError(
             f"{path}: {number} images of {image_size} by {image_size} pixels need "
             f"{needed / 2**30:.2f} GiB of memory, and {available / 2**30:.2f} GiB are available; "
-            "lower config.image_size"
+            "lower config.image_size, or stream them: config.streaming=always"
         )
+
+
+def _size(number, image_size):
+    return number * image_size**2 * 3
 
 
 def _available_memory():

@@ -1,0 +1,74 @@
+"""One look at all images before they are streamed: what cannot be read, and how bright they are."""
+
+import numpy as np
+import PIL
+
+from rocket_tf.data.images import files as image_files
+from rocket_tf.system import kept
+
+_VERSION = 1  # of what is kept
+
+
+def scan_files(files, training, image_size, fingerprint):
+    """Decodes every image once, in threads, or finds what was kept of an earlier time.
+
+    Args:
+        files: list of paths, those of training images first.
+        training: how many are.
+        image_size: height and width of decoded images, in pixels.
+        fingerprint: of the files, which JSON can hold; what is found is kept by it.
+
+    Returns:
+        `(reasons, counts)`: a list with what is wrong with each file, or `None`; how many pixels
+        of readable training images have each value, int64, shape (3, 256).
+    """
+    key = [_VERSION, PIL.__version__, fingerprint, training, image_size]
+    found = kept.load("images", key)
+    if found is None:
+        found = _scan(files, training, image_size)
+        kept.save("images", key, **found)
+    reasons = [None] * len(files)
+    for place, reason in zip(found["unreadable"], found["reasons"], strict=True):
+        reasons[place] = str(reason)
+    return reasons, found["counts"]
+
+
+def _scan(files, training, image_size):
+    def scan_chunk(places):
+        images = np.zeros((len(places), image_size, image_size, 3), np.uint8)
+        reasons = [
+            image_files.decode_one(files[place], images[row]) for row, place in enumerate(places)
+        ]
+        counted = [
+            place < training and reason is None
+            for place, reason in zip(places, reasons, strict=True)
+        ]
+        return places, reasons, pixel_counts(images[counted])
+
+    counts, unreadable = np.zeros((3, 256), np.int64), {}
+    for places, reasons, of_chunk in image_files.in_threads(
+        scan_chunk, len(files), "checking images"
+    ):
+        counts += of_chunk
+        unreadable |= {
+            place: reason for place, reason in zip(places, reasons, strict=True) if reason
+        }
+    return {
+        "unreadable": np.array(list(unreadable), np.int64),
+        "reasons": np.array(list(unreadable.values()), str),
+        "counts": counts,
+    }
+
+
+def pixel_counts(images):
+    """How many pixels have each value.
+
+    Args:
+        images: uint8, shape (examples, height, width, channels).
+
+    Returns:
+        int64, shape (channels, 256).
+    """
+    return np.stack(
+        [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(images, -1, 0)]
+    )
