@@ -16,7 +16,13 @@ def check_before_data(config: Mapping) -> None:
     Raises:
         ConfigError: for the first combination that makes no sense.
     """
-    dataset, is_local = config["dataset"], config["dataset"] in LOCAL_DATASETS
+    dataset = config["dataset"]
+    if dataset == "tfds" and not config["tfds_name"]:
+        raise ConfigError(
+            "config.tfds_name: got '' with dataset=tfds, expected the name of an image "
+            "classification set; add --config.tfds_name=oxford_flowers102, for example"
+        )
+    is_local = dataset in LOCAL_DATASETS and dataset != "tfds"
     if is_local != bool(config["data_path"]):
         expected = "the path of the data" if is_local else "nothing: this data has its own place"
         raise ConfigError(

@@ -22,9 +22,10 @@ from rocket_tf.config.read_by import (
     CLICK_NETS,
     CLICKS,
     CROPS,
-    IMAGE_FOLDERS,
+    IMAGE_FILES,
     IMAGES,
     STREAMABLE,
+    TFDS,
 )
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
 
@@ -32,7 +33,8 @@ DATA_FIELDS: Mapping[str, Field] = {
     "dataset": choice(
         "cifar10",
         "which data; of one's own, read from data_path: npz (arrays of images in one file), "
-        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord)",
+        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord); tfds: the images that "
+        "tfds_name names",
         *DATASETS,
         *LOCAL_DATASETS,
     ),
@@ -45,6 +47,19 @@ DATA_FIELDS: Mapping[str, Field] = {
         "",
         "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
         "(train*.csv and test*.csv, or train*.tfrecord and test*.tfrecord)",
+    ),
+    "tfds_name": name(
+        "",
+        "name of an image classification set in TensorFlow Datasets, such as oxford_flowers102",
+        may_be_empty=True,
+        read_by=TFDS,
+    ),
+    "tfds_version": name("", "its version; empty: the newest", may_be_empty=True, read_by=TFDS),
+    "tfds_train_split": name(
+        "train", "its split to train on, or a part of one, such as train[:80%]", read_by=TFDS
+    ),
+    "tfds_test_split": name(
+        "test", "its split to test on, or a part of one, such as train[80%:]", read_by=TFDS
     ),
     "streaming": choice(
         "auto",
@@ -60,14 +75,14 @@ DATA_FIELDS: Mapping[str, Field] = {
         64,
         "height and width, in pixels, that images are resized and cropped to",
         8,
-        read_by=IMAGE_FOLDERS,
+        read_by=IMAGE_FILES,
     ),
     "unreadable_images": choice(
         "refuse",
         "images that cannot be read are refused, or skipped with a warning",
         "refuse",
         "skip",
-        read_by=IMAGE_FOLDERS,
+        read_by=IMAGE_FILES,
     ),
     "train_examples": integer(0, "the first so many training examples are used; 0: all", 0),
     "validation_examples": integer(

@@ -90,10 +90,12 @@ EVERY_RUN = Reader("every run", lambda config: True)
 OWN_CODE = Reader("runs with own_functions", lambda config: bool(config["own_functions"]))
 # By data
 IMAGES = Reader("images", _is_of_images, _dataset)
-IMAGE_FOLDERS = Reader(
-    "dataset=image_folder", lambda config: config["dataset"] == "image_folder", _dataset
+_IMAGE_FILES = ("image_folder", "tfds")
+IMAGE_FILES = Reader(
+    f"dataset={', '.join(_IMAGE_FILES)}", lambda config: config["dataset"] in _IMAGE_FILES, _dataset
 )
-_STREAMABLE = ("image_folder", "tfds", "click_log")
+TFDS = Reader("dataset=tfds", lambda config: config["dataset"] == "tfds", _dataset)
+_STREAMABLE = (*_IMAGE_FILES, "click_log")
 STREAMABLE = Reader(
     f"dataset={', '.join(_STREAMABLE)}", lambda config: config["dataset"] in _STREAMABLE, _dataset
 )

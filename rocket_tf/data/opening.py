@@ -16,7 +16,6 @@ _CUT = {"train_examples": 0, "validation_examples": 0}
 # What is read beside the data set's name, and what holds where it is not given.
 DEFAULTS = {
     **_CUT,
-    "data_dir": "",
     "split_seed": 0,
     **own_data.DEFAULTS,
 }
@@ -159,4 +158,5 @@ def _settings(mapping):
 
 def _of_source(settings):
     """What decides what is read of one's own data."""
-    return [settings[name] for name in ("dataset", *own_data.DEFAULTS)]
+    unread = {"data_dir"} if settings["dataset"] != "tfds" else set()
+    return [settings[name] for name in ("dataset", *own_data.DEFAULTS) if name not in unread]

@@ -1,4 +1,4 @@
-"""One's own data, as it is read; free of TensorFlow but for TFRecord files."""
+"""One's own data, as it is read; free of TensorFlow but for its files of records."""
 
 import dataclasses
 import functools
@@ -19,6 +19,11 @@ from rocket_tf.data.streamed import Source, StreamedSplit
 DEFAULTS = {
     "data_path": "",
     "streaming": "auto",
+    "data_dir": "",
+    "tfds_name": "",
+    "tfds_version": "",
+    "tfds_train_split": "train",
+    "tfds_test_split": "test",
     "image_size": 64,
     "unreadable_images": "refuse",
     "label_column": "click",
@@ -103,6 +108,8 @@ def read(config):
             return _read_npz(path)
         case "image_folder":
             return _read_folder(config)
+        case "tfds":
+            return _read_records(config)
         case "click_log":
             return _read_clicks(path, columns_of(config), tuple(config["request_columns"]))
 
@@ -129,6 +136,12 @@ def _read_folder(config):
         config[name] for name in ("data_path", "image_size", "unreadable_images", "streaming")
     )
     return _of_images(image_folder.read(path, size, unreadable, streaming=streaming))
+
+
+def _read_records(config):
+    from rocket_tf.data.images import records  # which loads TensorFlow
+
+    return _of_images(records.read(config))
 
 
 def _read_clicks(path, columns, request_columns):

@@ -157,14 +157,14 @@ class TestFolder:
         first = opened(folder, "always", unreadable_images="skip")
         told = capsys.readouterr().out
         assert first.train.examples == 17 and "passed over 1 of 24 images" in told
-        scan = scanning._scan
-        monkeypatch.setattr(scanning, "_scan", None)
+        scan = scanning.scan
+        monkeypatch.setattr(scanning, "scan", None)
         again = opened(folder, "always", unreadable_images="skip")
         assert again.card == first.card and capsys.readouterr().out == told
         with pytest.raises(DamagedDataError, match=r"1 of 24 images .*0\.png: no image"):
             opened(folder, "always")
         scanned = []
-        monkeypatch.setattr(scanning, "_scan", lambda *given: scanned.append(given) or scan(*given))
+        monkeypatch.setattr(scanning, "scan", lambda *given: scanned.append(given) or scan(*given))
         opened(folder, "always", unreadable_images="skip", image_size=9)
         (folder / "train" / "cat" / "0.png").write_bytes(b"not image")
         opened(folder, "always", unreadable_images="skip")
@@ -180,7 +180,7 @@ class TestFolder:
         assert len(str(error.value).splitlines()) == 1
 
     def test_more_than_fits_into_memory_names_the_way_out(self, folder, monkeypatch):
-        monkeypatch.setattr("rocket_tf.data.images.folder._available_memory", lambda: 2**10)
+        monkeypatch.setattr("rocket_tf.data.local_files._available_memory", lambda: 2**10)
         with pytest.raises(DataUnavailableError, match=r"stream them: config\.streaming=always"):
             opened(folder, "never")
         assert opened(folder, "always").train.examples == 18

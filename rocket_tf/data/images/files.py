@@ -1,6 +1,8 @@
 """Image files of any size and format to squares of one size. Free of TensorFlow."""
 
+import collections
 import io
+import itertools
 import os
 import stat
 import struct
@@ -13,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from rocket_tf.data.images import orientation
+from rocket_tf.errors import DamagedDataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # What the suffixes stand for, and no more: for EPS, say, Pillow would start Ghostscript.
@@ -28,11 +31,11 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _CHUNK = 16  # images that a thread decodes before it reports
-_BLOCK = 64 * _CHUNK  # images that wait for threads at once
+_WAITING = 32  # chunks that wait for threads at once
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
 
 
-def decode(files, size):
+def decode(files, size, read=None):
     """Decodes files to RGB squares, in threads.
 
     Grey becomes RGB, 16 bits lose the lower 8, transparency is dropped (as TensorFlow's decoder
@@ -42,8 +45,9 @@ def decode(files, size):
     500.
 
     Args:
-        files: list of paths, or of files' contents.
+        files: sequence of paths, or of what `read` takes.
         size: height and width of the squares, in pixels.
+        read: function from one of `files` to a file's content; `None`: they are paths.
 
     Returns:
         `(images, reasons)`: uint8, shape (files, size, size, 3); and a list with what is wrong
@@ -52,24 +56,27 @@ def decode(files, size):
     images = np.zeros((len(files), size, size, 3), np.uint8)
 
     def decode_chunk(places):
-        return [decode_one(files[place], images[place]) for place in places]
+        return [decode_one(files[place], images[place], read) for place in places]
 
-    reasons = [reason for chunk in in_threads(decode_chunk, len(files)) for reason in chunk]
+    places = range(len(files))
+    reasons = [reason for chunk in in_threads(decode_chunk, places, len(files)) for reason in chunk]
     return images, reasons
 
 
-def in_threads(function, number, told="reading images"):
-    """What a function gives for consecutive places, a few at a time, in their order.
+def in_threads(function, items, number, told="reading images"):
+    """What a function gives for some items, a few at a time, in their order.
 
     Args:
-        function: called in several threads at once with a `range` of places.
-        number: of all places.
+        function: called in several threads at once with a list of consecutive items.
+        items: iterable, whose items are taken when they are needed.
+        number: of all items.
         told: what a terminal shows to be going on.
 
     Yields:
-        What it returns.
+        What the function returns.
     """
     Image.init()  # here, since threads must not do it at once
+    items = iter(items)
     progress = tqdm(
         total=number,
         unit="image",
@@ -79,34 +86,37 @@ def in_threads(function, number, told="reading images"):
     )
     with progress, warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore")  # Pillow's, of files that it reads all the same
-        for block in _ranges(range(number), _BLOCK):
-            chunks = _ranges(block, _CHUNK)
-            for places, result in zip(chunks, pool.map(function, chunks), strict=True):
-                yield result
-                progress.update(len(places))
+        waiting = collections.deque()
+        while True:
+            chunk = list(itertools.islice(items, _CHUNK))
+            if chunk:
+                waiting.append((len(chunk), pool.submit(function, chunk)))
+            if not waiting:
+                return
+            if not chunk or len(waiting) == _WAITING:
+                length, result = waiting.popleft()
+                yield result.result()
+                progress.update(length)
 
 
-def _ranges(places, length):
-    return [places[start : start + length] for start in range(0, len(places), length)]
-
-
-def decode_one(file, result):
+def decode_one(file, result, read=None):
     """Decodes a file as `decode`.
 
     Args:
-        file: path, or the file's content.
+        file: path, or what `read` takes.
         result: where its pixels go, uint8, shape (height, width, 3).
+        read: as of `decode`.
 
     Returns:
         What is wrong with the file, or `None`.
     """
     content = b""
     try:
-        content = file if isinstance(file, bytes) else _read(file)
+        content = (read or read_file)(file)
         result[...] = pixels(content, *result.shape[:2])
     except UnidentifiedImageError:
         return "no image" if content else "empty"
-    except MemoryError:
+    except (MemoryError, DamagedDataError):
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds
         text = getattr(error, "strerror", None) or str(error)
@@ -120,7 +130,8 @@ def pixels(content, height, width):
         return centre(_to_rgb(_upright(image, content)), height, width)
 
 
-def _read(path):
+def read_file(path):
+    """A file's content; of a pipe or a device an error, without waiting for what may come."""
     with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("no regular file")

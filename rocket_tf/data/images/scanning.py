@@ -25,39 +25,54 @@ def scan_files(files, training, image_size, fingerprint):
     key = [_VERSION, PIL.__version__, fingerprint, training, image_size]
     found = kept.load("images", key)
     if found is None:
-        found = _scan(files, training, image_size)
+        found = scan(files, len(files), training, image_size, image_files.read_file)
         kept.save("images", key, **found)
-    reasons = [None] * len(files)
-    for place, reason in zip(found["unreadable"], found["reasons"], strict=True):
-        reasons[place] = str(reason)
-    return reasons, found["counts"]
+    return reasons_of(found, len(files)), found["counts"]
 
 
-def _scan(files, training, image_size):
-    def scan_chunk(places):
-        images = np.zeros((len(places), image_size, image_size, 3), np.uint8)
-        reasons = [
-            image_files.decode_one(files[place], images[row]) for row, place in enumerate(places)
-        ]
-        counted = [
-            place < training and reason is None
-            for place, reason in zip(places, reasons, strict=True)
-        ]
-        return places, reasons, pixel_counts(images[counted])
+def scan(items, number, training, image_size, read):
+    """Decodes every image once, in threads, without keeping them.
+
+    Args:
+        items: iterable of what `read` takes, training images first.
+        number: how many there are.
+        training: as of `scan_files`.
+        image_size: as of `scan_files`.
+        read: function from an item to the content of an image file.
+
+    Returns:
+        Dict of arrays: "unreadable", the places of images that cannot be read; "reasons", what is
+        wrong with each of them; "counts", as of `scan_files`.
+    """
+
+    def scan_chunk(chunk):
+        images = np.zeros((len(chunk), image_size, image_size, 3), np.uint8)
+        reasons = {
+            place: image_files.decode_one(item, image, read)
+            for image, (place, item) in zip(images, chunk, strict=True)
+        }
+        counted = [place < training and reason is None for place, reason in reasons.items()]
+        return reasons, pixel_counts(images[counted])
 
     counts, unreadable = np.zeros((3, 256), np.int64), {}
-    for places, reasons, of_chunk in image_files.in_threads(
-        scan_chunk, len(files), "checking images"
+    for reasons, of_chunk in image_files.in_threads(
+        scan_chunk, enumerate(items), number, "checking images"
     ):
         counts += of_chunk
-        unreadable |= {
-            place: reason for place, reason in zip(places, reasons, strict=True) if reason
-        }
+        unreadable |= {place: reason for place, reason in reasons.items() if reason}
     return {
         "unreadable": np.array(list(unreadable), np.int64),
         "reasons": np.array(list(unreadable.values()), str),
         "counts": counts,
     }
+
+
+def reasons_of(found, number):
+    """A list with what is wrong with each of so many images, or `None`, from what `scan` gives."""
+    reasons = [None] * number
+    for place, reason in zip(found["unreadable"], found["reasons"], strict=True):
+        reasons[place] = str(reason)
+    return reasons
 
 
 def pixel_counts(images):
