@@ -99,12 +99,12 @@ class TestAverages:
 
     def test_interrupted_within_an_epoch_and_resumed(self, finished, tmp_path, monkeypatch):
         whole, summary = finished
-        stops = iter([False, False, False, True])  # within the second epoch
+        stops = iter([False] * 4 + [True])  # within the second epoch
         monkeypatch.setattr(
             "rocket_tf.train.Workers.any", lambda self, flag: next(stops, False) or flag
         )
         with quick_runs(traced=True):
-            with pytest.raises(Preempted, match=r"step [45] \(epoch 2, step [12]\)"):
+            with pytest.raises(Preempted, match=r"epoch 2, step [12]"):
                 train.train_and_evaluate(AVERAGED, tmp_path, verbose=False)
             again = train.train_and_evaluate(AVERAGED, tmp_path, verbose=False)
         assert again["light"] == summary["light"]
