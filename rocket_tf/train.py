@@ -119,6 +119,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
                 model,
                 checkpoints,
                 is_preempted=lambda: workers.any(has_come()),
+                of_any_worker=workers.any,
                 verbose=verbose,
             )
             try:

@@ -86,6 +86,9 @@ def _sharing(config):
     return "share=True" if _has_wide_resnets(config) else _dataset_or_backbones(config)
 
 
+DROPS = Reader(
+    "learning_rate_schedule=drops", lambda config: config["learning_rate_schedule"] == "drops"
+)
 EVERY_RUN = Reader("every run", lambda config: True)
 OWN_CODE = Reader("runs with own_functions", lambda config: bool(config["own_functions"]))
 # By data
@@ -121,6 +124,11 @@ STEMS = Reader(
     "wide residual nets with share=False",
     lambda config: _has_wide_resnets(config) and not config["share"],
     _sharing,
+)
+LABEL_LOSSES = Reader(
+    "runs without build_losses",
+    lambda config: not has_own("build_losses")(config),
+    lambda config: "build_losses of one's own",
 )
 # By method
 FOLLOWERS = Reader(

@@ -57,6 +57,9 @@ class ArraySplit(Split):
 
         return indexed_batches.evaluation_parts(load, self.labels, batch_size, share)
 
+    def class_counts(self, num_classes):
+        return np.bincount(self.labels, minlength=num_classes)
+
     def first(self, number):
         return map_inputs(lambda array: array[:number], self.inputs), self.labels[:number]
 

@@ -158,6 +158,7 @@ class Split(abc.ABC):
         crop_padding_mode="symmetric",
         batch_augmentation=None,
         num_classes=None,
+        class_weights=None,
         replicas=1,
         worker=0,
         workers=1,
@@ -180,13 +181,16 @@ class Split(abc.ABC):
             crop_padding_mode: the same, "symmetric" or "reflect".
             batch_augmentation: `f(inputs, labels) -> (inputs, labels)` on batches, or `None`.
             num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
+            class_weights: what the examples of each class weigh, a number a class; `None`: elements
+                have no weights.
             replicas: into how many parts a batch is split; each part is an element.
             worker: as of `Share`.
             workers: as of `Share`.
 
         Returns:
-            `tf.data.Dataset` of `(inputs, labels)`. Inputs: images, uint8 of shape (batch, height,
-            width, channels), or a dict of columns. Labels: int64 of shape (batch,), or one-hot.
+            `tf.data.Dataset` of `(inputs, labels)`, or of `(inputs, labels, weights)`. Inputs:
+            images, uint8 of shape (batch, height, width, channels), or a dict of columns. Labels:
+            int64 of shape (batch,), or one-hot. Weights: float32 of shape (batch,).
         """
         from rocket_tf.data import pipeline
 
@@ -194,7 +198,7 @@ class Split(abc.ABC):
         augment = pipeline.augmentation_by_example(flip, crop_padding, crop_padding_mode)
         schedule = Schedule(batch_size, epochs, seed, first_epoch, first_step)
         parts = self.training_parts(schedule, augment, share)
-        return pipeline.finish(parts, share, num_classes, batch_augmentation)
+        return pipeline.finish(parts, share, num_classes, batch_augmentation, class_weights)
 
     def evaluation_batches(self, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1):
         """The examples in their order, once; arguments and elements as of `training_batches`."""
@@ -202,6 +206,15 @@ class Split(abc.ABC):
 
         share = Share(replicas, worker, workers)
         return pipeline.finish(self.evaluation_parts(batch_size, share), share, num_classes)
+
+    def class_counts(self, num_classes):
+        """How many examples of each class there are: an array of so many whole numbers."""
+        import numpy as np
+
+        counts = np.zeros(num_classes, np.int64)
+        for _, labels in self.evaluation_batches(4096).as_numpy_iterator():
+            counts += np.bincount(labels, minlength=num_classes)
+        return counts
 
     def first(self, number):
         """The first examples, to warm up with, to draw, or to prove an export.

@@ -15,7 +15,7 @@ _ORDER_STREAM = 0
 _DRAWS_STREAM = 1
 
 
-def finish(parts, share, num_classes=None, batch_augmentation=None):
+def finish(parts, share, num_classes=None, batch_augmentation=None, class_weights=None):
     """What is done to the parts of batches of any split.
 
     Args:
@@ -23,12 +23,18 @@ def finish(parts, share, num_classes=None, batch_augmentation=None):
         share: an `interface.Share`.
         num_classes: as of `interface.Split.training_batches`.
         batch_augmentation: as of `interface.Split.training_batches`.
+        class_weights: as of `interface.Split.training_batches`.
 
     Returns:
-        `tf.data.Dataset` of `(inputs, labels)`.
+        `tf.data.Dataset` of `(inputs, labels)`, and of weights where classes have some.
     """
+    if class_weights is not None:
+        by_class = tf.constant(class_weights, tf.float32)
+        parts = parts.map(lambda inputs, labels: (inputs, labels, tf.gather(by_class, labels)))
     if num_classes is not None:
-        parts = parts.map(lambda inputs, labels: (inputs, tf.one_hot(labels, num_classes)))
+        parts = parts.map(
+            lambda inputs, labels, *weights: (inputs, tf.one_hot(labels, num_classes), *weights)
+        )
     if batch_augmentation is not None:
         parts = parts.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)
     return parts.prefetch(2 * share.own)
