@@ -18,6 +18,7 @@ from rocket_tf.config.field_types import (
     switch,
 )
 from rocket_tf.config.read_by import (
+    AUGMENTED,
     CLICK_LOGS,
     CLICK_NETS,
     CLICKS,
@@ -121,18 +122,27 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "rand_augment": number(
         0.0,
-        "augmentation: magnitude of KerasCV's RandAugment, 0 to 1; 0: off",
+        "augmentation: magnitude of RandAugment, 0 to 1; 0: off",
         "a number from 0 to 1",
         lambda value: 0 <= value <= 1,
         read_by=IMAGES,
     ),
-    "mixup": non_negative(0.0, "augmentation: alpha of KerasCV's MixUp; 0: off", read_by=IMAGES),
+    "mixup": non_negative(0.0, "augmentation: alpha of MixUp; 0: off", read_by=IMAGES),
     "cutmix": number(
         0.0,
-        "augmentation: alpha of KerasCV's CutMix, 0 to 1; 0: off",
+        "augmentation: alpha of CutMix, 0 to 1; 0: off",
         "a number from 0 to 1",
         lambda value: 0 <= value <= 1,
         read_by=IMAGES,
+    ),
+    "augmentation_library": choice(
+        "tensorflow",
+        "whose rand_augment, mixup and cutmix: tensorflow: this package's, which depend on (seed, "
+        "epoch, example) alone; keras_cv: KerasCV's, whose draws a resumed run does not repeat",
+        "tensorflow",
+        "keras_cv",
+        before="keras_cv",
+        read_by=AUGMENTED,
     ),
     # Clicks
     "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),

@@ -102,6 +102,10 @@ _STREAMABLE = (*_IMAGE_FILES, "click_log")
 STREAMABLE = Reader(
     f"dataset={', '.join(_STREAMABLE)}", lambda config: config["dataset"] in _STREAMABLE, _dataset
 )
+AUGMENTED = Reader(
+    "rand_augment, mixup or cutmix above 0",
+    lambda config: bool(config["rand_augment"] or config["mixup"] or config["cutmix"]),
+)
 CROPS = Reader("crop_padding above 0", lambda config: config["crop_padding"] > 0)
 CLICKS = Reader("clicks", lambda config: kind_of(config) == "clicks", _dataset)
 CLICK_LOGS = Reader("dataset=click_log", lambda config: config["dataset"] == "click_log", _dataset)

@@ -28,7 +28,7 @@ def training_parts(load, labels, schedule, augment, share, parallel=tf.data.AUTO
     def parts_of_epoch(epoch):
         def load_part(part):
             begin, end = pipeline.bounds_of_part(part, examples, batch_size, share)
-            chosen = pipeline.shuffled(begin, end, examples, seed, epoch)
+            chosen = pipeline.shuffled(begin, end, examples, seed, epoch, schedule.order)
             batch = load(chosen)
             if augment is not None:
                 batch = augment(batch, seed, epoch, chosen)

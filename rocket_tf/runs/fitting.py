@@ -125,6 +125,16 @@ def one_hot_classes(config, card):
     return card.num_classes if mixes_labels(config) else None
 
 
+def _augmentation(config):
+    """RandAugment, MixUp and CutMix, as `rocket_tf.data.Split.training_batches` takes them."""
+    rand_augment, mixup, cutmix = (config[name] for name in ("rand_augment", "mixup", "cutmix"))
+    if config["augmentation_library"] == "keras_cv":
+        make = kerascv.make_augmentation
+        return {"batch_augmentation": make(rand_augment, mixup, cutmix, config["seed"])}
+    mixing = ("mixup", mixup) if mixup else ("cutmix", cutmix) if cutmix else None
+    return {"rand_augment": rand_augment, "mixing": mixing}
+
+
 def _fit(run, restored, last_epoch):
     config, data = run.config, run.data
     epochs, steps = config["epochs"], options.steps_per_epoch(config, run.data.card)
@@ -139,9 +149,7 @@ def _fit(run, restored, last_epoch):
         flip=config["flip"],
         crop_padding=config["crop_padding"],
         crop_padding_mode=config["crop_padding_mode"],
-        batch_augmentation=kerascv.make_augmentation(
-            config["rand_augment"], config["mixup"], config["cutmix"], config["seed"]
-        ),
+        **_augmentation(config),
         num_classes=one_hot_classes(config, data.card),
         class_weights=class_weights(config, data),
     )

@@ -35,10 +35,16 @@ def cutmix(images, partners, labels, partner_labels, draws, alpha):
     """Puts a box of its partner into each image.
 
     Args:
+        images: as of `mixup`.
+        partners: as of `mixup`.
+        labels: as of `mixup`.
+        partner_labels: as of `mixup`.
         draws: as of `mixup`; the first gives the part of the image that is to stay, the others
             the middle of the box, down and across. What of it lies outside is cut off.
+        alpha: as of `mixup`.
 
-    The other arguments and the value are those of `mixup`; labels are mixed by areas.
+    Returns:
+        As `mixup`; labels are mixed by areas.
     """
     height, width = images.shape[1], images.shape[2]
     side = tf.sqrt(1 - beta(draws[:, 0], alpha))

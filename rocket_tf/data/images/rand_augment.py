@@ -40,7 +40,8 @@ def rand_augment(images, draws, magnitude):
         return image
 
     images = tf.cast(images, tf.float32)
-    return tf.map_fn(augment, (images, draws), fn_output_signature=tf.float32)
+    augmented = tf.map_fn(augment, (images, draws), fn_output_signature=tf.float32)
+    return tf.reshape(augmented, tf.shape(images))  # which no images would not have
 
 
 def _branch(operation, image, signed):
