@@ -2,8 +2,8 @@
 
 python -m rocket_tf.main --config=configs/image_folder.py --config.data_path=<folder>
 
-MobileNetV3Small in EfficientNetB0, both from random weights, with KerasCV's RandAugment. Any two
-of `backbone_names.BACKBONES` will do, or wide residual nets where none are named.
+MobileNetV3Small in EfficientNetB0, both from random weights, with RandAugment. Any two of
+`backbone_names.BACKBONES` will do, or wide residual nets where none are named.
 """
 
 from rocket_tf import config as options

@@ -127,7 +127,8 @@ def check(config: Mapping, data: DataSet | None = None) -> DataSet:
     try:
         data = open_data(config) if data is None else data.reopen(config)
     except DataUnavailableError as error:  # of one's own data, which is read here
-        raise ConfigError(f"config.data_path: {error}") from error
+        field = "tfds_name" if config["dataset"] == "tfds" else "data_path"
+        raise ConfigError(f"config.{field}: {error}") from error
     check_with_data(config, data.card, number_of_training_examples(config, data.card))
     return data
 

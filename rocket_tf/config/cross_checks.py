@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from rocket_tf.config.fields import FIELDS, is_depth
+from rocket_tf.config.optimization_checks import check_class_weights, check_optimization
 from rocket_tf.config.read_by import HINTS
 from rocket_tf.data.catalog import LOCAL_DATASETS, SPLIT_BY_SEED, DatasetCard
 from rocket_tf.errors import ConfigError
-from rocket_tf.optimizers.catalog import OPTIMIZERS
 from rocket_tf.system.argument_names import differ_in_case_only, is_argument_name
 
 
@@ -16,7 +16,13 @@ def check_before_data(config: Mapping) -> None:
     Raises:
         ConfigError: for the first combination that makes no sense.
     """
-    dataset, is_local = config["dataset"], config["dataset"] in LOCAL_DATASETS
+    dataset = config["dataset"]
+    if dataset == "tfds" and not config["tfds_name"]:
+        raise ConfigError(
+            "config.tfds_name: got '' with dataset=tfds, expected the name of an image "
+            "classification set; add --config.tfds_name=oxford_flowers102, for example"
+        )
+    is_local = dataset in LOCAL_DATASETS and dataset != "tfds"
     if is_local != bool(config["data_path"]):
         expected = "the path of the data" if is_local else "nothing: this data has its own place"
         raise ConfigError(
@@ -77,13 +83,7 @@ def check_before_data(config: Mapping) -> None:
             f"config.cutmix: got {config['cutmix']} with mixup={config['mixup']}, expected one of "
             "the two to be 0: either mixes the labels of a batch; set one to 0"
         )
-    for field in ("optimizer", "table_optimizer"):
-        optimizer = config[field]
-        if config["weight_decay"] and optimizer and not OPTIMIZERS[optimizer].has_l2:
-            raise ConfigError(
-                f"config.weight_decay: got {config['weight_decay']} with {field}={optimizer}, "
-                "expected 0: it has no L2 term inside the gradient; add --config.weight_decay=0"
-            )
+    check_optimization(config)
     _check_hint(config)
     _check_unread_fields(config)
 
@@ -116,6 +116,7 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
             f"{examples} training examples; lower it"
         )
     _check_classes(config, card)
+    check_class_weights(config, card)
     if card.kind == "clicks":
         _check_clicks(config)
         return

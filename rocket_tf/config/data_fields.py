@@ -18,12 +18,15 @@ from rocket_tf.config.field_types import (
     switch,
 )
 from rocket_tf.config.read_by import (
+    AUGMENTED,
     CLICK_LOGS,
     CLICK_NETS,
     CLICKS,
     CROPS,
-    IMAGE_FOLDERS,
+    IMAGE_FILES,
     IMAGES,
+    STREAMABLE,
+    TFDS,
 )
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
 
@@ -31,7 +34,8 @@ DATA_FIELDS: Mapping[str, Field] = {
     "dataset": choice(
         "cifar10",
         "which data; of one's own, read from data_path: npz (arrays of images in one file), "
-        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord)",
+        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord); tfds: the images that "
+        "tfds_name names",
         *DATASETS,
         *LOCAL_DATASETS,
     ),
@@ -45,18 +49,41 @@ DATA_FIELDS: Mapping[str, Field] = {
         "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
         "(train*.csv and test*.csv, or train*.tfrecord and test*.tfrecord)",
     ),
+    "tfds_name": name(
+        "",
+        "name of an image classification set in TensorFlow Datasets, such as oxford_flowers102",
+        may_be_empty=True,
+        read_by=TFDS,
+    ),
+    "tfds_version": name("", "its version; empty: the newest", may_be_empty=True, read_by=TFDS),
+    "tfds_train_split": name(
+        "train", "its split to train on, or a part of one, such as train[:80%]", read_by=TFDS
+    ),
+    "tfds_test_split": name(
+        "test", "its split to test on, or a part of one, such as train[80%:]", read_by=TFDS
+    ),
+    "streaming": choice(
+        "auto",
+        "whether examples are read from their files batch by batch, which computes what examples "
+        "in memory do; auto: where they would take more than 1 GiB of memory",
+        "auto",
+        "always",
+        "never",
+        read_by=STREAMABLE,
+        changes_results=False,
+    ),
     "image_size": integer(
         64,
         "height and width, in pixels, that images are resized and cropped to",
         8,
-        read_by=IMAGE_FOLDERS,
+        read_by=IMAGE_FILES,
     ),
     "unreadable_images": choice(
         "refuse",
         "images that cannot be read are refused, or skipped with a warning",
         "refuse",
         "skip",
-        read_by=IMAGE_FOLDERS,
+        read_by=IMAGE_FILES,
     ),
     "train_examples": integer(0, "the first so many training examples are used; 0: all", 0),
     "validation_examples": integer(
@@ -95,18 +122,27 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "rand_augment": number(
         0.0,
-        "augmentation: magnitude of KerasCV's RandAugment, 0 to 1; 0: off",
+        "augmentation: magnitude of RandAugment, 0 to 1; 0: off",
         "a number from 0 to 1",
         lambda value: 0 <= value <= 1,
         read_by=IMAGES,
     ),
-    "mixup": non_negative(0.0, "augmentation: alpha of KerasCV's MixUp; 0: off", read_by=IMAGES),
+    "mixup": non_negative(0.0, "augmentation: alpha of MixUp; 0: off", read_by=IMAGES),
     "cutmix": number(
         0.0,
-        "augmentation: alpha of KerasCV's CutMix, 0 to 1; 0: off",
+        "augmentation: alpha of CutMix, 0 to 1; 0: off",
         "a number from 0 to 1",
         lambda value: 0 <= value <= 1,
         read_by=IMAGES,
+    ),
+    "augmentation_library": choice(
+        "tensorflow",
+        "whose rand_augment, mixup and cutmix: tensorflow: this package's, which depend on (seed, "
+        "epoch, example) alone; keras_cv: KerasCV's, whose draws a resumed run does not repeat",
+        "tensorflow",
+        "keras_cv",
+        before="keras_cv",
+        read_by=AUGMENTED,
     ),
     # Clicks
     "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),

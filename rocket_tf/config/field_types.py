@@ -140,6 +140,14 @@ def is_light_depth(value):
     return value == 0 or (6 <= value < 2**31 and value % 2 == 0)
 
 
+def are_weights(values):
+    """Whether these are weights of classes, or none."""
+    return all(
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        for value in values
+    )
+
+
 def are_drops(values):
     """Whether these are increasing fractions of a training."""
     return all(isinstance(value, int | float) and 0 < value < 1 for value in values) and list(

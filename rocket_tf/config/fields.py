@@ -9,7 +9,6 @@ from rocket_tf.config import own_code
 from rocket_tf.config.data_fields import DATA_FIELDS
 from rocket_tf.config.field_types import (
     Field,
-    are_drops,
     choice,
     integer,
     is_depth,
@@ -21,10 +20,10 @@ from rocket_tf.config.field_types import (
     positive,
     switch,
 )
+from rocket_tf.config.optimization_fields import OPTIMIZATION_FIELDS
 from rocket_tf.config.read_by import (
     ATTENTION_TRANSFER,
     BUILT_IN_NETS,
-    CLICKS,
     DISTILLATION,
     FOLLOWERS,
     HINT_TEMPERATURES,
@@ -39,7 +38,6 @@ from rocket_tf.config.read_by import (
     WIDE_RESNETS,
 )
 from rocket_tf.networks.backbone_names import BACKBONES
-from rocket_tf.optimizers.catalog import OPTIMIZERS
 
 METHODS = ("rocket", "light", "booster", *METHODS_WITH_TEACHER)
 FIELDS: Mapping[str, Field] = {
@@ -199,49 +197,7 @@ FIELDS: Mapping[str, Field] = {
         "beta of method at: weight of the attention maps' mean squared difference",
         read_by=ATTENTION_TRANSFER,
     ),
-    # Optimisation
-    "optimizer": choice(
-        "sgd",
-        "; ".join(f"{name}: {choice.meaning}" for name, choice in OPTIMIZERS.items()),
-        *OPTIMIZERS,
-    ),
-    "learning_rate": positive(0.1, "step size of the optimizer at the start"),
-    "table_optimizer": choice(
-        "",
-        "optimizer of embedding tables; empty: the same",
-        "",
-        *OPTIMIZERS,
-        read_by=CLICKS,
-    ),
-    "table_learning_rate": non_negative(
-        0.0, "learning rate of the embedding tables at the start; 0: learning_rate", read_by=CLICKS
-    ),
-    "learning_rate_drops": Field(
-        (0.295, 0.595, 0.795),
-        "when the learning rate drops, in fractions of `epochs`: of 200, at the start of epochs "
-        "60, 120 and 160, counted from 1",
-        "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8)",
-        are_drops,
-    ),
-    "booster_learning_rate_drops": Field(
-        (),
-        "the drops of the run that trains the booster alone, where it differs; empty: "
-        "learning_rate_drops",
-        "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8), or nothing",
-        are_drops,
-        read_by=FOLLOWERS,
-    ),
-    "learning_rate_drop_factor": number(
-        0.2,
-        "what each drop multiplies the learning rate by",
-        "a number above 0 and at most 1",
-        lambda value: 0 < value <= 1,
-    ),
-    "weight_decay": non_negative(
-        5e-4,
-        "factor of the L2 term inside the gradient, on every parameter; for optimizers with one: "
-        + ", ".join(name for name, choice in OPTIMIZERS.items() if choice.has_l2),
-    ),
+    **OPTIMIZATION_FIELDS,
     # Execution
     "precision": choice(
         "float32",

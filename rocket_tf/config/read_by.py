@@ -86,12 +86,25 @@ def _sharing(config):
     return "share=True" if _has_wide_resnets(config) else _dataset_or_backbones(config)
 
 
+DROPS = Reader(
+    "learning_rate_schedule=drops", lambda config: config["learning_rate_schedule"] == "drops"
+)
 EVERY_RUN = Reader("every run", lambda config: True)
 OWN_CODE = Reader("runs with own_functions", lambda config: bool(config["own_functions"]))
 # By data
 IMAGES = Reader("images", _is_of_images, _dataset)
-IMAGE_FOLDERS = Reader(
-    "dataset=image_folder", lambda config: config["dataset"] == "image_folder", _dataset
+_IMAGE_FILES = ("image_folder", "tfds")
+IMAGE_FILES = Reader(
+    f"dataset={', '.join(_IMAGE_FILES)}", lambda config: config["dataset"] in _IMAGE_FILES, _dataset
+)
+TFDS = Reader("dataset=tfds", lambda config: config["dataset"] == "tfds", _dataset)
+_STREAMABLE = (*_IMAGE_FILES, "click_log")
+STREAMABLE = Reader(
+    f"dataset={', '.join(_STREAMABLE)}", lambda config: config["dataset"] in _STREAMABLE, _dataset
+)
+AUGMENTED = Reader(
+    "rand_augment, mixup or cutmix above 0",
+    lambda config: bool(config["rand_augment"] or config["mixup"] or config["cutmix"]),
 )
 CROPS = Reader("crop_padding above 0", lambda config: config["crop_padding"] > 0)
 CLICKS = Reader("clicks", lambda config: kind_of(config) == "clicks", _dataset)
@@ -115,6 +128,11 @@ STEMS = Reader(
     "wide residual nets with share=False",
     lambda config: _has_wide_resnets(config) and not config["share"],
     _sharing,
+)
+LABEL_LOSSES = Reader(
+    "runs without build_losses",
+    lambda config: not has_own("build_losses")(config),
+    lambda config: "build_losses of one's own",
 )
 # By method
 FOLLOWERS = Reader(

@@ -359,6 +359,25 @@ def decays(optimizer, variable):
     return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
 
 
+def averages_of(optimizer):
+    """The weights that an optimizer averages, each with its average: a list of pairs.
+
+    They are `_trainable_variables` and `_model_variables_moving_average`, under `use_ema`.
+
+    Example:
+        >>> import keras
+        >>> optimizer = keras.optimizers.SGD(use_ema=True)
+        >>> optimizer.build([keras.Variable([1.0], name="kernel")])
+        >>> [(weight.name, average.path) for weight, average in averages_of(optimizer)]
+        [('kernel', 'SGD/kernel_average')]
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    if not optimizer.use_ema:
+        return []
+    averages = optimizer._model_variables_moving_average
+    return list(zip(optimizer._trainable_variables, averages, strict=True))
+
+
 def slot_of(optimizer, kind, variable):
     """The variable that an optimizer keeps for a weight, by `_get_variable_index`.
 

@@ -260,7 +260,9 @@ def is_of_one_class(loss):
         "categorical_crossentropy",
         "categorical_focal_crossentropy",
     )
-    return _function_and_name(loss)[1] in names and getattr(loss, "ignore_class", None) is None
+    is_named = _function_and_name(loss)[1] in names
+    says_so = getattr(loss, "labels_are_of_one_class", is_named)
+    return says_so and getattr(loss, "ignore_class", None) is None
 
 
 def check_reduction(what, loss):

@@ -154,4 +154,9 @@ SIMULATED = ("simulated_clicks", "simulated_clicks_1m")
 SPLIT_BY_SEED = ("digits", *SIMULATED)
 
 # Whose cards are known when they are read (`own_data.py`).
-LOCAL_DATASETS = {"npz": "images", "image_folder": "images", "click_log": "clicks"}
+LOCAL_DATASETS = {
+    "npz": "images",
+    "image_folder": "images",
+    "tfds": "images",
+    "click_log": "clicks",
+}

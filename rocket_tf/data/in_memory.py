@@ -34,14 +34,31 @@ class ArraySplit(Split):
         return len(self.labels)
 
     def training_parts(self, schedule, augment, share):
-        from rocket_tf.data import array_batches
+        import tensorflow as tf
 
-        return array_batches.training_parts(self.inputs, self.labels, schedule, augment, share)
+        from rocket_tf.data import indexed_batches
+
+        inputs = indexed_batches.on_host(self.inputs)
+
+        def load(chosen):
+            return tf.nest.map_structure(lambda array: tf.gather(array, chosen), inputs)
+
+        return indexed_batches.training_parts(load, self.labels, schedule, augment, share)
 
     def evaluation_parts(self, batch_size, share):
-        from rocket_tf.data import array_batches
+        import tensorflow as tf
 
-        return array_batches.evaluation_parts(self.inputs, self.labels, batch_size, share)
+        from rocket_tf.data import indexed_batches
+
+        inputs = indexed_batches.on_host(self.inputs)
+
+        def load(begin, end):
+            return tf.nest.map_structure(lambda array: array[begin:end], inputs)
+
+        return indexed_batches.evaluation_parts(load, self.labels, batch_size, share)
+
+    def class_counts(self, num_classes):
+        return np.bincount(self.labels, minlength=num_classes)
 
     def first(self, number):
         return map_inputs(lambda array: array[:number], self.inputs), self.labels[:number]
@@ -49,11 +66,11 @@ class ArraySplit(Split):
 
 @dataclasses.dataclass(frozen=True)
 class ArrayData:
-    """A data set in memory.
+    """A data set whose examples are known by number.
 
     Attributes:
-        train, validation, test: `ArraySplit`s; `validation` holds those held out of training,
-            often none.
+        train, validation, test: `Split`s, in memory `ArraySplit`s; `validation` holds those held
+            out of training, often none.
         class_names: names of the classes, in their order.
     """
 
@@ -63,7 +80,16 @@ class ArrayData:
     class_names: list[str]
 
 
-def assemble(dataset, card, parts, test, class_names, train_examples=0, validation_examples=0):
+def assemble(
+    dataset,
+    card,
+    parts,
+    test,
+    class_names,
+    train_examples=0,
+    validation_examples=0,
+    make_split=ArraySplit,
+):
     """The data as a run sees it, from what a reader has read.
 
     Args:
@@ -76,6 +102,7 @@ def assemble(dataset, card, parts, test, class_names, train_examples=0, validati
         validation_examples: so many of them are held out. Of images, the same of each class, where
             the training examples come in several parts in the shares of `card.train_parts`; of
             clicks, the latest.
+        make_split: function from `(inputs, labels)` to a `Split`.
 
     Returns:
         `ArrayData`.
@@ -97,9 +124,9 @@ def assemble(dataset, card, parts, test, class_names, train_examples=0, validati
         labels = np.concatenate([labels for _, labels in parts])
     kept = ~held_out if held_out.any() else slice(None)
     return ArrayData(
-        train=ArraySplit(map_inputs(lambda array: array[kept], inputs), labels[kept]),
-        validation=ArraySplit(map_inputs(lambda array: array[held_out], inputs), labels[held_out]),
-        test=ArraySplit(*test),
+        train=make_split(map_inputs(lambda array: array[kept], inputs), labels[kept]),
+        validation=make_split(map_inputs(lambda array: array[held_out], inputs), labels[held_out]),
+        test=make_split(*test),
         class_names=class_names,
     )
 

@@ -75,6 +75,8 @@ class Schedule:
         seed: a non-negative integer.
         first_epoch: epochs, counted from 0, that are done.
         first_step: batches that are done of the epoch after these.
+        order: which of the orders that an epoch has; 0: the one that is trained in, others: those
+            of the partners that examples are mixed with.
     """
 
     batch_size: int
@@ -82,6 +84,7 @@ class Schedule:
     seed: int
     first_epoch: int = 0
     first_step: int = 0
+    order: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +123,8 @@ class Split(abc.ABC):
     def training_parts(self, schedule, augment, share):
         """The parts of the batches of epochs `first_epoch` to `epochs` - 1, one after the other.
 
-        The order of an epoch is a function of (seed, epoch), so that training goes on at any step
-        as if it had not been interrupted; every example is there once in an epoch.
+        The order of an epoch is a function of (seed, epoch, order), so that training goes on at any
+        step as if it had not been interrupted; every example is there once in an epoch.
 
         Args:
             schedule: a `Schedule`.
@@ -156,8 +159,11 @@ class Split(abc.ABC):
         flip=False,
         crop_padding=0,
         crop_padding_mode="symmetric",
+        rand_augment=0.0,
+        mixing=None,
         batch_augmentation=None,
         num_classes=None,
+        class_weights=None,
         replicas=1,
         worker=0,
         workers=1,
@@ -178,23 +184,38 @@ class Split(abc.ABC):
             flip: images only, as in `augmentation.mirror_and_shift`.
             crop_padding: the same, in pixels.
             crop_padding_mode: the same, "symmetric" or "reflect".
+            rand_augment: images only, magnitude of RandAugment, 0 to 1; 0: off.
+            mixing: images only: `None`, or a pair of "mixup" or "cutmix" and its alpha. Each
+                example is mixed with one from another order of the same epoch. Labels become
+                one-hot, so it needs `num_classes`.
             batch_augmentation: `f(inputs, labels) -> (inputs, labels)` on batches, or `None`.
             num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
+            class_weights: what the examples of each class weigh, a number a class; `None`: elements
+                have no weights.
             replicas: into how many parts a batch is split; each part is an element.
             worker: as of `Share`.
             workers: as of `Share`.
 
         Returns:
-            `tf.data.Dataset` of `(inputs, labels)`. Inputs: images, uint8 of shape (batch, height,
-            width, channels), or a dict of columns. Labels: int64 of shape (batch,), or one-hot.
+            `tf.data.Dataset` of `(inputs, labels)`, or of `(inputs, labels, weights)`. Inputs:
+            images, uint8 of shape (batch, height, width, channels), or a dict of columns. Labels:
+            int64 of shape (batch,), or one-hot. Weights: float32 of shape (batch,).
         """
         from rocket_tf.data import pipeline
 
         share = Share(replicas, worker, workers)
-        augment = pipeline.augmentation_by_example(flip, crop_padding, crop_padding_mode)
+        augment = pipeline.augmentation_by_example(
+            flip, crop_padding, crop_padding_mode, rand_augment
+        )
         schedule = Schedule(batch_size, epochs, seed, first_epoch, first_step)
         parts = self.training_parts(schedule, augment, share)
-        return pipeline.finish(parts, share, num_classes, batch_augmentation)
+        if mixing is not None:
+            of_partners = dataclasses.replace(schedule, order=1)
+            partners = self.training_parts(of_partners, augment, share)
+            places = pipeline.places_of_parts(self.examples, schedule, share)
+            parts = pipeline.mix(parts, partners, places, mixing, seed, num_classes)
+            num_classes = None
+        return pipeline.finish(parts, share, num_classes, batch_augmentation, class_weights)
 
     def evaluation_batches(self, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1):
         """The examples in their order, once; arguments and elements as of `training_batches`."""
@@ -202,6 +223,15 @@ class Split(abc.ABC):
 
         share = Share(replicas, worker, workers)
         return pipeline.finish(self.evaluation_parts(batch_size, share), share, num_classes)
+
+    def class_counts(self, num_classes):
+        """How many examples of each class there are: an array of so many whole numbers."""
+        import numpy as np
+
+        counts = np.zeros(num_classes, np.int64)
+        for _, labels in self.evaluation_batches(4096).as_numpy_iterator():
+            counts += np.bincount(labels, minlength=num_classes)
+        return counts
 
     def first(self, number):
         """The first examples, to warm up with, to draw, or to prove an export.

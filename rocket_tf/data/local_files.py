@@ -1,11 +1,16 @@
 """What the readers of data on one's own disk have in common. Free of TensorFlow."""
 
 import dataclasses
+import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
-from rocket_tf.errors import DataUnavailableError
+from rocket_tf.data.streamed import Source
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
+
+_SHOWN = 5  # unreadable images that a message names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,17 +18,24 @@ class LocalImages:
     """Images that were read from one's own files.
 
     Attributes:
-        train: images, uint8 of shape (examples, height, width, channels), and labels, int64 of
-            shape (examples,).
+        train: images, uint8 of shape (examples, height, width, channels), or what `source` reads
+            them by; and labels, int64 of shape (examples,).
         test: the same for the test part.
         class_names: names of the classes, in their order.
         skipped: a line "path: reason" for each file that was passed over.
+        fingerprint: what identifies the files; `None`: their pixels do.
+        source: the `streamed.Source` that reads the images; `None`: they are in memory.
+        counts: of streamed images, how many training pixels have each value, int64 of shape
+            (channels, 256).
     """
 
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
     class_names: list[str]
     skipped: list[str] = dataclasses.field(default_factory=list)
+    fingerprint: dict | None = None
+    source: Source | None = None
+    counts: np.ndarray | None = None
 
 
 def check_class_names(source, class_names):
@@ -51,3 +63,77 @@ def reason_of(error):
     """What an exception of another library says, in one line."""
     text = "".join(str(error).splitlines()[:1]).strip(" .")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def pass_over(place, names, reasons, unreadable, tell):
+    """Passes over images that cannot be read, or refuses them.
+
+    Args:
+        place: where the images are from, for messages.
+        names: iterable with each image's name.
+        reasons: list with what is wrong with each, or `None`.
+        unreadable: "refuse" or "skip".
+        tell: function that takes a line about what was skipped.
+
+    Returns:
+        `(readable, skipped)`: a boolean for each image; and a sorted list of lines "name: reason".
+
+    Raises:
+        DamagedDataError: if some cannot be read and are not to be skipped.
+    """
+    skipped = sorted(
+        f"{name}: {reason}"
+        for name, reason in zip(names, reasons, strict=True)
+        if reason is not None
+    )
+    if skipped and unreadable == "refuse":
+        more = f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
+        raise DamagedDataError(
+            f"{place}: {len(skipped)} of {len(reasons)} images cannot be read: "
+            f"{'; '.join(skipped[:_SHOWN])}{more}. Mend or delete them, or pass them over: "
+            "config.unreadable_images=skip"
+        )
+    if skipped:
+        tell(
+            f"{place}: passed over {len(skipped)} of {len(reasons)} images, which cannot be read; "
+            f"the first: {skipped[0]}"
+        )
+    return np.array([reason is None for reason in reasons]), skipped
+
+
+def close_gaps(images, kept):
+    """The images that are kept; moved in place, since a copy might not fit into memory."""
+    places = np.flatnonzero(kept)
+    for place, source in enumerate(places):
+        images[place] = images[source]
+    return images[: len(places)]
+
+
+def check_memory(path, number, image_size):
+    """Checks that images fit into memory.
+
+    Raises:
+        DataUnavailableError: if they do not.
+    """
+    needed, available = size_of(number, image_size), _available_memory()
+    if needed > available:
+        raise DataUnavailableError(
+            f"{path}: {number} images of {image_size} by {image_size} pixels need "
+            f"{needed / 2**30:.2f} GiB of memory, and {available / 2**30:.2f} GiB are available; "
+            "lower config.image_size, or stream them: config.streaming=always"
+        )
+
+
+def size_of(number, image_size):
+    """The bytes that so many images take in memory."""
+    return number * image_size**2 * 3
+
+
+def _available_memory():
+    """Bytes that can be had: on Linux those that are free or only a cache, elsewhere all."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (kibibytes,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+        return int(kibibytes) * 1024
+    except (OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -16,7 +16,6 @@ _CUT = {"train_examples": 0, "validation_examples": 0}
 # What is read beside the data set's name, and what holds where it is not given.
 DEFAULTS = {
     **_CUT,
-    "data_dir": "",
     "split_seed": 0,
     **own_data.DEFAULTS,
 }
@@ -34,7 +33,8 @@ def open_data(mapping):
             read. Fields are as `python -m rocket_tf.config` describes them.
 
     Returns:
-        A `interface.DataSet`, whose splits are `in_memory.ArraySplit`s.
+        A `interface.DataSet`, whose splits are `in_memory.ArraySplit`s, or, of images that are
+        streamed, `streamed.StreamedSplit`s.
 
     Raises:
         KeyError: if there is no such data set.
@@ -136,8 +136,15 @@ class _OwnDataSet(_InMemoryDataSet):
 
     def _read(self, *cut):
         own = self._own
-        parts = [own.train]
-        return assemble(self._settings["dataset"], own.card, parts, own.test, own.class_names, *cut)
+        return assemble(
+            self._settings["dataset"],
+            own.card,
+            [own.train],
+            own.test,
+            own.class_names,
+            *cut,
+            make_split=own.split,
+        )
 
 
 def _settings(mapping):
@@ -151,4 +158,5 @@ def _settings(mapping):
 
 def _of_source(settings):
     """What decides what is read of one's own data."""
-    return [settings[name] for name in ("dataset", *own_data.DEFAULTS)]
+    unread = {"data_dir"} if settings["dataset"] != "tfds" else set()
+    return [settings[name] for name in ("dataset", *own_data.DEFAULTS) if name not in unread]

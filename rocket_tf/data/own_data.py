@@ -1,4 +1,4 @@
-"""One's own data, as it is read; free of TensorFlow but for TFRecord files."""
+"""One's own data, as it is read; free of TensorFlow but for its files of records."""
 
 import dataclasses
 import functools
@@ -11,10 +11,19 @@ from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
+from rocket_tf.data.images.scanning import pixel_counts
+from rocket_tf.data.in_memory import ArraySplit
+from rocket_tf.data.streamed import Source, StreamedSplit
 
 # What is read of a configuration beside the data set's name, and what holds where it is not given.
 DEFAULTS = {
     "data_path": "",
+    "streaming": "auto",
+    "data_dir": "",
+    "tfds_name": "",
+    "tfds_version": "",
+    "tfds_train_split": "train",
+    "tfds_test_split": "test",
     "image_size": 64,
     "unreadable_images": "refuse",
     "label_column": "click",
@@ -34,15 +43,25 @@ class OwnData:
 
     Attributes:
         card: its facts.
-        train: `(inputs, labels)`.
+        train: `(inputs, labels)`; of streamed data, what their source reads in place of inputs.
         test: the same.
         class_names: names of the classes.
+        files: what identifies the files, a dict; `None`: what was read does.
+        source: the `streamed.Source` of streamed data; `None`: it is in memory.
     """
 
     card: DatasetCard
     train: tuple
     test: tuple
     class_names: list[str]
+    files: dict | None = None
+    source: Source | None = None
+
+    def split(self, inputs, labels):
+        """Some of its examples as an `interface.Split`."""
+        if self.source is None:
+            return ArraySplit(inputs, labels)
+        return StreamedSplit(inputs, labels, self.source)
 
     @functools.cached_property
     def fingerprint(self):
@@ -50,6 +69,14 @@ class OwnData:
 
         Nets are built by some of it, such as the pixels' mean, which must not change afterwards.
         """
+        return {
+            "train_examples": self.card.train_examples,
+            "test_examples": self.card.test_examples,
+            "class_names": list(self.class_names),
+            **(self.files or {"checksum": self._checksum()}),
+        }
+
+    def _checksum(self):
         checksum = 0
         for inputs, labels in (self.train, self.test):
             arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
@@ -60,12 +87,7 @@ class OwnData:
                     content = np.ascontiguousarray(array).data
                 checksum = zlib.crc32(content, checksum)
             checksum = zlib.crc32(np.ascontiguousarray(labels).data, checksum)
-        return {
-            "train_examples": self.card.train_examples,
-            "test_examples": self.card.test_examples,
-            "class_names": list(self.class_names),
-            "checksum": f"{checksum:08x}",
-        }
+        return f"{checksum:08x}"
 
 
 def read(config):
@@ -85,7 +107,9 @@ def read(config):
         case "npz":
             return _read_npz(path)
         case "image_folder":
-            return _read_folder(path, config["image_size"], config["unreadable_images"])
+            return _read_folder(config)
+        case "tfds":
+            return _read_records(config)
         case "click_log":
             return _read_clicks(path, columns_of(config), tuple(config["request_columns"]))
 
@@ -107,8 +131,17 @@ def _read_npz(path):
     return _of_images(npz_images.read(path))
 
 
-def _read_folder(path, image_size, unreadable):
-    return _of_images(image_folder.read(path, image_size, unreadable))
+def _read_folder(config):
+    path, size, unreadable, streaming = (
+        config[name] for name in ("data_path", "image_size", "unreadable_images", "streaming")
+    )
+    return _of_images(image_folder.read(path, size, unreadable, streaming=streaming))
+
+
+def _read_records(config):
+    from rocket_tf.data.images import records  # which loads TensorFlow
+
+    return _of_images(records.read(config))
 
 
 def _read_clicks(path, columns, request_columns):
@@ -131,8 +164,8 @@ def _read_clicks(path, columns, request_columns):
 def _of_images(images):
     pixels, labels = images.train
     # From how often each value is there, which takes no memory for the pixels as floats.
+    counts = pixel_counts(pixels) if images.counts is None else images.counts
     values = np.arange(256)
-    counts = [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(pixels, -1, 0)]
     mean = [np.average(values, weights=count) for count in counts]
     std = [
         np.average((values - centre) ** 2, weights=count) ** 0.5
@@ -142,13 +175,15 @@ def _of_images(images):
         train_examples=len(labels),
         test_examples=len(images.test[1]),
         num_classes=len(images.class_names),
-        image_shape=pixels.shape[1:],
+        image_shape=pixels.shape[1:] if images.source is None else images.source.shape,
         pixel_mean=tuple(map(float, mean)),
         pixel_std=tuple(
             max(float(value), 1.0) for value in std
         ),  # or images of one colour divide by 0
     )
-    return OwnData(card, images.train, images.test, images.class_names)
+    return OwnData(
+        card, images.train, images.test, images.class_names, images.fingerprint, images.source
+    )
 
 
 def _moments(numbers):

@@ -5,17 +5,25 @@ Both are computed batch by batch, without a table of the whole epoch: a run that
 sees what an uninterrupted one would have seen, at the same cost.
 """
 
+import math
+
 import tensorflow as tf
 
+from rocket_tf.data.images import mixing as mixing_of_images
+from rocket_tf.data.images import rand_augment as rand_augmentation
 from rocket_tf.data.images.augmentation import DRAWS, mirror_and_shift
 from rocket_tf.data.random_rows import uniform_rows
 
-# Two streams of random numbers from one seed.
+# Streams of random numbers from one seed.
 _ORDER_STREAM = 0
 _DRAWS_STREAM = 1
+_RAND_AUGMENT_STREAM = 2
+_MIXING_STREAM = 3
+_FURTHER_ORDERS_STREAM = 4
+_BITS_OF_SEEDS = 40  # more than the first two streams need
 
 
-def finish(parts, share, num_classes=None, batch_augmentation=None):
+def finish(parts, share, num_classes=None, batch_augmentation=None, class_weights=None):
     """What is done to the parts of batches of any split.
 
     Args:
@@ -23,30 +31,95 @@ def finish(parts, share, num_classes=None, batch_augmentation=None):
         share: an `interface.Share`.
         num_classes: as of `interface.Split.training_batches`.
         batch_augmentation: as of `interface.Split.training_batches`.
+        class_weights: as of `interface.Split.training_batches`.
 
     Returns:
-        `tf.data.Dataset` of `(inputs, labels)`.
+        `tf.data.Dataset` of `(inputs, labels)`, and of weights where classes have some.
     """
+    if class_weights is not None:
+        by_class = tf.constant(class_weights, tf.float32)
+        parts = parts.map(lambda inputs, labels: (inputs, labels, tf.gather(by_class, labels)))
     if num_classes is not None:
-        parts = parts.map(lambda inputs, labels: (inputs, tf.one_hot(labels, num_classes)))
+        parts = parts.map(
+            lambda inputs, labels, *weights: (inputs, tf.one_hot(labels, num_classes), *weights)
+        )
     if batch_augmentation is not None:
         parts = parts.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)
     return parts.prefetch(2 * share.own)
 
 
-def augmentation_by_example(flip, crop_padding, crop_padding_mode):
+def augmentation_by_example(flip, crop_padding, crop_padding_mode, rand_augment=0.0):
     """The `augment` of `interface.Split.training_parts`, or `None` where nothing is augmented."""
-    if not (flip or crop_padding):
+    if not (flip or crop_padding or rand_augment):
         return None
 
     def augment(images, seed, epoch, examples):
-        draws = uniform_rows(_stateless_seed(seed, epoch, _DRAWS_STREAM), examples, DRAWS)
-        return mirror_and_shift(images, draws, flip, crop_padding, crop_padding_mode)
+        if flip or crop_padding:
+            draws = uniform_rows(_stateless_seed(seed, epoch, _DRAWS_STREAM), examples, DRAWS)
+            images = mirror_and_shift(images, draws, flip, crop_padding, crop_padding_mode)
+        if rand_augment:
+            stream = _stateless_seed(seed, epoch, _RAND_AUGMENT_STREAM)
+            draws = uniform_rows(stream, examples, rand_augmentation.DRAWS)
+            images = rand_augmentation.rand_augment(images, draws, rand_augment)
+        return images
 
     return augment
 
 
-def shuffled(begin, end, examples, seed, epoch):
+def places_of_parts(examples, schedule, share):
+    """Where the parts of `interface.Split.training_parts` lie: `(epoch, begin, end)`, int64.
+
+    Args:
+        examples: how many there are.
+        schedule: an `interface.Schedule`.
+        share: an `interface.Share`.
+
+    Returns:
+        `tf.data.Dataset`, with an element for each part.
+    """
+    batches = math.ceil(examples / schedule.batch_size)
+
+    def places_of_epoch(epoch):
+        first_batch = tf.where(
+            epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
+        )
+        parts = tf.data.Dataset.range(first_batch * share.own, batches * share.own)
+        return parts.map(
+            lambda part: (epoch, *bounds_of_part(part, examples, schedule.batch_size, share))
+        )
+
+    return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(places_of_epoch)
+
+
+def mix(parts, partners, places, mixing, seed, num_classes):
+    """Mixes each example with its partner; how much is a function of (seed, epoch, place).
+
+    Args:
+        parts: `tf.data.Dataset` of `(images, labels)`.
+        partners: the same, of as many examples.
+        places: as `places_of_parts` gives them.
+        mixing: as of `interface.Split.training_batches`.
+        seed: a non-negative integer.
+        num_classes: labels become one-hot of so many classes.
+
+    Returns:
+        `tf.data.Dataset` of `(images, labels)`, float32.
+    """
+    kind, alpha = mixing
+    function = getattr(mixing_of_images, kind)
+
+    def mixed(part, partner, place):
+        epoch, begin, end = place
+        stream = _stateless_seed(seed, epoch, _MIXING_STREAM)
+        draws = uniform_rows(stream, tf.range(begin, end), mixing_of_images.DRAWS)
+        labels = [tf.one_hot(each[1], num_classes) for each in (part, partner)]
+        return function(part[0], partner[0], *labels, draws, alpha)
+
+    together = tf.data.Dataset.zip((parts, partners, places))
+    return together.map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def shuffled(begin, end, examples, seed, epoch, order=0):
     """The examples at places `begin` to `end` - 1 of an epoch's order.
 
     Args:
@@ -55,15 +128,17 @@ def shuffled(begin, end, examples, seed, epoch):
         examples: how many there are.
         seed: a non-negative integer.
         epoch: int64, counted from 0.
+        order: which of the epoch's orders, as of `interface.Schedule`.
 
     Returns:
         int64, shape (end - begin,). All places of an epoch together have each example once.
     """
     # A part may be empty, which `index_shuffle` refuses: so one place more, which is dropped.
     places = tf.minimum(tf.range(begin, end + 1), examples - 1)
+    stream = _FURTHER_ORDERS_STREAM + order if order else _ORDER_STREAM
     return tf.random.experimental.index_shuffle(
         places,
-        seed=_stateless_seed(seed, epoch, _ORDER_STREAM),
+        seed=_stateless_seed(seed, epoch, stream),
         max_index=tf.constant(examples - 1, tf.int64),
     )[:-1]
 
@@ -109,4 +184,5 @@ def distribute(make_dataset, strategy):
 
 
 def _stateless_seed(seed, epoch, stream):
-    return tf.stack([tf.constant(seed * 2 + stream, tf.int64), epoch])
+    own = seed * 2 + stream if stream < 2 else seed + (stream << _BITS_OF_SEEDS)
+    return tf.stack([tf.constant(own, tf.int64), epoch])

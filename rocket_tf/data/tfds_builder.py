@@ -12,7 +12,7 @@ _SECONDS_TO_ANSWER = 10
 _INFO = "dataset_info.json"
 
 
-def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits"):
+def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits", version=""):
     """The builder of a data set that is on this machine, downloaded first where it is missing.
 
     Args:
@@ -21,6 +21,7 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits"):
         source: the address that it is downloaded from.
         data_dir: folder of TensorFlow Datasets; empty: its default.
         instead: the configuration to propose where there is no network.
+        version: of the data set; empty: the newest.
 
     Returns:
         A `tfds.core.DatasetBuilder`.
@@ -35,7 +36,9 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits"):
     # The file to name if TFDS fails: it reads this one first, and without it finds no others.
     damaged = max(root.expanduser().glob(f"{tfds_name}/*/{_INFO}"), default=None)
     try:
-        builder = tfds.builder(tfds_name, data_dir=data_dir or None)
+        builder = tfds.builder(
+            f"{tfds_name}:{version}" if version else tfds_name, data_dir=data_dir or None
+        )
         if not builder.is_prepared():
             folder = Path(builder.data_path)
             damaged = folder / _INFO if any(folder.glob("*.tfrecord*")) else None
@@ -46,7 +49,7 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits"):
         if damaged is not None:
             problem = reason(error) if damaged.exists() else "missing"
             raise DamagedDataError(
-                f"{dataset}: {damaged}: {problem}. {_ways_out_of_damage(damaged.parent)}"
+                f"{dataset}: {damaged}: {problem}. {ways_out_of_damage(damaged.parent)}"
             ) from error
         where = data_dir or "$TFDS_DATA_DIR or ~/tensorflow_datasets"
         raise DataUnavailableError(
@@ -90,7 +93,7 @@ def error_of_reading(dataset, builder, splits, error, problem_of, decoders=None)
 
 def _damage(dataset, builder, name, problem):
     folder = Path(builder.data_path)
-    return DamagedDataError(f"{dataset}: {folder / name}: {problem}. {_ways_out_of_damage(folder)}")
+    return DamagedDataError(f"{dataset}: {folder / name}: {problem}. {ways_out_of_damage(folder)}")
 
 
 def _problem_of_file(builder, path, records, problem_of, decoders):
@@ -117,7 +120,8 @@ def _problem_of_file(builder, path, records, problem_of, decoders):
     return None
 
 
-def _ways_out_of_damage(folder):
+def ways_out_of_damage(folder):
+    """What to do about a damaged data set in a folder."""
     return (
         f"Ways out: delete {folder} and start again where there is a network, so that it is "
         "downloaded anew; or copy that folder again from where it is whole"

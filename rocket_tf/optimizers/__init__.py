@@ -8,6 +8,7 @@ _DEFINED_IN = {
     "SparseAdam": "rocket_tf.optimizers.sparse",
     "SparseSGD": "rocket_tf.optimizers.sparse",
     "SplitOptimizer": "rocket_tf.optimizers.split",
+    "WarmUp": "rocket_tf.optimizers.schedules",
     "piecewise_schedule": "rocket_tf.optimizers.schedules",
 }
 __all__ = list(_DEFINED_IN)

@@ -10,47 +10,82 @@ class OptimizerChoice:
 
     Attributes:
         meaning: what it is.
-        make: `f(learning_rate, l2)` gives the `keras.optimizers.Optimizer`, given a schedule and
-            the factor of the L2 term.
-        has_l2: whether it has an L2 term inside the gradient.
+        make: `f(learning_rate, weight_decay, **options)` gives the `keras.optimizers.Optimizer`,
+            given a schedule, the factor of its weight decay, and options of every Keras optimizer.
+        weight_decay: "l2" inside the gradient, "decoupled" from it, or "" where it has none.
     """
 
     meaning: str
     make: Callable
-    has_l2: bool
+    weight_decay: str
 
 
-def _sgd(learning_rate, l2):
+def _sgd(learning_rate, weight_decay, **options):
     from rocket_tf.optimizers.sgd import SGDWithL2
 
-    return SGDWithL2(learning_rate, momentum=0.9, l2=l2)
+    return SGDWithL2(learning_rate, momentum=0.9, l2=weight_decay, **options)
 
 
-def _adam(learning_rate, l2):
+def _nesterov(learning_rate, weight_decay, **options):
+    return _sgd(learning_rate, weight_decay, nesterov=True, **options)
+
+
+def _adam(learning_rate, weight_decay, **options):
     import keras
 
-    return keras.optimizers.Adam(learning_rate)
+    return keras.optimizers.Adam(learning_rate, **options)
 
 
-def _sparse_adam(learning_rate, l2):
+def _adamw(learning_rate, weight_decay, **options):
+    import keras
+
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, **options)
+    return _without_decay_of_scales(optimizer)
+
+
+def _sparse_adam(learning_rate, weight_decay, **options):
     from rocket_tf.optimizers.sparse import SparseAdam
 
-    return SparseAdam(learning_rate)
+    return SparseAdam(learning_rate, **options)
 
 
-def _sparse_adagrad(learning_rate, l2):
+def _sparse_adamw(learning_rate, weight_decay, **options):
+    from rocket_tf.optimizers.sparse import SparseAdam
+
+    optimizer = SparseAdam(learning_rate, weight_decay=weight_decay, **options)
+    return _without_decay_of_scales(optimizer)
+
+
+def _sparse_adagrad(learning_rate, weight_decay, **options):
     from rocket_tf.optimizers.sparse import SparseAdagrad
 
-    return SparseAdagrad(learning_rate)
+    return SparseAdagrad(learning_rate, **options)
+
+
+def _without_decay_of_scales(optimizer):
+    """The optimizer, which leaves biases and the scales and shifts of normalisations as they are.
+
+    There are few of them, and small ones are not simpler.
+    """
+    # Keras looks for it in "bias" and, within a step, in TensorFlow's "bias:0".
+    optimizer.exclude_from_weight_decay(var_names=["(^|/)(bias|gamma|beta)(:0)?$"])
+    return optimizer
 
 
 OPTIMIZERS: Mapping[str, OptimizerChoice] = {
-    "sgd": OptimizerChoice("SGD with momentum 0.9", _sgd, has_l2=True),
-    "adam": OptimizerChoice("Adam, on whole embedding tables", _adam, has_l2=False),
+    "sgd": OptimizerChoice("SGD with momentum 0.9", _sgd, "l2"),
+    "sgd_nesterov": OptimizerChoice("the same with Nesterov momentum", _nesterov, "l2"),
+    "adam": OptimizerChoice("Adam, on whole embedding tables", _adam, ""),
+    "adamw": OptimizerChoice("Adam with decoupled weight decay, the same", _adamw, "decoupled"),
     "sparse_adam": OptimizerChoice(
-        "Adam, on the batch's rows of embedding tables", _sparse_adam, has_l2=False
+        "Adam, on the batch's rows of embedding tables", _sparse_adam, ""
+    ),
+    "sparse_adamw": OptimizerChoice(
+        "Adam with decoupled weight decay, on the batch's rows", _sparse_adamw, "decoupled"
     ),
     "sparse_adagrad": OptimizerChoice(
-        "Adagrad, on the batch's rows of embedding tables", _sparse_adagrad, has_l2=False
+        "Adagrad, on the batch's rows of embedding tables", _sparse_adagrad, ""
     ),
 }
+# They keep or read whole tables, and so can keep an average of them.
+ON_WHOLE_TABLES = ("adam", "adamw")

@@ -1,6 +1,7 @@
 """Learning rate schedules."""
 
 import keras
+import tensorflow as tf
 
 from rocket_tf.optimizers.drops import drop_steps
 
@@ -25,3 +26,39 @@ def piecewise_schedule(learning_rate, drops, factor, total_steps):
     # Keras keeps a value up to and including its boundary.
     boundaries = [step - 1 for step in drop_steps(drops, total_steps)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor that rises evenly to 1.
+
+    The factor is 1 / steps in the first step, 2 / steps in the second, and 1 from the last of these
+    steps on (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
+
+    Args:
+        schedule: `keras.optimizers.schedules.LearningRateSchedule`.
+        steps: steps over which the factor rises, at least 1.
+
+    Example:
+        >>> import keras
+        >>> schedule = WarmUp(keras.optimizers.schedules.CosineDecay(1.0, 100), steps=4)
+        >>> [round(float(schedule(step)), 2) for step in (0, 1, 3, 50)]
+        [0.25, 0.5, 1.0, 0.5]
+    """
+
+    def __init__(self, schedule, steps):
+        self.schedule = schedule
+        self.steps = steps
+
+    def __call__(self, step):
+        learning_rate = self.schedule(step)
+        done = tf.cast(step, learning_rate.dtype) + 1
+        return learning_rate * tf.minimum(done / self.steps, 1)
+
+    def get_config(self):
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])

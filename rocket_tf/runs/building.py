@@ -4,11 +4,13 @@ import contextlib
 import re
 
 import keras
+import numpy as np
 
 from rocket_tf import config as options
 from rocket_tf.core.graph import common_layers, leaf_layers
 from rocket_tf.core.hints import Hint
 from rocket_tf.core.rocket_model import RocketModel
+from rocket_tf.core.smoothing import SmoothedCrossEntropy
 from rocket_tf.errors import ConfigError
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
@@ -19,7 +21,7 @@ from rocket_tf.networks import (
     wide_resnet_pair,
 )
 from rocket_tf.optimizers.catalog import OPTIMIZERS
-from rocket_tf.optimizers.schedules import piecewise_schedule
+from rocket_tf.optimizers.schedules import WarmUp, piecewise_schedule
 from rocket_tf.optimizers.split import SplitOptimizer
 
 
@@ -88,7 +90,7 @@ def build_model(config, card, teacher=None, own=None):
             loss_weights=(
                 {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else None
             ),
-            metrics=_metrics(card),
+            metrics=_metrics(config, card),
         )
     return model
 
@@ -116,12 +118,12 @@ def _losses(config, own):
     """The label losses, as `RocketModel.compile` takes them."""
     if own is not None and own.has("build_losses"):
         return own.losses()
-    loss = (
-        keras.losses.CategoricalCrossentropy
-        if mixes_labels(config)
-        else keras.losses.SparseCategoricalCrossentropy
-    )
-    return loss(from_logits=True)
+    if mixes_labels(config):
+        smoothing = config["label_smoothing"]
+        return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    if config["label_smoothing"]:
+        return SmoothedCrossEntropy(config["label_smoothing"])
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def _click_nets(config, card):
@@ -163,15 +165,37 @@ def _click_nets(config, card):
         raise ConfigError(f"config.category_columns: {error}") from error
 
 
-def _metrics(card):
-    if card.kind == "clicks":
-        return ["accuracy", ExactAUC(), GroupAUC(group_by=card.columns.user)]
-    return ["accuracy"]
+def _metrics(config, card):
+    if card.kind != "clicks":
+        return ["accuracy"]
+    metrics = ["accuracy", ExactAUC(), GroupAUC(group_by=card.columns.user)]
+    if config["label_smoothing"] or weighs_classes(config):  # where the loss is no log loss
+        log_loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
+        metrics.append(log_loss)
+    return metrics
 
 
 def mixes_labels(config):
     """Whether augmentation mixes labels, which are one-hot then."""
     return bool(config["mixup"] or config["cutmix"])
+
+
+def weighs_classes(config):
+    """Whether examples of different classes weigh differently."""
+    return bool(config["class_weights"]) or config["balance_classes"]
+
+
+def class_weights(config, data):
+    """What the examples of each class weigh in training, an array, or `None`.
+
+    Args:
+        config: a checked configuration.
+        data: its data, a `rocket_tf.data.DataSet`.
+    """
+    if not config["balance_classes"]:
+        return np.array(config["class_weights"]) if config["class_weights"] else None
+    counts = data.train.class_counts(data.card.num_classes)
+    return counts.sum() / (len(counts) * np.maximum(counts, 1))
 
 
 def make_schedule(config, total_steps):
@@ -181,12 +205,19 @@ def make_schedule(config, total_steps):
         config: a checked configuration (`rocket_tf.config`).
         total_steps: steps in the whole run.
     """
-    return piecewise_schedule(
-        config["learning_rate"],
-        config["learning_rate_drops"],
-        config["learning_rate_drop_factor"],
-        total_steps,
-    )
+    learning_rate = config["learning_rate"]
+    if config["learning_rate_schedule"] == "cosine":
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, total_steps)
+    else:
+        drops = config["learning_rate_schedule"] == "drops"
+        schedule = piecewise_schedule(
+            learning_rate,
+            config["learning_rate_drops"] if drops else (),
+            config["learning_rate_drop_factor"],
+            total_steps,
+        )
+    warm_up = round(config["warmup_epochs"] * total_steps / config["epochs"])
+    return WarmUp(schedule, warm_up) if warm_up else schedule
 
 
 def make_optimizer(config, total_steps):
@@ -200,18 +231,22 @@ def make_optimizer(config, total_steps):
         A `keras.optimizers.Optimizer`.
     """
 
-    def make(name, learning_rate):
+    def make(name, learning_rate, **kwargs):
         schedule = make_schedule({**config, "learning_rate": learning_rate}, total_steps)
-        return OPTIMIZERS[name].make(schedule, config["weight_decay"])
+        return OPTIMIZERS[name].make(schedule, config["weight_decay"], **kwargs)
 
-    rest = make(config["optimizer"], config["learning_rate"])
+    clipping = {"global_clipnorm": config["gradient_clip_norm"] or None}
     if not (config["table_optimizer"] or config["table_learning_rate"]):
-        return rest
+        averaging = {}
+        if config["average_momentum"]:
+            averaging = {"use_ema": True, "ema_momentum": config["average_momentum"]}
+        return make(config["optimizer"], config["learning_rate"], **clipping, **averaging)
+    rest = make(config["optimizer"], config["learning_rate"])
     tables = make(
         config["table_optimizer"] or config["optimizer"],
         config["table_learning_rate"] or config["learning_rate"],
     )
-    return SplitOptimizer(tables, rest)
+    return SplitOptimizer(tables, rest, **clipping)
 
 
 def _hints(config, card, light, teacher, own):

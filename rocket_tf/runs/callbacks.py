@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from rocket_tf.core.keras_internals import averages_of
 from rocket_tf.errors import NonFiniteLossError, Preempted
 
 
@@ -151,6 +152,41 @@ class KeepChosen(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self._is_chosen(epoch + 1):
             self._checkpoints.save(epoch + 1)
+
+
+class EvaluateAverages(keras.callbacks.Callback):
+    """Puts the averages of the weights in the weights' place while there is an evaluation.
+
+    Keras's `SwapEMAWeights` exchanges the two by sums and differences, which round.
+    """
+
+    def on_test_begin(self, logs=None):
+        self._exchange()
+
+    def on_test_end(self, logs=None):
+        self._exchange()
+
+    def _exchange(self):
+        for weight, average in averages_of(self.model.optimizer):
+            value = keras.ops.copy(weight)
+            weight.assign(average)
+            average.assign(value)
+
+
+class StopWithoutProgress(keras.callbacks.Callback):
+    """Ends the training after an epoch, without an error.
+
+    Args:
+        is_over: function without arguments: whether it is time.
+    """
+
+    def __init__(self, is_over):
+        super().__init__()
+        self._is_over = is_over
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._is_over():
+            self.model.stop_training = True
 
 
 class RestoreMetrics(keras.callbacks.Callback):

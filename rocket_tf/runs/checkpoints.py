@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
 import logging
 import os
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from rocket_tf.core.keras_internals import averages_of
 from rocket_tf.errors import CheckpointError
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.system import files
@@ -18,6 +18,7 @@ from rocket_tf.system.transfers import shown, size_of
 _LOGGER = logging.getLogger(__name__)
 _PARTIAL = "saving"
 _REPLICAS = "replicas"
+_AVERAGES = "averages"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow adds to a variable's name
 
 
@@ -62,6 +63,15 @@ class Checkpoints:
             "model": [variable.value for variable in model.variables],
             "optimizer": [variable.value for variable in model.optimizer.variables],
         }
+        averages = averages_of(model.optimizer)
+        if averages:
+            # By the places of their weights, so that they can be read in the place of these.
+            places = {id(variable): place for place, variable in enumerate(model.variables)}
+            self._state[_AVERAGES] = {
+                str(places[id(weight)]): average.value for weight, average in averages
+            }
+            mine = {id(average.value) for _, average in averages}
+            self._state["optimizer"] = [v for v in self._state["optimizer"] if id(v) not in mine]
 
     def save(self, epochs, steps=0):
         """Saves the state after so many epochs, and so many steps of the next one.
@@ -143,7 +153,7 @@ class Checkpoints:
 
     @property
     def _size(self):
-        return sum(map(size_of, itertools.chain(*self._state.values())))
+        return sum(size_of(variable) for _, variable in _named(self._state))
 
     @staticmethod
     def _written(partial):
@@ -192,11 +202,7 @@ def _read(reader, state, path):
         KeyError, ValueError: if there is none for a variable, or one of another shape or dtype.
     """
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    named = {
-        f"{group}/{place}{_VALUE}": variable
-        for group, variables in state.items()
-        for place, variable in enumerate(variables)
-    }
+    named = dict(_named(state))
     for name, variable in named.items():
         there, wanted = (dtypes[name], shapes[name]), (variable.dtype, list(variable.shape))
         if there != wanted:
@@ -204,6 +210,14 @@ def _read(reader, state, path):
     with shown(f"Reading {path}", sum(map(size_of, named.values()))):
         for name, variable in named.items():
             variable.assign(reader.get_tensor(name))
+
+
+def _named(state):
+    """The variables of a state, each with its name in checkpoints."""
+    for group, variables in state.items():
+        by_place = variables if isinstance(variables, dict) else dict(enumerate(variables))
+        for place, variable in by_place.items():
+            yield f"{group}/{place}{_VALUE}", variable
 
 
 def _read_beside_state(reader, progress):
@@ -220,6 +234,8 @@ def _read_beside_state(reader, progress):
 def restore_weights(directory, epoch, model):
     """Gives a model the weights of one epoch, without optimizer, so under any dtype policy.
 
+    Where weights were averaged, it gets the averages.
+
     Args:
         directory: folder of checkpoints that `Checkpoints` saved.
         epoch: the epoch, counted from 1.
@@ -231,7 +247,12 @@ def restore_weights(directory, epoch, model):
     path = Progress(epoch).checkpoint_in(directory)
     try:
         reader = tf.train.load_checkpoint(str(path))
-        _read(reader, {"model": [variable.value for variable in model.variables]}, path)
+        names = reader.get_variable_to_shape_map()
+        state = {"model": {}, _AVERAGES: {}}
+        for place, variable in enumerate(model.variables):
+            has_average = f"{_AVERAGES}/{place}{_VALUE}" in names
+            state[_AVERAGES if has_average else "model"][str(place)] = variable.value
+        _read(reader, state, path)
     except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
         raise CheckpointError(
             f"{directory}: the checkpoint of epoch {epoch}, the one that counts, is missing or "

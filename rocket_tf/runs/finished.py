@@ -185,10 +185,25 @@ def result_epoch(config, folder):
     if not config["validation_examples"]:
         return config["epochs"]
     net = options.trained_net(config)
-    measured = [line for line in folder.read_metrics() if f"val_{net}_accuracy" in line]
+    measured = _evaluated(config, folder)
     clicks = bool(measured) and f"val_{net}_auc" in measured[0]
     metric = f"val_{net}_auc" if clicks else f"val_{net}_accuracy"
     # An AUC of one label alone is no number.
     known = [line for line in measured if math.isfinite(line[metric])] or measured
     best = max(known, key=lambda line: line[metric], default={})
     return best.get("epoch")
+
+
+def has_lost_patience(config, folder):
+    """Whether as many evaluations in a row as `config.patience` were no better than the best."""
+    best = result_epoch(config, folder) if config["patience"] else None
+    if best is None:
+        return False
+    since = [line for line in _evaluated(config, folder) if line["epoch"] > best]
+    return len(since) >= config["patience"]
+
+
+def _evaluated(config, folder):
+    """The lines of metrics of the epochs after which the net that decides was evaluated."""
+    accuracy = f"val_{options.trained_net(config)}_accuracy"
+    return [line for line in folder.read_metrics() if accuracy in line]

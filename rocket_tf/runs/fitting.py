@@ -14,9 +14,9 @@ from rocket_tf.data import DataSet, pipeline
 from rocket_tf.data.images import kerascv
 from rocket_tf.runs import callbacks as run_callbacks
 from rocket_tf.runs import own_parts
-from rocket_tf.runs.building import make_schedule, mixes_labels
+from rocket_tf.runs.building import class_weights, make_schedule, mixes_labels
 from rocket_tf.runs.checkpoints import Checkpoints, Restored
-from rocket_tf.runs.finished import result_epoch
+from rocket_tf.runs.finished import has_lost_patience, result_epoch
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
 
@@ -33,6 +33,7 @@ class Run:
         model: its compiled `RocketModel`.
         checkpoints: of `model`.
         is_preempted: whether the run has to stop, asked by all workers at once.
+        of_any_worker: whether something is so on any worker, asked by all at once.
         verbose: whether to show progress.
     """
 
@@ -43,6 +44,7 @@ class Run:
     model: keras.Model
     checkpoints: Checkpoints
     is_preempted: Callable[[], bool]
+    of_any_worker: Callable[[bool], bool]
     verbose: bool
 
 
@@ -58,8 +60,25 @@ def fit(run, restored):
         # What is left of an epoch is an epoch of fewer steps to Keras.
         _fit(run, restored, progress.epochs + 1)
         progress = Progress(progress.epochs + 1)
-    if progress.epochs < epochs:
+    if progress.epochs < epochs and not _is_over(run):
         _fit(run, Restored(progress), epochs)
+
+
+def _is_over(run):
+    """Whether the run has lost its patience; of several workers, the chief has the metrics."""
+    if not run.config["patience"]:
+        return False
+    return run.of_any_worker(run.folder.writes and has_lost_patience(run.config, run.folder))
+
+
+@contextlib.contextmanager
+def _weights_left_alone(optimizer):
+    """Keeps `fit` from putting averages in the weights' place: an epoch may be half done."""
+    optimizer.finalize_variable_values = lambda variables: None
+    try:
+        yield
+    finally:
+        del optimizer.finalize_variable_values
 
 
 def evaluate(model, split, config, card, strategy):
@@ -106,6 +125,16 @@ def one_hot_classes(config, card):
     return card.num_classes if mixes_labels(config) else None
 
 
+def _augmentation(config):
+    """RandAugment, MixUp and CutMix, as `rocket_tf.data.Split.training_batches` takes them."""
+    rand_augment, mixup, cutmix = (config[name] for name in ("rand_augment", "mixup", "cutmix"))
+    if config["augmentation_library"] == "keras_cv":
+        make = kerascv.make_augmentation
+        return {"batch_augmentation": make(rand_augment, mixup, cutmix, config["seed"])}
+    mixing = ("mixup", mixup) if mixup else ("cutmix", cutmix) if cutmix else None
+    return {"rand_augment": rand_augment, "mixing": mixing}
+
+
 def _fit(run, restored, last_epoch):
     config, data = run.config, run.data
     epochs, steps = config["epochs"], options.steps_per_epoch(config, run.data.card)
@@ -120,10 +149,9 @@ def _fit(run, restored, last_epoch):
         flip=config["flip"],
         crop_padding=config["crop_padding"],
         crop_padding_mode=config["crop_padding_mode"],
-        batch_augmentation=kerascv.make_augmentation(
-            config["rand_augment"], config["mixup"], config["cutmix"], config["seed"]
-        ),
+        **_augmentation(config),
         num_classes=one_hot_classes(config, data.card),
+        class_weights=class_weights(config, data),
     )
     held_out = bool(config["validation_examples"])
     validation, validation_steps = _evaluation_data(
@@ -134,7 +162,8 @@ def _fit(run, restored, last_epoch):
         # Metrics have variables once they have seen a batch.
         run.model.evaluate(validation, steps=1, verbose=0)
     every = config["evaluate_every_epochs"]
-    with contextlib.nullcontext() if own is None else own.training(run.model, epochs):
+    training = contextlib.nullcontext() if own is None else own.training(run.model, epochs)
+    with training, _weights_left_alone(run.model.optimizer):
         run.model.fit(
             pipeline.distribute(train, run.strategy),
             epochs=last_epoch,
@@ -167,11 +196,14 @@ def _callbacks(run, restored, own):
             steps,
             make_schedule(config, epochs * steps),
         ),
+        *([run_callbacks.EvaluateAverages()] if config["average_momentum"] else []),
         *([_keep_chosen(run, restored.progress)] if held_out and folder.writes else []),
         run_callbacks.SaveCheckpoints(
             run.checkpoints, steps, first_step, config["checkpoint_every_steps"], run.is_preempted
         ),
     ]
+    if config["patience"]:
+        callbacks.append(run_callbacks.StopWithoutProgress(functools.partial(_is_over, run)))
     if folder.writes:
         callbacks.append(keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False))
     if run.verbose:

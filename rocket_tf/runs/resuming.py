@@ -4,7 +4,7 @@ from rocket_tf import config as options
 from rocket_tf.optimizers.drops import drop_steps
 from rocket_tf.runs.progress import Progress
 
-# These decide at which steps the learning rate drops.
+# These decide which learning rate a step has.
 _OF_SCHEDULE = ("epochs", "learning_rate_drops")
 
 
@@ -39,6 +39,9 @@ def refused_changes(before, now, progress, card):
     if options.differences(before, now, [*allowed, *_OF_SCHEDULE]):
         return changed
     steps = progress.epochs * options.steps_per_epoch(now, card) + progress.steps
+    if changed and steps and now["learning_rate_schedule"] == "cosine":
+        changed[-1] += ", which would bend the cosine of the learning rate, also where it is past"
+        return changed
     seen, wanted = (_drops_within(config, steps, card) for config in (before, now))
     if changed and seen != wanted:
         scale = before["epochs"] / now["epochs"]
@@ -54,5 +57,7 @@ def refused_changes(before, now, progress, card):
 
 def _drops_within(config, steps, card):
     """The steps, of so many, from which on the learning rate is lower."""
+    if config["learning_rate_schedule"] != "drops":
+        return []
     drops = drop_steps(config["learning_rate_drops"], options.total_steps(config, card))
     return [step for step in drops if step < steps]

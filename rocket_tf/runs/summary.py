@@ -26,6 +26,8 @@ def measure(run):
     line = next(line for line in folder.read_metrics() if line["epoch"] == epoch)
     logs = {name.removeprefix("val_"): value for name, value in line.items() if "val_" in name}
     if not config["validation_examples"]:
+        if config["average_momentum"]:
+            restore_result(run.model, config, folder)
         return figures(logs, "test")
     restore_result(run.model, config, folder)
     if not config["evaluate_test"]:
@@ -52,7 +54,8 @@ def figures(logs, examples):
             continue
         by_net[net] = {f"{examples}_error": round(100 * (1 - logs[f"{net}_accuracy"]), 4)}
         if f"{net}_auc" in logs:
-            names = {"auc": "auc", "gauc": "gauc", "log_loss": "loss"}
+            log_loss = "log_loss" if f"{net}_log_loss" in logs else "loss"
+            names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
             by_net[net] |= {
                 f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
             }
@@ -81,6 +84,8 @@ def summarize(run, measured, booster_folder):
         "train_examples": data.train.examples,
         "test_examples": data.test.examples,
     }
+    if config["patience"]:
+        summary["epochs_done"] = folder.read_metrics()[-1]["epoch"]
     for role, own in measured.items():
         # A net that was trained alone is the model's light net.
         net = run.model.light if role == trained_net(config) else run.model.booster

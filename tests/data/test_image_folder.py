@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from rocket_tf.data import local_files
 from rocket_tf.data.images import files as image_files
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
@@ -436,7 +437,7 @@ class TestFolders:
         self.assert_unavailable(folder, f"{folder / 'train' / 'cat'}: Permission denied")
 
     def test_more_than_fits_into_memory(self, folder, monkeypatch):
-        monkeypatch.setattr(image_folder, "_available_memory", lambda: 2**30)
+        monkeypatch.setattr(local_files, "_available_memory", lambda: 2**30)
         with pytest.raises(DataUnavailableError) as error:
             image_folder.read(folder, 20_000)
         message = str(error.value)
@@ -446,7 +447,7 @@ class TestFolders:
 
     def test_available_memory_is_no_more_than_the_machine_has(self):
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        assert 0 < image_folder._available_memory() <= machine
+        assert 0 < local_files._available_memory() <= machine
 
 
 @pytest.mark.parametrize(

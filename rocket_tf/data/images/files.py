@@ -1,6 +1,10 @@
 """Image files of any size and format to squares of one size. Free of TensorFlow."""
 
+import collections
+import io
+import itertools
 import os
+import stat
 import struct
 import sys
 import warnings
@@ -9,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
+
+from rocket_tf.data.images import orientation
+from rocket_tf.errors import DamagedDataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # What the suffixes stand for, and no more: for EPS, say, Pillow would start Ghostscript.
@@ -24,10 +31,11 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _CHUNK = 16  # images that a thread decodes before it reports
+_WAITING = 32  # chunks that wait for threads at once
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
 
 
-def decode(files, size):
+def decode(files, size, read=None):
     """Decodes files to RGB squares, in threads.
 
     Grey becomes RGB, 16 bits lose the lower 8, transparency is dropped (as TensorFlow's decoder
@@ -37,44 +45,78 @@ def decode(files, size):
     500.
 
     Args:
-        files: list of paths.
+        files: sequence of paths, or of what `read` takes.
         size: height and width of the squares, in pixels.
+        read: function from one of `files` to a file's content; `None`: they are paths.
 
     Returns:
         `(images, reasons)`: uint8, shape (files, size, size, 3); and a list with what is wrong
         with each file, or `None`.
     """
     images = np.zeros((len(files), size, size, 3), np.uint8)
-    chunks = [range(len(files))[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
 
-    def decode_chunk(chunk):
-        return [_decode(files[place], images[place]) for place in chunk]
+    def decode_chunk(places):
+        return [decode_one(files[place], images[place], read) for place in places]
 
-    reasons = []
-    Image.init()  # here, since its threads must not do it at once
+    places = range(len(files))
+    reasons = [reason for chunk in in_threads(decode_chunk, places, len(files)) for reason in chunk]
+    return images, reasons
+
+
+def in_threads(function, items, number, told="reading images"):
+    """What a function gives for some items, a few at a time, in their order.
+
+    Args:
+        function: called in several threads at once with a list of consecutive items.
+        items: iterable, whose items are taken when they are needed.
+        number: of all items.
+        told: what a terminal shows to be going on.
+
+    Yields:
+        What the function returns.
+    """
+    Image.init()  # here, since threads must not do it at once
+    items = iter(items)
     progress = tqdm(
-        total=len(files),
+        total=number,
         unit="image",
-        desc="reading images",
-        disable=len(files) <= _WITH_PROGRESS or not sys.stderr.isatty(),
+        desc=told,
+        disable=number <= _WITH_PROGRESS or not sys.stderr.isatty(),
         dynamic_ncols=True,
     )
     with progress, warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore")  # Pillow's, of files that it reads all the same
-        for result in pool.map(decode_chunk, chunks):
-            reasons += result
-            progress.update(len(result))
-    return images, reasons
+        waiting = collections.deque()
+        while True:
+            chunk = list(itertools.islice(items, _CHUNK))
+            if chunk:
+                waiting.append((len(chunk), pool.submit(function, chunk)))
+            if not waiting:
+                return
+            if not chunk or len(waiting) == _WAITING:
+                length, result = waiting.popleft()
+                yield result.result()
+                progress.update(length)
 
 
-def _decode(file, result):
-    """Decodes a file into `result`; returns what is wrong with it, or `None`."""
+def decode_one(file, result, read=None):
+    """Decodes a file as `decode`.
+
+    Args:
+        file: path, or what `read` takes.
+        result: where its pixels go, uint8, shape (height, width, 3).
+        read: as of `decode`.
+
+    Returns:
+        What is wrong with the file, or `None`.
+    """
+    content = b""
     try:
-        with Image.open(file, formats=_FORMATS) as image:
-            result[...] = centre(_to_rgb(_upright(image)), len(result), len(result))
+        content = (read or read_file)(file)
+        result[...] = pixels(content, *result.shape[:2])
     except UnidentifiedImageError:
-        return "no image" if os.path.getsize(file) else "empty"
-    except MemoryError:
+        return "no image" if content else "empty"
+    except (MemoryError, DamagedDataError):
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds
         text = getattr(error, "strerror", None) or str(error)
@@ -82,14 +124,34 @@ def _decode(file, result):
     return None
 
 
-def _upright(image):
+def pixels(content, height, width):
+    """A file's content as an upright RGB `PIL.Image.Image` of a size, as `decode` describes."""
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        return centre(_to_rgb(_upright(image, content)), height, width)
+
+
+def read_file(path):
+    """A file's content; of a pipe or a device an error, without waiting for what may come."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("no regular file")
+        return file.read()
+
+
+def _open_at_once(path, flags):
+    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe without a writer would be waited for
+
+
+def _upright(image, content):
     """An image turned as its EXIF orientation says, if there is one that can be read."""
     image.load()  # so that what fails below is EXIF alone
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except (SyntaxError, struct.error, OSError, ValueError, KeyError, TypeError):
-        return image
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+    turn = orientation.read(content)
+    if image.format not in orientation.FORMATS:
+        try:
+            turn = image.getexif().get(ExifTags.Base.Orientation)
+        except (SyntaxError, struct.error, OSError, ValueError, KeyError, TypeError):
+            return image
+    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
 def _to_rgb(image):

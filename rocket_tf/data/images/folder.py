@@ -5,31 +5,43 @@ from pathlib import Path
 
 import numpy as np
 
+from rocket_tf.data import fingerprints
 from rocket_tf.data.images import files as image_files
-from rocket_tf.data.local_files import LocalImages, check_class_names
+from rocket_tf.data.images import scanning
+from rocket_tf.data.local_files import (
+    LocalImages,
+    check_class_names,
+    check_memory,
+    close_gaps,
+    pass_over,
+    size_of,
+)
+from rocket_tf.data.streamed import Source, is_streamed
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 _TEST_NAMES = ("test", "val", "validation")
-_SHOWN = 5  # unreadable images that a message names
 
 
-def read(path, image_size, unreadable="refuse", tell=print):
-    """Reads `path/train/<class>/*` and `path/test/<class>/*` into memory.
+def read(path, image_size, unreadable="refuse", tell=print, streaming="never"):
+    """Reads `path/train/<class>/*` and `path/test/<class>/*`, or opens them to be streamed.
 
     Where there is no `test`, `val` or else `validation` is read in its place. The classes are the
     folders in `train`, in the order of their names. Files below a class's folder count by their
     suffix: .jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff; others are ignored, and hidden ones.
 
-    Images become RGB squares as `files.decode` describes.
+    Images become RGB squares as `files.decode` describes. Those that are streamed are decoded once
+    now, to find what cannot be read and how bright they are; what is found is kept, for the same
+    files, in `rocket_tf.system.kept.folder()`.
 
     Args:
         path: the folder.
         image_size: height and width of the result, in pixels.
         unreadable: "refuse" images that cannot be read, all in one error, or "skip" them.
         tell: function that takes a line about what was skipped.
+        streaming: "always" or "never", or "auto": where more than 1 GiB would be in memory.
 
     Returns:
-        `LocalImages` with images of shape (examples, image_size, image_size, 3). Test examples are
+        `LocalImages`, whose images have the shape (image_size, image_size, 3). Test examples are
         in the order of classes and then of relative paths; training examples in one that is drawn
         at random but always the same for a list of files, so that the first ones have all classes.
 
@@ -49,31 +61,21 @@ def read(path, image_size, unreadable="refuse", tell=print):
     order = np.random.default_rng(0).permutation(len(train[0]))
     files = [train[0][place] for place in order] + test[0]
     labels = np.concatenate([train[1][order], test[1]])
-    _check_memory(path, len(files), image_size)
-
-    images, reasons = image_files.decode(files, image_size)
-    readable = np.array([reason is None for reason in reasons])
-    skipped = sorted(
-        f"{_shown(file)}: {reason}"
-        for file, reason in zip(files, reasons, strict=True)
-        if reason is not None
-    )
+    fingerprint = fingerprints.of_files(files, [os.path.relpath(file, path) for file in files])
+    source = counts = None
+    if is_streamed(streaming, size_of(len(files), image_size)):
+        source = FileSource(image_size)
+        reasons, counts = scanning.scan_files(files, len(order), image_size, fingerprint)
+        images = np.array(files, object)
+    else:
+        check_memory(path, len(files), image_size)
+        images, reasons = image_files.decode(files, image_size)
+    readable, skipped = pass_over(path, map(_shown, files), reasons, unreadable, tell)
     parts = slice(None, len(order)), slice(len(order), None)
     if skipped:
-        if unreadable == "refuse":
-            more = f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
-            raise DamagedDataError(
-                f"{path}: {len(skipped)} of {len(files)} images cannot be read: "
-                f"{'; '.join(skipped[:_SHOWN])}{more}. Mend or delete them, or pass them over: "
-                "config.unreadable_images=skip"
-            )
         for folder, part in zip(folders, parts, strict=True):
             _check_classes(folder, class_names, labels[part], readable[part])
-        images = _close_gaps(images, readable)
-        tell(
-            f"{path}: passed over {len(skipped)} of {len(files)} images, which cannot be read; "
-            f"the first: {skipped[0]}"
-        )
+        images = close_gaps(images, readable)
     number = readable[parts[0]].sum()
     labels = labels[readable]
     return LocalImages(
@@ -81,7 +83,27 @@ def read(path, image_size, unreadable="refuse", tell=print):
         test=(images[number:], labels[number:]),
         class_names=class_names,
         skipped=skipped,
+        fingerprint=fingerprint,
+        source=source,
+        counts=counts,
     )
+
+
+class FileSource(Source):
+    """Images in files, decoded as `files.decode` does it; references are paths."""
+
+    def __init__(self, image_size):
+        self.shape = (image_size, image_size, 3)
+
+    def read(self, references):
+        images, reasons = image_files.decode(list(references), self.shape[0])
+        for file, reason in zip(references, reasons, strict=True):
+            if reason is not None:
+                raise DamagedDataError(
+                    f"{_shown(file)}: {reason}; it could be read before. Put it back, and start "
+                    "the same command again"
+                )
+        return images
 
 
 def _find_files(path):
@@ -156,26 +178,6 @@ def _files_below(folder):
     return sorted(found, key=lambda file: file.split(os.sep))
 
 
-def _check_memory(path, number, image_size):
-    needed, available = number * image_size**2 * 3, _available_memory()
-    if needed > available:
-        raise DataUnavailableError(
-            f"{path}: {number} images of {image_size} by {image_size} pixels need "
-            f"{needed / 2**30:.2f} GiB of memory, and {available / 2**30:.2f} GiB are available; "
-            "lower config.image_size"
-        )
-
-
-def _available_memory():
-    """Bytes that can be had: on Linux those that are free or only a cache, elsewhere all."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        (kibibytes,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-        return int(kibibytes) * 1024
-    except (OSError, ValueError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _check_classes(folder, class_names, labels, readable):
     """Checks that of each class that has images one can be read."""
     lost = np.setdiff1d(labels, labels[readable])
@@ -184,14 +186,6 @@ def _check_classes(folder, class_names, labels, readable):
             f"{folder / class_names[lost[0]]}: none of its {(labels == lost[0]).sum()} images can "
             "be read; mend them, or delete the folder"
         )
-
-
-def _close_gaps(images, kept):
-    """The images that are kept; moved in place, since a copy might not fit into memory."""
-    places = np.flatnonzero(kept)
-    for place, source in enumerate(places):
-        images[place] = images[source]
-    return images[: len(places)]
 
 
 def _shown(file):

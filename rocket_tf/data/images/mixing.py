@@ -1,0 +1,87 @@
+"""MixUp and CutMix as functions of given random numbers.
+
+Each example is mixed with another one, its partner. MixUp: Zhang et al. (ICLR 2018); CutMix: Yun et
+al. (ICCV 2019).
+"""
+
+import tensorflow as tf
+
+DRAWS = 3  # random numbers that an example needs
+_HALVINGS = 40
+
+
+def mixup(images, partners, labels, partner_labels, draws, alpha):
+    """Adds to each image so much of its partner as is missing.
+
+    Args:
+        images: shape (batch, height, width, channels), 0 to 255, any dtype.
+        partners: the same of the partners.
+        labels: one-hot, float32, shape (batch, classes).
+        partner_labels: the same of the partners.
+        draws: float32, shape (batch, 3), uniform in [0, 1); the first gives an image's own part.
+        alpha: the part is of a beta distribution with both parameters alpha, above 0.
+
+    Returns:
+        `(images, labels)`, float32.
+    """
+    part = beta(draws[:, 0], alpha)
+    of_image = part[:, None, None, None]
+    images, partners = tf.cast(images, tf.float32), tf.cast(partners, tf.float32)
+    mixed = of_image * images + (1 - of_image) * partners
+    return mixed, part[:, None] * labels + (1 - part[:, None]) * partner_labels
+
+
+def cutmix(images, partners, labels, partner_labels, draws, alpha):
+    """Puts a box of its partner into each image.
+
+    Args:
+        images: as of `mixup`.
+        partners: as of `mixup`.
+        labels: as of `mixup`.
+        partner_labels: as of `mixup`.
+        draws: as of `mixup`; the first gives the part of the image that is to stay, the others
+            the middle of the box, down and across. What of it lies outside is cut off.
+        alpha: as of `mixup`.
+
+    Returns:
+        As `mixup`; labels are mixed by areas.
+    """
+    height, width = images.shape[1], images.shape[2]
+    side = tf.sqrt(1 - beta(draws[:, 0], alpha))
+    rows = _within(height, draws[:, 1], side)
+    columns = _within(width, draws[:, 2], side)
+    box = rows[:, :, None, None] & columns[:, None, :, None]
+    images, partners = tf.cast(images, tf.float32), tf.cast(partners, tf.float32)
+    cut = tf.reduce_mean(tf.cast(box[..., 0], tf.float32), axis=(1, 2))[:, None]
+    return tf.where(box, partners, images), (1 - cut) * labels + cut * partner_labels
+
+
+def _within(size, middle, side):
+    """Which rows, or columns, of each image are within its box: bool, shape (batch, size)."""
+    places = tf.range(size, dtype=tf.float32)
+    middle = tf.floor(middle * size)[:, None]
+    half = tf.floor(side * size / 2)[:, None]
+    return (places >= middle - half) & (places < middle + half)
+
+
+def beta(draws, alpha):
+    """Numbers of a beta distribution with both parameters alpha, by the inverse of its function.
+
+    Args:
+        draws: float32, uniform in [0, 1).
+        alpha: above 0.
+
+    Returns:
+        float32, the same shape.
+
+    Example:
+        >>> beta(tf.constant([0.25, 0.5]), 1.0).numpy().round(4)
+        array([0.25, 0.5 ], dtype=float32)
+    """
+    low, high = tf.zeros_like(draws), tf.ones_like(draws)
+    parameter = tf.fill(tf.shape(draws), tf.cast(alpha, draws.dtype))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = tf.math.betainc(parameter, parameter, middle) < draws
+        low, high = tf.where(below, middle, low), tf.where(below, high, middle)
+    return (low + high) / 2

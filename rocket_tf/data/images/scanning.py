@@ -1,0 +1,89 @@
+"""One look at all images before they are streamed: what cannot be read, and how bright they are."""
+
+import numpy as np
+import PIL
+
+from rocket_tf.data.images import files as image_files
+from rocket_tf.system import kept
+
+_VERSION = 1  # of what is kept
+
+
+def scan_files(files, training, image_size, fingerprint):
+    """Decodes every image once, in threads, or finds what was kept of an earlier time.
+
+    Args:
+        files: list of paths, those of training images first.
+        training: how many are.
+        image_size: height and width of decoded images, in pixels.
+        fingerprint: of the files, which JSON can hold; what is found is kept by it.
+
+    Returns:
+        `(reasons, counts)`: a list with what is wrong with each file, or `None`; how many pixels
+        of readable training images have each value, int64, shape (3, 256).
+    """
+    key = [_VERSION, PIL.__version__, fingerprint, training, image_size]
+    found = kept.load("images", key)
+    if found is None:
+        found = scan(files, len(files), training, image_size, image_files.read_file)
+        kept.save("images", key, **found)
+    return reasons_of(found, len(files)), found["counts"]
+
+
+def scan(items, number, training, image_size, read):
+    """Decodes every image once, in threads, without keeping them.
+
+    Args:
+        items: iterable of what `read` takes, training images first.
+        number: how many there are.
+        training: as of `scan_files`.
+        image_size: as of `scan_files`.
+        read: function from an item to the content of an image file.
+
+    Returns:
+        Dict of arrays: "unreadable", the places of images that cannot be read; "reasons", what is
+        wrong with each of them; "counts", as of `scan_files`.
+    """
+
+    def scan_chunk(chunk):
+        images = np.zeros((len(chunk), image_size, image_size, 3), np.uint8)
+        reasons = {
+            place: image_files.decode_one(item, image, read)
+            for image, (place, item) in zip(images, chunk, strict=True)
+        }
+        counted = [place < training and reason is None for place, reason in reasons.items()]
+        return reasons, pixel_counts(images[counted])
+
+    counts, unreadable = np.zeros((3, 256), np.int64), {}
+    for reasons, of_chunk in image_files.in_threads(
+        scan_chunk, enumerate(items), number, "checking images"
+    ):
+        counts += of_chunk
+        unreadable |= {place: reason for place, reason in reasons.items() if reason}
+    return {
+        "unreadable": np.array(list(unreadable), np.int64),
+        "reasons": np.array(list(unreadable.values()), str),
+        "counts": counts,
+    }
+
+
+def reasons_of(found, number):
+    """A list with what is wrong with each of so many images, or `None`, from what `scan` gives."""
+    reasons = [None] * number
+    for place, reason in zip(found["unreadable"], found["reasons"], strict=True):
+        reasons[place] = str(reason)
+    return reasons
+
+
+def pixel_counts(images):
+    """How many pixels have each value.
+
+    Args:
+        images: uint8, shape (examples, height, width, channels).
+
+    Returns:
+        int64, shape (channels, 256).
+    """
+    return np.stack(
+        [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(images, -1, 0)]
+    )

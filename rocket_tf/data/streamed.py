@@ -1,0 +1,109 @@
+"""Examples that are read from their files batch by batch, as a split.
+
+Free of TensorFlow until batches are asked for.
+"""
+
+import abc
+import dataclasses
+
+import numpy as np
+
+from rocket_tf.data.interface import Split
+
+# Batches that are read ahead at once; each is decoded in threads of its own.
+_PARALLEL = 2
+_BYTES_IN_MEMORY = 2**30
+
+
+class Source(abc.ABC):
+    """Where streamed examples are read from.
+
+    Attributes:
+        shape: of an image, (height, width, channels).
+    """
+
+    shape: tuple[int, ...]
+
+    @abc.abstractmethod
+    def read(self, references):
+        """Reads images.
+
+        Args:
+            references: array of what names them, such as paths.
+
+        Returns:
+            uint8, shape (images, *shape).
+
+        Raises:
+            DamagedDataError: if one cannot be read; the message names it.
+        """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamedSplit(Split):
+    """Images that a `Source` reads when their batch is asked for; a worker reads its own alone.
+
+    The batches are those of an `in_memory.ArraySplit` of the same images.
+
+    Attributes:
+        references: array of what the source reads, one for each example.
+        labels: int64, shape (examples,).
+        source: the `Source`.
+
+    Example:
+        >>> class Shades(Source):
+        ...     shape = (4, 6, 1)
+        ...     def read(self, references):
+        ...         return np.ones((len(references), *self.shape), np.uint8) * references
+        >>> shades = np.arange(5, dtype=np.uint8)[:, None, None, None]
+        >>> split = StreamedSplit(shades, np.arange(5), Shades())
+        >>> [int(images.max()) for images, _ in split.evaluation_batches(2).as_numpy_iterator()]
+        [1, 3, 4]
+    """
+
+    references: np.ndarray
+    labels: np.ndarray
+    source: Source
+
+    @property
+    def examples(self):
+        return len(self.labels)
+
+    def training_parts(self, schedule, augment, share):
+        from rocket_tf.data import indexed_batches
+
+        return indexed_batches.training_parts(
+            self._load, self.labels, schedule, augment, share, _PARALLEL
+        )
+
+    def evaluation_parts(self, batch_size, share):
+        import tensorflow as tf
+
+        from rocket_tf.data import indexed_batches
+
+        def load(begin, end):
+            return self._load(tf.range(begin, end))
+
+        return indexed_batches.evaluation_parts(load, self.labels, batch_size, share, _PARALLEL)
+
+    def _load(self, chosen):
+        import tensorflow as tf
+
+        # Said to be stateless, or determinism would forbid that batches are read at once.
+        images = tf.numpy_function(
+            lambda places: self.source.read(self.references[places]),
+            [chosen],
+            tf.uint8,
+            stateful=False,
+        )
+        return tf.ensure_shape(images, (None, *self.source.shape))
+
+
+def is_streamed(streaming, size):
+    """Whether examples are streamed.
+
+    Args:
+        streaming: "auto", "always" or "never", as the field.
+        size: bytes that they would take in memory.
+    """
+    return streaming == "always" or (streaming == "auto" and size > _BYTES_IN_MEMORY)

@@ -1,0 +1,216 @@
+"""Images that are streamed from their files: the same batches as in memory, read when needed."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from rocket_tf.data import in_memory, open_data, streamed
+from rocket_tf.data.images import files as image_files
+from rocket_tf.data.images import scanning
+from rocket_tf.data.interface import Schedule, Share
+from rocket_tf.data.tensorflow_errors import damage_named
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.system import kept
+
+RANDOM = np.random.default_rng(0)
+SHAPE = (6, 4, 3)
+IMAGES = RANDOM.integers(0, 256, (23, *SHAPE)).astype(np.uint8)
+LABELS = RANDOM.integers(0, 5, 23)
+
+
+@dataclasses.dataclass
+class Recorded(streamed.Source):
+    """A source of `IMAGES` by number that writes down what it is asked for."""
+
+    asked: list
+    shape: tuple = SHAPE
+
+    def read(self, references):
+        self.asked += references.tolist()
+        return IMAGES[references]
+
+
+def recorded():
+    return streamed.StreamedSplit(np.arange(23), LABELS, Recorded([]))
+
+
+def assert_same(first, second):
+    first, second = (list(batches.as_numpy_iterator()) for batches in (first, second))
+    assert len(first) == len(second) > 0
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+        assert one[0].dtype == other[0].dtype and one[1].dtype == other[1].dtype
+
+
+class TestBatches:
+    in_memory = in_memory.ArraySplit(IMAGES, LABELS)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"flip": True, "crop_padding": 2, "first_epoch": 1, "first_step": 3},
+            {"replicas": 6, "worker": 1, "workers": 3, "num_classes": 5},
+        ],
+        ids=["plain", "resumed and augmented", "of a worker"],
+    )
+    def test_of_training_are_those_in_memory(self, options):
+        of_memory = self.in_memory.training_batches(5, 3, seed=7, **options)
+        assert_same(recorded().training_batches(5, 3, seed=7, **options), of_memory)
+
+    @pytest.mark.parametrize("options", [{}, {"replicas": 4, "worker": 1, "workers": 2}])
+    def test_of_an_evaluation_are_those_in_memory(self, options):
+        of_memory = self.in_memory.evaluation_batches(6, **options)
+        assert_same(recorded().evaluation_batches(6, **options), of_memory)
+        images, labels = recorded().first(4)
+        np.testing.assert_array_equal(images, IMAGES[:4])
+        np.testing.assert_array_equal(labels, LABELS[:4])
+
+    def test_workers_read_their_own_parts_alone_and_together_all(self):
+        asked = []
+        for worker in range(3):
+            split = recorded()
+            parts = split.training_parts(Schedule(5, 1, seed=7), None, Share(3, worker, 3))
+            labels = np.concatenate([labels for _, labels in parts.as_numpy_iterator()])
+            # Nobody reads more than what comes out.
+            assert len(split.source.asked) == len(labels) < 10
+            np.testing.assert_array_equal(np.sort(labels), np.sort(LABELS[split.source.asked]))
+            asked += split.source.asked
+        assert sorted(asked) == list(range(23))
+
+    def test_going_on_reads_nothing_of_what_is_done(self):
+        split = recorded()
+        batches = split.training_batches(5, 2, seed=7, first_epoch=1, first_step=4)
+        assert [len(labels) for _, labels in batches] == [3]
+        assert len(split.source.asked) == 3
+
+    def test_a_source_of_another_shape_is_an_error(self):
+        split = recorded()
+        split.source.shape = (4, 6, 3)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
+            split.first(1)
+
+
+def test_of_what_size_examples_are_streamed():
+    gibibyte = 2**30
+    assert not streamed.is_streamed("auto", gibibyte) and streamed.is_streamed("auto", gibibyte + 1)
+    assert not streamed.is_streamed("never", 2**50) and streamed.is_streamed("always", 1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of images of many sizes, in three formats, one of them turned."""
+    random = np.random.default_rng(1)
+    for part, count in (("train", 9), ("test", 3)):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                height, width = random.integers(5, 30, 2)
+                pixels = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
+                suffix = ("png", "jpg", "webp")[number % 3]
+                exif = Image.Exif()
+                exif[0x0112] = 6 if number == 4 else 1
+                path = tmp_path / part / name / f"{number}.{suffix}"
+                Image.fromarray(pixels).save(path, exif=exif)
+    return tmp_path
+
+
+def opened(folder, streaming, **changes):
+    mapping = {"dataset": "image_folder", "data_path": str(folder), "image_size": 8}
+    return open_data({**mapping, "streaming": streaming, **changes})
+
+
+class TestFolder:
+    def test_streamed_is_as_in_memory(self, folder):
+        changes = {"train_examples": 16, "validation_examples": 4}
+        streaming, memory = (opened(folder, how, **changes) for how in ("always", "never"))
+        assert streaming.card == memory.card and streaming.fingerprint == memory.fingerprint
+        assert streaming.class_names == memory.class_names
+        for name in ("train", "validation", "test"):
+            split = getattr(streaming, name)
+            assert isinstance(split, streamed.StreamedSplit)
+            assert isinstance(getattr(memory, name), in_memory.ArraySplit)
+            batches = getattr(memory, name).evaluation_batches(4)
+            assert_same(split.evaluation_batches(4), batches)
+        of_memory = memory.train.training_batches(4, 2, seed=3, flip=True)
+        assert_same(streaming.train.training_batches(4, 2, seed=3, flip=True), of_memory)
+
+    def test_moved_data_is_the_same_and_changed_data_is_not(self, folder):
+        first = opened(folder, "always").fingerprint
+        moved = folder.rename(folder.with_name("moved"))
+        assert opened(moved, "always").fingerprint == first
+        path = moved / "test" / "dog" / "0.png"
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1  # in a checksum that Pillow does not look at
+        path.write_bytes(content)
+        assert opened(moved, "always").fingerprint != first
+        path.rename(path.with_name("9.png"))
+        assert opened(moved, "always").fingerprint != first
+
+    def test_what_the_scan_finds_is_kept(self, folder, monkeypatch, capsys):
+        (folder / "train" / "cat" / "0.png").write_bytes(b"no image")
+        first = opened(folder, "always", unreadable_images="skip")
+        told = capsys.readouterr().out
+        assert first.train.examples == 17 and "passed over 1 of 24 images" in told
+        scan = scanning.scan
+        monkeypatch.setattr(scanning, "scan", None)
+        again = opened(folder, "always", unreadable_images="skip")
+        assert again.card == first.card and capsys.readouterr().out == told
+        with pytest.raises(DamagedDataError, match=r"1 of 24 images .*0\.png: no image"):
+            opened(folder, "always")
+        scanned = []
+        monkeypatch.setattr(scanning, "scan", lambda *given: scanned.append(given) or scan(*given))
+        opened(folder, "always", unreadable_images="skip", image_size=9)
+        (folder / "train" / "cat" / "0.png").write_bytes(b"not image")
+        opened(folder, "always", unreadable_images="skip")
+        assert len(scanned) == 2
+
+    def test_a_file_that_vanishes_is_named(self, folder):
+        data = opened(folder, "always")
+        path = folder / "test" / "dog" / "1.jpg"
+        path.unlink()
+        with pytest.raises(DamagedDataError) as error, damage_named():
+            list(data.test.evaluation_batches(2))
+        assert str(error.value).startswith(f"{path}: No such file or directory; it could be read")
+        assert len(str(error.value).splitlines()) == 1
+
+    def test_more_than_fits_into_memory_names_the_way_out(self, folder, monkeypatch):
+        monkeypatch.setattr("rocket_tf.data.local_files._available_memory", lambda: 2**10)
+        with pytest.raises(DataUnavailableError, match=r"stream them: config\.streaming=always"):
+            opened(folder, "never")
+        assert opened(folder, "always").train.examples == 18
+
+
+def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    _, reasons = image_files.decode([str(tmp_path / "a.jpg")], 8)
+    assert reasons == ["no regular file"]
+
+
+class TestKept:
+    def test_arrays_come_back(self):
+        assert kept.load("test", [1, "a"]) is None
+        kept.save("test", [1, "a"], names=np.array(["é", "b"]), numbers=np.arange(3))
+        found = kept.load("test", [1, "a"])
+        assert found["names"].tolist() == ["é", "b"] and found["numbers"].tolist() == [0, 1, 2]
+        assert kept.load("test", [1, "b"]) is None and kept.load("other", [1, "a"]) is None
+
+    def test_damage_is_nothing(self):
+        kept.save("test", "damaged", numbers=np.arange(1000))
+        (path,) = set(kept.folder().glob("test-*")) - {kept._path("test", [1, "a"])}
+        path.write_bytes(path.read_bytes()[:100])
+        assert kept.load("test", "damaged") is None
+
+    def test_a_folder_that_cannot_be_written_is_no_error(self, tmp_path, monkeypatch):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("ROCKET_TF_CACHE", str(tmp_path / "file"))
+        kept.save("test", 1, numbers=np.arange(3))
+        assert kept.load("test", 1) is None
+        monkeypatch.delenv("ROCKET_TF_CACHE")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert kept.folder() == tmp_path / "rocket_tf"
