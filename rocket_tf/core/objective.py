@@ -221,7 +221,7 @@ def sum_in_order(values):
         >>> float(sum_in_order([tf.constant(1e8), tf.constant(-1e8), tf.constant(1.0)]))
         1.0
     """
-    return tf.reduce_sum(tf.stack(values), axis=0)
+    return tf.reduce_sum(tf.stack(list(values)), axis=0)
 
 
 def _setting(name):
