@@ -24,7 +24,7 @@ from rocket_tf.errors import ConfigError, Preempted
 from rocket_tf.studies.grid import Grid
 from rocket_tf.studies.pool import default_processes
 from rocket_tf.studies.search import Candidate
-from rocket_tf.studies.study import Shard, Study
+from rocket_tf.studies.study import OWN_FIELDS, Shard, Study
 from rocket_tf.studies.study_result import result_of
 from rocket_tf.system.answering import answer
 
@@ -39,34 +39,28 @@ def main(argv=None):
 
 
 def _study(arguments, command):
-    grid = _grid(arguments)
-    study = grid or _planned(arguments, {}, arguments.runs)
-    output = Path(arguments.output or f"{arguments.runs}/{'grid' if grid else 'study'}")
+    made = _grid(arguments) or _planned(arguments, {}, arguments.runs)
+    is_grid = isinstance(made, Grid)
+    output = Path(arguments.output or f"{arguments.runs}/{'grid' if is_grid else 'study'}")
 
     def write(pictures=True):
-        if grid:
-            from rocket_tf.reporting.grid_page import as_text
-            from rocket_tf.reporting.grid_page import write_grid as write_all
-        else:
-            from rocket_tf.reporting.study_page import as_text
-            from rocket_tf.reporting.study_page import write_study as write_all
+        from rocket_tf.reporting import grid_page, study_page
 
-        result = grid.result(command) if grid else result_of(study, command)
+        result = made.result(command) if is_grid else result_of(made, command)
         if pictures:
-            write_all(result, output)
-        return as_text(result)
+            (grid_page.write_grid if is_grid else study_page.write_study)(result, output)
+        return (grid_page if is_grid else study_page).as_text(result)
 
     try:
-        done = arguments.report_only or study.complete(arguments.processes)
+        done = arguments.report_only or made.complete(arguments.processes)
     except (KeyboardInterrupt, Preempted):
         print(f"Stopped. So far:\n\n{write(pictures=False)}")
         raise
     print(write())
     if not done:
         print("The runs of the other shards are missing: put all into one folder, and call again")
-    print(
-        f"written: {output}.html, .md, .json, {f'{output}.png' if grid else f'{output}_config.py'}"
-    )
+    last = ".png" if is_grid else f"{output}_config.py"
+    print(f"written: {output}.html, .md, .json, {last}")
 
 
 def _parse(argv):
@@ -129,6 +123,8 @@ def _grid(arguments):
                 f"--grid: got {text!r}, expected a field and values with commas between, such as "
                 "epochs=10,40"
             )
+        if name in OWN_FIELDS:
+            raise ConfigError(f"--grid: got {name}, which the study itself sets")
         if name in fields or name in options.parse_overrides(arguments.set):
             raise ConfigError(f"--grid: got {name}, which --grid or --set has already")
         fields[name] = found

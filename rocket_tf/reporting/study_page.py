@@ -136,8 +136,8 @@ def _about(result):
 def _choice(result):
     """Which hint was chosen, and how flat the choice is."""
     candidates = result["search"]["candidates"]
-    best = min(candidates, key=lambda each: not each["chosen"])
-    if not best["chosen"]:
+    best = next((each for each in candidates if each["chosen"]), None)
+    if best is None:
         return "The search for the hint is not finished."
     same = sorted(
         (each for each in candidates if each["hint"] == best["hint"]),

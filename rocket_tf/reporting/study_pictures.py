@@ -66,7 +66,8 @@ def search(found):
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("validation error, per cent")
     panels[0].set_title("bars: 95 % intervals of the means; dots: seeds; star: chosen", fontsize=9)
-    panels[0].legend(fontsize=8)
+    if hints:
+        panels[0].legend(fontsize=8)
     if chosen:
         panels[1].axhline(0, color=GREY, linewidth=1)
         panels[1].set_ylabel("difference to the chosen one, points")

@@ -26,6 +26,8 @@ from rocket_tf.studies.search import Search, has_diverged, is_done, note_diverge
 
 # Seeds of the search begin here, far from those of the comparison.
 FIRST_SEARCH_SEED = 10_000
+# Fields that a study sets itself, beside those of its methods and its search.
+OWN_FIELDS = ("seed", "split_seed", "booster_run", "pictures", "evaluate_test")
 _HELD_OUT = 5  # a fifth of the training examples, unless the configuration says how many
 
 
@@ -236,7 +238,7 @@ class Study:
         return config
 
     def _check_settings(self, settings, candidates):
-        own = {"seed", "split_seed", "booster_run", "pictures", "evaluate_test"}
+        own = set(OWN_FIELDS)
         for arm in self._arms.values():
             own |= {*METHODS[arm.method].settings, *arm.settings}
         own |= {"hint", "hint_weight"} if candidates else set()
