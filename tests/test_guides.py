@@ -12,10 +12,14 @@ import keras
 import pytest
 
 from rocket_tf import train
-from rocket_tf.config import own_code
+from rocket_tf.config import bundled, own_code
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.exports import export_run
-from tests.small_runs import metrics, state
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.studies import study_latency
+from rocket_tf.studies.study import Study
+from rocket_tf.studies.study_result import result_of
+from tests.small_runs import metrics, quick_runs, state
 
 DOCS = Path(__file__).parents[1] / "docs"
 GUIDES = ("own_nets", "hints", "clicks", "image_folders", "choosing_hints", "from_distiller")
@@ -93,6 +97,59 @@ def test_own_nets_in_the_command(tmp_path):
         ConfigError, match=r"config\.own_code: got 'my_nets\.py', expected the file"
     ):
         train.evaluate(whole)
+
+
+def test_own_nets_in_a_study(tmp_path, monkeypatch):
+    """The guide's nets: studied side by side; interrupted, and resumed in one process; exported."""
+    (file,) = re.findall(r'```python\n("""my_nets.py.*?)```', guide("own_nets"), re.DOTALL)
+    (tmp_path / "my_nets.py").write_text(file)
+    monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
+    settings = {"epochs": 2, "train_examples": 80, "batch_size": 32}
+
+    def study(runs):
+        config = bundled.load_file("my_nets.py")
+        return Study(config, ("light", "rocket"), 1, settings, tmp_path / runs)
+
+    assert study("side_by_side").complete(processes=2)
+
+    append, calls = RunFolder.append_metrics, []
+
+    def interrupt(folder, line):
+        append(folder, line)
+        calls.append(line)
+        if len(calls) == 3:  # after the first epoch of the second run
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "append_metrics", interrupt)
+    monkeypatch.setattr(study_latency, "complete", lambda *_: None)
+    with quick_runs():
+        with pytest.raises(KeyboardInterrupt):
+            study("resumed").complete()
+        assert study("resumed").complete()
+    assert [line["epoch"] for line in calls] == [1, 2, 1, 2]
+
+    result, resumed = (result_of(study(runs), "c") for runs in ("side_by_side", "resumed"))
+    assert [row["by_seed"] for row in result["rows"]] == [row["by_seed"] for row in resumed["rows"]]
+    for method in ("light", "rocket"):
+        ours, theirs = (
+            metrics(tmp_path / runs / method / "seed0") for runs in ("side_by_side", "resumed")
+        )
+        for own, other in zip(ours, theirs, strict=True):
+            assert own == pytest.approx(other, rel=1e-4)
+    assert metrics(tmp_path / "side_by_side" / "rocket" / "seed0")[-1]["hidden_hint"] > 0
+    # Each net has its cost, and the latency of its own export.
+    light, rocket, booster = result["rows"]
+    assert light["multiply_adds"] == rocket["multiply_adds"] < booster["multiply_adds"]
+    for row in result["rows"]:
+        assert 0 < row["latency"]["p50_ms"] <= row["latency"]["p99_ms"]
+    ratio = rocket["latency"]["p50_ms"] / booster["latency"]["p50_ms"]
+    assert result["latency"]["light_to_booster"] == pytest.approx(ratio)
+
+    # What the study ended with needs the run's folder alone.
+    (tmp_path / "my_nets.py").unlink()
+    run = tmp_path / "side_by_side" / "rocket" / "seed0"
+    (export,) = export_run(run, ["savedmodel"], tmp_path / "exported")
+    assert export.test_error == pytest.approx(rocket["mean"], abs=1e-3)
 
 
 def test_hints(capsys):

@@ -6,6 +6,11 @@ Trains each method on the same seeds and compares them with the first. Validatio
 out; the test examples are opened last. With several --hints or --weights, the hint is first chosen
 on other seeds and splits. Interrupted at any instant, the same command goes on; stopped, it prints
 the table so far. Writes <output>.json, .md, .html and <output>_config.py, the configuration to use.
+
+    rocket-tf study --config=digits --grid=train_examples=100,300,1000 --grid=epochs=10,40
+
+does a study at each point of the grid, and writes <output>.json, .md, .html and .png: the gain over
+the first field, a line for each value of the second.
 """
 
 import re
@@ -16,7 +21,10 @@ from rocket_tf import config as options
 from rocket_tf.commands import Parser, command_line
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.errors import ConfigError, Preempted
-from rocket_tf.studies.study import Candidate, Shard, Study
+from rocket_tf.studies.grid import Grid
+from rocket_tf.studies.pool import default_processes
+from rocket_tf.studies.search import Candidate
+from rocket_tf.studies.study import OWN_FIELDS, Shard, Study
 from rocket_tf.studies.study_result import result_of
 from rocket_tf.system.answering import answer
 
@@ -31,26 +39,28 @@ def main(argv=None):
 
 
 def _study(arguments, command):
-    study = _planned(arguments)
-    output = Path(arguments.output or f"{arguments.runs}/study")
+    made = _grid(arguments) or _planned(arguments, {}, arguments.runs)
+    is_grid = isinstance(made, Grid)
+    output = Path(arguments.output or f"{arguments.runs}/{'grid' if is_grid else 'study'}")
 
     def write(pictures=True):
-        from rocket_tf.reporting.study_page import as_text, write_study
+        from rocket_tf.reporting import grid_page, study_page
 
-        result = result_of(study, command)
+        result = made.result(command) if is_grid else result_of(made, command)
         if pictures:
-            write_study(result, output)
-        return as_text(result)
+            (grid_page.write_grid if is_grid else study_page.write_study)(result, output)
+        return (grid_page if is_grid else study_page).as_text(result)
 
     try:
-        done = arguments.report_only or study.complete()
+        done = arguments.report_only or made.complete(arguments.processes)
     except (KeyboardInterrupt, Preempted):
         print(f"Stopped. So far:\n\n{write(pictures=False)}")
         raise
     print(write())
     if not done:
         print("The runs of the other shards are missing: put all into one folder, and call again")
-    print(f"written: {output}.html, .md, .json, {output}_config.py")
+    last = ".png" if is_grid else f"{output}_config.py"
+    print(f"written: {output}.html, .md, .json, {last}")
 
 
 def _parse(argv):
@@ -64,7 +74,19 @@ def _parse(argv):
     parser.add_argument(
         "--search_seeds", type=int, default=3, help="seeds of the search, at most (%(default)s)"
     )
+    parser.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        help="a study for each value of a field, as --grid=epochs=10,40; several make a grid",
+    )
     parser.add_argument("--shard", default="1/1", help="do a part of the runs, as 2/8")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=default_processes(),
+        help="how many train side by side, each with its share of the processors (%(default)s)",
+    )
     parser.add_run_arguments(seeds=12, setting="epochs=20", runs=None)
     parser.add_argument("--output", help="where to write, no suffix (default: in the runs' folder)")
     parser.add_argument(
@@ -75,19 +97,40 @@ def _parse(argv):
     return arguments
 
 
-def _planned(arguments):
+def _planned(arguments, point, runs):
     config = ready_configs.load_file(arguments.config)
-    settings = options.parse_overrides(arguments.set)
+    settings = {**options.parse_overrides(arguments.set), **point}
     return Study(
         config,
         arguments.methods.split(","),
         arguments.seeds,
         settings,
-        arguments.runs,
+        runs,
         _candidates(arguments, {**config, **settings}),
         arguments.search_seeds,
         _shard(arguments.shard),
     )
+
+
+def _grid(arguments):
+    """The `Grid` that is asked for, or `None`."""
+    fields = {}
+    for text in arguments.grid:
+        name, equals, values = text.partition("=")
+        found = [options.parse_override(name, value) for value in values.split(",")]
+        if not equals or isinstance(found[0], tuple):
+            raise ConfigError(
+                f"--grid: got {text!r}, expected a field and values with commas between, such as "
+                "epochs=10,40"
+            )
+        if name in OWN_FIELDS:
+            raise ConfigError(f"--grid: got {name}, which the study itself sets")
+        if name in fields or name in options.parse_overrides(arguments.set):
+            raise ConfigError(f"--grid: got {name}, which --grid or --set has already")
+        fields[name] = found
+    if not fields:
+        return None
+    return Grid(fields, lambda *point: _planned(arguments, *point), arguments.runs)
 
 
 def _candidates(arguments, config):

@@ -23,7 +23,7 @@ def join(light, booster, hidden=None):
     in the booster's order.
 
     Args:
-        light: functional `keras.Model` with one output, logits, or a dict of several.
+        light: functional `keras.Model` with one output, logits, or a dict of several (`checked`).
         booster: a net of the same kind, or `None`.
         hidden: dict from "light" or "booster" to names of the net's layers whose outputs are
             wanted too.
@@ -34,8 +34,7 @@ def join(light, booster, hidden=None):
         layers' names to their outputs.
 
     Raises:
-        ValueError: if a net ends in probabilities, does not fit the other, is the other, or has no
-            such layer.
+        ValueError: if a net does not fit the other, is the other, or has no such layer.
 
     Example:
         >>> import keras
@@ -50,8 +49,6 @@ def join(light, booster, hidden=None):
     """
     hidden = {role: names for role, names in (hidden or {}).items() if names}
     nets = {"light": light} if booster is None else {"light": light, "booster": booster}
-    for role, net in nets.items():
-        check_net(role, net)
     hidden_outputs = {}
     if booster is not None:
         check_pair(light, booster, "booster")
@@ -150,6 +147,21 @@ def as_functional(role, net):
             f"Received: {role}={net!r} of type {type(net).__name__}, which overrides call; make a "
             "layer of what call does, and the net of that layer"
         )
+    return net
+
+
+def checked(role, net):
+    """A net as `as_functional` gives it; raises ValueError as both that and `check_net` do.
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((3,))
+        >>> net = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        >>> checked("light", net) is net
+        True
+    """
+    net = as_functional(role, net)
+    check_net(role, net)
     return net
 
 

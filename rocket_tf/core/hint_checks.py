@@ -24,8 +24,8 @@ def check_hints(hints, light, booster, teacher):
     """Checks that each hint has a name of its own and somebody to follow.
 
     Raises:
-        ValueError: if one has not, if the light net gives no logits, if a loss is undefined for so
-            few classes, or if the teacher does not fit the other nets.
+        ValueError: if one has not, if a loss is undefined for so few classes, or if the teacher
+            does not fit the other nets.
 
     Example:
         >>> import keras
@@ -56,7 +56,6 @@ def check_hints(hints, light, booster, teacher):
             "In a hint with follows='light', the booster follows the light net, and there is no "
             "booster. Received: booster=None; pass one, or leave the hint out"
         )
-    graph.check_net("light", light)
     for hint in hints:
         if hint.layers is None:
             for output in by_output(light.output).values():
@@ -65,7 +64,6 @@ def check_hints(hints, light, booster, teacher):
         return
     if "teacher" not in followed:
         raise ValueError("A teacher was given and no hint follows it; pass Hint(follows='teacher')")
-    graph.check_net("teacher", teacher)
     graph.check_pair(light, teacher, "teacher")
     for role, net in (("light", light), ("booster", booster)):
         if net is not None and graph.common_layers(net, teacher):

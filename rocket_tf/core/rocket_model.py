@@ -101,7 +101,7 @@ class RocketModel(DistributedModel):
         name="rocket",
     ):
         light, booster, teacher = (
-            None if net is None else graph.as_functional(role, net)
+            None if net is None else graph.checked(role, net)
             for role, net in (("light", light), ("booster", booster), ("teacher", teacher))
         )
         resolved = hints.resolve_hints(hint, hint_weight, temperature)

@@ -10,7 +10,15 @@ from rocket_tf.reporting.pictures import as_png, gradient_flow, learning_curves
 from rocket_tf.system import files
 
 _HEADER = ("method", "net", "mean ± sd", "median", "difference [95 % interval]", "seeds")
-_COSTS = ("method", "net", "parameters", "multiply-adds", "seconds of a run, median")
+_COSTS = (
+    "method",
+    "net",
+    "parameters",
+    "multiply-adds",
+    "seconds of a run, median",
+    "latency in ms, median",
+    "99th percentile",
+)
 
 
 def write_study(result, output):
@@ -34,6 +42,7 @@ def as_text(result):
         lines.append("|---" * len(header) + "|")
         lines += [f"| {' | '.join(row)} |" for row in rows]
         lines.append("")
+    lines += [*_wrapped(_latency(result)), ""]
     lines += [*_wrapped(_choice(result)), ""] if result["search"] else []
     return "\n".join([*lines, f"    {result['command']}", ""]).lstrip("\n")
 
@@ -63,6 +72,7 @@ def study_page(result):
         page.paragraph(_choice(result) if result["search"] else ""),
         page.heading("What it costs"),
         page.table(_COSTS, _costs(result)),
+        page.paragraph(_latency(result)),
         *page.images(pictures),
         page.heading("How to get it"),
         page.code(result["command"]),
@@ -124,24 +134,65 @@ def _about(result):
 
 
 def _choice(result):
+    """Which hint was chosen, and how flat the choice is."""
     candidates = result["search"]["candidates"]
-    best = min(candidates, key=lambda each: not each["chosen"])
-    if not best["chosen"]:
+    best = next((each for each in candidates if each["chosen"]), None)
+    if best is None:
         return "The search for the hint is not finished."
-    near = [
-        f"{each['hint']} with weight {each['weight']:g}"
-        for each in candidates
-        if not each["chosen"] and each["mean"] <= best["mean"] + (best["standard_deviation"] or 0)
-    ]
-    flat = (
-        f"As good within one standard deviation: {', '.join(near)}."
-        if near
-        else ("No other comes within one standard deviation.")
+    same = sorted(
+        (each for each in candidates if each["hint"] == best["hint"]),
+        key=lambda each: each["weight"],
     )
-    return (
+    place = same.index(best)
+    neighbours = same[max(place - 1, 0) : place] + same[place + 1 : place + 2]
+    rest = [each for each in candidates if each is not best and each not in neighbours]
+    words = [
         f"Chosen hint: {best['hint']} with weight {best['weight']:g}, of {len(candidates)} on "
-        f"seeds and splits that the table does not use. {flat}"
-    )
+        "seeds and splits that the table does not use."
+    ]
+    if neighbours:
+        within = [_place_in_noise(each["difference"]) == _WITHIN for each in neighbours]
+        words.append(
+            "The choice is flat, its neighbours are within the noise:"
+            if all(within)
+            else "How flat the choice is, by its neighbours on the same seeds:"
+        )
+        words.append(f"{'; '.join(map(_beside_chosen, neighbours))}.")
+    if rest:
+        words.append(f"The others: {'; '.join(map(_beside_chosen, rest))}.")
+    return " ".join(words)
+
+
+_WITHIN = "within the noise"
+
+
+def _place_in_noise(difference):
+    """Where a candidate stands whose errors differ from the chosen one's by so much."""
+    if difference["interval"] is None:
+        return "one seed alone cannot tell"
+    low, high = difference["interval"]
+    return _WITHIN if low <= 0 <= high else "beyond the noise"
+
+
+def _beside_chosen(candidate):
+    difference = candidate["difference"]
+    words = f"{candidate['hint']} with weight {candidate['weight']:g} {difference['mean']:+.2f}"
+    if difference["interval"] is not None:
+        low, high = difference["interval"]
+        words += f" [{low:+.2f}, {high:+.2f}] points over {difference['seeds']} seeds"
+    return f"{words}, {_place_in_noise(difference)}"
+
+
+def _latency(result):
+    """What the latencies are of; nothing where they were not measured."""
+    latency = result.get("latency")
+    if not latency:
+        return ""
+    runtime = "the SavedModel in TensorFlow's C++ library"
+    threads = "one thread" if latency["threads"] == 1 else f"{latency['threads']} threads"
+    words = f"Latency: one export of each net, {runtime}, batches of {latency['batch']}, {threads}."
+    ratio = latency["light_to_booster"]
+    return words if ratio is None else f"{words} Light net ÷ booster: {ratio:.2f}."
 
 
 def _number(result, value, sign=""):
@@ -173,6 +224,10 @@ def _costs(result):
             f"{row['parameters']:,}",
             markdown.count_in_words(row["multiply_adds"]),
             f"{row['seconds']:.0f}",
+            *(
+                f"{row['latency'][name]:.2f}" if row.get("latency") else "–"
+                for name in ("p50_ms", "p99_ms")
+            ),
         )
         for row in result["rows"]
     ]

@@ -39,31 +39,64 @@ def search(found):
 
     Args:
         found: "search" of `study_result.result_of`.
+
+    Returns:
+        A `Figure`: the errors with their 95 % intervals; and, once a hint is chosen, how far each
+        differs from it on the same seeds, with the interval of that. A hollow marker is of one
+        seed, which has no interval.
     """
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    candidates = found["candidates"]
-    hints = list(dict.fromkeys(each["hint"] for each in candidates))
+    chosen = any(each["chosen"] for each in found["candidates"])
+    columns = 2 if chosen else 1
+    figure = Figure(figsize=(2 + 5.5 * columns, 4), layout="constrained")
+    panels = figure.subplots(1, columns, squeeze=False)[0]
+    hints = list(dict.fromkeys(each["hint"] for each in found["candidates"]))
     for hint, colour in zip(hints, cycle(len(hints)), strict=True):
-        own = sorted(
-            (each for each in candidates if each["hint"] == hint), key=lambda each: each["weight"]
-        )
-        weights = [each["weight"] for each in own]
-        axes.plot(weights, [each["mean"] for each in own], "-o", color=colour, label=hint)
+        own = [each for each in found["candidates"] if each["hint"] == hint]
+        _weights(panels[0], own, lambda each: (each["mean"], each["interval"]), colour, hint)
         for each in own:
             errors = each["by_seed"]
-            axes.plot([each["weight"]] * len(errors), errors, ".", color=colour, alpha=0.4)
-            if each["chosen"]:
-                axes.plot(each["weight"], each["mean"], "*", color=colour, markersize=16)
-    positive = [each["weight"] for each in candidates if each["weight"] > 0]
-    if positive:
-        axes.set_xscale("symlog", linthresh=min(positive))
-    axes.set_xlabel("weight of the hint")
-    axes.set_ylabel("validation error, per cent")
-    axes.set_title("dots: seeds; star: the chosen one", fontsize=9)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+            panels[0].plot([each["weight"]] * len(errors), errors, ".", color=colour, alpha=0.4)
+        if chosen:
+            _weights(panels[1], own, _difference, colour, hint)
+    positive = [each["weight"] for each in found["candidates"] if each["weight"] > 0]
+    for axes in panels:
+        if positive:
+            axes.set_xscale("symlog", linthresh=min(positive))
+        axes.set_xlabel("weight of the hint")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("validation error, per cent")
+    panels[0].set_title("bars: 95 % intervals of the means; dots: seeds; star: chosen", fontsize=9)
+    if hints:
+        panels[0].legend(fontsize=8)
+    if chosen:
+        panels[1].axhline(0, color=GREY, linewidth=1)
+        panels[1].set_ylabel("difference to the chosen one, points")
+        panels[1].set_title("paired by seed; a bar that crosses 0 is within the noise", fontsize=9)
     return figure
+
+
+def _weights(axes, candidates, figures, colour, label):
+    """A hint's line: `figures` gives a candidate's mean and interval."""
+    candidates = sorted(candidates, key=lambda each: each["weight"])
+    means = [figures(each)[0] for each in candidates]
+    axes.plot([each["weight"] for each in candidates], means, "-", color=colour, label=label)
+    for each, mean in zip(candidates, means, strict=True):
+        interval = figures(each)[1]
+        axes.errorbar(
+            each["weight"],
+            mean,
+            yerr=[[mean - interval[0]], [interval[1] - mean]] if interval else None,
+            fmt="*" if each["chosen"] else "o",
+            markersize=14 if each["chosen"] else 5,
+            markerfacecolor=colour if len(each["by_seed"]) > 1 else "white",
+            color=colour,
+            capsize=3,
+        )
+
+
+def _difference(candidate):
+    difference = candidate["difference"]
+    return difference["mean"], None if candidate["chosen"] else difference["interval"]
 
 
 def last_epochs(curves):

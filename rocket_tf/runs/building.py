@@ -1,6 +1,5 @@
 """The nets and the compiled model of a configuration: each method as a setting of `RocketModel`."""
 
-import contextlib
 import re
 
 import keras
@@ -23,18 +22,19 @@ from rocket_tf.networks import (
 from rocket_tf.optimizers.catalog import OPTIMIZERS
 from rocket_tf.optimizers.schedules import WarmUp, piecewise_schedule
 from rocket_tf.optimizers.split import SplitOptimizer
+from rocket_tf.runs import own_parts
 
 
-def build_nets(config, card, own=None):
+def build_nets(config, card, own=own_parts.NONE):
     """The light net and the booster of a configuration, as functional models.
 
     Args:
         config: a checked configuration.
         card: of its data, a `rocket_tf.data.DatasetCard`.
-        own: a `rocket_tf.runs.own_parts.OwnParts`, if the configuration has some; its booster may
-            be `None`, where method=light.
+        own: what `rocket_tf.runs.own_parts.of` gives for it; the booster of its nets may be `None`,
+            where method=light.
     """
-    if own is not None and own.has("build_nets"):
+    if own.has("build_nets"):
         return own.nets()
     if card.kind == "clicks":
         return _click_nets(config, card)
@@ -67,7 +67,7 @@ def build_nets(config, card, own=None):
     )
 
 
-def build_model(config, card, teacher=None, own=None):
+def build_model(config, card, teacher=None, own=own_parts.NONE):
     """The compiled model of a configuration; a net that is trained alone is its light net.
 
     Args:
@@ -81,9 +81,9 @@ def build_model(config, card, teacher=None, own=None):
         A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns.
     """
     light, booster = build_nets(config, card, own)
-    with contextlib.nullcontext() if own is None else own.answering("the rocket", "build_hints"):
+    with own.answering("the rocket", "build_hints"):
         model = _assemble(config, card, light, booster, teacher, own)
-    with contextlib.nullcontext() if own is None else own.answering("compile", "build_losses"):
+    with own.answering("compile", "build_losses"):
         model.compile(
             optimizer=make_optimizer(config, options.total_steps(config, card)),
             loss=_losses(config, own),
@@ -101,8 +101,7 @@ def _assemble(config, card, light, booster, teacher, own):
     if method in ("light", "booster"):
         return RocketModel({"light": light, "booster": booster}[method], hint=None)
     if method == "no_joint_training":
-        by_name = own is None or not own.has("build_nets")
-        _copy_shared_layers(teacher, light, booster, by_name)
+        _copy_shared_layers(teacher, light, booster, by_name=not own.has("build_nets"))
     trains_both = method in ("rocket", "rocket_kd")
     return RocketModel(
         light,
@@ -116,7 +115,7 @@ def _assemble(config, card, light, booster, teacher, own):
 
 def _losses(config, own):
     """The label losses, as `RocketModel.compile` takes them."""
-    if own is not None and own.has("build_losses"):
+    if own.has("build_losses"):
         return own.losses()
     if mixes_labels(config):
         smoothing = config["label_smoothing"]
@@ -265,8 +264,7 @@ def _hints(config, card, light, teacher, own):
     )
     match config["method"]:
         case "rocket" | "rocket_kd":
-            has_own = own is not None and own.has("build_hints")
-            hints = own.hints() if has_own else [hint, *mutual]
+            hints = own.hints() if own.has("build_hints") else [hint, *mutual]
             return [*hints, distillation] if config["method"] == "rocket_kd" else hints
         case "kd":
             return [distillation]

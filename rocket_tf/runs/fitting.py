@@ -1,6 +1,5 @@
 """The epochs of a run: its data, its callbacks, `fit`; and its evaluation."""
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -162,8 +161,7 @@ def _fit(run, restored, last_epoch):
         # Metrics have variables once they have seen a batch.
         run.model.evaluate(validation, steps=1, verbose=0)
     every = config["evaluate_every_epochs"]
-    training = contextlib.nullcontext() if own is None else own.training(run.model, epochs)
-    with training, _weights_left_alone(run.model.optimizer):
+    with own.training(run.model, epochs), _weights_left_alone(run.model.optimizer):
         run.model.fit(
             pipeline.distribute(train, run.strategy),
             epochs=last_epoch,
@@ -172,7 +170,7 @@ def _fit(run, restored, last_epoch):
             validation_data=validation,
             validation_steps=validation_steps,
             validation_freq=[e for e in range(1, epochs + 1) if e % every == 0 or e == epochs],
-            callbacks=_callbacks(run, restored, [] if own is None else own.callbacks()),
+            callbacks=_callbacks(run, restored, own.callbacks()),
             shuffle=False,  # the pipeline has shuffled
             verbose=0,
         )

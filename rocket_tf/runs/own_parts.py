@@ -22,7 +22,7 @@ _REFUSED_CALLBACKS = {
 
 
 def of(config, data, copy):
-    """The parts of a run that its own functions build, `OwnParts`, or `None` without any.
+    """The parts of a run that its own functions build, `OwnParts`, or `NONE` without any.
 
     Args:
         config: a checked configuration.
@@ -32,7 +32,30 @@ def of(config, data, copy):
     Raises:
         ConfigError: as `rocket_tf.config.own_code.OwnCode`.
     """
-    return OwnParts(config, data, copy) if config["own_functions"] else None
+    return OwnParts(config, data, copy) if config["own_functions"] else NONE
+
+
+class NoParts:
+    """The parts of a run without functions of its own, asked as `OwnParts` are."""
+
+    def has(self, function):
+        """Whether a function is among them: none is."""
+        return False
+
+    def callbacks(self):
+        """No callbacks, an empty list."""
+        return []
+
+    def answering(self, doing, function=None):
+        """Within it, exceptions pass."""
+        return contextlib.nullcontext()
+
+    def training(self, model, epochs):
+        """Within it, exceptions pass."""
+        return contextlib.nullcontext()
+
+
+NONE = NoParts()
 
 
 class OwnParts:

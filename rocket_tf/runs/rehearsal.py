@@ -15,10 +15,8 @@ _EXAMPLES = 2
 def rehearse(config, data, copy):
     """Builds a run's model and evaluates it on a few examples, so that mistakes show early.
 
-    Nothing is done where a configuration has no functions of its own.
-
     Args:
-        config: a checked configuration.
+        config: a checked configuration with `own_functions`.
         data: its data, a `rocket_tf.data.DataSet`.
         copy: path where the run's folder has its copy of the functions' file, if it has one.
 
@@ -26,8 +24,6 @@ def rehearse(config, data, copy):
         ConfigError: for the first mistake, with its file and line.
     """
     own = own_parts.of(config, data, copy)
-    if own is None:
-        return
     inputs, labels = data.train.first(_EXAMPLES)
     inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
     if own.has("build_nets"):

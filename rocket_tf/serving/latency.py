@@ -14,10 +14,9 @@ BATCHES = (1, 8, 64)  # of examples
 THREADS = (1, 2)
 _MOST_CALLS = 20
 _SECONDS_A_TURN = 0.05
-_LOADS = 10
 
 
-def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print):
+def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print, loads=10):
     """Times calls of exports, and the loading of SavedModels.
 
     Every runtime and number of threads has a process of its own, with all nets loaded. In each
@@ -32,6 +31,7 @@ def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print):
         threads: numbers of threads.
         batches: batch sizes.
         tell: called with a line about each round.
+        loads: how often the loading of each SavedModel is timed.
 
     Returns:
         `(rows, load_seconds)`: a list of dicts with `runtime`, `threads`, `batch`, `net`, `calls`,
@@ -56,7 +56,7 @@ def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print):
         turns = Turns(calls, tell)
         for done in range(rounds):
             turns.take(done, rounds)
-        load_seconds = _time_loading(workers, exports, min(threads))
+        load_seconds = _time_loading(workers, exports, min(threads), loads)
     return [_row(*key, taken) for key, taken in turns.seconds.items()], load_seconds
 
 
@@ -91,14 +91,14 @@ def _start(runtime, threads, paths):
     return WorkerProcess("rocket_tf.serving.latency_worker", runtime, str(threads), nets)
 
 
-def _time_loading(workers, exports, threads):
-    if "tensorflow" not in exports:
+def _time_loading(workers, exports, threads, loads):
+    if "tensorflow" not in exports or not loads:
         return {}
     worker = workers["tensorflow", threads]
     nets = exports["tensorflow"][1]
     turns = Turns({net: functools.partial(worker.ask, load=net) for net in nets})
-    for done in range(_LOADS):
-        turns.take(done, _LOADS)
+    for done in range(loads):
+        turns.take(done, loads)
     return {net: round(statistics.median(taken), 4) for net, taken in turns.seconds.items()}
 
 

@@ -2,37 +2,47 @@
 
 import json
 
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.studies import running
 from rocket_tf.system import files
-from rocket_tf.system.startup import load_tensorflow_quietly
 
 _FILE = "test.json"
 
 
-def complete(runs, data):
+def complete(runs, data, pool=None):
     """Evaluates finished runs on the test examples, those that were not evaluated before.
-
-    Writes `test.json` into each run's folder: its summary with the test figures, each net's
-    errors by class, and the gradient flow of hints.
 
     Args:
         runs: a list of `PlannedRun`s, all finished.
         data: a `DataSet` that is open already, such as that of one of them.
+        pool: a `Pool` that does it; `None`: this process does.
     """
     to_do = [run for run in runs if read(run) is None]
     if not to_do:
         return
     print(f"All runs are trained. Opening the test examples of {len(to_do)} runs", flush=True)
-    load_tensorflow_quietly()
-    import keras
+    ended = running.in_turn("open", open_test, to_do, data, pool)
+    for number, (run, error) in enumerate(ended, 1):
+        if error is not None:
+            raise error
+        print(f"{number} of {len(to_do)}: {run.title}", flush=True)
 
+
+def open_test(config, path, data):
+    """Evaluates a finished run on the test examples.
+
+    Writes `test.json` into its folder: its summary with the test figures, each net's errors by
+    class, and the gradient flow of hints.
+
+    Args:
+        config: its configuration.
+        path: its folder.
+        data: its data, a `DataSet`.
+    """
     from rocket_tf import train
 
-    for number, run in enumerate(to_do, 1):
-        data = data.reopen(run.config)
-        figures = train.evaluate(run.folder.path, data=data, details=True)
-        files.write_json(run.folder.path / _FILE, figures)
-        print(f"{number} of {len(to_do)}: {run.title}", flush=True)
-        keras.backend.clear_session()
+    figures = train.evaluate(path, data=data, details=True)
+    files.write_json(RunFolder(path).path / _FILE, figures)
 
 
 def read(run):

@@ -1,4 +1,4 @@
-"""A hint's weight, chosen on a validation split."""
+"""A hint's weight, chosen on a validation split: a search in which all weights have all seeds."""
 
 from pathlib import Path
 
@@ -6,9 +6,8 @@ from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.config.methods import METHODS
 from rocket_tf.errors import ConfigError
-from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies import running, statistics
-from rocket_tf.studies.running import PlannedRun
+from rocket_tf.studies.search import Candidate, Search, has_diverged, note_divergence
 
 # Those whose objective reads the weight.
 METHODS_WITH_HINT = [
@@ -16,11 +15,13 @@ METHODS_WITH_HINT = [
     for name, method in METHODS.items()
     if "hint_weight" not in options.unread_fields({**options.default(), **method.settings})
 ]
-_ERROR_OF_DIVERGENCE = 100.0  # per cent
 
 
 class WeightSearch:
     """Every weight with every seed.
+
+    Unlike a study's search, it has the configuration's split for all seeds, from 0 on, as had those
+    that chose the weights of the committed results.
 
     Args:
         config: name of a configuration that comes along.
@@ -41,21 +42,13 @@ class WeightSearch:
                 f"--seeds, --validation_examples: got {seeds} and {validation_examples}, expected "
                 "whole numbers of at least 1"
             )
-        settings = {"validation_examples": validation_examples, **settings}
-        folder = Path(runs) / f"{config}_{method}"
-        self._weights, self.runs, data = [], [], None
-        for seed in range(seeds):
-            for weight in weights:
-                own = ready_configs.load(config, method)
-                own.update({**settings, "hint_weight": weight, "seed": seed})
-                own.booster_run = str(folder / "booster" / f"seed{seed}")
-                data = options.check(own, data)
-                run_folder = RunFolder(folder / f"weight{weight:g}" / f"seed{seed}")
-                run_folder.check(own, data)
-                self._weights.append(weight)
-                title = f"weight {weight:g}, seed {seed}"
-                self.runs.append(PlannedRun(title, own, run_folder, data.card))
-        self._data = data
+        self._config = ready_configs.load(config, method)
+        self._config.update({"validation_examples": validation_examples, **settings})
+        self._folder = Path(runs) / f"{config}_{method}"
+        self._data = None
+        candidates = [Candidate(self._config["hint"], weight) for weight in weights]
+        self._search = Search(candidates, range(seeds), self._run, drops=False)
+        self._search.state()  # which checks all runs
 
     def complete(self):
         """Trains the runs that are not finished, and compares all.
@@ -65,22 +58,20 @@ class WeightSearch:
         """
 
         def say(run, error):
-            weight = run.config["hint_weight"]
-            print(f"weight {weight:g} diverges, which counts as an error of 100 %: {error}")
+            note_divergence(run, error, f"weight {run.config['hint_weight']:g}")
 
-        errors = {}
-        summaries = running.complete(self.runs, self._data, diverged=say)
-        for weight, summary in zip(self._weights, summaries, strict=True):
-            error = _ERROR_OF_DIVERGENCE if summary is None else validation_error(summary["light"])
-            errors.setdefault(weight, []).append(error)
-        return compare(errors)
+        to_do = [run for run in self._search.state()["runs"] if not has_diverged(run)]
+        running.complete(to_do, self._data, diverged=say)
+        errors = self._search.state()["errors"]
+        return compare({candidate.weight: found for candidate, found in errors.items()})
 
-
-def validation_error(figures):
-    """What decides of a run: its validation error in per cent; of clicks, 100 · (1 - AUC)."""
-    if "validation_auc" in figures:
-        return 100 * (1 - figures["validation_auc"])
-    return figures["validation_error"]
+    def _run(self, candidate, seed):
+        weight = candidate.weight
+        own = {**self._config, "hint_weight": weight, "seed": seed}
+        own["booster_run"] = str(self._folder / "booster" / f"seed{seed}")
+        place = self._folder / f"weight{weight:g}" / f"seed{seed}"
+        run, self._data = running.planned(f"weight {weight:g}, seed {seed}", own, place, self._data)
+        return run
 
 
 def compare(errors):

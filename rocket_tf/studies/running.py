@@ -38,7 +38,28 @@ def missing(runs):
     return [run for run in runs if run.folder.read_summary() is None]
 
 
-def complete(runs, data, after_run=lambda: None, diverged=None):
+def planned(title, config, path, data=None):
+    """A run, once it is known that it can be made.
+
+    Args:
+        title: which run it is, in words.
+        config: its configuration.
+        path: its folder.
+        data: a `DataSet` that is open already, which is used where it is the configuration's.
+
+    Returns:
+        `(run, data)`: a `PlannedRun`, and its data, a `DataSet`.
+
+    Raises:
+        ConfigError: if it cannot be made, or the folder holds another one.
+    """
+    data = options.check(config, data)
+    folder = RunFolder(path)
+    folder.check(config, data)
+    return PlannedRun(title, dict(config), folder, data.card), data
+
+
+def complete(runs, data, after_run=lambda: None, diverged=None, pool=None):
     """Trains the runs of a plan that are not finished, in their order.
 
     Args:
@@ -48,6 +69,7 @@ def complete(runs, data, after_run=lambda: None, diverged=None):
         after_run: called after each that is trained.
         diverged: called with a run and its `NonFiniteLossError`, which then stops nothing; `None`:
             it is raised.
+        pool: a `Pool` that trains them, several at a time; `None`: this process does.
 
     Returns:
         The summaries of all runs, in their order; `None` for those that have diverged.
@@ -56,31 +78,89 @@ def complete(runs, data, after_run=lambda: None, diverged=None):
         Preempted: if SIGTERM has come; what was done is saved.
         NonFiniteLossError: as above; and all others of `rocket_tf.train.train_and_evaluate`.
     """
-    summaries = [run.folder.read_summary() for run in runs]
-    to_do = [place for place, summary in enumerate(summaries) if summary is None]
+    to_do = missing(runs)
     if not to_do:
-        return summaries
+        return [run.folder.read_summary() for run in runs]
     print(f"{len(to_do)} of {len(runs)} runs to do. Loading TensorFlow", flush=True)
+    begun, processes = [], 1 if pool is None else min(pool.processes, len(to_do))
+
+    def show(run):
+        begun.append(run)
+        left = _time_left(runs, missing(to_do), processes)
+        print(f"== run {len(begun)} of {len(to_do)}: {run.title}{left}", flush=True)
+
     with _preempted_by_sigterm(lambda: f"{len(runs) - len(missing(runs))} of {len(runs)} runs"):
-        load_tensorflow_quietly()
-        import keras
-
-        from rocket_tf import train
-
-        for number, place in enumerate(to_do, 1):
-            run = runs[place]
-            left = _time_left(runs, [runs[other] for other in to_do[number - 1 :]])
-            print(f"== run {number} of {len(to_do)}: {run.title}{left}", flush=True)
-            try:
-                data = data.reopen(run.config)
-                summaries[place] = train.train_and_evaluate(run.config, run.folder.path, data=data)
-            except NonFiniteLossError as error:
-                if diverged is None:
-                    raise
+        ended = in_turn("train", _train, to_do, data, pool, show)
+        for number, (run, error) in enumerate(ended, 1):
+            if error is not None:
+                if diverged is None or not isinstance(error, NonFiniteLossError):
+                    raise error
                 diverged(run, error)
-            keras.backend.clear_session()
+            if pool is not None:
+                print(f"done: {number} of {len(to_do)}, {run.title}", flush=True)
             after_run()
-    return summaries
+    return [run.folder.read_summary() for run in runs]
+
+
+def in_turn(task, do, runs, data, pool=None, started=lambda run: None):
+    """Does something with runs, one after the other, or several at a time.
+
+    Args:
+        task: what it is, as `rocket_tf.studies.run_worker` calls it.
+        do: function of a run's configuration, folder and data that does it in this process.
+        runs: a list of `PlannedRun`s.
+        data: as of `complete`.
+        pool: as of `complete`.
+        started: called with each run before it.
+
+    Yields:
+        `(run, error)`, as each is done; the error is `None`, or one that `do` raises.
+    """
+    if pool is not None:
+        requests = [
+            {"task": task, "config": run.config, "path": str(run.folder.path)} for run in runs
+        ]
+        done = set()
+
+        def may_start(index, busy):
+            booster = _untrained_booster(runs[index])
+            if booster is None:
+                return True
+            # It has a run of its own here, or the first of those that follow it trains it.
+            waits = any(
+                run.folder.path == booster and other not in done for other, run in enumerate(runs)
+            )
+            return not waits and booster not in [_untrained_booster(runs[other]) for other in busy]
+
+        for index, error in pool.answers(requests, may_start, lambda index: started(runs[index])):
+            done.add(index)
+            yield runs[index], error
+        return
+    load_tensorflow_quietly()
+    import keras
+
+    for run in runs:
+        started(run)
+        error = None
+        try:
+            data = data.reopen(run.config)
+            do(run.config, run.folder.path, data)
+        except NonFiniteLossError as raised:
+            error = raised
+        keras.backend.clear_session()
+        yield run, error
+
+
+def _train(config, path, data):
+    from rocket_tf import train
+
+    train.train_and_evaluate(config, path, data=data)
+
+
+def _untrained_booster(run):
+    """The folder of the booster that a run follows, as long as that is not trained, or `None`."""
+    booster = run.folder.booster_folder(run.config)
+    return None if booster is None or booster.read_summary() is not None else booster.path
 
 
 @contextlib.contextmanager
@@ -100,12 +180,12 @@ def _preempted_by_sigterm(how_far):
         signal.signal(signal.SIGTERM, before)
 
 
-def _time_left(runs, to_do):
+def _time_left(runs, to_do, processes=1):
     """How long the missing runs will take, by how long the finished ones took."""
     done = [run for run in runs if run.folder.read_summary() is not None]
     if not done:
         return ""
-    seconds = sum(map(seconds_of, done))
+    seconds = sum(map(seconds_of, done)) / processes
     left = seconds / sum(map(_cost, done)) * sum(map(_cost, to_do))
     return f"; about {_duration(left)} left"
 

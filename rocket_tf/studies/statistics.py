@@ -40,13 +40,25 @@ def paired_difference(values, base):
     differences = [values[seed] - base[seed] for seed in values if seed in base]
     if not differences:
         return None
-    mean = statistics.mean(differences)
-    interval = None
-    if len(differences) > 1:
-        quantile = stats.t.ppf((1 + _CONFIDENCE) / 2, len(differences) - 1)
-        half = quantile * statistics.stdev(differences) / math.sqrt(len(differences))
-        interval = [mean - half, mean + half]
-    return {"mean": mean, "interval": interval, "seeds": len(differences)}
+    return {
+        "mean": statistics.mean(differences),
+        "interval": interval_of(differences),
+        "seeds": len(differences),
+    }
+
+
+def interval_of(values):
+    """The 95 % confidence interval of a mean by Student's t, a list of two; `None` for one value.
+
+    Args:
+        values: list of numbers.
+    """
+    if len(values) < 2:
+        return None
+    quantile = stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1)
+    half = quantile * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.mean(values)
+    return [mean - half, mean + half]
 
 
 def compare_order(expected, measured):

@@ -1,6 +1,6 @@
 """A study: does a rocket help on some data, and which hint serves it best?
 
-Three steps, each of which follows from the run folders alone, so that an interrupted study goes on
+Four steps, each of which follows from the run folders alone, so that an interrupted study goes on
 where it was:
 
 1. The search, if there are several candidates: hints and weights on seeds, and splits, that the
@@ -8,50 +8,47 @@ where it was:
 2. The comparison: every method on the same seeds. All runs hold validation examples out, which
    choose their epoch.
 3. The test examples are opened, once all runs are done.
+4. One export of each net is timed.
 """
 
+import contextlib
 import dataclasses
-import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from rocket_tf import config as options
 from rocket_tf.config.methods import METHODS, with_method
 from rocket_tf.data.catalog import SPLIT_BY_SEED
 from rocket_tf.errors import ConfigError
-from rocket_tf.runs.folder import RunFolder
-from rocket_tf.studies import final_figures, running
-from rocket_tf.studies.hint_weights import validation_error
-from rocket_tf.studies.running import PlannedRun
-from rocket_tf.system import files
+from rocket_tf.studies import final_figures, running, study_latency
+from rocket_tf.studies.pool import Pool
+from rocket_tf.studies.search import Search, has_diverged, is_done, note_divergence
 
 # Seeds of the search begin here, far from those of the comparison.
 FIRST_SEARCH_SEED = 10_000
+# Fields that a study sets itself, beside those of its methods and its search.
+OWN_FIELDS = ("seed", "split_seed", "booster_run", "pictures", "evaluate_test")
 _HELD_OUT = 5  # a fifth of the training examples, unless the configuration says how many
-_ERROR_OF_DIVERGENCE = 100.0  # per cent
-_DIVERGED = "diverged.txt"
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A hint that the search tries.
+class Arm:
+    """What a study trains in one way.
 
     Attributes:
-        hint: the field `hint`.
-        weight: the field `hint_weight`.
+        name: what its runs' folder is called.
+        method: one of `METHODS`.
+        settings: fields in which it differs beside those of the method.
     """
 
-    hint: str
-    weight: float
+    name: str
+    method: str
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
-    def name(self):
-        """What its runs' folder is called."""
-        return f"{self.hint}_{self.weight:g}"
-
-    @property
-    def settings(self):
-        """The fields that make it."""
-        return {"hint": self.hint, "hint_weight": self.weight}
+    def title(self):
+        """What tables call it."""
+        return METHODS[self.method].title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +59,13 @@ class Shard:
     shards: int = 1
 
     def own(self, runs):
-        """Every so many-th run, from the own number on."""
-        return runs[self.number - 1 :: self.shards]
+        """Every so many-th run, and of the next so many another, so that methods are mixed."""
+        own = self.number - 1
+        return [
+            run
+            for place, run in enumerate(runs)
+            if (place + place // self.shards) % self.shards == own
+        ]
 
 
 class Study:
@@ -71,17 +73,23 @@ class Study:
 
     Args:
         config: the rocket's configuration, a mapping.
-        methods: names of `METHODS`; the first is what the others are compared with.
+        methods: names of `METHODS`, or `Arm`s; the first is what the others are compared with.
         seeds: how many seeds, from 0 on.
         settings: dict of fields that differ from the configuration.
+        runs: folder for the runs.
         candidates: list of `Candidate`s; of one, or none, nothing is searched.
         search_seeds: how many seeds the search takes, at most.
-        runs: folder for the runs.
         shard: which `Shard` of the runs this process does.
 
     Raises:
         ConfigError: if a run cannot be made as asked, or its folder holds another one.
     """
+
+    # Whether validation examples are held out, and the test examples opened last.
+    holds_out = True
+    # What is done about a run that diverges, as of `running.complete`.
+    diverged = staticmethod(note_divergence)
+    _called = "study"  # in messages
 
     def __init__(
         self, config, methods, seeds, settings, runs, candidates=(), search_seeds=3, shard=None
@@ -89,17 +97,19 @@ class Study:
         for name, value in (("seeds", seeds), ("search_seeds", search_seeds)):
             if value < 1:
                 raise ConfigError(f"--{name}: got {value}, expected at least 1")
-        _check_methods(methods)
-        _check_settings(settings, methods, candidates)
-        self.methods, self.seeds = list(methods), range(seeds)
-        self.candidates, self.search_seeds = list(candidates), search_seeds
+        self._arms = {arm.name: arm for arm in _checked(methods)}
+        self.methods, self.seeds = list(self._arms), range(seeds)
+        self._check_settings(settings, candidates)
+        self.candidates = list(candidates)
         self.shard = shard or Shard()
-        self._root = Path(runs)
+        self.root = Path(runs)
         self._planned, self._data = {}, None
         self._config = self._held_out({**config, **settings, "pictures": False})
+        last = FIRST_SEARCH_SEED + search_seeds
+        self._search = Search(self.candidates, range(FIRST_SEARCH_SEED, last), self._search_run)
         # All runs that may be made are checked before any is.
         for candidate in self.candidates if self.searches else ():
-            self._search_run(candidate, 0)
+            self._search_run(candidate, FIRST_SEARCH_SEED)
         self.comparison()
 
     @property
@@ -116,26 +126,8 @@ class Study:
         return self._config | (chosen or self.candidates[0]).settings
 
     def search(self):
-        """How far the search has come.
-
-        Returns:
-            Dict with "errors", a dict from candidates to lists of validation errors in per cent,
-            one a seed; "runs", those of the seed that is not done; and "chosen", a `Candidate`, or
-            `None` where runs are missing.
-        """
-        alive, errors = self.candidates, {}
-        for turn in range(self.search_seeds):
-            runs = [self._search_run(candidate, turn) for candidate in alive]
-            for candidate, run in zip(alive, runs, strict=True):
-                error = _validation_error(run)
-                if error is None:
-                    return {"errors": errors, "runs": runs, "chosen": None}
-                errors.setdefault(candidate, []).append(error)
-            ranked = sorted(alive, key=lambda each: (sum(errors[each]), each.weight, each.hint))
-            alive = ranked[: max(1, math.ceil(len(ranked) / 2))]
-            if len(alive) == 1:
-                break
-        return {"errors": errors, "runs": [], "chosen": alive[0]}
+        """How far the search has come, as `Search.state` gives it."""
+        return self._search.state()
 
     def comparison(self):
         """The runs of the comparison, a list of `PlannedRun`s, seed by seed.
@@ -143,34 +135,56 @@ class Study:
         Before a hint is chosen, they are those of the first candidate.
         """
         config = self.config
-        self._planned = {}
-        for seed in self.seeds:
-            names = [*self.methods]
-            if set(names) & set(options.METHODS_WITH_TEACHER) and "booster" not in names:
-                names.insert(0, "booster")
+        arms = list(self._arms.values())
+        if {arm.method for arm in arms} & set(options.METHODS_WITH_TEACHER):
             # What others follow comes first.
-            for method in sorted(names, key=lambda name: name != "booster"):
-                run = self._run(config, method, seed, self._root / method, method)
-                self._planned[method, seed] = run
+            booster = self._arms.get("booster", Arm("booster", "booster"))
+            arms = [booster, *(arm for arm in arms if arm is not booster)]
+        self._planned = {
+            (arm.name, seed): self._run(config, arm, seed, self.root / arm.name, arm.name)
+            for seed in self.seeds
+            for arm in arms
+        }
         return list(self._planned.values())
 
-    def complete(self):
+    def step(self):
+        """The runs that can be made now: of one turn of the search, or of the comparison."""
+        if self.searches:
+            found = self.search()
+            if found["chosen"] is None:
+                return found["runs"]
+        return self.comparison()
+
+    def complete(self, processes=1):
         """Does what is missing, step by step.
+
+        Args:
+            processes: how many train side by side, each with its share of the processors.
 
         Returns:
             Whether all is done; `False` where other shards' runs are missing.
         """
-        while self.searches:
-            found = self.search()
-            if found["chosen"] is not None:
-                break
-            if not self._train(found["runs"]):
-                return False
-        runs = self.comparison()
-        if not self._train(runs):
+        if not complete([self], processes):
             return False
-        final_figures.complete([run for run in runs if not has_diverged(run)], self._data)
+        if self.holds_out:
+            study_latency.complete(self.nets(), self._data, self.root)
         return True
+
+    def open_test(self, pool=None):
+        """Opens the test examples of the comparison's runs."""
+        if self.holds_out:
+            runs = [run for run in self.comparison() if not has_diverged(run)]
+            final_figures.complete(runs, self._data, pool)
+
+    def nets(self):
+        """The nets of the table, a dict from (method, net) to the first run that has it."""
+        found = {}
+        for method in self.methods:
+            for seed, summary in self.summaries(method).items():
+                for net in ("light", "booster"):
+                    if net in summary:
+                        found.setdefault((method, net), self.planned(method, seed))
+        return found
 
     def summaries(self, method):
         """What is known of a method, a dict from seeds to summaries, with test figures if open."""
@@ -186,81 +200,92 @@ class Study:
         """One run of the comparison, a `PlannedRun`."""
         return self._planned[method, seed]
 
+    def title(self, method):
+        """What tables call a method."""
+        return self._arms[method].title
+
     @property
-    def card(self):
-        """The data's card."""
-        return self._data.card
+    def data(self):
+        """Data that is open, a `DataSet`."""
+        return self._data
 
-    def _train(self, runs):
-        """Trains this shard's part of some runs; whether none is missing then."""
-        to_do = [run for run in self.shard.own(runs) if _validation_error(run) is None]
-        running.complete(to_do, self._data, diverged=_note_divergence)
-        return all(_validation_error(run) is not None for run in runs)
-
-    def _search_run(self, candidate, turn):
-        seed = FIRST_SEARCH_SEED + turn
-        root = self._root / "search" / candidate.name
+    def _search_run(self, candidate, seed):
+        root = self.root / "search" / candidate.name
         config = self._config | candidate.settings
-        return self._run(config, "rocket", seed, root, f"search, {candidate.name}")
+        rocket = Arm("rocket", "rocket")
+        return self._run(config, rocket, seed, root, f"search, {candidate.name}")
 
-    def _run(self, config, method, seed, root, title):
+    def _run(self, config, arm, seed, root, title):
         own = options.default()
         own.update(config)
-        own = dict(with_method(own, method))
-        own |= {"seed": seed}
+        own = {**with_method(own, arm.method), **arm.settings, "seed": seed}
         if own["dataset"] in SPLIT_BY_SEED:
             own["split_seed"] = seed
         if own["method"] in options.METHODS_WITH_TEACHER:
-            own["booster_run"] = str(self._root / "booster" / f"seed{seed}")
+            own["booster_run"] = str(self.root / "booster" / f"seed{seed}")
         own = options.with_unread_at_defaults(own)
-        self._data = options.check(own, self._data)
-        folder = RunFolder(root / f"seed{seed}")
-        folder.check(own, self._data)
-        return PlannedRun(f"{title}, seed {seed}", own, folder, self._data.card)
+        place = root / f"seed{seed}"
+        run, self._data = running.planned(f"{title}, seed {seed}", own, place, self._data)
+        return run
 
     def _held_out(self, config):
         self._data = options.check({**config, "evaluate_test": True})
-        if not config["validation_examples"]:
-            examples = options.number_of_training_examples(config, self._data.card)
-            config["validation_examples"] = max(1, examples // _HELD_OUT)
-        config["evaluate_test"] = False
+        if self.holds_out:
+            if not config["validation_examples"]:
+                examples = options.number_of_training_examples(config, self._data.card)
+                config["validation_examples"] = max(1, examples // _HELD_OUT)
+            config["evaluate_test"] = False
         return config
 
-
-def has_diverged(run):
-    """Whether a run ended in a loss that is not finite; it is not tried again."""
-    return (run.folder.path / _DIVERGED).exists()
-
-
-def _note_divergence(run, error):
-    print(f"{run.title} diverges, which counts as an error of 100 %: {error}")
-    files.write_text(run.folder.path / _DIVERGED, f"{error}\n")
-
-
-def _validation_error(run):
-    """What decides of a run, in per cent; `None` if it is not done."""
-    if has_diverged(run):
-        return _ERROR_OF_DIVERGENCE
-    summary = run.folder.read_summary()
-    if summary is None:
-        return None
-    return validation_error(summary[options.trained_net(run.config)])
+    def _check_settings(self, settings, candidates):
+        own = set(OWN_FIELDS)
+        for arm in self._arms.values():
+            own |= {*METHODS[arm.method].settings, *arm.settings}
+        own |= {"hint", "hint_weight"} if candidates else set()
+        if own & set(settings):
+            name = min(own & set(settings))
+            raise ConfigError(f"--set: got {name}, which the {self._called} itself sets")
 
 
-def _check_methods(methods):
-    for name in methods:
-        if name not in METHODS:
-            raise ConfigError(
-                f"--methods: got {name!r}, expected some of {', '.join(METHODS)}, with commas "
-                "between"
+def complete(studies, processes=1):
+    """Trains the runs of studies side by side, and then opens their test examples.
+
+    Args:
+        studies: a list of `Study`s on data of one kind.
+        processes: as of `Study.complete`.
+
+    Returns:
+        Whether all is done; `False` where other shards' runs are missing.
+    """
+    with Pool(processes) if processes != 1 else contextlib.nullcontext() as pool:
+        while True:
+            steps = [(study, study.step()) for study in studies]
+            own = [run for study, runs in steps for run in study.shard.own(runs)]
+            if all(map(is_done, own)):
+                break
+            running.complete(
+                [run for run in own if not has_diverged(run)],
+                studies[0].data,
+                diverged=studies[0].diverged,
+                pool=pool,
             )
-    if len(set(methods)) < len(methods) or not methods:
-        raise ConfigError(f"--methods: got {','.join(methods)}, expected each once")
+        if not all(is_done(run) for _, runs in steps for run in runs):
+            return False
+        for study in studies:
+            study.open_test(pool)
+    return True
 
 
-def _check_settings(settings, methods, candidates):
-    own = {"seed", "split_seed", "booster_run", "pictures", "evaluate_test"}
-    own |= {field for method in methods for field in METHODS[method].settings}
-    own |= {"hint", "hint_weight"} if candidates else set()
-    if own & set(settings):
-        raise ConfigError(f"--set: got {min(own & set(settings))}, which the study itself sets")
+def _checked(methods):
+    """Methods as `Arm`s."""
+    arms = [each if isinstance(each, Arm) else Arm(each, each) for each in methods]
+    for arm in arms:
+        if arm.method not in METHODS:
+            raise ConfigError(
+                f"--methods: got {arm.method!r}, expected some of {', '.join(METHODS)}, with "
+                "commas between"
+            )
+    if len({arm.name for arm in arms}) < len(arms) or not arms:
+        names = ",".join(arm.name for arm in arms)
+        raise ConfigError(f"--methods: got {names}, expected each once")
+    return arms

@@ -5,8 +5,7 @@ import math
 from scipy import stats
 
 from rocket_tf import config as options
-from rocket_tf.config.methods import METHODS
-from rocket_tf.studies import statistics
+from rocket_tf.studies import statistics, study_latency
 from rocket_tf.studies.running import curve_of, seconds_of
 from rocket_tf.system.provenance import machine, software
 
@@ -32,16 +31,17 @@ def result_of(study, command):
         median, the paired difference to the first row, and what the net costs. "verdict" is a
         sentence about the light net of "rocket" against the first row, `None` if either is missing.
     """
-    key, title, more_is_better = _DECIDING[study.card.kind]
+    key, title, more_is_better = _DECIDING[study.data.card.kind]
     by_method = {method: study.summaries(method) for method in study.methods}
     is_open = all("test_" + key in net for net in _nets(by_method)) and any(by_method.values())
     figure = ("test_" if is_open else "validation_") + key
+    latency = study_latency.read(study.nets(), study.root)
     rows = []
     for method, summaries in by_method.items():
         for net in ("light", "booster"):
             own = {seed: each[net] for seed, each in summaries.items() if net in each}
             if own:
-                rows.append(_row(study, method, net, own, figure, rows))
+                rows.append(_row(study, method, net, own, figure, rows, latency))
     verdict = None
     base = rows[0] if rows and rows[0]["net"] == "light" else None
     rocket = next((row for row in rows if (row["method"], row["net"]) == ("rocket", "light")), None)
@@ -57,10 +57,11 @@ def result_of(study, command):
         "seeds": len(study.seeds),
         "rows": rows,
         "search": _search(study),
+        "latency": latency and {name: latency[name] for name in latency if name != "nets"},
         "examples": {
-            "training": options.number_of_training_examples(config, study.card),
+            "training": options.number_of_training_examples(config, study.data.card),
             "validation": config["validation_examples"],
-            "test": study.card.test_examples,
+            "test": study.data.card.test_examples,
         },
         "curves": _curves(study),
         "gradient_flow": by_method.get("rocket", {}).get(0, {}).get("gradient_flow"),
@@ -133,7 +134,7 @@ def _nets(by_method):
     ]
 
 
-def _row(study, method, net, own, figure, rows):
+def _row(study, method, net, own, figure, rows, latency):
     by_seed = {seed: each[figure] for seed, each in own.items() if each.get(figure) is not None}
     base = rows[0]["by_seed"] if rows else by_seed
     base = {int(seed): value for seed, value in base.items()}
@@ -142,7 +143,7 @@ def _row(study, method, net, own, figure, rows):
     seconds = [seconds_of(study.planned(method, seed)) for seed in own]
     return {
         "method": method,
-        "title": METHODS[method].title,
+        "title": study.title(method),
         "net": net,
         "by_seed": {str(seed): value for seed, value in by_seed.items()},
         **statistics.describe(list(by_seed.values())),
@@ -150,32 +151,44 @@ def _row(study, method, net, own, figure, rows):
         "parameters": first["parameters"],
         "multiply_adds": first["multiply_adds"],
         "seconds": statistics.describe(seconds)["median"],
+        "latency": _latency(latency, method, net),
         "errors_by_class": [sum(counts) for counts in zip(*wrong, strict=True)],
     }
 
 
 def _search(study):
-    """What the search has seen: for each candidate its errors, and whether it is the chosen one."""
+    """What the search has seen: each candidate's errors, and how it differs from the best one."""
     if not study.searches:
         return None
     found = study.search()
+    errors = found["errors"]
+    best = dict(enumerate(errors.get(found["chosen"], [])))
     return {
         "candidates": [
             {
                 "hint": candidate.hint,
                 "weight": candidate.weight,
-                "by_seed": errors,
-                **statistics.describe(errors),
+                "by_seed": own,
+                **statistics.describe(own),
+                "interval": statistics.interval_of(own),
                 "chosen": candidate == found["chosen"],
+                # On the seeds of both; `None` as long as nothing is chosen.
+                "difference": statistics.paired_difference(dict(enumerate(own)), best),
             }
-            for candidate, errors in found["errors"].items()
+            for candidate, own in errors.items()
         ]
     }
+
+
+def _latency(latency, method, net):
+    """What was measured of one net, or `None`."""
+    for each in latency["nets"] if latency else ():
+        if (each["method"], each["net"]) == (method, net):
+            return {name: each[name] for name in ("calls", "p50_ms", "p99_ms")}
+    return None
 
 
 def _curves(study):
     """The metrics of the first seed's runs, by method, for the picture."""
     first = study.seeds[0]
-    return {
-        METHODS[method].title: curve_of(study.planned(method, first)) for method in study.methods
-    }
+    return {study.title(method): curve_of(study.planned(method, first)) for method in study.methods}

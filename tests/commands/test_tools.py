@@ -9,6 +9,7 @@ import pytest
 from rocket_tf import RocketModel, train
 from rocket_tf.commands import choose_hint_weight, pictures, report, reproduce
 from rocket_tf.errors import NonFiniteLossError
+from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies import hint_weights
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
 from tests.small_runs import SMALL
@@ -217,7 +218,8 @@ class TestChooseHintWeight:
         def diverge(config, workdir, data):
             if config["hint_weight"] > 1:
                 raise NonFiniteLossError("step 3")
-            return {"light": {"validation_error": 30.0}}
+            RunFolder(workdir).write_config(config)
+            RunFolder(workdir).write_summary({"light": {"validation_error": 30.0}})
 
         monkeypatch.setattr(train, "train_and_evaluate", diverge)
         arguments = ["--config=digits", "--method=rocket", "--weights=1,100", "--seeds=1"]
@@ -225,6 +227,8 @@ class TestChooseHintWeight:
         assert choose_hint_weight.main(arguments) == 0
         out = capsys.readouterr().out
         assert "weight 100 diverges" in out and "chosen: 1" in out
+        assert choose_hint_weight.main(arguments) == 0  # neither is tried again
+        assert "to do" not in capsys.readouterr().out
 
     def test_methods_without_a_hint_are_refused(self, capsys):
         arguments = ["--config=digits", "--method=kd", "--weights=1", "--validation_examples=20"]

@@ -233,7 +233,14 @@ class TestMistakes:
     def test_without_a_mistake_nothing_is_raised(self, tmp_path):
         config = config_of(tmp_path, NETS + HINTS + LOSSES + CALLBACKS)
         rehearse(config, open_data(config), tmp_path / "no_copy.py")
-        rehearse(config | {"mixup": 0.2, "own_functions": ()}, open_data(config), tmp_path / "none")
+
+    def test_without_functions_there_are_no_parts(self, tmp_path):
+        own = own_parts.of({**config_of(tmp_path, NETS), "own_functions": ()}, None, "none")
+        assert not any(own.has(function) for function in own_code.FUNCTIONS)
+        assert own.callbacks() == []
+        for within in (own.answering("a step", "build_losses"), own.training(None, 3)):
+            with pytest.raises(ZeroDivisionError), within:
+                1 / 0  # noqa: B018
 
     def test_nets_that_share_nothing_do_not_go_with_a_copy(self, tmp_path):
         low = 'layers.Dense(6, "relu", name="shared")(layers.Flatten(name="flat")(images / 255))'

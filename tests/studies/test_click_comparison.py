@@ -7,9 +7,9 @@ import pytest
 
 from rocket_tf.commands import compare_clicks
 from rocket_tf.errors import ConfigError
-from rocket_tf.studies import hint_weights
 from rocket_tf.studies.click_comparison import FIGURES, ClickComparison, as_markdown
 from rocket_tf.studies.running import missing
+from rocket_tf.studies.search import validation_error
 from tests.small_runs import quick_runs
 
 SMALL = {
@@ -87,14 +87,14 @@ def test_mistakes_are_answered_in_one_line_before_any_work(arguments, named, tmp
 
 
 def test_a_hint_weight_for_clicks_is_chosen_by_auc():
-    assert hint_weights.validation_error(
-        {"validation_error": 20.0, "validation_auc": 0.75}
-    ) == pytest.approx(25.0)
-    assert hint_weights.validation_error({"validation_error": 20.0}) == 20.0
+    assert validation_error({"validation_error": 20.0, "validation_auc": 0.75}) == pytest.approx(
+        25.0
+    )
+    assert validation_error({"validation_error": 20.0}) == 20.0
 
 
 def test_one_seed_has_no_spread(tmp_path):
     comparison = ClickComparison(1, {}, tmp_path)
-    assert len(missing(list(comparison.runs.values()))) == 4
+    assert len(missing(comparison.comparison())) == 4
     with pytest.raises(ConfigError, match="got method"):
         ClickComparison(1, {"method": "kd"}, tmp_path)

@@ -10,12 +10,15 @@ from scipy import stats
 from rocket_tf import config as options
 from rocket_tf.commands import study as command
 from rocket_tf.config import bundled as ready_configs
-from rocket_tf.errors import ConfigError
+from rocket_tf.errors import ConfigError, ExportError
+from rocket_tf.reporting import study_pictures
 from rocket_tf.reporting.study_page import as_configuration, as_text, study_page
 from rocket_tf.runs import fitting
 from rocket_tf.runs.folder import RunFolder
-from rocket_tf.studies import final_figures
-from rocket_tf.studies.study import FIRST_SEARCH_SEED, Candidate, Shard, Study, has_diverged
+from rocket_tf.serving import latency
+from rocket_tf.studies import final_figures, study_latency
+from rocket_tf.studies.search import Candidate, has_diverged
+from rocket_tf.studies.study import FIRST_SEARCH_SEED, Shard, Study
 from rocket_tf.studies.study_result import result_of, seeds_needed, verdict_of
 from tests.small_runs import SMALL, quick_runs
 
@@ -132,6 +135,71 @@ class TestSearch:
         assert has_diverged(one) and planned.search()["chosen"] == WEIGHTS[1]
         assert planned.search()["errors"] == {WEIGHTS[0]: [100.0], WEIGHTS[1]: [50.0]}
 
+    def test_how_flat_the_choice_is(self, tmp_path):
+        """By paired differences; one candidate has all seeds, two have two, the rest one."""
+        errors = {
+            0.01: (9.0,),
+            0.1: (4.0, 5.0, 4.4),
+            1.0: (4.5, 5.4, 4.9),
+            10.0: (5.0, 6.5),
+            100.0: (8.0,),
+        }
+        planned = study(tmp_path, candidates=WEIGHTS, search_seeds=3)
+        assert "is not finished" in as_text(result_of(planned, "c"))
+        while (found := planned.search())["chosen"] is None:
+            turn = found["runs"][0].config["seed"] - FIRST_SEARCH_SEED
+            pretend(found["runs"], lambda run, turn=turn: errors[run.config["hint_weight"]][turn])
+        result = result_of(planned, "command")
+        by_weight = {each["weight"]: each for each in result["search"]["candidates"]}
+        assert {weight: each["by_seed"] for weight, each in by_weight.items()} == {
+            weight: list(values) for weight, values in errors.items()
+        }
+        for weight, count in ((1.0, 3), (10.0, 2)):
+            apart = np.subtract(errors[weight], errors[0.1][:count])
+            low, high = stats.t.interval(0.95, count - 1, apart.mean(), stats.sem(apart))
+            difference = by_weight[weight]["difference"]
+            assert difference["mean"] == pytest.approx(apart.mean())
+            assert difference["interval"] == pytest.approx([low, high])
+        low, high = stats.t.interval(0.95, 2, np.mean(errors[0.1]), stats.sem(errors[0.1]))
+        assert by_weight[0.1]["interval"] == pytest.approx([low, high])
+        assert by_weight[100.0]["interval"] is None
+        words = " ".join(as_text(result).split())
+        assert (
+            "How flat the choice is, by its neighbours on the same seeds: "
+            "logits_mse with weight 0.01 +5.00, one seed alone cannot tell; "
+            "logits_mse with weight 1 +0.47 [+0.32, +0.61] points over 3 seeds, beyond the noise. "
+            "The others: logits_mse with weight 10 +1.25 [-1.93, +4.43] points over 2 seeds, "
+            "within the noise; logits_mse with weight 100 +4.00, one seed alone cannot tell."
+        ) in words
+        for weight in (0.01, 1.0):
+            by_weight[weight]["difference"] = {"mean": 0.1, "interval": [-0.1, 0.3], "seeds": 3}
+        assert "The choice is flat, its neighbours are within" in as_text(result).replace("\n", " ")
+
+    def test_its_picture_has_the_intervals(self, tmp_path):
+        def candidate(weight, mean, interval, chosen, difference):
+            apart = {"mean": difference[0], "interval": difference[1], "seeds": 2}
+            own = {"mean": mean, "interval": interval, "by_seed": [mean - 1, mean + 1]}
+            return {"hint": "kd", "weight": weight, "chosen": chosen, "difference": apart, **own}
+
+        found = {
+            "candidates": [
+                candidate(0.3, 6.0, [5.0, 7.0], False, (2.0, [-1.0, 5.0])),
+                candidate(0.1, 4.0, [1.0, 7.0], True, (0.0, [0.0, 0.0])),
+            ]
+        }
+        left, right = study_pictures.search(found).axes
+        bars = [
+            [tuple(line) for line in each.get_children()[-1].get_segments()[0].tolist()]
+            for each in left.containers
+        ]
+        assert bars == [[(0.1, 1.0), (0.1, 7.0)], [(0.3, 5.0), (0.3, 7.0)]]
+        assert list(right.lines[0].get_ydata()) == [0.0, 2.0]
+        ((low, high),) = right.containers[1].get_children()[-1].get_segments()
+        assert (tuple(low), tuple(high)) == ((0.3, -1.0), (0.3, 5.0))
+        for each in found["candidates"]:
+            each["chosen"] = False
+        assert len(study_pictures.search(found).axes) == 1
+
     def test_one_candidate_is_taken_without_a_search(self, tmp_path):
         planned = study(tmp_path, candidates=WEIGHTS[3:4])
         assert not planned.searches
@@ -219,7 +287,87 @@ class TestResult:
             ready_configs.load_file(str(tmp_path / "broken.py"))
 
 
+class TestLatency:
+    """Of pretended runs and exports, whose calls take 1, 2, ... ms by their order."""
+
+    @pytest.fixture
+    def timed(self, tmp_path, monkeypatch):
+        asked = []
+
+        def measure(exports, rounds, threads, batches, tell, loads):
+            asked.append((exports, threads, batches, loads))
+            ((runtime, (_, paths)),) = exports.items()
+            columns = {"runtime": runtime, "threads": threads[0], "batch": batches[0], "calls": 400}
+            return [
+                {**columns, "net": net, "p50_ms": place, "p95_ms": 0.0, "p99_ms": 10.0 * place}
+                for place, net in enumerate(paths, 1)
+            ], {}
+
+        monkeypatch.setattr(latency, "measure", measure)
+        monkeypatch.setattr(study_latency, "_export", lambda run, net, *_: run.title + net)
+        planned = study(tmp_path)
+        pretend(planned.comparison(), lambda run: 20.0)
+        return planned, asked
+
+    def test_of_each_net_of_the_table(self, timed):
+        planned, asked = timed
+        study_latency.complete(planned.nets(), planned.data, planned.root)
+        paths = {
+            "light light": "light, seed 0light",
+            "rocket light": "rocket, seed 0light",
+            "rocket booster": "rocket, seed 0booster",
+        }
+        assert asked == [({"tensorflow": ("tensorflow", paths)}, (1,), (1,), 0)]
+        result = result_of(planned, "command")
+        found = [row["latency"] for row in result["rows"]]
+        assert [each["p50_ms"] for each in found] == [1, 2, 3]
+        assert found[2] == {"calls": 400, "p50_ms": 3, "p99_ms": 30.0}
+        told = {name: result["latency"][name] for name in ("batch", "threads", "runtime")}
+        assert told == {"batch": 1, "threads": 1, "runtime": "tensorflow"}
+        assert result["latency"]["light_to_booster"] == pytest.approx(2 / 3)
+        text = as_text(result)
+        assert "batches of 1, one\nthread. Light net ÷ booster: 0.67." in text
+        (costs,) = (line for line in text.splitlines() if line.startswith("| rocket | light | 7 |"))
+        assert costs.endswith("| 2.00 | 20.00 |")
+        assert "Light net ÷ booster: 0.67." in study_page(result)
+
+    def test_what_was_measured_is_kept_until_there_is_another_net(self, timed, tmp_path):
+        planned, asked = timed
+        for _ in range(2):
+            study_latency.complete(planned.nets(), planned.data, planned.root)
+        assert len(asked) == 1
+        wider = study(tmp_path, ("light", "rocket", "booster"))
+        pretend(wider.comparison(), lambda run: 20.0)
+        assert result_of(wider, "command")["latency"] is None
+        study_latency.complete(wider.nets(), wider.data, wider.root)
+        assert len(asked) == 2 and len(wider.nets()) == 5
+        # The pair's own light net, though the booster alone is the last one.
+        assert study_latency.read(wider.nets(), tmp_path)["light_to_booster"] == pytest.approx(
+            2 / 3
+        )
+
+    def test_a_study_goes_without_where_it_cannot_be_measured(self, timed, monkeypatch, capsys):
+        planned, _ = timed
+
+        def fail(*_):
+            raise ExportError("no room")
+
+        monkeypatch.setattr(study_latency, "_export", fail)
+        study_latency.complete(planned.nets(), planned.data, planned.root)
+        assert "Latency is left out: no room" in capsys.readouterr().out
+        result = result_of(planned, "command")
+        assert result["latency"] is None and "Latency" not in as_text(result)
+        assert "| – | – |" in as_text(result)
+
+
 class TestRuns:
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def no_latency(cls):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(study_latency, "complete", lambda *_: None)
+            yield
+
     @pytest.fixture(scope="class")
     @classmethod
     def whole(cls, tmp_path_factory):

@@ -1,0 +1,172 @@
+"""A grid of studies as text, as Markdown, as a picture, and as one self-contained page."""
+
+import textwrap
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+from rocket_tf.reporting import page
+from rocket_tf.reporting.pictures import GREY, as_png, cycle
+from rocket_tf.system import files
+
+_SIDE_BY_SIDE = 0.012  # shift of a line's points along the axis, so that bars do not hide bars
+
+
+def write_grid(result, output):
+    """Writes `<output>.json`, `.md`, `.html` and `.png`.
+
+    Args:
+        result: as `Grid.result` gives it.
+        output: path without suffix.
+    """
+    files.write_json(f"{output}.json", result)
+    files.write_text(Path(f"{output}.md"), as_text(result))
+    files.write_text(Path(f"{output}.html"), grid_page(result))
+    files.write_bytes(Path(f"{output}.png"), as_png(picture(result)))
+
+
+def as_text(result):
+    """The table in Markdown."""
+    header, rows = _table(result)
+    lines = [*textwrap.wrap(_about(result), 100), "", f"| {' | '.join(header)} |"]
+    lines.append("|---" * len(header) + "|")
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([*lines, "", f"    {result['command']}", ""])
+
+
+def grid_page(result):
+    """One HTML page without other files: picture, table, configuration."""
+    own = {*result["grid"], "seed", "split_seed", "validation_examples"}
+    config = [item for item in result["config"].items() if item[0] not in own]
+    parts = [
+        page.paragraph(_about(result)),
+        *page.images({"The light net's gain": as_png(picture(result))}),
+        page.table(*_table(result)),
+        page.heading("How to get it"),
+        page.code(result["command"]),
+        page.heading("Configuration"),
+        page.table(("field", "value"), config),
+        page.heading("Versions and machine"),
+        page.table(("what", "which"), {**result["versions"], **result["machine"]}.items()),
+    ]
+    return page.whole("When does the rocket help?", parts)
+
+
+def picture(result):
+    """The light nets' gain with 95 % intervals over the grid's first field.
+
+    Args:
+        result: as `Grid.result` gives it.
+
+    Returns:
+        A `Figure`: a line for each combination of the other fields, and method. Above 0, the
+        method helps.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    lines = {}
+    for point in result["points"]:
+        for row in _compared(point):
+            lines.setdefault(_line_of(result, point, row), []).append((_place(result, point), row))
+    axis = next(iter(result["grid"]))
+    places = [_place(result, point) for point in result["points"]]
+    is_log = all(isinstance(place, int | float) and place > 0 for place in places)
+    for number, (label, colour) in enumerate(zip(lines, cycle(len(lines)), strict=True)):
+        shift = _SIDE_BY_SIDE * (number - (len(lines) - 1) / 2)
+        at = [place * (1 + 2 * shift) if is_log else place for place, _ in lines[label]]
+        gains = [_gain(row) for _, row in lines[label]]
+        means = [mean for mean, _ in gains]
+        bars = [
+            [mean - (interval or (mean, mean))[0] for mean, interval in gains],
+            [(interval or (mean, mean))[1] - mean for mean, interval in gains],
+        ]
+        axes.errorbar(at, means, yerr=bars, fmt="o-", color=colour, capsize=3, label=label or None)
+    axes.axhline(0, color=GREY, linewidth=1)
+    if is_log:
+        axes.set_xscale("log")
+        axes.set_xticks(sorted(set(places)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("training examples" if axis == "train_examples" else axis)
+    unit = "points" if result["in_per_cent"] else "AUC"
+    axes.set_ylabel(f"gain of the light net, {unit}")
+    axes.set_title("above 0 it helps; bars: 95 % intervals, paired by seed", fontsize=9)
+    axes.grid(alpha=0.3)
+    if any(lines):
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _compared(point):
+    """The light nets that are compared with the first row."""
+    rows = point["rows"][1:]
+    return [row for row in rows if row["net"] == "light" and row["difference"]]
+
+
+def _gain(row):
+    """By how much a light net is better than the first row: its mean, and its interval."""
+    return row["gain"]["mean"], row["gain"]["interval"]
+
+
+def _place(result, point):
+    """Where a point stands on the axis; of training examples, those that are not held out."""
+    axis = next(iter(result["grid"]))
+    return point["examples"]["training"] if axis == "train_examples" else point["settings"][axis]
+
+
+def _line_of(result, point, row):
+    """What the line is called that a point's row is part of."""
+    _, *others = result["grid"]
+    words = [f"{name}={point['settings'][name]}" for name in others]
+    methods = {each["method"] for each in result["points"] for each in _compared(each)}
+    return ", ".join([*words, *([row["title"]] if len(methods) > 1 else [])])
+
+
+def _about(result):
+    validation = any(point["figure"].startswith("validation") for point in result["points"])
+    title = result["points"][0]["figure_title"]
+    return (
+        f"{title.capitalize()}{' in per cent' if result['in_per_cent'] else ''} of the light net, "
+        f"{result['seeds']} seeds a point, paired. A gain above 0 is the method's; it is certain "
+        "where the interval leaves 0 out. Each run's epoch is chosen on examples held out of "
+        "those that the point has."
+        + (" Not all runs are done: validation figures stand in." if validation else "")
+    )
+
+
+def _table(result):
+    fields = [name for name in result["grid"] if name != "train_examples"]
+    rows = []
+    for point in result["points"]:
+        for row in _compared(point):
+            base = point["rows"][0]
+            mean, interval = _gain(row)
+            gain = _number(result, mean, "+")
+            if interval:
+                low, high = (_number(result, each, "+") for each in interval)
+                gain += f" [{low}, {high}]"
+            rows.append(
+                (
+                    str(point["examples"]["training"]),
+                    *(str(point["settings"][name]) for name in fields),
+                    row["title"],
+                    _with_spread(result, base),
+                    _with_spread(result, row),
+                    gain,
+                    str(row["difference"]["seeds"]),
+                )
+            )
+    first = next((point["rows"][0]["title"] for point in result["points"] if point["rows"]), "")
+    header = ("training examples", *fields, "method", first, "light net of the method")
+    return (*header, "gain [95 % interval]", "seeds"), rows
+
+
+def _with_spread(result, row):
+    words = _number(result, row["mean"])
+    spread = row["standard_deviation"]
+    return words if spread is None else f"{words} ± {_number(result, spread)}"
+
+
+def _number(result, value, sign=""):
+    return f"{value:{sign}.2f}" if result["in_per_cent"] else f"{value:{sign}.4f}"

@@ -1,0 +1,96 @@
+"""How fast the nets of a study's table answer: one export of each, timed side by side."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from rocket_tf.errors import RocketError
+from rocket_tf.system import files
+from rocket_tf.system.provenance import machine
+from rocket_tf.system.startup import load_tensorflow_quietly
+
+_FILE = "latency.json"
+_RUNTIME, _BATCH, _THREADS = "tensorflow", 1, 1
+_ROUNDS = 20
+
+
+def complete(nets, data, root):
+    """Times the nets, unless all of them have been timed, and writes `latency.json`.
+
+    Light nets are timed as their runs have exported them; boosters are exported for this. Where
+    that cannot be done, a line says why, and the study goes without.
+
+    Args:
+        nets: a dict from (method, net) to a finished `PlannedRun`.
+        data: a `DataSet` that is open already, such as that of one of them.
+        root: the study's folder.
+    """
+    if read(nets, root) is not None:
+        return
+    print(f"Timing the exports of {len(nets)} nets", flush=True)
+    load_tensorflow_quietly()
+    from rocket_tf.serving import latency
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            names = {f"{method} {net}": (method, net) for method, net in nets}
+            paths = {
+                name: _export(nets[key], key[1], data, Path(folder) / str(number))
+                for number, (name, key) in enumerate(names.items())
+            }
+            rows, _ = latency.measure(
+                {_RUNTIME: (_RUNTIME, paths)},
+                _ROUNDS,
+                threads=(_THREADS,),
+                batches=(_BATCH,),
+                tell=lambda line: None,
+                loads=0,
+            )
+    except (RocketError, ValueError) as error:  # hours of training are not lost for it
+        print(f"Latency is left out: {error}", flush=True)
+        return
+    measured = []
+    for row in rows:
+        method, net = names[row["net"]]
+        kept = {name: row[name] for name in ("calls", "p50_ms", "p99_ms")}
+        measured.append({"method": method, "net": net, **kept})
+    result = {"runtime": _RUNTIME, "batch": _BATCH, "threads": _THREADS, "nets": measured}
+    files.write_json(Path(root) / _FILE, {**result, "machine": machine()})
+
+
+def read(nets, root):
+    """What was measured, if all of the nets were: a dict as `latency.json` holds it, or `None`.
+
+    Beside that, it has "light_to_booster", the ratio of their medians, where there are both: the
+    first booster's, and the light net's of its method or else the first one's.
+    """
+    path = Path(root) / _FILE
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    medians = {(each["method"], each["net"]): each["p50_ms"] for each in found["nets"]}
+    if not nets or not nets.keys() <= medians.keys():
+        return None
+    booster = next((key for key in nets if key[1] == "booster"), None)
+    lights = [key for key in nets if key[1] == "light"]
+    ratio = None
+    if booster and lights:
+        own = (booster[0], "light")
+        ratio = medians[own if own in lights else lights[0]] / medians[booster]
+    return {**found, "light_to_booster": ratio}
+
+
+def _export(run, net, data, folder):
+    """The SavedModel of a run's net, which is exported to a folder where it is not yet."""
+    ready = run.folder.newest_export()
+    if net == "light" and ready is not None:
+        return ready
+    from rocket_tf.runs import finished
+    from rocket_tf.serving.saved_model import export_light
+
+    data = data.reopen(run.config)
+    model, _, _ = finished.restore(run.folder.path, data=data)
+    # The model of a net that was trained alone has it as its light net.
+    own = model.booster if net == "booster" and model.booster is not None else model.light
+    arguments = finished.export_arguments(data, own)
+    return export_light(own, folder, class_names=data.class_names, **arguments)
