@@ -24,6 +24,7 @@ from rocket_tf.config.read_by import (
     CROPS,
     IMAGE_FOLDERS,
     IMAGES,
+    STREAMABLE,
 )
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
 
@@ -44,6 +45,16 @@ DATA_FIELDS: Mapping[str, Field] = {
         "",
         "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
         "(train*.csv and test*.csv, or train*.tfrecord and test*.tfrecord)",
+    ),
+    "streaming": choice(
+        "auto",
+        "whether examples are read from their files batch by batch, which computes what examples "
+        "in memory do; auto: where they would take more than 1 GiB of memory",
+        "auto",
+        "always",
+        "never",
+        read_by=STREAMABLE,
+        changes_results=False,
     ),
     "image_size": integer(
         64,

@@ -93,6 +93,10 @@ IMAGES = Reader("images", _is_of_images, _dataset)
 IMAGE_FOLDERS = Reader(
     "dataset=image_folder", lambda config: config["dataset"] == "image_folder", _dataset
 )
+_STREAMABLE = ("image_folder", "tfds", "click_log")
+STREAMABLE = Reader(
+    f"dataset={', '.join(_STREAMABLE)}", lambda config: config["dataset"] in _STREAMABLE, _dataset
+)
 CROPS = Reader("crop_padding above 0", lambda config: config["crop_padding"] > 0)
 CLICKS = Reader("clicks", lambda config: kind_of(config) == "clicks", _dataset)
 CLICK_LOGS = Reader("dataset=click_log", lambda config: config["dataset"] == "click_log", _dataset)

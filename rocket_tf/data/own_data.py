@@ -15,6 +15,7 @@ from rocket_tf.data.images import npz as npz_images
 # What is read of a configuration beside the data set's name, and what holds where it is not given.
 DEFAULTS = {
     "data_path": "",
+    "streaming": "auto",
     "image_size": 64,
     "unreadable_images": "refuse",
     "label_column": "click",
