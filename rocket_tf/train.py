@@ -6,6 +6,7 @@ import signal
 import threading
 
 from rocket_tf import config as options
+from rocket_tf.data.tensorflow_errors import damage_named
 from rocket_tf.distribution.cluster import read_cluster
 from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.distribution.workers import Workers
@@ -46,7 +47,8 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
     Raises:
         ConfigError: if the configuration or TF_CONFIG cannot be run, or the folder holds another
             run, or is not the same for all workers.
-        DataUnavailableError: if the data is neither on this machine nor to be downloaded.
+        DataUnavailableError: if the data is neither on this machine nor to be downloaded, or a file
+            that is streamed can no longer be read.
         CheckpointError: if there are checkpoints, and none can be read.
         NonFiniteLossError: if a loss is no number any more.
         Preempted: if SIGTERM has come, to any of the workers; what was done is saved.
@@ -71,7 +73,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
             f"{strategy.num_replicas_in_sync} replicas of all workers, one example for each"
         )
     workers = Workers(strategy, cluster)
-    with workers.losses_told():
+    with workers.losses_told(), damage_named():
         if config["own_functions"]:
             data.load()
             with keras_settings(config):
@@ -214,7 +216,8 @@ def evaluate(workdir, data_dir="", data=None, details=False):
     """
     folder, config, summary, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
-    with Workers(strategy, read_cluster()).losses_told(), keras_settings(config):
+    workers = Workers(strategy, read_cluster())
+    with workers.losses_told(), damage_named(), keras_settings(config):
         # Functions of one's own see all of the data, as in the training.
         seen, test_only = data, {"train_examples": 1, "validation_examples": 0}
         test_only = {} if config["own_functions"] else test_only
@@ -249,7 +252,7 @@ def draw_pictures(workdir, data_dir="", data=None):
     """
     folder, config, _, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
-    with keras_settings(config):
+    with damage_named(), keras_settings(config):
         data.load()
         model = trained_model(config, data, folder, strategy)
         run_pictures.draw(model, data, folder, fitting.one_hot_classes(config, data.card))

@@ -56,3 +56,11 @@ def same_start():
 @pytest.fixture(scope="session")
 def two_replicas():
     return make_strategy(2)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def kept(tmp_path_factory):
+    """What is found out about data is kept in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROCKET_TF_CACHE", str(tmp_path_factory.mktemp("kept")))
+        yield

@@ -63,9 +63,14 @@ def shuffled(begin, end, examples, seed, epoch):
     places = tf.minimum(tf.range(begin, end + 1), examples - 1)
     return tf.random.experimental.index_shuffle(
         places,
-        seed=_stateless_seed(seed, epoch, _ORDER_STREAM),
+        seed=order_seed(seed, epoch),
         max_index=tf.constant(examples - 1, tf.int64),
     )[:-1]
+
+
+def order_seed(seed, epoch):
+    """The seed of an epoch's order, int64 of shape (2,); its second number is the epoch."""
+    return _stateless_seed(seed, epoch, _ORDER_STREAM)
 
 
 def bounds_of_part(part, examples, batch_size, share):

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from rocket_tf.data.clicks.examples import check_columns
+from rocket_tf.data.clicks.files import is_gzipped
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
@@ -34,7 +35,7 @@ def read(path, columns):
     import tensorflow as tf
 
     records = tf.data.TFRecordDataset(
-        str(path), compression_type="GZIP" if path.suffix == ".gz" else ""
+        str(path), compression_type="GZIP" if is_gzipped(path) else ""
     )
     features = {}
     try:
@@ -123,7 +124,7 @@ def _array(path, columns, name, batches):
         )
     if values.dtype == object:
         try:
-            array = pa.array(values, pa.binary()).cast(pa.string())
+            array = pa.array(values, pa.large_binary()).cast(pa.large_string())
         except pa.ArrowInvalid as error:
             place = next(place for place, value in enumerate(values) if not _is_text(value))
             row = int(np.searchsorted(offsets, place, side="right")) - 1
@@ -134,7 +135,7 @@ def _array(path, columns, name, batches):
     else:
         array = pa.array(values)
     if name == columns.history:
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), array)
+        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), array)
     return array
 
 

@@ -1,0 +1,50 @@
+"""What took long to find out about data, kept for the next time in a folder of the user's."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from rocket_tf.system import files
+
+
+def folder():
+    """The folder: $ROCKET_TF_CACHE, or `rocket_tf` in $XDG_CACHE_HOME or in ~/.cache."""
+    own = os.environ.get("ROCKET_TF_CACHE")
+    return Path(own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rocket_tf"))
+
+
+def load(kind, key):
+    """What `save` has kept.
+
+    Args:
+        kind: what it is, the first part of its file's name.
+        key: what it depends on, which JSON can hold.
+
+    Returns:
+        Dict of arrays, or `None` if there is nothing that can be read.
+    """
+    try:
+        with np.load(_path(kind, key)) as archive:
+            return dict(archive)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def save(kind, key, **arrays):
+    """Keeps arrays, none of them of Python objects; where that fails, nothing is kept."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    # A folder may be full, or must not be written: then it takes as long the next time.
+    with contextlib.suppress(OSError):
+        files.write_bytes(_path(kind, key), content.getvalue())
+
+
+def _path(kind, key):
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+    return folder().expanduser() / f"{kind}-{digest}.npz"
