@@ -21,6 +21,7 @@ COMMANDS = (
     "reproduce",
     "choose-hint-weight",
     "compare-clicks",
+    "convert-clicks",
     "benchmark",
     "interruptions",
 )

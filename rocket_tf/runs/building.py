@@ -139,7 +139,8 @@ def _click_nets(config, card):
         ]
         for name in columns.numbers:
             mean, variance = card.moments[name]
-            features.append(Feature(name, "number", mean=mean, variance=variance))
+            dtype = card.dtypes[name]
+            features.append(Feature(name, "number", dtype, mean=mean, variance=variance))
         if columns.history:
             features.append(
                 Feature(

@@ -43,7 +43,8 @@ def read(path, columns):
 
     Args:
         path: the file, compressed by gzip if its name ends with ".gz": UTF-8, with commas, one
-            header line, and quotes (doubled within quotes) where a value has a comma. The values of the history are separated by spaces.
+            header line, and quotes (doubled within quotes) where a value has a comma. The values
+            of the history are separated by spaces.
         columns: `examples.Columns`, all of which the header has.
 
     Returns:
@@ -67,12 +68,13 @@ def read(path, columns):
     return _arrays(path, table, columns, 0)
 
 
-def batches(path, columns):
+def batches(path, columns, progress=lambda done: None):
     """The same, some rows at a time.
 
     Args:
         path: as of `read`.
         columns: as of `read`.
+        progress: called with how many bytes of the file are read.
 
     Yields:
         As `read` returns, with a few thousand rows or more.
@@ -82,14 +84,17 @@ def batches(path, columns):
     """
     wrong_rows, first = [], 0
     try:
-        with pa.csv.open_csv(
-            path,
-            pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
-            *_options(columns, wrong_rows),
-        ) as reader:
+        with open(path, "rb") as file:
+            stream = pa.CompressedInputStream(file, "gzip") if is_gzipped(path) else file
+            reader = pa.csv.open_csv(
+                stream,
+                pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+                *_options(columns, wrong_rows),
+            )
             for batch in reader:
-                yield _arrays(path, pa.table(batch), columns, first)
+                yield _arrays(path, pa.Table.from_batches([batch]), columns, first)
                 first += len(batch)
+                progress(file.tell())
     except (pa.ArrowInvalid, OSError) as error:
         raise DamagedDataError(f"{path}: {_problem(path, error, wrong_rows)}") from error
 
@@ -134,8 +139,8 @@ def _arrays(path, table, columns, first):
         if spaced >= 0:
             raise DamagedDataError(
                 f"{path}: {location(path, first + spaced)}: {items[spaced].as_py()!r} in "
-                f"{columns.item!r} has a space, at which the values of {columns.history!r} are separated; replace "
-                "it in both columns"
+                f"{columns.item!r} has a space, at which the values of {columns.history!r} are "
+                "separated; replace it in both columns"
             )
         arrays[columns.history] = _split(arrays[columns.history])
     return arrays

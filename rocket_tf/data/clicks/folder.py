@@ -53,6 +53,8 @@ def read(path, columns, tell=print, files=None):
     inputs = [{} for _ in both]
     for name in columns.numbers:
         found = [values.numbers(part.columns[name], name, part.where) for part in both]
+        if any(numbers.dtype.kind == "f" for numbers in found):
+            found = [numbers.astype(np.float64) for numbers in found]
         facts = NumberFacts()
         facts.add(found[0])
         for mine, numbers in zip(inputs, found, strict=True):

@@ -5,6 +5,9 @@ import numpy as np
 # With fewer bits than these within a standard deviation, float32 would blur a number.
 _BITS = 10
 _FLOAT32_BITS = 24
+# Whole numbers beyond it lose their last digits in float32.
+_LARGEST_WHOLE = 2.0**_FLOAT32_BITS
+_EXACT = 2**53
 # Deviations beyond which float32 or Keras's layer would not scale a number.
 _SMALLEST, _LARGEST = 1e-6, 1e15
 
@@ -26,28 +29,38 @@ class Moments:
     def __init__(self):
         self._number, self._mean, self._squares = 0, np.longdouble(0), np.longdouble(0)
         self._largest = 0.0
+        self._base = 0  # a whole number among whole numbers, from which these are counted
 
     def add(self, values):
         """Adds an array of numbers."""
         if not len(values):
             return
-        values = values.astype(np.longdouble)
+        if values.dtype.kind == "i" and not self._number:
+            self._base = int(values[0])
+        self._largest = max(self._largest, float(np.abs(values.astype(np.float64)).max()))
+        values = values.astype(np.longdouble) - np.longdouble(self._base)
         number, mean = len(values), values.mean()
         squares = np.square(values - mean).sum()
         total, apart = self._number + number, mean - self._mean
         self._mean += apart * number / total
         self._squares += squares + apart * apart * self._number * number / total
         self._number = total
-        self._largest = max(self._largest, float(np.abs(values).max()))
 
     @property
     def mean(self):
-        return float(self._mean)
+        """The mean; a whole number, where float64 would have only some of its digits."""
+        mean = float(self._base + self._mean)
+        return mean if abs(mean) < _EXACT else self._base + int(np.rint(self._mean))
 
     @property
     def variance(self):
         """The variance; 1 for numbers that are all the same, which have no scale."""
         return float(self._squares / max(self._number, 1)) or 1.0
+
+    @property
+    def largest(self):
+        """The largest absolute value."""
+        return self._largest
 
     @property
     def fits_float32(self):
@@ -75,9 +88,9 @@ class NumberFacts:
     @property
     def dtype(self):
         """As which a net takes them: "float32" where that keeps their differences."""
-        if self._exact.fits_float32:
-            return "float32"
-        return "int64" if self._are_integers else "float64"
+        if self._are_integers and self._exact.largest > _LARGEST_WHOLE:
+            return "int64"
+        return "float32" if self._exact.fits_float32 else "float64"
 
     @property
     def moments(self):

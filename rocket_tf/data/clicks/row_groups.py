@@ -118,11 +118,8 @@ class Rows:
             ) from error
 
     def _number(self, array, name, where):
-        dtype = self.dtypes.get(name, "float64")
         numbers = values.numbers(array, name, where)
-        if dtype == "int64" or numbers.dtype.name == dtype:
-            return numbers
-        return numbers.astype(dtype)
+        return numbers.astype(self.dtypes.get(name, numbers.dtype), copy=False)
 
     def _category(self, array, name, where, checked):
         if self.dtypes[name] == WHOLE:

@@ -80,7 +80,7 @@ def scan(parts, name):
                         own.add(read[column])
                 for column, array in read.items():
                     if isinstance(array, pa.Array):
-                        _count(facts["spellings"].setdefault(column, {}), part, array)
+                        count_spellings(facts["spellings"].setdefault(column, {}), part, array)
                 if columns.history:
                     where = f"{rows.files.path(piece.file)}: row group {piece.group + 1}"
                     lists = read[columns.history].values
@@ -99,7 +99,8 @@ def scan(parts, name):
     return facts
 
 
-def _count(by_part, part, texts):
+def count_spellings(by_part, part, texts):
+    """Adds a part's texts to what `spelling_lines` takes, a dict of lists."""
     before = by_part.get(part, [0, 0, 0, None])
     whole, almost, example = values.spellings(texts)
     by_part[part] = [

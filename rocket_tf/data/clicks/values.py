@@ -53,7 +53,7 @@ def numbers(array, name, where):
     """Numbers, checked; arguments as of `labels`.
 
     Returns:
-        float64 array, or int64 of Arrow integers.
+        int64 array of whole numbers alone, or float64.
 
     Raises:
         DamagedDataError: if one is not finite, or beyond 32 bits.
@@ -66,7 +66,8 @@ def numbers(array, name, where):
         raise DamagedDataError(
             f"{where(row)}: {_shown(array, row)} in {name!r}; expected a finite number of 32 bits"
         )
-    if pa.types.is_integer(array.type) and not array.null_count:
+    are_whole = is_whole(array) if is_text(array.type) else pa.types.is_integer(array.type)
+    if are_whole and len(array):
         return array.cast(pa.int64()).to_numpy(zero_copy_only=False)
     return values
 
@@ -156,7 +157,9 @@ def _to_float64(array):
     if is_text(array.type):
         is_number = compute.match_substring_regex(array, _NUMBER)
         array = compute.if_else(is_number, array, "nan")
-    return compute.fill_null(array.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+    # Of whole numbers above 2⁵³, the nearest.
+    array = compute.fill_null(array.cast(pa.float64(), safe=False), np.nan)
+    return array.to_numpy(zero_copy_only=False)
 
 
 def _shown(array, row):
