@@ -186,6 +186,14 @@ DATA_FIELDS: Mapping[str, Field] = {
         1,
         read_by=CLICK_LOGS,
     ),
+    "exact_ranking_examples": integer(
+        1_000_000,
+        "up to so many examples of an evaluation, AUC and GAUC are exact and keep 56 bytes of each "
+        "for each net; above, AUC is from bins and GAUC from so large a share of users, drawn by "
+        "a hash of their ids, as these examples are of all",
+        1,
+        read_by=CLICKS,
+    ),
     "hash_buckets": integer(
         10_000, "rows of each embedding table, among which values are hashed", 2, read_by=CLICK_NETS
     ),

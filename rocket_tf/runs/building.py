@@ -10,6 +10,7 @@ from rocket_tf.core.graph import common_layers, leaf_layers
 from rocket_tf.core.hints import Hint
 from rocket_tf.core.rocket_model import RocketModel
 from rocket_tf.errors import ConfigError
+from rocket_tf.metrics.approximate import BinnedAUC, SampledGroupAUC
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
     Feature,
@@ -88,7 +89,7 @@ def build_model(config, card, teacher=None, own=None):
             loss_weights=(
                 {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else None
             ),
-            metrics=_metrics(card),
+            metrics=_metrics(config, card),
         )
     return model
 
@@ -164,8 +165,13 @@ def _click_nets(config, card):
         raise ConfigError(f"config.category_columns: {error}") from error
 
 
-def _metrics(card):
+def _metrics(config, card):
     if card.kind == "clicks":
+        evaluated = max(card.test_examples, config["validation_examples"])
+        exact = config["exact_ranking_examples"]
+        if evaluated > exact:
+            share = exact / evaluated
+            return ["accuracy", BinnedAUC(), SampledGroupAUC(card.columns.user, share)]
         return ["accuracy", ExactAUC(), GroupAUC(group_by=card.columns.user)]
     return ["accuracy"]
 

@@ -4,13 +4,14 @@ import datetime
 import itertools
 import os
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from rocket_tf.data import open_data
+from rocket_tf.data import click_dataset, open_data
 from rocket_tf.data.clicks import scan
 from rocket_tf.data.clicks.order import WindowedOrder
 from rocket_tf.data.clicks.simulated import simulate
@@ -289,6 +290,52 @@ class TestTestPart:
     def test_one_file_without_a_test_part(self, by_date):
         with pytest.raises(DataUnavailableError, match=r"is one file, .*config.test_path, test_fr"):
             opened(by_date / "log.parquet")
+
+
+class TestFromPython:
+    def test_batches_are_the_commands(self, log, streamed):
+        fields = {**FIELDS, "number_columns": ("price", "row"), "streaming": "always"}
+        del fields["dataset"]
+        train = click_dataset(log, batch_size=96, epochs=2, seed=7, **fields)
+        assert train.cardinality().numpy() == 20
+        assert_same(list(train.as_numpy_iterator()), batches(streamed.train))
+        rest = click_dataset(
+            log, batch_size=96, epochs=2, seed=7, first_epoch=1, first_step=4, **fields
+        )
+        assert rest.cardinality().numpy() == len(list(rest)) == 6
+        test = click_dataset(log, "test", batch_size=96, **fields)
+        assert [len(labels) for _, labels in test] == [96, 4]
+
+    def test_mistakes(self, log):
+        with pytest.raises(TypeError, match="got 'categories', expected fields of a click log"):
+            click_dataset(log, batch_size=9, categories=("user",))
+        with pytest.raises(ValueError, match="Received: part='all'"):
+            click_dataset(log, "all", batch_size=9)
+
+
+class TestRemote:
+    def test_parquet_at_a_url_gives_the_same_batches(self, log, streamed):
+        files = fsspec.filesystem("memory")
+        for path in log.glob("*.parquet"):
+            files.pipe_file(f"/bucket/log/{path.name}", path.read_bytes())
+        data = opened("memory://bucket/log", streaming="always", number_columns=("price", "row"))
+        assert data.fingerprint == streamed.fingerprint
+        assert_same(batches(data.train), batches(streamed.train))
+        one = opened("memory://bucket/log/train-0.parquet", test_fraction=0.1)
+        assert one.train.examples + one.test.examples == 468
+
+    def test_what_cannot_be_read_there(self):
+        files = fsspec.filesystem("memory")
+        for part in ("train", "test"):
+            files.pipe_file(f"/csv/{part}.csv", b"click,user,item\n1,2,3\n")
+        for path, told in (
+            ("memory://csv", "of URLs, only Parquet is read, and this is CSV"),
+            ("memory://nothing", "memory://nothing: no such folder"),
+            ("nonsense://bucket", "nonsense://bucket: cannot be opened: ValueError"),
+        ):
+            with pytest.raises(DataUnavailableError, match=told) as caught:
+                opened(path)
+            assert len(str(caught.value).splitlines()) == 1
 
 
 class TestFingerprint:
