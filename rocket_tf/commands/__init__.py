@@ -22,6 +22,7 @@ COMMANDS = (
     "choose-hint-weight",
     "compare-clicks",
     "convert-clicks",
+    "make-clicks",
     "benchmark",
     "interruptions",
 )
