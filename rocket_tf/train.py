@@ -131,6 +131,8 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
             measured = summarizing.measure(run)
             if folder.writes:
                 summary = summarizing.summarize(run, measured, booster_folder)
+                for name, error in summary.get("largest_errors", {}).items():
+                    tell(f"{name} is from bins or a sample of users: wrong by at most {error:.2g}")
                 if config["pictures"]:
                     tell("Drawing pictures", flush=True)
                     run_pictures.draw(

@@ -21,6 +21,8 @@ COMMANDS = (
     "reproduce",
     "choose-hint-weight",
     "compare-clicks",
+    "convert-clicks",
+    "make-clicks",
     "benchmark",
     "interruptions",
 )

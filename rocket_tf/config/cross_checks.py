@@ -176,6 +176,7 @@ def _check_click_columns(config):
             "nets, expected that each column plays one part"
         )
     _check_names_of_columns(config)
+    _check_test_part(config)
     if config["user_column"] in (
         config["label_column"],
         *config["number_columns"],
@@ -202,6 +203,26 @@ def _check_click_columns(config):
             f"{config['history_column']!r}, expected one of category_columns "
             f"{config['category_columns']}: the history's values share its embeddings"
         )
+
+
+def _check_test_part(config):
+    """Checks that there is one answer to which examples are the test part."""
+    given = [name for name in ("test_path", "test_from", "test_fraction") if config[name]]
+    if len(given) > 1:
+        raise ConfigError(
+            f"config.{given[1]}: got {config[given[1]]!r} beside {given[0]}={config[given[0]]!r}, "
+            "expected one of the two, to say which examples are the test part"
+        )
+    for name, needed in (
+        ("test_from", "test_column"),
+        ("test_column", "test_from"),
+        ("test_until", "test_from"),
+    ):
+        if config[name] and not config[needed]:
+            raise ConfigError(
+                f"config.{name}: got {config[name]!r} without {needed}, expected that, too; "
+                f"add --config.{needed}"
+            )
 
 
 def _check_names_of_columns(config):

@@ -34,8 +34,8 @@ DATA_FIELDS: Mapping[str, Field] = {
     "dataset": choice(
         "cifar10",
         "which data; of one's own, read from data_path: npz (arrays of images in one file), "
-        "image_folder (train/<class>/*.jpg), click_log (CSV or TFRecord); tfds: the images that "
-        "tfds_name names",
+        "image_folder (train/<class>/*.jpg), click_log (CSV, TFRecord or Parquet); tfds: the "
+        "images that tfds_name names",
         *DATASETS,
         *LOCAL_DATASETS,
     ),
@@ -47,7 +47,18 @@ DATA_FIELDS: Mapping[str, Field] = {
     "data_path": path(
         "",
         "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
-        "(train*.csv and test*.csv, or train*.tfrecord and test*.tfrecord)",
+        "(train* and test*, in CSV, TFRecord or Parquet); of click_log with another test part, "
+        "also one file, or a URL of Parquet",
+    ),
+    "streaming": choice(
+        "auto",
+        "whether examples are read from their files batch by batch, which computes what examples "
+        "in memory do; auto: where they would take more than 1 GiB of memory",
+        "auto",
+        "always",
+        "never",
+        read_by=STREAMABLE,
+        changes_results=False,
     ),
     "tfds_name": name(
         "",
@@ -61,16 +72,6 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "tfds_test_split": name(
         "test", "its split to test on, or a part of one, such as train[80%:]", read_by=TFDS
-    ),
-    "streaming": choice(
-        "auto",
-        "whether examples are read from their files batch by batch, which computes what examples "
-        "in memory do; auto: where they would take more than 1 GiB of memory",
-        "auto",
-        "always",
-        "never",
-        read_by=STREAMABLE,
-        changes_results=False,
     ),
     "image_size": integer(
         64,
@@ -170,6 +171,53 @@ DATA_FIELDS: Mapping[str, Field] = {
     "item_column": name("item", "column of the items that the history holds", read_by=CLICK_LOGS),
     "history_length": integer(
         20, "the most recent so many items of the history", 1, read_by=CLICKS
+    ),
+    "test_path": path(
+        "", "file, folder or URL of the test part, if it lies elsewhere", read_by=CLICK_LOGS
+    ),
+    "test_column": name(
+        "",
+        "column by which rows are the test part, such as a date",
+        may_be_empty=True,
+        read_by=CLICK_LOGS,
+    ),
+    "test_from": name(
+        "",
+        "the test part are the rows whose test_column is this value or above, the training part "
+        "those below",
+        may_be_empty=True,
+        read_by=CLICK_LOGS,
+    ),
+    "test_until": name(
+        "",
+        "rows whose test_column is this value or above are in no part; empty: all are",
+        may_be_empty=True,
+        read_by=CLICK_LOGS,
+    ),
+    "test_fraction": number(
+        0.0,
+        "the test part are the last rows, this share of all; 0: it has files of its own",
+        "a number from 0 to below 1",
+        lambda value: 0 <= value < 1,
+        read_by=CLICK_LOGS,
+    ),
+    "shuffle": switch(
+        True, "shuffle the training rows; False: train in the order of time", read_by=CLICK_LOGS
+    ),
+    "shuffle_row_groups": integer(
+        8,
+        "of a log in Parquet: so many row groups, drawn at random, whose rows are shuffled "
+        "together; twice as many are in memory where examples are streamed",
+        1,
+        read_by=CLICK_LOGS,
+    ),
+    "exact_ranking_examples": integer(
+        1_000_000,
+        "up to so many examples of an evaluation, AUC and GAUC are exact and keep 56 bytes of each "
+        "for each net; above, AUC is from bins and GAUC from so large a share of users, drawn by "
+        "a hash of their ids, as these examples are of all",
+        1,
+        read_by=CLICKS,
     ),
     "hash_buckets": integer(
         10_000, "rows of each embedding table, among which values are hashed", 2, read_by=CLICK_NETS

@@ -200,6 +200,15 @@ class RankingMetrics:
         """Their names in the logs, a list."""
         return list(self._named)
 
+    @property
+    def largest_errors(self):
+        """By the names of those that are approximate: how wrong their last results can be."""
+        errors = {
+            name: getattr(metric, "largest_error", None)
+            for name, (_, metric, _) in self._named.items()
+        }
+        return {name: error for name, error in errors.items() if error is not None}
+
     def update(self, x, y, logits, sample_weight=None):
         """Adds a batch to what is ranked; the arguments are as in `RocketModel.compute_loss`."""
         for head, metric, is_weighted in self._named.values():

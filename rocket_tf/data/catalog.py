@@ -26,7 +26,8 @@ class DatasetCard:
         pixel_std: standard deviation of each channel, in units of a pixel.
         columns: which columns of clicks play which part.
         request_columns: those of clicks that are the same for all candidates of a request.
-        dtypes: of the columns that nets read, by name: "int64", "string" or "float32".
+        dtypes: of the columns that nets read, by name: "int64" or "string"; of numbers,
+            "float32", or "float64" or "int64" where that would blur them.
         moments: (mean, variance) of the columns of numbers, by name.
         tfds_name: name in TensorFlow Datasets; empty for data that needs no download.
         train_parts: the splits that make up the training examples, each with its share of the

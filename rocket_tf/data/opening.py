@@ -6,7 +6,9 @@ import functools
 from rocket_tf.data import own_data
 from rocket_tf.data.catalog import CLICK_CLASSES, DATASETS, LOCAL_DATASETS, SIMULATED
 from rocket_tf.data.clicks import movielens
+from rocket_tf.data.clicks import opening as click_opening
 from rocket_tf.data.clicks import simulated as simulated_clicks
+from rocket_tf.data.clicks.log import ParquetClicks, ParquetLog
 from rocket_tf.data.images import named as images
 from rocket_tf.data.in_memory import assemble
 from rocket_tf.data.interface import DataSet
@@ -49,6 +51,8 @@ def open_data(mapping):
         (100, 797)
     """
     settings = _settings(mapping)
+    if settings["dataset"] == "click_log":
+        return _open_clicks(settings)
     if settings["dataset"] in LOCAL_DATASETS:
         return _OwnDataSet(settings, own_data.read(settings))
     return _CatalogDataSet(settings)
@@ -145,6 +149,23 @@ class _OwnDataSet(_InMemoryDataSet):
             *cut,
             make_split=own.split,
         )
+
+
+def _open_clicks(settings):
+    """One's own click log: CSV and TFRecord in memory, or Parquet, into which these are turned."""
+    columns = own_data.columns_of(settings)
+    files = click_opening.find(settings)
+    if click_opening.fits_in_memory(files, settings):
+        return _OwnDataSet(settings, own_data.read_clicks(files, columns, settings))
+    log = ParquetLog(settings, columns, click_opening.as_parquet(files, columns, settings))
+    return ParquetClicks(settings, log, _reopened)
+
+
+def _reopened(data, mapping):
+    settings = _settings(mapping)
+    if _of_source(settings) != _of_source(data.settings):
+        return open_data(mapping)
+    return data.with_settings(settings)
 
 
 def _settings(mapping):

@@ -9,6 +9,7 @@ import numpy as np
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
 from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks.examples import Columns
+from rocket_tf.data.clicks.moments import moments_of
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
 from rocket_tf.data.images.scanning import pixel_counts
@@ -34,6 +35,13 @@ DEFAULTS = {
     "history_column": "",
     "item_column": "item",
     "history_length": 20,
+    "test_path": "",
+    "test_column": "",
+    "test_from": "",
+    "test_until": "",
+    "test_fraction": 0.0,
+    "shuffle": True,
+    "shuffle_row_groups": 8,
 }
 
 
@@ -91,7 +99,7 @@ class OwnData:
 
 
 def read(config):
-    """Reads the data of a configuration whose `dataset` is in `catalog.LOCAL_DATASETS`.
+    """Reads the images of a configuration whose `dataset` is in `catalog.LOCAL_DATASETS`.
 
     Args:
         config: a mapping from fields to values, with all of `DEFAULTS`.
@@ -110,8 +118,6 @@ def read(config):
             return _read_folder(config)
         case "tfds":
             return _read_records(config)
-        case "click_log":
-            return _read_clicks(path, columns_of(config), tuple(config["request_columns"]))
 
 
 def columns_of(config):
@@ -144,8 +150,21 @@ def _read_records(config):
     return _of_images(records.read(config))
 
 
-def _read_clicks(path, columns, request_columns):
-    log = click_folder.read(path, columns)
+def read_clicks(files, columns, config):
+    """Reads a click log into memory.
+
+    Args:
+        files: its `clicks.files.LogFiles`, CSV or TFRecord.
+        columns: as of `columns_of`.
+        config: as of `read`.
+
+    Returns:
+        `OwnData`.
+
+    Raises:
+        DataUnavailableError: if it cannot be read.
+    """
+    log = click_folder.read(None, columns, files=files)
     inputs = log.train.inputs
     card = DatasetCard(
         train_examples=len(log.train.labels),
@@ -153,9 +172,9 @@ def _read_clicks(path, columns, request_columns):
         num_classes=len(CLICK_CLASSES),
         kind="clicks",
         columns=columns,
-        request_columns=request_columns,
+        request_columns=tuple(config["request_columns"]),
         dtypes={name: _dtype_of(array) for name, array in inputs.items()},
-        moments={name: _moments(inputs[name]) for name in columns.numbers},
+        moments={name: moments_of(inputs[name]) for name in columns.numbers},
     )
     train, test = ((part.inputs, part.labels) for part in (log.train, log.test))
     return OwnData(card, train, test, list(CLICK_CLASSES))
@@ -184,12 +203,6 @@ def _of_images(images):
     return OwnData(
         card, images.train, images.test, images.class_names, images.fingerprint, images.source
     )
-
-
-def _moments(numbers):
-    """Mean and variance; 1 for numbers that are all the same, whose scale is nobody's."""
-    numbers = numbers.astype(np.float64)
-    return float(numbers.mean()), float(numbers.var()) or 1.0
 
 
 def _dtype_of(array):

@@ -135,12 +135,17 @@ def shuffled(begin, end, examples, seed, epoch, order=0):
     """
     # A part may be empty, which `index_shuffle` refuses: so one place more, which is dropped.
     places = tf.minimum(tf.range(begin, end + 1), examples - 1)
-    stream = _FURTHER_ORDERS_STREAM + order if order else _ORDER_STREAM
     return tf.random.experimental.index_shuffle(
         places,
-        seed=_stateless_seed(seed, epoch, stream),
+        seed=order_seed(seed, epoch, order),
         max_index=tf.constant(examples - 1, tf.int64),
     )[:-1]
+
+
+def order_seed(seed, epoch, order=0):
+    """The seed of an epoch's order, int64 of shape (2,); its second number is the epoch."""
+    stream = _FURTHER_ORDERS_STREAM + order if order else _ORDER_STREAM
+    return _stateless_seed(seed, epoch, stream)
 
 
 def bounds_of_part(part, examples, batch_size, share):

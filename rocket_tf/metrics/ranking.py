@@ -72,7 +72,7 @@ class ExactAUC(keras.metrics.Metric):
             ValueError: if a label is neither 0 nor 1, or a weight is negative.
             RuntimeError: within a `tf.function`.
         """
-        areas, weights = _areas(*self._examples())
+        areas, weights = areas_of(*self._examples())
         return float(np.average(areas, weights=weights)) if len(areas) else math.nan
 
     def reset_state(self):
@@ -92,6 +92,10 @@ class ExactAUC(keras.metrics.Metric):
             # Where all replicas are empty, all_gather crashes. Zeros have no weight.
             missing = tf.maximum(1 - tf.shape(rows)[0], 0)
             rows = replica.all_gather(tf.pad(rows, [[0, missing], [0, 0]]), axis=0)
+        self._store(rows)
+
+    def _store(self, rows):
+        """Keeps what a result needs of rows, which all replicas have alike."""
         self._kept.append(rows)
 
     def _examples(self):
@@ -209,7 +213,7 @@ def _vector(name, values, expected="(batch,) or (batch, 1)", like=None):
     return vector
 
 
-def _areas(groups, scores, labels, weights):
+def areas_of(groups, scores, labels, weights):
     """The AUC of each group that has both clicks and others, and its sum of weights.
 
     Args:
@@ -221,6 +225,12 @@ def _areas(groups, scores, labels, weights):
     Returns:
         Two float64 arrays with an entry for each such group; NaN is the area of them all where a
         score or a weight is NaN.
+
+    Example:
+        >>> groups, scores, labels = [7, 7, 8], [0.2, 0.1, 0.5], [1, 0, 1]
+        >>> areas, weights = areas_of(*map(np.array, (groups, scores, labels, [1.0, 1.0, 1.0])))
+        >>> areas.tolist(), weights.tolist()
+        ([1.0], [2.0])
     """
     if np.isnan(scores).any() or np.isnan(weights).any():
         return np.array([math.nan]), np.ones(1)

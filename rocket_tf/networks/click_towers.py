@@ -11,6 +11,7 @@ from rocket_tf.networks.embedding import Embedding
 from rocket_tf.networks.features import check_features
 from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
 from rocket_tf.networks.normalization import FusedBatchNormalization
+from rocket_tf.networks.number_layers import CentredNumber
 from rocket_tf.networks.seeds import layer_seed
 
 
@@ -176,6 +177,9 @@ class _SideBySide:
         return lambda values: embedding(ids(values))
 
     def _scale(self, number, values):
+        if number.dtype != "float32":
+            name = self._name(number, "scaled")
+            return CentredNumber(number.mean, number.variance, name=name)(values)
         # In float32 under every policy: bfloat16 would blur large numbers that differ by little.
         column = layers.Reshape((1,), dtype="float32", name=self._name(number, "column"))(values)
         return layers.Normalization(

@@ -13,7 +13,7 @@ _OWN_FIELDS = {
 }
 _DTYPES = {
     "category": ("string", "int64"),
-    "number": ("float32",),
+    "number": ("float32", "float64", "int64"),
     "history": ("string", "int64"),
 }
 _RESERVED_PREFIXES = ("shared_", "light_", "booster_")
@@ -28,8 +28,9 @@ class Feature:
             and underscores, all ASCII.
         kind: `"category"` (an id), `"number"`, or `"history"` (a sequence of values of another
             category, such as the items that a user has clicked).
-        dtype: of the raw values. `"string"` or `"int64"` for categories and histories, `"float32"`
-            for numbers. `None`: `"string"`, or `"float32"` for numbers.
+        dtype: of the raw values. `"string"` or `"int64"` for categories and histories; `"float32"`
+            for numbers, or `"float64"` or `"int64"` where float32 would blur what makes them
+            different, such as seconds since 1970. `None`: `"string"`, or `"float32"` for numbers.
         vocabulary: of a category: its known values, strings or integers by dtype, each once and
             none of them `padding`; all others share one row of the embedding table. `None`: values
             are hashed.

@@ -11,6 +11,7 @@ from rocket_tf.core.hints import Hint
 from rocket_tf.core.rocket_model import RocketModel
 from rocket_tf.core.smoothing import SmoothedCrossEntropy
 from rocket_tf.errors import ConfigError
+from rocket_tf.metrics.approximate import BinnedAUC, SampledGroupAUC
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
     Feature,
@@ -140,7 +141,8 @@ def _click_nets(config, card):
         ]
         for name in columns.numbers:
             mean, variance = card.moments[name]
-            features.append(Feature(name, "number", mean=mean, variance=variance))
+            dtype = card.dtypes[name]
+            features.append(Feature(name, "number", dtype, mean=mean, variance=variance))
         if columns.history:
             features.append(
                 Feature(
@@ -167,11 +169,19 @@ def _click_nets(config, card):
 def _metrics(config, card):
     if card.kind != "clicks":
         return ["accuracy"]
-    metrics = ["accuracy", ExactAUC(), GroupAUC(group_by=card.columns.user)]
+    metrics = ["accuracy", *_ranking_metrics(config, card)]
     if config["label_smoothing"] or weighs_classes(config):  # where the loss is no log loss
         log_loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
         metrics.append(log_loss)
     return metrics
+
+
+def _ranking_metrics(config, card):
+    evaluated = max(card.test_examples, config["validation_examples"])
+    exact = config["exact_ranking_examples"]
+    if evaluated > exact:
+        return [BinnedAUC(), SampledGroupAUC(card.columns.user, exact / evaluated)]
+    return [ExactAUC(), GroupAUC(group_by=card.columns.user)]
 
 
 def mixes_labels(config):

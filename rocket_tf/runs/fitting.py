@@ -1,5 +1,6 @@
 """The epochs of a run: its data, its callbacks, `fit`; and its evaluation."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -92,7 +93,7 @@ def evaluate(model, split, config, card, strategy):
     """
     dataset, steps = _evaluation_data(split, config, card, strategy)
     logs = model.evaluate(dataset, steps=steps, return_dict=True, verbose=0)
-    return _renamed(config, logs)
+    return renamed(config, logs)
 
 
 def errors_by_class(model, split, config, card):
@@ -181,7 +182,7 @@ def _callbacks(run, restored, own):
     epochs, steps = config["epochs"], options.steps_per_epoch(config, run.data.card)
     first_epoch, first_step = restored.progress.epochs, restored.progress.steps
     held_out = bool(config["validation_examples"])
-    rename = functools.partial(_renamed, config)
+    rename = functools.partial(renamed, config)
     callbacks = [
         # First of all, so that nothing is written of an epoch that went wrong.
         run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
@@ -229,7 +230,7 @@ def _evaluation_data(split, config, card, strategy):
     return pipeline.distribute(batches, strategy), math.ceil(split.examples / config["batch_size"])
 
 
-def _renamed(config, logs):
+def renamed(config, logs):
     """Keras's logs under the names of a run's metrics: a booster alone is called what it is."""
     if config["method"] != "booster":
         return dict(logs)

@@ -91,6 +91,10 @@ def summarize(run, measured, booster_folder):
         net = run.model.light if role == trained_net(config) else run.model.booster
         costs = {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)}
         summary[role] = own | costs
+    errors = run.model.head_metrics.ranking.largest_errors
+    if errors:
+        renamed = fitting.renamed(config, errors)
+        summary["largest_errors"] = {name: round(error, 8) for name, error in renamed.items()}
     if booster_folder is not None:
         summary["teacher"] = booster_folder.read_summary()["booster"]
     if "light" in measured:

@@ -1,15 +1,21 @@
 """One CSV file of a click log, by Apache Arrow. Free of TensorFlow."""
 
+import contextlib
 import csv
+import gzip
 import re
+import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 
+from rocket_tf.data.clicks.files import is_gzipped
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.errors import DamagedDataError
+
+_BLOCK = 2**24  # bytes that are parsed at once, which a row must not exceed
 
 
 def header(path):
@@ -19,10 +25,10 @@ def header(path):
         DamagedDataError: if there is none, it cannot be read, or a name is there twice.
     """
     try:
-        with open(path, "rb") as file:
+        with _opened(path, "rb") as file, _long_values():
             line = file.readline().decode("utf-8-sig").rstrip("\r\n")
-        names = next(csv.reader([line]))
-    except (OSError, UnicodeError, csv.Error) as error:
+            names = next(csv.reader([line]))
+    except (OSError, EOFError, UnicodeError, csv.Error) as error:
         raise DamagedDataError(f"{path}: line 1 cannot be read: {reason_of(error)}") from error
     if not names:
         raise DamagedDataError(f"{path}: line 1 is empty; expected the names of the columns")
@@ -36,8 +42,9 @@ def read(path, columns):
     """Reads a file as it is.
 
     Args:
-        path: the file: UTF-8, with commas, one header line, and quotes (doubled within quotes)
-            where a value has a comma. The values of the history are separated by spaces.
+        path: the file, compressed by gzip if its name ends with ".gz": UTF-8, with commas, one
+            header line, and quotes (doubled within quotes) where a value has a comma. The values
+            of the history are separated by spaces.
         columns: `examples.Columns`, all of which the header has.
 
     Returns:
@@ -53,36 +60,87 @@ def read(path, columns):
         table = pa.csv.read_csv(
             path,
             # Threads would lose the numbers of rows.
-            pa.csv.ReadOptions(use_threads=False),
-            pa.csv.ParseOptions(
-                newlines_in_values=True,
-                # An empty line is a row without values, so that it has a number and an error.
-                ignore_empty_lines=False,
-                invalid_row_handler=lambda row: wrong_rows.append(row) or "error",
-            ),
-            pa.csv.ConvertOptions(
-                include_columns=columns.all,
-                column_types=dict.fromkeys(columns.all, pa.string()),
-            ),
+            pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+            *_options(columns, wrong_rows),
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise DamagedDataError(f"{path}: {_problem(path, error, wrong_rows)}") from error
-    arrays = {name: table[name].combine_chunks() for name in columns.all}
+    return _arrays(path, table, columns, 0)
+
+
+def batches(path, columns, progress=lambda done: None):
+    """The same, some rows at a time.
+
+    Args:
+        path: as of `read`.
+        columns: as of `read`.
+        progress: called with how many bytes of the file are read.
+
+    Yields:
+        As `read` returns, with a few thousand rows or more.
+
+    Raises:
+        DamagedDataError: as `read`.
+    """
+    wrong_rows, first = [], 0
+    try:
+        with open(path, "rb") as file:
+            stream = pa.CompressedInputStream(file, "gzip") if is_gzipped(path) else file
+            reader = pa.csv.open_csv(
+                stream,
+                pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+                *_options(columns, wrong_rows),
+            )
+            for batch in reader:
+                yield _arrays(path, pa.Table.from_batches([batch]), columns, first)
+                first += len(batch)
+                progress(file.tell())
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DamagedDataError(f"{path}: {_problem(path, error, wrong_rows)}") from error
+
+
+def _options(columns, wrong_rows):
+    """How Arrow parses and converts; `wrong_rows` takes those with too many or too few values."""
+    return (
+        pa.csv.ParseOptions(
+            newlines_in_values=True,
+            # An empty line is a row without values, so that it has a number and an error.
+            ignore_empty_lines=False,
+            invalid_row_handler=lambda row: wrong_rows.append(row) or "error",
+        ),
+        pa.csv.ConvertOptions(
+            include_columns=columns.all,
+            column_types=dict.fromkeys(columns.all, pa.string()),
+        ),
+    )
+
+
+def _arrays(path, table, columns, first):
+    """The columns of a table whose first row is this one of the file."""
+    arrays = {
+        # With 64-bit offsets, for texts of more than 2 GiB.
+        name: pa.chunked_array(table[name], pa.string()).cast(pa.large_string()).combine_chunks()
+        for name in columns.all
+    }
+    arrays = {
+        name: pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+        for name, array in arrays.items()
+    }
     for name, array in arrays.items():
         broken = pa.compute.index(pa.compute.match_substring_regex(array, "[\r\n]"), True).as_py()
         if broken >= 0:
             raise DamagedDataError(
-                f"{path}: {location(path, broken)}: the value of {name!r} goes on over several "
-                "lines; is there a quote without its end?"
+                f"{path}: {location(path, first + broken)}: the value of {name!r} goes on over "
+                "several lines; is there a quote without its end?"
             )
     if columns.history:
         items = arrays[columns.item]
         spaced = pa.compute.index(pa.compute.match_substring_regex(items, r"\S\s+\S"), True).as_py()
         if spaced >= 0:
             raise DamagedDataError(
-                f"{path}: {location(path, spaced)}: {items[spaced].as_py()!r} in {columns.item!r} "
-                f"has a space, at which the values of {columns.history!r} are separated; replace "
-                "it in both columns"
+                f"{path}: {location(path, first + spaced)}: {items[spaced].as_py()!r} in "
+                f"{columns.item!r} has a space, at which the values of {columns.history!r} are "
+                "separated; replace it in both columns"
             )
         arrays[columns.history] = _split(arrays[columns.history])
     return arrays
@@ -93,11 +151,26 @@ def location(path, row):
 
     Values may have several lines in columns that are not read, so that lines are not rows.
     """
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+    text = {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
+    with _opened(path, "rt", **text) as file, _long_values():
         lines = csv.reader(file)
         for _ in range(row + 1):
             next(lines)
         return f"line {lines.line_num + 1}"
+
+
+def _opened(path, mode, **text):
+    return gzip.open(path, mode, **text) if is_gzipped(path) else open(path, mode, **text)
+
+
+@contextlib.contextmanager
+def _long_values():
+    """Lets Python's reader, which is asked for lines of errors alone, read values of any length."""
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _problem(path, error, wrong_rows):
@@ -122,4 +195,4 @@ def _split(texts):
     # Of an empty text, and of spaces at an end, there are empty values.
     kept = pa.compute.not_equal(values, "")
     offsets = np.append(0, np.cumsum(kept.to_numpy(zero_copy_only=False)))[lists.offsets]
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values.filter(kept))
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values.filter(kept))

@@ -1,66 +1,90 @@
-"""One's own click logs, in CSV or TFRecord files. Free of TensorFlow but for the latter."""
+"""One's own click logs in CSV or TFRecord files, read into memory.
+
+Free of TensorFlow but for the latter.
+"""
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as compute
 
 from rocket_tf.data.clicks import csv as click_csv
 from rocket_tf.data.clicks import tfrecords as click_tfrecords
-from rocket_tf.data.clicks.examples import ClickData, ClickExamples, check_columns, padding_of
-from rocket_tf.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.data.clicks import values
+from rocket_tf.data.clicks.examples import ClickData, ClickExamples, check_columns
+from rocket_tf.data.clicks.files import find
+from rocket_tf.data.clicks.moments import NumberFacts
+from rocket_tf.data.clicks.scan import HistoryFacts, spelling_lines
+from rocket_tf.errors import DataUnavailableError
 
-_EXPECTED = "train*.csv and test*.csv, or train*.tfrecord* and test*.tfrecord*"
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_WHOLE = r"^(0|-?[1-9][0-9]*)$"
 
-
-def read(path, columns, tell=print):
+def read(path, columns, tell=print, files=None):
     """Reads a folder with train*.csv and test*.csv, or train*.tfrecord* and test*.tfrecord*.
 
     Files of a part follow each other in the order of their names, and should be in the order of
     time. `click_csv.read` and `click_tfrecords.read` tell the form of a file. A category becomes
     int64 if all its values, of both parts, are whole numbers of 64 bits without leading zeros;
-    strings if not. The item and the history are one category.
+    strings if not. The item and the history are one category. Numbers become float32, or int64 or
+    float64 where float32 would blur what makes them different.
 
     Args:
         path: the folder.
         columns: `examples.Columns`.
         tell: function that is called with a line on what was read.
+        files: its `files.LogFiles`, if these are known.
 
     Returns:
         `ClickData`.
 
     Raises:
         DamagedDataError: if a file cannot be read, a label is not 0 or 1, a number is not finite, a
-            category is empty or below 0; the message names the file, and the line or record.
-        DataUnavailableError: if there is no such folder, no file of a part, files of both forms, a
-            column is missing, or there are no examples.
+            category is empty or below 0, or a history has another separator than spaces; the
+            message names the file, and the line or record.
+        DataUnavailableError: if there is no such folder, no file of a part, files of several forms
+            or with a name that is almost read, a column is missing, or there are no examples.
     """
-    folder = Path(path).expanduser()
-    train, test = _read_parts(folder, columns)
-    both = train, test
-    labels = [_labels(part, columns.label) for part in both]
-    inputs = [{name: _numbers(part, name) for name in columns.numbers} for part in both]
+    files = files or find(path, tell=tell)
+    folder = files.storage.root
+    both = _read_parts(files, columns)
+    labels = [
+        values.labels(part.columns[columns.label], columns.label, part.where) for part in both
+    ]
+    inputs = [{} for _ in both]
+    for name in columns.numbers:
+        found = [values.numbers(part.columns[name], name, part.where) for part in both]
+        if any(numbers.dtype.kind == "f" for numbers in found):
+            found = [numbers.astype(np.float64) for numbers in found]
+        facts = NumberFacts()
+        facts.add(found[0])
+        for mine, numbers in zip(inputs, found, strict=True):
+            mine[name] = numbers.astype(facts.dtype)
+    lines = []
     for name in dict.fromkeys((columns.user, *columns.categories)):
         with_history = bool(columns.history) and name == columns.item
         tables = [part.columns[name] for part in both]
         if with_history:
             lists = [part.columns[columns.history] for part in both]
             tables += [each.flatten() for each in lists]
-        is_whole = all(map(_is_whole, tables))
+        is_whole = all(map(values.is_whole, tables))
+        if with_history and not is_whole:
+            _check_separator(both, columns)
+        if not is_whole:
+            spellings = {
+                part: (len(array), *values.spellings(values.as_texts(array)))
+                for part, array in zip(("train", "test"), tables, strict=False)
+            }
+            lines += spelling_lines(folder, name, spellings)
         for mine, part in zip(inputs, both, strict=True):
-            rows = np.arange(part.examples)
-            mine[name] = _category(part, name, part.columns[name], rows, is_whole)
+            mine[name] = _category(part.columns[name], name, part.where, is_whole)
             if with_history:
                 mine[columns.history] = _history(part, columns, is_whole)
     tell(
         f"{folder}: {len(labels[0])} training and {len(labels[1])} test examples, of which "
         f"{labels[0].mean():.1%} and {labels[1].mean():.1%} are clicks"
     )
+    for line in lines:
+        tell(line)
     return ClickData(*map(ClickExamples, inputs, labels))
 
 
@@ -69,20 +93,16 @@ class _Part:
     """The rows of all files of a part.
 
     Attributes:
-        columns: dict from columns to Arrow arrays; the history's, a ListArray.
-        files: the files.
+        columns: dict from columns to Arrow arrays; the history's, of lists.
+        files: the files' paths.
         ends: after how many rows of all files each of them ends.
         location: function from a file and a row in it to "line 2" or "record 1".
     """
 
     columns: dict
-    files: list[Path]
+    files: list[str]
     ends: np.ndarray
     location: Callable
-
-    @property
-    def examples(self):
-        return int(self.ends[-1])
 
     def where(self, row):
         """The file, and the line or record, of a row of the part."""
@@ -90,33 +110,19 @@ class _Part:
         path = self.files[file]
         return f"{path}: {self.location(path, row - np.append(0, self.ends)[file])}"
 
+    def list_of(self, place, name):
+        """The row whose list has a value, by the value's place among all."""
+        ends = np.asarray(self.columns[name].offsets)[1:]
+        return int(np.searchsorted(ends, place, side="right"))
 
-def _read_parts(folder, columns):
+
+def _read_parts(files, columns):
     """The training and the test part."""
-    if not folder.is_dir():
-        raise DataUnavailableError(f"{folder}: no such folder; expected one with {_EXPECTED}")
-    found = {
-        form: {part: sorted(folder.glob(part + pattern)) for part in ("train", "test")}
-        for form, pattern in (("CSV", "*.csv"), ("TFRecord", "*.tfrecord*"))
-    }
-    forms = [form for form, parts in found.items() if any(parts.values())]
-    if len(forms) == 2:
-        raise DataUnavailableError(
-            f"{folder}: has both CSV and TFRecord files; expected {_EXPECTED}, so move one form "
-            "elsewhere"
-        )
-    for part in ("train", "test"):
-        if not forms or not found[forms[0]][part]:
-            names = sorted(path.name for path in folder.iterdir())
-            there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "none"
-            raise DataUnavailableError(
-                f"{folder}: no files of {part} examples; expected {_EXPECTED}, there are: {there}"
-            )
-    (form,) = forms
-    if form == "CSV":
-        _check_headers([*found[form]["train"], *found[form]["test"]], columns)
-    reader = click_csv if form == "CSV" else click_tfrecords
-    train, test = (_read_part(files, columns, reader) for files in found[form].values())
+    paths = [files.paths(part) for part in ("train", "test")]
+    if files.form == "CSV":
+        check_headers([path for part in paths for path in part], columns)
+    reader = click_csv if files.form == "CSV" else click_tfrecords
+    train, test = (_read_part(part, columns, reader) for part in paths)
     if columns.history and not len(train.columns[columns.history].flatten()):
         raise DataUnavailableError(
             f"{train.files[0]}: {columns.history!r} is empty in all training examples; check its "
@@ -125,7 +131,16 @@ def _read_parts(folder, columns):
     return train, test
 
 
-def _check_headers(files, columns):
+def check_headers(files, columns):
+    """Checks that CSV files name the same columns, and all that are wanted.
+
+    Args:
+        files: their paths.
+        columns: `examples.Columns`.
+
+    Raises:
+        DataUnavailableError: for the first file that does not.
+    """
     first = click_csv.header(files[0])
     check_columns(f"{files[0]}: line 1", columns.all, first)
     for path in files[1:]:
@@ -154,86 +169,39 @@ def _read_part(files, columns, reader):
 def _join(arrays):
     """One array of those of several files."""
     if len({array.type for array in arrays}) > 1:
-        text = pa.list_(pa.string()) if pa.types.is_list(arrays[0].type) else pa.string()
-        arrays = [array.cast(text) for array in arrays]
+        arrays = [values.as_texts(array) for array in arrays]
     return pa.concat_arrays(arrays)
 
 
-def _labels(part, name):
-    values = _to_numbers(part.columns[name])
-    wrong = (values != 0) & (values != 1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DamagedDataError(
-            f"{part.where(row)}: label {_shown(part, name, row)} in {name!r}; expected 0 or 1"
-        )
-    return values.astype(np.int64)
-
-
-def _numbers(part, name):
-    with np.errstate(over="ignore"):
-        values = _to_numbers(part.columns[name]).astype(np.float32)
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DamagedDataError(
-            f"{part.where(row)}: {_shown(part, name, row)} in {name!r}; expected a finite number "
-            "of 32 bits"
-        )
-    return values
-
-
-def _to_numbers(array):
-    """As float64; NaN for a text that is no number."""
-    if pa.types.is_string(array.type):
-        is_number = compute.match_substring_regex(array, _NUMBER)
-        array = compute.if_else(is_number, array, "nan")
-    return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-
-
-def _shown(part, name, row):
-    return repr(part.columns[name][row].as_py())
-
-
-def _is_whole(array):
-    if not pa.types.is_string(array.type):
-        return True
-    if not compute.all(compute.match_substring_regex(array, _WHOLE), min_count=0).as_py():
-        return False
-    try:
-        array.cast(pa.int64())
-    except pa.ArrowInvalid:  # too large
-        return False
-    return True
-
-
-def _category(part, name, array, rows, is_whole):
-    """The values as NumPy has them; `rows` are those that they are from."""
-    if is_whole:
-        values = array.cast(pa.int64()).to_numpy(zero_copy_only=False)
-        wrong, expected = values < 0, "a number from 0 on, or text"
-    else:
-        # Each text once in memory, however often it is there.
-        encoded = array.cast(pa.string()).dictionary_encode()
-        texts = np.array([*encoded.dictionary.to_pylist(), ""], object)[:-1]
-        empty = np.array([not text.strip() for text in texts], bool)
-        places = encoded.indices.to_numpy(zero_copy_only=False)
-        values, wrong, expected = texts[places], empty[places], "a value that is not empty"
-    if wrong.any():
-        place = int(np.argmax(wrong))
-        raise DamagedDataError(
-            f"{part.where(rows[place])}: {array[place].as_py()!r} in {name!r}; expected {expected}"
-        )
-    return values
+def _category(array, name, where, is_whole):
+    """The values as NumPy has them."""
+    written, array = array, array.cast(pa.int64()) if is_whole else values.as_texts(array)
+    values.check_category(array, name, where, written)
+    return array.to_numpy(zero_copy_only=False) if is_whole else values.as_objects(array)
 
 
 def _history(part, columns, is_whole):
     """The first values of each list, shape (examples, history_length), padded at the end."""
     lists = part.columns[columns.history]
     starts = lists.offsets.to_numpy()
-    lengths = np.diff(starts)
-    rows = np.repeat(np.arange(part.examples), lengths)
-    values = _category(part, columns.history, lists.flatten(), rows, is_whole)
-    padded = np.append(values, np.array([padding_of(values)], values.dtype))
-    places = np.arange(columns.history_length)
-    return padded[np.where(places < lengths[:, None], starts[:-1, None] + places, len(values))]
+    found = _category(
+        lists.flatten(),
+        columns.history,
+        lambda place: part.where(part.list_of(place, columns.history)),
+        is_whole,
+    )
+    return values.padded(found, starts[:-1], np.diff(starts), columns.history_length)
+
+
+def _check_separator(parts, columns):
+    facts = HistoryFacts()
+    for number, part in enumerate(parts):
+        flat = part.columns[columns.history].flatten()
+        items = part.columns[columns.item]
+        facts.add(
+            number,
+            values.as_texts(flat),
+            items if values.is_whole(items) is False else np.zeros(0, np.int64),
+            lambda place, part=part: part.where(part.list_of(place, columns.history)),
+        )
+    facts.check(columns)

@@ -1,14 +1,17 @@
 """One TFRecord file of a click log, a tf.train.Example in each record."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 
 from rocket_tf.data.clicks.examples import check_columns
+from rocket_tf.data.clicks.files import is_gzipped
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
-_BATCH = 4096
+_BATCH = 16_384
 _CATEGORIES = ("int64_list", "bytes_list")
 _NUMBERS = ("int64_list", "float_list")
 
@@ -31,31 +34,51 @@ def read(path, columns):
         DamagedDataError: if a record cannot be read, or has not one value of a column.
         DataUnavailableError: if the first record lacks a column, or has it with another type.
     """
+    parts = list(batches(path, columns))
+    if not parts:
+        return {}
+    return {name: pa.concat_arrays([part[name] for part in parts]) for name in columns.all}
+
+
+def batches(path, columns, progress=lambda done: None):
+    """The same, some records at a time.
+
+    Args:
+        path: as of `read`.
+        columns: as of `read`.
+        progress: called with how many bytes of the file are read: all of them, at its end.
+
+    Yields:
+        As `read` returns.
+
+    Raises:
+        DamagedDataError, DataUnavailableError: as `read`.
+    """
     import tensorflow as tf
 
     records = tf.data.TFRecordDataset(
-        str(path), compression_type="GZIP" if path.suffix == ".gz" else ""
+        str(path), compression_type="GZIP" if is_gzipped(path) else ""
     )
-    features = {}
+    features, first = {}, 0
     try:
-        first = next(records.as_numpy_iterator(), None)
-        if first is None:
-            return {}
-        features = _features(path, columns, first)
+        record = next(records.as_numpy_iterator(), None)
+        if record is None:
+            return
+        features = _features(path, columns, record)
         parsed = records.batch(_BATCH).map(
             lambda batch: tf.io.parse_example(batch, features), num_parallel_calls=tf.data.AUTOTUNE
         )
-        batches = [
-            {name: (each.values.numpy(), each.row_lengths().numpy()) for name, each in part.items()}
-            for part in parsed
-        ]
+        for part in parsed:
+            values = {n: (e.values.numpy(), e.row_lengths().numpy()) for n, e in part.items()}
+            yield {name: _array(path, columns, name, *values[name], first) for name in columns.all}
+            first += len(values[columns.label][1])
     except tf.errors.OpError as error:
         number, error = _first_damaged(records, features, error)
         raise DamagedDataError(
             f"{path}: {location(path, number)} cannot be read: {reason(error)}; copy the file "
             "again, or write it anew"
         ) from error
-    return {name: _array(path, columns, name, batches) for name in columns.all}
+    progress(os.path.getsize(path))
 
 
 def location(path, row):
@@ -111,30 +134,29 @@ def _first_damaged(records, features, error):
     return number, error
 
 
-def _array(path, columns, name, batches):
-    """An Arrow array of a column, of what was parsed."""
-    values = np.concatenate([part[name][0] for part in batches])
-    lengths = np.concatenate([part[name][1] for part in batches])
+def _array(path, columns, name, values, lengths, first):
+    """An Arrow array of a column, of what was parsed from the file's record `first` on."""
     offsets = np.append(0, np.cumsum(lengths))
     if name != columns.history and (lengths != 1).any():
         row = int(np.argmax(lengths != 1))
         raise DamagedDataError(
-            f"{path}: {location(path, row)} has {lengths[row]} values of {name!r}, expected one"
+            f"{path}: {location(path, first + row)} has {lengths[row]} values of {name!r}, "
+            "expected one"
         )
     if values.dtype == object:
         try:
-            array = pa.array(values, pa.binary()).cast(pa.string())
+            array = pa.array(values, pa.large_binary()).cast(pa.large_string())
         except pa.ArrowInvalid as error:
             place = next(place for place, value in enumerate(values) if not _is_text(value))
             row = int(np.searchsorted(offsets, place, side="right")) - 1
             raise DamagedDataError(
-                f"{path}: {location(path, row)} has {values[place]!r} in {name!r}, which is no "
-                "UTF-8"
+                f"{path}: {location(path, first + row)} has {values[place]!r} in {name!r}, "
+                "which is no UTF-8"
             ) from error
     else:
         array = pa.array(values)
     if name == columns.history:
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), array)
+        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), array)
     return array
 
 

@@ -1,0 +1,261 @@
+"""Click logs in CSV and TFRecord files as Parquet, in bounded memory.
+
+Free of TensorFlow but for TFRecord files.
+"""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import uuid
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from rocket_tf.data.clicks import csv as click_csv
+from rocket_tf.data.clicks import scan, values
+from rocket_tf.data.clicks import tfrecords as click_tfrecords
+from rocket_tf.data.clicks.files import LogFiles
+from rocket_tf.data.clicks.folder import check_headers
+from rocket_tf.data.clicks.storage import LocalStorage
+from rocket_tf.errors import DataUnavailableError
+from rocket_tf.system.transfers import shown
+
+ROWS = 131_072  # in a row group
+_SAMPLES, _SAMPLE_BYTES = 8, 4096
+_PARTS = ("train", "test")
+_FOLDER = ".rocket_tf"
+
+
+def converted(files, columns, settings, tell=print):
+    """A log in Parquet, which is made the first time, in the hidden folder .rocket_tf beside it.
+
+    Args:
+        files: `files.LogFiles`, CSV or TFRecord.
+        columns: `examples.Columns`.
+        settings: dict of fields; "test_column" is kept, too.
+        tell: called with a line about what is made.
+
+    Returns:
+        `files.LogFiles` in Parquet.
+
+    Raises:
+        DamagedDataError, DataUnavailableError: as `convert`.
+    """
+    root = Path(files.storage.root)
+    place = (root.parent if files.storage.is_file else root) / _FOLDER
+    paths = [path for part in _PARTS for path in files.paths(part)]
+    names = files.train, files.test, [_fingerprint(path) for path in paths]
+    target = place / scan.key_of([names, columns.all, columns.item, settings["test_column"]])
+    if not target.exists():
+        convert(files, columns, target, settings["test_column"], tell)
+    return _files_in(target, files.test is not None)
+
+
+def convert(files, columns, target, more_column="", tell=print):
+    """Writes a log as Parquet: of each file one, in the order of the rows.
+
+    All files are read twice: to see which columns hold whole numbers, and to write. Values are
+    checked as they are where a log is read into memory.
+
+    Args:
+        files: `files.LogFiles`, CSV or TFRecord.
+        columns: `examples.Columns`, the columns that are written.
+        target: a new folder, which is there when all is written; in it are folders train and test,
+            or all.
+        more_column: a column that is written, too.
+        tell: called with lines about the log.
+
+    Raises:
+        DamagedDataError: if a file cannot be read, or a value is none that its column may have;
+            with the file, and the line or record.
+        DataUnavailableError: if the folder cannot be written, a column is missing, or a part has no
+            rows.
+    """
+    if more_column and more_column not in columns.all:
+        columns = dataclasses.replace(columns, categories=(*columns.categories, more_column))
+    paths = {part: files.paths(part) for part in _PARTS if files.paths(part)}
+    reader = click_csv if files.form == "CSV" else click_tfrecords
+    if files.form == "CSV":
+        check_headers([path for own in paths.values() for path in own], columns)
+    partial = target.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        partial.mkdir(parents=True)
+        facts = _Facts(columns)
+        for part, place, path, batch in _batches(paths, reader, columns, "Checking"):
+            facts.add(part, batch, _where(reader, path, place))
+        for part in paths:
+            if not facts.rows.get(part):
+                raise DataUnavailableError(
+                    f"{paths[part][0]}: no examples, nor in any other file of this part; expected "
+                    "at least one"
+                )
+        if columns.history:
+            facts.history.check(columns)
+        for line in facts.lines(str(files.storage.root)):
+            tell(line)
+        folders = {part: part if files.test is not None else "all" for part in paths}
+        _write(partial, folders, paths, reader, columns, facts.schema())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            if not target.exists():
+                os.rename(partial, target)
+    except OSError as error:
+        if isinstance(error, DataUnavailableError):
+            raise
+        raise DataUnavailableError(
+            f"{files.storage.root}: is turned into Parquet first, in {target.parent}, which cannot "
+            f"be written ({error.strerror}); turn it into another folder by `python -m "
+            "tools.convert_clicks`, and give that as config.data_path"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    size = sum(path.stat().st_size for path in target.rglob("*.parquet"))
+    rows = sum(facts.rows.values())
+    tell(f"{target}: {rows} rows in Parquet, {size / 1e6:.1f} MB")
+
+
+class _Facts:
+    """What decides how columns are written, from all values."""
+
+    def __init__(self, columns):
+        self._columns = columns
+        self._is_whole = {}
+        self._spellings = {}
+        self.rows = {}
+        self.history = scan.HistoryFacts()
+
+    def add(self, part, batch, where):
+        columns = self._columns
+        self.rows[part] = self.rows.get(part, 0) + len(batch[columns.label])
+        values.labels(batch[columns.label], columns.label, where)
+        for name in columns.numbers:
+            numbers = values.numbers(batch[name], name, where)
+            self._is_whole[name] = self._is_whole.get(name, True) and numbers.dtype.kind == "i"
+        for name in dict.fromkeys((columns.user, *columns.categories)):
+            array = batch[name]
+            whole = values.is_whole(array)
+            self._is_whole[name] = self._is_whole.get(name, True) and whole
+            values.check_category(array.cast(pa.int64()) if whole else array, name, where, array)
+            if values.is_text(array.type):
+                scan.count_spellings(self._spellings.setdefault(name, {}), part, array)
+        if columns.history:
+            self._add_history(part, batch, where)
+
+    def _add_history(self, part, batch, where):
+        columns = self._columns
+        lists, items = batch[columns.history], batch[columns.item]
+        flat, ends = lists.flatten(), np.asarray(lists.offsets)[1:]
+        whole = values.is_whole(flat)
+        self._is_whole[columns.item] &= whole
+
+        def where_of_value(place):
+            return where(int(np.searchsorted(ends, place, side="right")))
+
+        values.check_category(
+            flat.cast(pa.int64()) if whole else flat, columns.history, where_of_value, flat
+        )
+        texts = np.zeros(0) if values.is_whole(items) else items
+        self.history.add(part, values.as_texts(flat), texts, where_of_value)
+
+    def lines(self, name):
+        told = []
+        for column, by_part in self._spellings.items():
+            if not self._is_whole[column]:
+                told += scan.spelling_lines(name, column, by_part)
+        return told
+
+    def schema(self):
+        """The Arrow schema of what is written."""
+        columns = self._columns
+        kinds = {columns.label: pa.int64()}
+        for name in columns.numbers:
+            kinds[name] = pa.int64() if self._is_whole[name] else pa.float64()
+        for name in dict.fromkeys((columns.user, *columns.categories)):
+            kinds[name] = pa.int64() if self._is_whole[name] else pa.string()
+        if columns.history:
+            kinds[columns.history] = pa.list_(kinds[columns.item])
+        return pa.schema(kinds.items())
+
+
+def _batches(paths, reader, columns, text):
+    """All rows, some at a time: `(part, rows before it in its file, path, batch)`."""
+    size = sum(os.path.getsize(path) for own in paths.values() for path in own)
+    done, of_file = [0], [0]
+    name = os.path.dirname(next(iter(paths.values()))[0])
+    with shown(f"{text} {name}", size, lambda: done[0] + of_file[0]):
+        for part, own in paths.items():
+            for path in own:
+                first = 0
+                for batch in reader.batches(path, columns, lambda b: of_file.__setitem__(0, b)):
+                    yield part, first, path, batch
+                    first += len(batch[columns.label])
+                done[0] += os.path.getsize(path)
+                of_file[0] = 0
+
+
+def _write(folder, folders, paths, reader, columns, schema):
+    writers, waiting = {}, {}
+    with contextlib.ExitStack() as stack:
+        for part, _, path, batch in _batches(paths, reader, columns, "Writing Parquet of"):
+            if path not in writers:
+                for earlier in list(waiting):
+                    _flush(writers[earlier], waiting.pop(earlier))
+                    writers[earlier].close()
+                number = paths[part].index(path)
+                file = folder / folders[part] / f"{number:05}.parquet"
+                file.parent.mkdir(exist_ok=True)
+                writer = pa.parquet.ParquetWriter(file, schema, compression="zstd")
+                writers[path] = stack.enter_context(writer)
+            arrays = [_cast(batch[field.name], field.type) for field in schema]
+            rows = [*waiting.get(path, []), pa.Table.from_arrays(arrays, schema=schema)]
+            if sum(map(len, rows)) >= ROWS:
+                table = pa.concat_tables(rows)
+                whole = len(table) // ROWS * ROWS
+                writers[path].write_table(table.slice(0, whole), row_group_size=ROWS)
+                rows = [table.slice(whole)]
+            waiting[path] = rows
+        for path, rows in waiting.items():
+            _flush(writers[path], rows)
+
+
+def _flush(writer, rows):
+    table = pa.concat_tables(rows)
+    if len(table):
+        writer.write_table(table, row_group_size=ROWS)
+
+
+def _cast(array, kind):
+    """Values of a file as the column's type; of texts, numbers."""
+    if values.is_text(array.type) and pa.types.is_floating(kind):
+        return array.cast(pa.float64())
+    if pa.types.is_integer(kind) and pa.types.is_floating(array.type):
+        return array.cast(pa.int64(), safe=True)
+    return array.cast(kind)
+
+
+def _files_in(folder, has_parts):
+    storage = LocalStorage(folder)
+    by_part = {
+        part: [name for name in storage.names() if name.startswith(f"{part}/")]
+        for part in (*_PARTS, "all")
+    }
+    train = by_part["train"] if has_parts else by_part["all"]
+    return LogFiles("Parquet", storage, train, storage, by_part["test"] if has_parts else None)
+
+
+def _where(reader, path, first):
+    return lambda row: f"{path}: {reader.location(path, first + row)}"
+
+
+def _fingerprint(path):
+    """The size of a file and a checksum of a few places in it."""
+    size, checksum = os.path.getsize(path), 0
+    with open(path, "rb") as file:
+        for place in np.linspace(0, max(size - _SAMPLE_BYTES, 0), _SAMPLES, dtype=np.int64):
+            file.seek(int(place))
+            checksum = zlib.crc32(file.read(_SAMPLE_BYTES), checksum)
+    return f"{size}:{checksum:08x}"

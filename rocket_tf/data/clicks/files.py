@@ -1,0 +1,189 @@
+"""Which files of a folder are a click log, and which part each belongs to. Free of TensorFlow."""
+
+import dataclasses
+import re
+
+from rocket_tf.data.clicks.storage import is_remote, storage_of
+from rocket_tf.errors import DataUnavailableError
+
+EXPECTED = (
+    "train* and test* (CSV, also .csv.gz; TFRecord; Parquet; or folders of these), or one Parquet "
+    "log with test_path, test_from or test_fraction"
+)
+_FORMS = {
+    "CSV": r"\.csv(\.gz)?$",
+    "TFRecord": r"\.tfrecords?[^/]*$",
+    "Parquet": r"\.(parquet|pq)$",
+}
+# What may well hold impressions, and is read in no form.
+_DATA = (
+    r"\.(csv|tsv|txt|parquet|pq|orc|avro|arrow|feather|jsonl?|ndjson)\b[^/]*$"
+    r"|\.(gz|zip|zst|bz2|xz|lz4|snappy)$"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogFiles:
+    """The files of a click log.
+
+    Attributes:
+        form: "CSV", "TFRecord" or "Parquet".
+        storage: where they lie.
+        train: their names there, in their order; of all examples where `test` is `None`.
+        test_storage: where those of the test part lie.
+        test: their names there, or `None`: the test part is cut from `train`.
+    """
+
+    form: str
+    storage: object
+    train: list
+    test_storage: object
+    test: list | None
+
+    def paths(self, part):
+        """The full paths, or URLs, of the files of "train" or "test"."""
+        storage, names = {
+            "train": (self.storage, self.train),
+            "test": (self.test_storage, self.test or []),
+        }[part]
+        return [storage.path(name) for name in names]
+
+
+def find(path, test_path="", is_cut=False, tell=print):
+    """Finds a click log's files.
+
+    The files of a part follow each other in the order of their paths. Names that begin with "train"
+    and "test" say the part, of a file or of its topmost folder.
+
+    Args:
+        path: a file, a folder, or a URL of one.
+        test_path: the same for the test part, if that lies elsewhere.
+        is_cut: whether the test part is cut from all examples, by a column or as the last ones.
+        tell: called with a line about files that are not read.
+
+    Returns:
+        `LogFiles`.
+
+    Raises:
+        DataUnavailableError: if there are none, a part is missing, they have several forms, or one
+            almost has a name that is read.
+    """
+    storage = storage_of(path)
+    if not storage.exists():
+        what = "file or folder" if is_cut or test_path else "folder"
+        raise DataUnavailableError(f"{storage.root}: no such {what}; expected one with {EXPECTED}")
+    names = _sorted_by_form(storage, tell, whole_log=is_cut or bool(test_path))
+    if test_path:
+        test_storage = storage_of(test_path)
+        if not test_storage.exists():
+            raise DataUnavailableError(
+                f"config.test_path: {test_storage.root} is neither a file nor a folder"
+            )
+        test = _sorted_by_form(test_storage, tell, whole_log=True)
+        form, train = _one_form(storage, names)
+        other, test = _one_form(test_storage, test)
+        if form != other:
+            raise DataUnavailableError(
+                f"{test_storage.root}: is in {other}, and the training part in {form}; give both "
+                "the same form"
+            )
+        return _checked(LogFiles(form, storage, train, test_storage, test))
+    if is_cut:
+        form, train = _one_form(storage, names)
+        return _checked(LogFiles(form, storage, train, storage, None))
+    by_part = {
+        part: {form: [n for n in own if _part(n) == part] for form, own in names.items()}
+        for part in ("train", "test")
+    }
+    forms = [form for form in _FORMS if any(by_part[part].get(form) for part in by_part)]
+    if len(forms) > 1:
+        raise DataUnavailableError(
+            f"{storage.root}: has both {' and '.join(forms)} files; expected {EXPECTED}, so move "
+            "one form elsewhere"
+        )
+    for part in ("train", "test"):
+        if not forms or not by_part[part].get(forms[0]):
+            raise DataUnavailableError(_missing_part(storage, part))
+    (form,) = forms
+    others = [name for own in names.values() for name in own if _part(name) is None]
+    if others:
+        tell(f"{storage.root}: not read, being neither train* nor test*: {_listed(others)}")
+    return _checked(LogFiles(form, storage, by_part["train"][form], storage, by_part["test"][form]))
+
+
+def is_gzipped(path):
+    """Whether a file is compressed by gzip, by its name."""
+    return str(path).lower().endswith(".gz")
+
+
+def _sorted_by_form(storage, tell, whole_log):
+    """Dict from forms to the names that have them."""
+    if storage.is_file:
+        form = _form(str(storage.root))
+        if form is None:
+            raise DataUnavailableError(
+                f"{storage.root}: the name of a file of a click log ends with .parquet, .csv, "
+                ".csv.gz or .tfrecord; rename it, or name its folder"
+            )
+        if not whole_log:
+            raise DataUnavailableError(
+                f"{storage.root}: is one file, without a test part; say which that is, by "
+                "config.test_path, test_from or test_fraction"
+            )
+        return {form: [""]}
+    names = storage.names()
+    by_form = {form: [n for n in names if _form(n) == form] for form in _FORMS}
+    odd = [name for name in names if _form(name) is None]
+    almost = [n for n in odd if (whole_log or _part(n)) and re.search(_DATA, n, re.IGNORECASE)]
+    if almost:
+        raise DataUnavailableError(
+            f"{storage.path(almost[0])}: would be passed over, for its name; expected .csv, "
+            ".csv.gz, .tfrecord or .parquet, so convert or rename it, or move it elsewhere"
+        )
+    similar = [n for n in odd if _part(n) or re.search(_DATA, n, re.IGNORECASE)]
+    if similar and any(by_form.values()):
+        tell(f"{storage.root}: not read: {_listed(similar)}")
+    return by_form
+
+
+def _one_form(storage, by_form):
+    there = {form: names for form, names in by_form.items() if names}
+    if len(there) != 1:
+        what = f"has both {' and '.join(there)} files" if there else "has no file of a click log"
+        raise DataUnavailableError(f"{storage.root}: {what}; expected those of one form")
+    return next(iter(there.items()))
+
+
+def _checked(files):
+    """The files, which are Parquet where they are not on one's own disk."""
+    for storage in (files.storage, files.test_storage):
+        if is_remote(storage.root) and files.form != "Parquet":
+            raise DataUnavailableError(
+                f"{storage.root}: of URLs, only Parquet is read, and this is {files.form}; copy "
+                "the files to a folder"
+            )
+    return files
+
+
+def _form(name):
+    for form, pattern in _FORMS.items():
+        if re.search(pattern, name, re.IGNORECASE):
+            return form
+    return None
+
+
+def _part(name):
+    top = name.split("/")[0].lower()
+    return next((part for part in ("train", "test") if top.startswith(part)), None)
+
+
+def _missing_part(storage, part):
+    names = storage.names()
+    return (
+        f"{storage.root}: no files of {part} examples; expected {EXPECTED}, there are: "
+        f"{_listed(names) if names else 'none'}"
+    )
+
+
+def _listed(names):
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

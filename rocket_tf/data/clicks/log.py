@@ -1,0 +1,289 @@
+"""A click log in Parquet as a data set, in memory or streamed. Free of TensorFlow."""
+
+import functools
+
+import numpy as np
+import pyarrow as pa
+
+from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
+from rocket_tf.data.clicks import row_groups, scan
+from rocket_tf.data.clicks.ordered import OrderedArrays
+from rocket_tf.data.clicks.parquet import ParquetFiles, check_schemas
+from rocket_tf.data.clicks.row_groups import Piece, Rows, dtypes_of
+from rocket_tf.data.clicks.streamed import StreamedClicks
+from rocket_tf.data.clicks.values import is_whole
+from rocket_tf.data.in_memory import map_inputs
+from rocket_tf.data.interface import DataSet
+from rocket_tf.errors import DataUnavailableError
+
+IN_MEMORY = 2**30  # bytes up to which examples are kept in memory, if nothing else is asked for
+_CUT_FIELDS = ("test_column", "test_from", "test_until", "test_fraction")
+
+
+class ParquetLog:
+    """The parts of a log, their facts, and what identifies it.
+
+    Args:
+        settings: dict of fields, with all of `own_data.DEFAULTS`.
+        columns: `examples.Columns`.
+        files: `files.LogFiles` in Parquet.
+        tell: called with lines about the log.
+
+    Attributes:
+        parts: dict from "train" and "test" to `(row_groups.Rows, list of row_groups.Piece)`.
+        card: its `catalog.DatasetCard`.
+        fingerprint: as of `interface.DataSet`.
+
+    Raises:
+        DamagedDataError: if a file cannot be read, or has a value that its column cannot have.
+        DataUnavailableError: if a column is missing, has another type than it may have or than in
+            another file, or a part has no rows.
+    """
+
+    def __init__(self, settings, columns, files, tell=print):
+        self.name = str(files.storage.root)
+        cut = _cut_of(settings)
+        names = [*columns.all, *([cut[0]] if cut and cut[0] not in columns.all else [])]
+        train = ParquetFiles(files.storage, files.train, names)
+        test = train
+        if files.test is not None:
+            test = ParquetFiles(files.test_storage, files.test, names)
+        check_schemas(train, test)
+        dtypes = dtypes_of(train.footers[0].schema, columns, train.path(0))
+        both = [train] if files.test is None else [train, test]
+        if any(part.keys and any(part.keys) for part in both):
+            dtypes |= _dtypes_of_keys(both, columns)
+        rows = {
+            part: Rows(own, columns, dtypes, (*cut, part) if cut else None)
+            for part, own in (("train", train), ("test", test))
+        }
+        key = scan.key_of(
+            {
+                "files": [
+                    [own.names, [footer.fingerprint for footer in own.footers]] for own in both
+                ],
+                "columns": [repr(columns)],
+                "cut": [settings[name] for name in _CUT_FIELDS],
+            }
+        )
+        found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
+        self.parts = {part: (own, _pieces(found[part])) for part, own in rows.items()}
+        examples = {part: _rows_of(pieces) for part, (_, pieces) in self.parts.items()}
+        facts = found["facts"]
+        for line in scan.lines(self.name, facts, examples):
+            tell(line)
+        left = sum(map(sum, (f.groups for own in both for f in own.footers))) - sum(
+            examples.values()
+        )
+        if left:
+            tell(
+                f"{self.name}: {left} rows ({left / (left + sum(examples.values())):.1%}) from "
+                f"{settings['test_until']} on are in no part"
+            )
+        for own in both:
+            for number, footer in enumerate(own.footers):
+                if not sum(footer.groups):
+                    tell(f"{own.path(number)}: has no rows")
+        dtypes |= facts["dtypes"]
+        self.card = DatasetCard(
+            train_examples=examples["train"],
+            test_examples=examples["test"],
+            num_classes=len(CLICK_CLASSES),
+            kind="clicks",
+            columns=columns,
+            request_columns=tuple(settings["request_columns"]),
+            dtypes=dtypes | ({columns.history: dtypes[columns.item]} if columns.history else {}),
+            moments={name: tuple(own) for name, own in facts["moments"].items()},
+        )
+        self.fingerprint = {
+            "train_examples": examples["train"],
+            "test_examples": examples["test"],
+            "class_names": list(CLICK_CLASSES),
+            "checksum": key[:8],
+        }
+
+    @property
+    def bytes_in_memory(self):
+        """What the examples would take as arrays, about."""
+        card, columns = self.card, self.card.columns
+        lists = 8 * columns.history_length if columns.history else 0
+        each = 8 * len(columns.scalars) + lists
+        texts = {name for name in columns.all if card.dtypes.get(name) == row_groups.TEXT}
+        files = {id(rows.files): rows.files for rows, _ in self.parts.values()}.values()
+        sizes = (own.bytes_in_memory[name] for f in files for own in f.footers for name in texts)
+        return each * (card.train_examples + card.test_examples) + 2 * sum(sizes)
+
+    def _find(self, rows, fraction):
+        """Which rows are of which part, and the facts."""
+        pieces = {part: _all_pieces(own) for part, own in rows.items()}
+        if fraction:
+            total = _rows_of(pieces["train"])
+            border = min(max(total - round(total * fraction), 1), total - 1)
+            pieces = {
+                "train": cut_pieces(pieces["train"], 0, border),
+                "test": cut_pieces(pieces["train"], border, total),
+            }
+        for part, own in pieces.items():
+            if not _rows_of(own):
+                raise DataUnavailableError(
+                    f"{self.name}: no {part} examples: "
+                    f"{rows[part].files.path(0)} and other files have no such rows; expected at "
+                    "least one"
+                )
+        parts = {part: (rows[part], own) for part, own in pieces.items()}
+        facts = scan.scan(parts, self.name)
+        found = {
+            part: [[p.file, p.group, p.begin, p.end] for p in own] for part, own in pieces.items()
+        }
+        return {**found, "facts": facts}
+
+
+class ParquetClicks(DataSet):
+    """A click log in Parquet.
+
+    Args:
+        settings: dict of fields, as of `ParquetLog`, with "train_examples" and
+            "validation_examples".
+        log: a `ParquetLog`.
+        reopened: function from this and a configuration to that one's data.
+    """
+
+    def __init__(self, settings, log, reopened):
+        self.settings, self._log, self._reopened = settings, log, reopened
+
+    @property
+    def card(self):
+        return self._log.card
+
+    @property
+    def class_names(self):
+        return list(CLICK_CLASSES)
+
+    @property
+    def fingerprint(self):
+        return self._log.fingerprint
+
+    @property
+    def streams(self):
+        """Whether examples are read batch by batch."""
+        streaming = self.settings["streaming"]
+        if streaming != "auto":
+            return streaming == "always"
+        return self._log.bytes_in_memory > IN_MEMORY
+
+    @functools.cached_property
+    def train(self):
+        return self._split("train", 0, self._border)
+
+    @functools.cached_property
+    def validation(self):
+        return self._split("train", self._border, self._used)
+
+    @functools.cached_property
+    def test(self):
+        return self._split("test", 0, self.card.test_examples)
+
+    def load(self):
+        for split in (self.train, self.validation, self.test):
+            split.examples  # noqa: B018 - reads them, where they are in memory
+
+    def reopen(self, mapping):
+        return self._reopened(self, mapping)
+
+    def with_settings(self, settings):
+        """The same log with other settings, such as other `validation_examples`."""
+        return (
+            self
+            if settings == self.settings
+            else ParquetClicks(settings, self._log, self._reopened)
+        )
+
+    @property
+    def _used(self):
+        return self.settings["train_examples"] or self.card.train_examples
+
+    @property
+    def _border(self):
+        return self._used - self.settings["validation_examples"]
+
+    def _split(self, part, begin, end):
+        rows, pieces = self._log.parts[part]
+        rows = Rows(rows.files, rows.columns, self.card.dtypes, rows.cut)
+        pieces = cut_pieces(pieces, begin, end)
+        window, shuffle = self.settings["shuffle_row_groups"], self.settings["shuffle"]
+        if self.streams:
+            return StreamedClicks(rows, pieces, window, shuffle)
+        return _in_memory(rows, pieces, window, shuffle)
+
+
+def cut_pieces(pieces, begin, end):
+    """The pieces that the rows from `begin` to `end` - 1 of some pieces make up."""
+    cut, start = [], 0
+    for piece in pieces:
+        first, last = max(begin - start, 0), min(end - start, piece.rows)
+        if first < last:
+            cut.append(Piece(piece.file, piece.group, piece.begin + first, piece.begin + last))
+        start += piece.rows
+    return cut
+
+
+def _in_memory(rows, pieces, window, shuffle):
+    """The same split in memory, in the same order."""
+    columns = rows.columns
+    names = [name for name in columns.all if name != columns.label]
+    parts = []
+    for piece in pieces:
+        read = rows.read(piece)
+        labels = read.pop(columns.label)
+        arrays = {n: row_groups.take(read[n], None, columns.history_length) for n in names}
+        parts.append((arrays, labels))
+    if not parts:
+        parts = [({name: _nothing(name, rows) for name in names}, np.zeros(0, np.int64))]
+    inputs = map_inputs(lambda *arrays: np.concatenate(arrays), *(inputs for inputs, _ in parts))
+    labels = np.concatenate([labels for _, labels in parts])
+    sizes = tuple(piece.rows for piece in pieces)
+    return OrderedArrays(inputs, labels, sizes, window, shuffle)
+
+
+def _nothing(name, rows):
+    columns = rows.columns
+    is_history = name == columns.history
+    dtype = rows.dtypes[columns.item if is_history else name]
+    shape = (0, columns.history_length) if is_history else (0,)
+    return np.zeros(shape, object if dtype == row_groups.TEXT else dtype)
+
+
+def _cut_of(settings):
+    """The column that says which rows are the test part, and its values from and until which."""
+    if not settings["test_from"]:
+        return None
+    return settings["test_column"], settings["test_from"], settings["test_until"]
+
+
+def _dtypes_of_keys(parts, columns):
+    """Of columns that folders give: whole numbers where all folders have these."""
+    dtypes = {}
+    for name in dict.fromkeys((columns.user, *columns.categories)):
+        own = [keys.get(name) for part in parts for keys in part.keys]
+        if all(value is not None for value in own):
+            is_int = is_whole(pa.array(own, pa.string()))
+            dtypes[name] = row_groups.WHOLE if is_int else row_groups.TEXT
+    return dtypes
+
+
+def _all_pieces(rows):
+    pieces = []
+    for file, footer in enumerate(rows.files.footers):
+        for group in range(len(footer.groups)):
+            number = rows.count(file, group)
+            if number:
+                pieces.append(Piece(file, group, 0, number))
+    return pieces
+
+
+def _pieces(found):
+    return [Piece(*numbers) for numbers in found]
+
+
+def _rows_of(pieces):
+    return sum(piece.rows for piece in pieces)

@@ -1,0 +1,38 @@
+"""How one's own click log is read: in memory, or as Parquet. Free of TensorFlow."""
+
+import os
+
+from rocket_tf.data.clicks.files import find as find_files
+from rocket_tf.data.clicks.files import is_gzipped
+from rocket_tf.data.clicks.log import IN_MEMORY
+
+_GZIP = 5  # how much smaller gzip makes a log, about
+
+
+def find(settings, tell=print):
+    """The files of the log of a configuration, `files.LogFiles`; raises as `files.find`."""
+    is_cut = bool(settings["test_from"] or settings["test_fraction"])
+    return find_files(settings["data_path"], settings["test_path"], is_cut, tell)
+
+
+def fits_in_memory(files, settings):
+    """Whether a log in CSV or TFRecord files is read into memory as it is."""
+    if files.form == "Parquet" or files.test is None:
+        return False
+    if settings["streaming"] != "auto":
+        return settings["streaming"] == "never"
+    return sum(_size(path) for part in ("train", "test") for path in files.paths(part)) <= IN_MEMORY
+
+
+def as_parquet(files, columns, settings, tell=print):
+    """The log in Parquet, into which CSV and TFRecord files are turned the first time."""
+    if files.form == "Parquet":
+        return files
+    from rocket_tf.data.clicks import conversion
+
+    return conversion.converted(files, columns, settings, tell)
+
+
+def _size(path):
+    """Bytes of a file's text, about."""
+    return os.path.getsize(path) * (_GZIP if is_gzipped(path) else 1)

@@ -1,0 +1,120 @@
+"""The order in which rows of a large click log are trained on, computed batch by batch.
+
+Row groups are permuted by (seed, epoch). So many of them after each other make a *window*, whose
+rows are permuted together. Where all row groups make one window, these stay in their order, and the
+rows are in the order that `pipeline.shuffled` gives to examples in memory.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf.data import pipeline
+
+# What the wrapper around the operation puts before each seed. It takes no seed for each row.
+_SEED_START = 498247692
+_ROUNDS = 4
+
+
+class WindowedOrder:
+    """An order of rows that lie in row groups.
+
+    Args:
+        sizes: rows in each row group, in the order of files.
+        window: row groups whose rows are shuffled together.
+        shuffle: whether anything is; `False`: rows stay in their order, and windows are row groups.
+
+    Example:
+        >>> order = WindowedOrder([3, 1, 4], window=2)
+        >>> epoch = order.of_epoch(seed=0, epoch=tf.constant(5, tf.int64))
+        >>> sorted(epoch.rows(*epoch.places(0, 8)).numpy().tolist())
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
+
+    def __init__(self, sizes, window, shuffle=True):
+        self.sizes = np.asarray(sizes, np.int64)
+        self.shuffle = shuffle
+        self.window = window if shuffle else 1
+        self.windows = -(-len(self.sizes) // self.window)
+
+    def of_epoch(self, seed, epoch):
+        """The order of one epoch, an `EpochOrder`.
+
+        Args:
+            seed: a non-negative integer.
+            epoch: int64, counted from 0.
+        """
+        return EpochOrder(self, seed, epoch)
+
+
+class EpochOrder:
+    """The order of one epoch: tables with an entry for each row group, none for each row.
+
+    Attributes:
+        groups: int64, shape (groups,): the row groups in the epoch's order; window i has those from
+            i times `window` on.
+    """
+
+    def __init__(self, order, seed, epoch):
+        self._order, self._seed, self._epoch = order, seed, epoch
+        number = len(order.sizes)
+        in_file_order = tf.range(number, dtype=tf.int64)
+        self.groups = in_file_order
+        if order.shuffle and order.windows > 1:
+            self.groups = self._shuffled(in_file_order, tf.constant(number, tf.int64), -1)
+        # Rows before each row group, in the epoch's order and in that of files.
+        self._before = _before(tf.gather(order.sizes, self.groups))
+        self._in_files = tf.gather(_before(order.sizes)[:-1], self.groups)
+        self._window_starts = tf.gather(
+            self._before,
+            tf.minimum(tf.range(order.windows + 1, dtype=tf.int64) * order.window, number),
+        )
+
+    def places(self, begin, end):
+        """Where the rows at the places `begin` to `end` - 1 of the epoch are.
+
+        Args:
+            begin: int64.
+            end: int64.
+
+        Returns:
+            `(windows, offsets)`, int64 of shape (end - begin,): the window of each row, and the row
+            among those of the window's row groups, one after the other.
+        """
+        places = tf.range(begin, end)
+        places = tf.cast(places, tf.int64)
+        windows = tf.searchsorted(self._window_starts, places, side="right", out_type=tf.int64) - 1
+        starts = tf.gather(self._window_starts, windows)
+        offsets = places - starts
+        if self._order.shuffle:
+            sizes = tf.gather(self._window_starts, windows + 1) - starts
+            offsets = self._shuffled(offsets, sizes, windows)
+        return windows, offsets
+
+    def rows(self, windows, offsets):
+        """The same rows by their numbers in the order of files, int64."""
+        places = tf.gather(self._window_starts, windows) + offsets
+        groups = tf.searchsorted(self._before, places, side="right", out_type=tf.int64) - 1
+        return places - tf.gather(self._before, groups) + tf.gather(self._in_files, groups)
+
+    def _shuffled(self, places, sizes, window):
+        """Places from 0 to sizes - 1, shuffled; a window has a seed of its own."""
+        seed, epoch = tf.unstack(pipeline.order_seed(self._seed, self._epoch))
+        columns = (
+            tf.constant(_SEED_START, tf.int64),
+            seed,
+            epoch + tf.cast(window, tf.int64) * 2**32,
+        )
+        seeds = tf.stack([tf.broadcast_to(each, tf.shape(places)) for each in columns], axis=1)
+        # The operation refuses an empty part: so one place more, which is dropped.
+        more = [[0, 1]]
+        return tf.raw_ops.RandomIndexShuffle(
+            index=tf.pad(places, more),
+            seed=tf.pad(seeds, [[0, 1], [0, 0]]),
+            max_index=tf.pad(tf.broadcast_to(sizes, tf.shape(places)) - 1, more),
+            rounds=_ROUNDS,
+        )[:-1]
+
+
+def _before(sizes):
+    """The sums of the sizes before each, and of all."""
+    return tf.concat([[0], tf.cumsum(tf.cast(sizes, tf.int64))], axis=0)

@@ -1,0 +1,199 @@
+"""One pass over a large click log: what nets and messages need to know of its values.
+
+Free of TensorFlow.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from rocket_tf.data.clicks import values
+from rocket_tf.data.clicks.moments import NumberFacts
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.system import kept as keeping
+from rocket_tf.system.transfers import shown
+
+_VERSION = 1
+# What separates values elsewhere, and is no space.
+SEPARATORS = "|,;[]:"
+
+
+def key_of(content):
+    """A name for what JSON can hold."""
+    text = json.dumps([_VERSION, content], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def kept(key, find):
+    """What was found before under a key, or is found now, and kept for the next time.
+
+    Args:
+        key: what it depends on, as `key_of` names it.
+        find: function that gives what JSON can hold.
+    """
+    before = keeping.load("click_log", key)
+    if before is not None:
+        return json.loads(str(before["found"]))
+    found = find()
+    keeping.save("click_log", key, found=np.array(json.dumps(found)))
+    return found
+
+
+def scan(parts, name):
+    """Checks all values, and finds out what is needed of them.
+
+    Args:
+        parts: dict from "train" and "test" to `(row_groups.Rows, list of row_groups.Piece)`.
+        name: the log's, for progress.
+
+    Returns:
+        Dict that JSON can hold: "clicks" by part; "moments" and "dtypes" of columns of numbers;
+        "spellings" of categories of text, by part; "separators", as `check_history` takes them.
+
+    Raises:
+        DamagedDataError: for the first value that its column cannot have, with file, row group and
+            row.
+        DataUnavailableError: if the history is empty in all training examples.
+    """
+    columns = parts["train"][0].columns
+    numbers = {column: NumberFacts() for column in columns.numbers}
+    facts = {"clicks": {}, "spellings": {}}
+    done = [0]
+    size = sum(
+        sum(footer.bytes_in_memory.values())
+        for rows, _ in parts.values()
+        for footer in rows.files.footers
+    )
+    total = sum(piece.rows for _, pieces in parts.values() for piece in pieces)
+    history = HistoryFacts()
+    with shown(f"Reading {name} once", size, lambda: done[0] * size // max(total, 1)):
+        for part, (rows, pieces) in parts.items():
+            clicks = 0
+            for piece in pieces:
+                read = rows.read(piece, checked=True)
+                clicks += int(read[columns.label].sum())
+                if part == "train":
+                    for column, own in numbers.items():
+                        own.add(read[column])
+                for column, array in read.items():
+                    if isinstance(array, pa.Array):
+                        count_spellings(facts["spellings"].setdefault(column, {}), part, array)
+                if columns.history:
+                    where = f"{rows.files.path(piece.file)}: row group {piece.group + 1}"
+                    lists = read[columns.history].values
+                    history.add(part, lists, read[columns.item], lambda _, where=where: where)
+                done[0] += piece.rows
+            facts["clicks"][part] = clicks
+    if columns.history and not history.values.get("train"):
+        raise DataUnavailableError(
+            f"{name}: {columns.history!r} is empty in all training examples; check its name, or "
+            "leave the history out"
+        )
+    facts["dtypes"] = {column: own.dtype for column, own in numbers.items()}
+    facts["moments"] = {column: list(own.moments) for column, own in numbers.items()}
+    if columns.history:
+        history.check(columns)
+    return facts
+
+
+def count_spellings(by_part, part, texts):
+    """Adds a part's texts to what `spelling_lines` takes, a dict of lists."""
+    before = by_part.get(part, [0, 0, 0, None])
+    whole, almost, example = values.spellings(texts)
+    by_part[part] = [
+        before[0] + len(texts),
+        before[1] + whole,
+        before[2] + almost,
+        before[3] or example,
+    ]
+
+
+class HistoryFacts:
+    """Whether a history's values could be several items, with something else than spaces between.
+
+    Attributes:
+        values: dict from parts to how many values there are in all lists.
+    """
+
+    def __init__(self):
+        self.values = {}
+        self._with, self._in_items, self._example = {}, set(), {}
+
+    def add(self, part, values, items, where):
+        """Adds the values of some lists, and the items of the same rows.
+
+        Args:
+            part: "train" or "test".
+            values: Arrow array of texts, or an array of integers.
+            items: the same.
+            where: function from a value's place among `values` to where it is.
+        """
+        self.values[part] = self.values.get(part, 0) + len(values)
+        for sign in SEPARATORS:
+            if isinstance(items, pa.Array) and _first_with(items, sign) >= 0:
+                self._in_items.add(sign)
+            if not isinstance(values, pa.Array):
+                continue
+            found = compute.match_substring(values, sign)
+            number = compute.sum(found, min_count=0).as_py()
+            self._with[sign] = self._with.get(sign, 0) + number
+            if number and sign not in self._example:
+                place = compute.index(found, True).as_py()
+                self._example[sign] = f"{where(place)}: {values[place].as_py()!r}"
+
+    def check(self, columns):
+        """Refuses lists most of whose values have a sign that no item has.
+
+        Raises:
+            DamagedDataError: with the first such value and where it is.
+        """
+        total = sum(self.values.values())
+        for sign, number in self._with.items():
+            if sign not in self._in_items and number * 2 > total:
+                raise DamagedDataError(
+                    f"{self._example[sign]} in {columns.history!r} has {sign!r}, as have "
+                    f"{number / total:.0%} of its values, and no value of {columns.item!r} has; "
+                    "expected items with spaces between, or lists: replace the separator"
+                )
+
+
+def _first_with(texts, sign):
+    return compute.index(compute.match_substring(texts, sign), True).as_py()
+
+
+def lines(name, facts, examples):
+    """What to say of a log, a list of lines.
+
+    Args:
+        name: the log's.
+        facts: as of `scan`.
+        examples: dict from parts to numbers of examples.
+    """
+    train, test = (facts["clicks"][part] / examples[part] for part in ("train", "test"))
+    told = [
+        f"{name}: {examples['train']} training and {examples['test']} test examples, of which "
+        f"{train:.1%} and {test:.1%} are clicks"
+    ]
+    for column, by_part in facts["spellings"].items():
+        told += spelling_lines(name, column, by_part)
+    return told
+
+
+def spelling_lines(name, column, by_part):
+    """Lines about texts such as 17.0, " 17" and 017 among whole numbers, which are other ids.
+
+    Args:
+        name: the log's.
+        column: the column's.
+        by_part: dict from parts to `(values, whole, almost, example)`, as of `values.spellings`.
+    """
+    whole = sum(own[1] for own in by_part.values())
+    return [
+        f"{name}: {column!r}: {almost} of {total} {part} values ({almost / total:.1%}) are whole "
+        f"numbers in another spelling, such as {example!r}: texts, and so other ids than without"
+        for part, (total, _, almost, example) in by_part.items()
+        if almost and whole
+    ]

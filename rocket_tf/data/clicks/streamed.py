@@ -1,0 +1,181 @@
+"""A split of a large click log: batches from row groups that threads read ahead of training.
+
+Free of TensorFlow until batches are asked for.
+"""
+
+import concurrent.futures
+import math
+import threading
+
+import numpy as np
+
+from rocket_tf.data.clicks import row_groups
+from rocket_tf.data.interface import Split
+
+_THREADS = 4  # that read row groups
+
+
+class StreamedClicks(Split):
+    """Impressions in Parquet files, of which two windows of row groups are in memory at a time.
+
+    Args:
+        rows: `row_groups.Rows` of their files.
+        pieces: list of `row_groups.Piece`, in the order of files.
+        window: row groups whose rows are shuffled together.
+        shuffle: whether anything is; `False`: training keeps the order of files.
+    """
+
+    def __init__(self, rows, pieces, window, shuffle=True):
+        self._rows, self._pieces = rows, [piece for piece in pieces if piece.rows]
+        self._window, self._shuffle = window, shuffle
+        self._examples = sum(piece.rows for piece in self._pieces)
+
+    @property
+    def examples(self):
+        return self._examples
+
+    def training_parts(self, schedule, augment, share):
+        import tensorflow as tf
+
+        order = self._order(self._shuffle)
+        reader = _Reader(self, order, schedule.seed, schedule.epochs)
+
+        def parts_of_epoch(epoch):
+            first = tf.where(
+                epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
+            )
+            return self._parts(reader, schedule.batch_size, share, epoch, first)
+
+        return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(parts_of_epoch)
+
+    def evaluation_parts(self, batch_size, share):
+        import tensorflow as tf
+
+        reader = _Reader(self, self._order(shuffle=False), seed=0, epochs=1)
+        zero = tf.constant(0, tf.int64)
+        return self._parts(reader, batch_size, share, zero, zero)
+
+    def _order(self, shuffle):
+        from rocket_tf.data.clicks.order import WindowedOrder
+
+        return WindowedOrder([piece.rows for piece in self._pieces], self._window, shuffle)
+
+    def _parts(self, reader, batch_size, share, epoch, first_batch):
+        """`tf.data.Dataset` of the parts of an epoch from a batch on."""
+        import tensorflow as tf
+
+        from rocket_tf.data import pipeline
+
+        batches = math.ceil(self.examples / batch_size)
+        order = reader.order.of_epoch(reader.seed, epoch)
+
+        def places(part):
+            bounds = pipeline.bounds_of_part(part, self.examples, batch_size, share)
+            return order.places(*bounds)
+
+        columns = self._rows.columns
+        names = [name for name in columns.all if name != columns.label]
+        dtypes = [tf.as_dtype(self.dtype_of(name)) for name in names]
+
+        def load(windows, offsets):
+            *arrays, labels = tf.numpy_function(
+                lambda *places: reader.take(names, *places),
+                [epoch, windows, offsets],
+                [*dtypes, tf.int64],
+            )
+            for name, array in zip(names, arrays, strict=True):
+                is_history = name == columns.history
+                array.set_shape([None, columns.history_length] if is_history else [None])
+            labels.set_shape([None])
+            return dict(zip(names, arrays, strict=True)), labels
+
+        parts = tf.data.Dataset.range(first_batch * share.own, batches * share.own)
+        # One by one, so that windows come and go in their order; they are read by other threads.
+        return parts.map(places, num_parallel_calls=tf.data.AUTOTUNE).map(load)
+
+    def dtype_of(self, name):
+        """A column's dtype, as TensorFlow calls it."""
+        columns = self._rows.columns
+        return self._rows.dtypes[columns.item if name == columns.history else name]
+
+    def load_window(self, numbers):
+        """The columns of some pieces, one piece after the other.
+
+        Args:
+            numbers: the pieces' numbers.
+        """
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+            read = list(threads.map(lambda n: self._rows.read(self._pieces[n]), numbers))
+        columns = {}
+        for name in self._rows.columns.all:
+            columns[name] = row_groups.concatenate([each.pop(name) for each in read])
+        return columns
+
+    def take(self, columns, names, offsets):
+        """Rows of a window's columns, a list of arrays; the labels come last."""
+        own = self._rows.columns
+        taken = [row_groups.take(columns[name], offsets, own.history_length) for name in names]
+        return [*taken, columns[own.label][offsets]]
+
+
+class _Reader:
+    """Windows of one pipeline: the one that batches are taken of, and the next, read ahead."""
+
+    def __init__(self, split, order, seed, epochs):
+        self._split, self.order, self.seed, self._epochs = split, order, seed, epochs
+        self._groups = {}  # of the epoch at hand and the next: the row groups in their order
+        self._windows = {}  # futures by (epoch, window)
+        self._lock = threading.Lock()
+        self._ahead = concurrent.futures.ThreadPoolExecutor(1)
+
+    def take(self, names, epoch, windows, offsets):
+        """The rows at places of an epoch, as `StreamedClicks.take` gives them."""
+        epoch = int(epoch)
+        if not len(windows):
+            some = self._columns(epoch, 0) if not self._windows else self._any()
+            return self._split.take(some, names, offsets)
+        needed = list(dict.fromkeys(windows.tolist()))
+        parts = []
+        for window in needed:
+            columns = self._columns(epoch, window)
+            parts.append(self._split.take(columns, names, offsets[windows == window]))
+        if len(parts) == 1:
+            return parts[0]
+        # Rows of one window need not lie side by side.
+        back = np.argsort(np.concatenate([np.flatnonzero(windows == w) for w in needed]))
+        return [np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True)]
+
+    def _any(self):
+        with self._lock:
+            future = next(iter(self._windows.values()))
+        return future.result()
+
+    def _columns(self, epoch, window):
+        """The columns of a window; the one after it begins to be read, others are let go."""
+        place = (epoch, window)
+        with self._lock:
+            following = (epoch, window + 1) if window + 1 < self.order.windows else (epoch + 1, 0)
+            for other in [each for each in self._windows if each not in (place, following)]:
+                del self._windows[other]
+            for wanted in (place, following):
+                if wanted not in self._windows and wanted[0] < self._epochs:
+                    numbers = self._numbers(*wanted)
+                    self._windows[wanted] = self._ahead.submit(self._split.load_window, numbers)
+            future = self._windows[place]
+        try:
+            return future.result()
+        except BaseException:
+            with self._lock:
+                self._windows.pop(place, None)  # a file that is put back is read again
+            raise
+
+    def _numbers(self, epoch, window):
+        """The pieces of a window."""
+        import tensorflow as tf
+
+        if epoch not in self._groups:
+            order = self.order.of_epoch(self.seed, tf.constant(epoch, tf.int64))
+            self._groups = {n: own for n, own in self._groups.items() if n >= epoch - 1}
+            self._groups[epoch] = order.groups.numpy()
+        width = self.order.window
+        return self._groups[epoch][window * width : (window + 1) * width]

@@ -1,0 +1,166 @@
+"""The values of a click log's columns, checked and as the nets take them. Free of TensorFlow."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from rocket_tf.data.clicks.examples import padding_of
+from rocket_tf.errors import DamagedDataError
+
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_WHOLE = r"^(0|-?[1-9][0-9]*)$"
+# Whole numbers in another spelling, which as texts are other ids.
+_ALMOST_WHOLE = r"^\s*[+-]?[0-9]+(\.0*)?\s*$"
+
+
+def is_text(kind):
+    """Whether an Arrow type is one of texts."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def labels(array, name, where):
+    """The labels, checked.
+
+    Args:
+        array: Arrow array of numbers or texts.
+        name: its column, for messages.
+        where: function from a row of the array to its file, and its line or record.
+
+    Returns:
+        int64 array of 0 and 1.
+
+    Raises:
+        DamagedDataError: if a value is another.
+    """
+    values = _to_float64(array)
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DamagedDataError(
+            f"{where(row)}: label {_shown(array, row)} in {name!r}; expected 0 or 1"
+        )
+    return values.astype(np.int64)
+
+
+def as_texts(array):
+    """Values as texts with 64-bit offsets, so that they may be longer than 2 GiB; also of lists."""
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return array.cast(pa.large_list(pa.large_string()))
+    return array.cast(pa.large_string())
+
+
+def numbers(array, name, where):
+    """Numbers, checked; arguments as of `labels`.
+
+    Returns:
+        int64 array of whole numbers alone, or float64.
+
+    Raises:
+        DamagedDataError: if one is not finite, or beyond 32 bits.
+    """
+    values = _to_float64(array)
+    with np.errstate(over="ignore"):
+        wrong = ~np.isfinite(values.astype(np.float32))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DamagedDataError(
+            f"{where(row)}: {_shown(array, row)} in {name!r}; expected a finite number of 32 bits"
+        )
+    are_whole = is_whole(array) if is_text(array.type) else pa.types.is_integer(array.type)
+    if are_whole and len(array):
+        return array.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def is_whole(array):
+    """Whether all values are whole numbers of 64 bits, without leading zeros."""
+    if not is_text(array.type):
+        return True
+    if not compute.all(compute.match_substring_regex(array, _WHOLE), min_count=0).as_py():
+        return False
+    try:
+        array.cast(pa.int64())
+    except pa.ArrowInvalid:  # too large
+        return False
+    return True
+
+
+def spellings(array):
+    """How many values are whole numbers, how many look so (17.0, " 17", 017), and one of these.
+
+    Args:
+        array: Arrow array of texts.
+
+    Returns:
+        `(whole, almost, example)`.
+    """
+    whole = compute.match_substring_regex(array, _WHOLE)
+    almost = compute.and_not(compute.match_substring_regex(array, _ALMOST_WHOLE), whole)
+    found = compute.index(almost, True).as_py()
+    counts = (compute.sum(each, min_count=0).as_py() for each in (whole, almost))
+    return (*counts, array[found].as_py() if found >= 0 else None)
+
+
+def check_category(array, name, where, written=None):
+    """Checks the values of a category: whole numbers from 0 on, or texts that are not empty.
+
+    Args:
+        array: Arrow array, int64 or texts.
+        name: as of `labels`.
+        where: as of `labels`.
+        written: the values as the file has them, for messages.
+
+    Raises:
+        DamagedDataError: for the first that is neither.
+    """
+    if is_text(array.type):
+        blank = compute.match_substring_regex(compute.fill_null(array, ""), r"^\s*$")
+        expected = "a value that is not empty"
+    else:
+        blank = compute.fill_null(compute.less(array, 0), True)
+        expected = "a number from 0 on, or text"
+    place = compute.index(blank, True).as_py()
+    if place >= 0:
+        raise DamagedDataError(
+            f"{where(place)}: {_shown(array if written is None else written, place)} in {name!r}; "
+            f"expected {expected}"
+        )
+
+
+def as_objects(array):
+    """Texts as NumPy has them, each once in memory, however often it is there."""
+    encoded = array.dictionary_encode()
+    texts = np.array([*encoded.dictionary.to_pylist(), ""], object)[:-1]
+    return texts[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+def padded(values, starts, lengths, width):
+    """Lists as the rows of a table, their first values, padded at the end.
+
+    Args:
+        values: array of all lists' values, integers or objects that are strings.
+        starts: int64, shape (rows,): where each list begins.
+        lengths: int64, shape (rows,).
+        width: values in a row of the table.
+
+    Returns:
+        Array of shape (rows, width).
+    """
+    values = np.append(values, np.array([padding_of(values)], values.dtype))
+    places = np.arange(width)
+    last = len(values) - 1
+    return values[np.where(places < lengths[:, None], starts[:, None] + places, last)]
+
+
+def _to_float64(array):
+    """As float64; NaN for a text that is no number, and for nothing."""
+    if is_text(array.type):
+        is_number = compute.match_substring_regex(array, _NUMBER)
+        array = compute.if_else(is_number, array, "nan")
+    # Of whole numbers above 2⁵³, the nearest.
+    array = compute.fill_null(array.cast(pa.float64(), safe=False), np.nan)
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _shown(array, row):
+    return repr(array[row].as_py())
