@@ -46,7 +46,9 @@ DATA_FIELDS: Mapping[str, Field] = {
     "data_path": path(
         "",
         "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
-        "(train*.csv and test*.csv, or train*.tfrecord and test*.tfrecord)",
+        "(train*.csv and test*.csv, or train*.tfrecord and test*.tfrecord); a run may go on with "
+        "the same data in another place",
+        changes_results=False,  # since fingerprints are compared
     ),
     "tfds_name": name(
         "",
