@@ -196,7 +196,7 @@ def _warn_of_other_replicas(replicas, strategy, config):
     )
 
 
-def evaluate(workdir, data_dir="", data=None, details=False):
+def evaluate(workdir, data_dir="", data=None, details=False, data_path=""):
     """Evaluates a finished run's nets on the test examples again.
 
     Args:
@@ -205,6 +205,8 @@ def evaluate(workdir, data_dir="", data=None, details=False):
         data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
         details: whether each net's errors are counted class by class, and the hints' gradients
             measured, too.
+        data_path: where the run's own data lies now; empty: where it lay. Of a folder of images,
+            the test part is enough.
 
     Returns:
         The run's summary with the test errors as measured now; with `details`, also each net's
@@ -217,7 +219,7 @@ def evaluate(workdir, data_dir="", data=None, details=False):
         DataUnavailableError: if the data is neither on this machine nor to be downloaded.
         WorkerLostError: if another worker is gone.
     """
-    folder, config, summary, data = open_run(workdir, data_dir, data)
+    folder, config, summary, data = open_run(workdir, data_dir, data, data_path)
     strategy = make_strategy(config["replicas"])
     workers = Workers(strategy, read_cluster())
     with workers.losses_told(), damage_named(), keras_settings(config):

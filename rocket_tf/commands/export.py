@@ -47,6 +47,7 @@ def _parse(argv):
         help="training images that set the ranges of int8 (%(default)s)",
     )
     parser.add_argument("--data_dir", default="", help="folder of TensorFlow Datasets")
+    parser.add_argument("--data_path", default="", help="where one's own data lies now (the run's)")
     arguments = parser.parse_args(argv)
     arguments.formats = arguments.formats.split(",")
     return arguments
@@ -73,7 +74,7 @@ def _export(arguments):
             _COLUMNS.format(
                 export.kind,
                 f"{export.size / 1000:.0f}",
-                f"{export.test_error:.2f} %",
+                "-" if export.test_error is None else f"{export.test_error:.2f} %",
                 f"{export.difference:.1e}",
                 export.path,
             ),

@@ -84,15 +84,20 @@ def _evaluate():
     if WORKDIR.value is None:
         raise ConfigError("--workdir: missing; expected the folder of a finished run")
     folder = RunFolder(WORKDIR.value)
-    data_dir, data = "", None
+    data_dir = data_path = ""
+    data = None
     if CONFIG.value is not None:
-        data = options.check(CONFIG.value)
+        options.check_fields(CONFIG.value)
+        known = folder.known_data(CONFIG.value) if folder.holds_run() else None
+        data = options.check(CONFIG.value, known)
         folder.check(CONFIG.value, data)
-        data_dir = CONFIG.value["data_dir"]
+        data_dir, data_path = CONFIG.value["data_dir"], CONFIG.value["data_path"]
     folder.read_config()
     read_cluster()
     print(f"Evaluating the run in {folder.path} again")
-    return _run(lambda train: train.evaluate(folder.path, data_dir, data), folder.path)
+    return _run(
+        lambda train: train.evaluate(folder.path, data_dir, data, data_path=data_path), folder.path
+    )
 
 
 def _run(work, workdir):

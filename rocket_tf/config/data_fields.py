@@ -48,7 +48,8 @@ DATA_FIELDS: Mapping[str, Field] = {
         "",
         "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
         "(train* and test*, in CSV, TFRecord or Parquet); of click_log with another test part, "
-        "also one file, or a URL of Parquet",
+        "also one file, or a URL of Parquet; a run may go on with the same data in another place",
+        changes_results=False,  # since fingerprints are compared
     ),
     "streaming": choice(
         "auto",

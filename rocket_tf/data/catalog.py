@@ -51,6 +51,30 @@ class DatasetCard:
     source: str = ""
 
 
+def as_json(card):
+    """A card as JSON can hold it."""
+    return dataclasses.asdict(card)
+
+
+def from_json(content):
+    """A card from what `as_json` gave, once it has been through JSON.
+
+    Raises:
+        TypeError, ValueError: if it is none.
+    """
+    content = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+    if content["columns"] is not None:
+        columns = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content["columns"].items()
+        }
+        content["columns"] = Columns(**columns)
+    content["moments"] = {name: tuple(pair) for name, pair in content["moments"].items()}
+    return DatasetCard(**content)
+
+
 _CIFAR_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 # The authors' release normalises CIFAR-10 and CIFAR-100 alike.
 _CIFAR_MEAN = (125.3, 123.0, 113.9)

@@ -50,7 +50,7 @@ def open_data(mapping):
         >>> data.train.examples, data.test.examples
         (100, 797)
     """
-    settings = _settings(mapping)
+    settings = settings_of(mapping)
     if settings["dataset"] == "click_log":
         return _open_clicks(settings)
     if settings["dataset"] in LOCAL_DATASETS:
@@ -89,7 +89,7 @@ class _InMemoryDataSet(DataSet):
         self._arrays  # noqa: B018 - reads them
 
     def reopen(self, mapping):
-        return self if _settings(mapping) == self._settings else open_data(mapping)
+        return self if settings_of(mapping) == self._settings else open_data(mapping)
 
     @functools.cached_property
     def _arrays(self):
@@ -133,8 +133,8 @@ class _OwnDataSet(_InMemoryDataSet):
         return self._own.fingerprint
 
     def reopen(self, mapping):
-        settings = _settings(mapping)
-        if _of_source(settings) != _of_source(self._settings):
+        settings = settings_of(mapping)
+        if not have_one_source(settings, self._settings):
             return open_data(mapping)
         return self if settings == self._settings else _OwnDataSet(settings, self._own)
 
@@ -162,19 +162,24 @@ def _open_clicks(settings):
 
 
 def _reopened(data, mapping):
-    settings = _settings(mapping)
+    settings = settings_of(mapping)
     if _of_source(settings) != _of_source(data.settings):
         return open_data(mapping)
     return data.with_settings(settings)
 
 
-def _settings(mapping):
+def settings_of(mapping):
     """What is read of a configuration, with lists as tuples, as they may come from JSON."""
     given = {name: mapping.get(name, value) for name, value in DEFAULTS.items()}
     given["dataset"] = mapping["dataset"]
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }
+
+
+def have_one_source(first, second):
+    """Whether two configurations read the same of one's own data."""
+    return _of_source(settings_of(first)) == _of_source(settings_of(second))
 
 
 def _of_source(settings):

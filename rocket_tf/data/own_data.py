@@ -120,6 +120,30 @@ def read(config):
             return _read_records(config)
 
 
+def read_test(config, class_names):
+    """Reads the test part alone, of data whose test part can be read so.
+
+    Args:
+        config: as of `read`.
+        class_names: names of the classes.
+
+    Returns:
+        `(split, fingerprint)`: an `interface.Split`, and what `OwnData.fingerprint` has of it; or
+        `None` where the test part cannot be read alone.
+
+    Raises:
+        DataUnavailableError: if it cannot be read.
+    """
+    if config["dataset"] != "image_folder":
+        return None
+    path, size, unreadable, streaming = _of_folder(config)
+    images = image_folder.read_test(path, size, class_names, unreadable, streaming=streaming)
+    number = len(images.test[1])
+    fingerprint = {name: own for name, own in images.fingerprint.items() if "test" in name}
+    split = OwnData(None, images.train, images.test, class_names, None, images.source).split
+    return split(*images.test), {"test_examples": number, **fingerprint}
+
+
 def columns_of(config):
     """Which columns of a click log play which part, a `examples.Columns`."""
     return Columns(
@@ -138,10 +162,12 @@ def _read_npz(path):
 
 
 def _read_folder(config):
-    path, size, unreadable, streaming = (
-        config[name] for name in ("data_path", "image_size", "unreadable_images", "streaming")
-    )
+    path, size, unreadable, streaming = _of_folder(config)
     return _of_images(image_folder.read(path, size, unreadable, streaming=streaming))
+
+
+def _of_folder(config):
+    return [config[name] for name in ("data_path", "image_size", "unreadable_images", "streaming")]
 
 
 def _read_records(config):

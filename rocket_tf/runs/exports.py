@@ -1,12 +1,13 @@
 """The light net of a finished run in several formats, each proved against the model."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from rocket_tf.errors import ConfigError, ExportError
+from rocket_tf.errors import ConfigError, DataUnavailableError, ExportError
 from rocket_tf.runs import finished as finished_run
 from rocket_tf.serving import companions, converters, runtimes
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
@@ -19,6 +20,8 @@ from rocket_tf.serving.signatures import input_names
 from rocket_tf.system import files
 
 _BATCH = 256
+_MADE_UP = 32  # images, where there are no test images
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Export:
         kind: what it is, in a few words.
         path: where it is.
         size: bytes of all of it.
-        test_error: in per cent, on the run's test images, in the format's own runtime.
+        test_error: in per cent, on the run's test images, in the format's own runtime; `None`
+            where there are none any more.
         difference: the largest difference of its logits from those of the model, in the same
             precision but for int8, on the test images; relative to logits above 1.
     """
@@ -37,7 +41,7 @@ class Export:
     kind: str
     path: Path
     size: int
-    test_error: float
+    test_error: float | None
     difference: float
 
 
@@ -50,6 +54,7 @@ def export_run(
     calibration_examples=500,
     data_dir="",
     data=None,
+    data_path="",
 ):
     """Writes a finished run's light net, format by format.
 
@@ -65,6 +70,8 @@ def export_run(
         calibration_examples: the first so many training images set the ranges of int8.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
         data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
+        data_path: where the run's own data lies now; empty: where it lay. Where there are no test
+            images any more, exports are proved on made-up ones; int8 needs training images.
 
     Yields:
         `Export`s, as they are there.
@@ -78,7 +85,7 @@ def export_run(
     """
     runtimes.check_formats(formats)
     runtimes.check_folder(output or workdir, formats)
-    folder, config, summary, data = finished_run.open_run(workdir, data_dir, data)
+    folder, config, summary, data = finished_run.open_run(workdir, data_dir, data, data_path)
     if "light" not in summary:
         raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
     if data.card.kind == "clicks" and set(formats) - {"savedmodel"}:
@@ -92,7 +99,7 @@ def export_run(
     output = Path(output or workdir)
     if "savedmodel" in formats:
         yield _export_savedmodel(folder, data, output, optimize, precision, origin)
-    prover = _Prover(light, data.test)
+    prover = _Prover(light, data)
     origin = {**origin, "net": describe_net(light)}
     if "litert" in formats:
         calibration, _ = data.train.first(calibration_examples)
@@ -109,7 +116,7 @@ def export_run(
 def _export_savedmodel(folder, data, output, optimize, precision, origin):
     model, config, _ = finished_run.restore(folder.path, precision, data)
     light = model.light
-    prover = _Prover(light, data.test)
+    prover = _Prover(light, data)
     kind = f"SavedModel, {precision or config['precision']}"
     proved = []
     version = export_light(
@@ -125,18 +132,22 @@ def _export_savedmodel(folder, data, output, optimize, precision, origin):
 
 
 class _Prover:
-    """Asks exports for the classes of the test examples."""
+    """Asks exports for the classes of the test examples, or of made-up images without them."""
 
-    def __init__(self, light, split):
+    def __init__(self, light, data):
         self._light = light
-        self._split = split
+        self._split = _test_examples(data)
+        self._made_up = None
+        if self._split is None:
+            shape = (_MADE_UP, *data.card.image_shape)
+            self._made_up = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
         self._logits = [light.predict_on_batch(inputs) for inputs, _ in self._batches()]
 
     def prove(self, kind, path, allowed=LARGEST_DIFFERENCE):
         """What is measured of an export; `allowed=None` where it may differ from the model."""
         run = runtimes.load(path)
         names = input_names(self._light)
-        wrong, largest = 0, []
+        wrong, largest, error = 0, [], None
         for (inputs, labels), expected in zip(self._batches(), self._logits, strict=True):
             arrays = dict(zip(names, keras.tree.flatten(inputs), strict=True))
             # A converter may call a single input otherwise.
@@ -144,28 +155,49 @@ class _Prover:
                 arrays = dict(zip(run.inputs, arrays.values(), strict=True))
             logits = run({name: arrays[name] for name in run.inputs})["logits"]
             largest.append(difference(expected, logits))
-            wrong += int(np.count_nonzero(logits.argmax(-1) != labels))
+            if labels is not None:
+                wrong += int(np.count_nonzero(logits.argmax(-1) != labels))
         largest = float(np.max(largest))  # which is NaN if one of them is
         if allowed is not None and not largest <= allowed:
             raise ExportError(
                 f"{kind} does not compute what the model computes: logits differ by {largest:.1g}, "
                 f"and {allowed:.0e} is allowed; it was not kept"
             )
+        if self._split is not None:
+            error = 100 * (wrong / self._split.examples)
         return Export(
             kind=kind,
             path=path,
             size=files.size_of(path),
-            test_error=100 * (wrong / self._split.examples),
+            test_error=error,
             difference=largest,
         )
 
     def _batches(self):
-        """The test examples, with what the net reads of their inputs."""
+        """The test examples, with what the net reads of their inputs; or images without labels."""
+        if self._split is None:
+            yield self._made_up, None
+            return
         batches = self._split.evaluation_batches(_BATCH)
         for inputs, labels in batches.as_numpy_iterator():
             if isinstance(inputs, dict):
                 inputs = {name: inputs[name] for name in self._light.input}
             yield inputs, labels
+
+
+def _test_examples(data):
+    """The test examples, a `rocket_tf.data.Split`; `None` where images are no longer there."""
+    try:
+        return data.test
+    except DataUnavailableError as error:
+        if data.card.kind != "images":  # ids cannot be made up
+            raise
+        _LOGGER.warning(
+            "There are no test images (%s): exports are compared with the model on made-up ones, "
+            "and their errors are not measured",
+            error,
+        )
+        return None
 
 
 def _write(directory, contents, prover, class_names, origin):

@@ -101,27 +101,31 @@ def keras_settings(config):
         keras.config.set_dtype_policy(policy)
 
 
-def open_run(workdir, data_dir="", data=None):
+def open_run(workdir, data_dir="", data=None, data_path=""):
     """A finished run, with its data.
 
     Args:
         workdir: the run's folder.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
         data: a data set that is open already, which is used where it is the run's.
+        data_path: where the run's own data lies now; empty: where it lay.
 
     Returns:
         `(folder, config, summary, data)`: a `RunFolder`; the run's configuration and summary; its
-        data, a `rocket_tf.data.DataSet`.
+        data, a `rocket_tf.data.DataSet`. One's own is read when a split of it is first used, since
+        the run has kept its card.
 
     Raises:
         ConfigError: if the folder holds no finished run, or its data has changed.
     """
     folder = RunFolder(workdir)
     config, summary = folder.read_finished()
+    config = {**config, "data_path": data_path or config["data_path"]}
     # What it does not read may hold what a later version refuses.
     checked = options.with_unread_at_defaults(config)
     data_dir = data_dir or config["data_dir"]
-    data = options.check({**checked, "data_dir": data_dir}, data)
+    checked = {**checked, "data_dir": data_dir}
+    data = options.check(checked, folder.known_data(checked) if data is None else data)
     folder.check_data(config, data)
     return folder, config, summary, data
 

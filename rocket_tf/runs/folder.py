@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import socket
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from rocket_tf import config as options
 from rocket_tf.config import own_code
+from rocket_tf.data import catalog
+from rocket_tf.data.known import KnownDataSet
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.runs.resuming import refused_changes
@@ -54,6 +57,7 @@ class RunFolder:
         self._followed = self.path / "booster.json"
         self._summary = self.path / "summary.json"
         self._data = self.path / "data.json"
+        self._card = self.path / "data_card.json"
         self._owner = self.path / ".owner"
 
     def check(self, config, data):
@@ -109,13 +113,39 @@ class RunFolder:
         Raises:
             ConfigError: if it is not.
         """
+        self._check_fingerprint(config, data.fingerprint or {})
+
+    def known_data(self, config):
+        """The data of the run in the folder, none of which is read before a split is used.
+
+        Args:
+            config: the run's configuration.
+
+        Returns:
+            A `rocket_tf.data.DataSet`, or `None` if the run has kept no card of its data.
+
+        Raises:
+            ConfigError: if the card cannot be read.
+        """
+        if not self._card.exists():
+            return None
+        kept = _read_json(self._card)
+        try:
+            card, class_names = catalog.from_json(kept["card"]), list(kept["class_names"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(self._card, f"{type(error).__name__}: {error}") from error
+        check = functools.partial(self._check_fingerprint, config)
+        return KnownDataSet(config, card, class_names, check)
+
+    def _check_fingerprint(self, config, now):
         if not self._data.exists():
             return
-        before, now = _read_json(self._data), data.fingerprint or {}
+        before = _read_json(self._data)
         different = [
             f"{name}: {before.get(name)} → {now[name]}"
             for name in now
-            if before.get(name) != now[name]
+            # A run from before 0.2 has a checksum of pixels, not of files.
+            if before.get(name) != now[name] and (name in before or "checksum" not in before)
         ]
         if different:
             raise ConfigError(
@@ -174,6 +204,8 @@ class RunFolder:
         self.write_config(config)
         if data.fingerprint is not None:
             files.write_json(self._data, data.fingerprint)
+            card = {"card": catalog.as_json(data.card), "class_names": list(data.class_names)}
+            files.write_json(self._card, card)
         if booster_folder is not None:
             files.write_json(self._followed, booster_folder.as_booster())
             if booster_folder.own_code.exists():
@@ -330,7 +362,11 @@ def _read_json(path):
         reason = f"it holds {type(content).__name__}, not an object"
     except ValueError as error:
         reason = str(error)
-    raise ConfigError(
+    raise _damaged(path, reason)
+
+
+def _damaged(path, reason):
+    return ConfigError(
         f"--workdir: {path} is damaged ({reason}); expected the JSON that a run wrote; start the "
         "run anew in another folder"
     )

@@ -59,19 +59,60 @@ def read(path, image_size, unreadable="refuse", tell=print, streaming="never"):
     except OSError as error:
         raise DataUnavailableError(f"{error.filename}: {error.strerror}") from error
     order = np.random.default_rng(0).permutation(len(train[0]))
-    files = [train[0][place] for place in order] + test[0]
-    labels = np.concatenate([train[1][order], test[1]])
-    fingerprint = fingerprints.of_files(files, [os.path.relpath(file, path) for file in files])
+    train = [train[0][place] for place in order], train[1][order]
+    return _read_files(
+        path, image_size, unreadable, tell, streaming, class_names, folders, (train, test)
+    )
+
+
+def read_test(path, image_size, class_names, unreadable="refuse", tell=print, streaming="never"):
+    """Reads the test part alone, or opens it to be streamed; there need be no other.
+
+    Args:
+        path: as of `read`.
+        image_size: as of `read`.
+        class_names: names of the classes, in their order.
+        unreadable: as of `read`.
+        tell: as of `read`.
+        streaming: as of `read`.
+
+    Returns:
+        `LocalImages` without training images.
+
+    Raises:
+        DamagedDataError, DataUnavailableError: as `read`.
+    """
+    path = Path(path).expanduser()
+    try:
+        test_folder = _test_folder(path)
+        _check_names(test_folder, class_names, "the run")
+        test = _files_of_classes(test_folder, class_names)
+    except OSError as error:
+        raise DataUnavailableError(f"{error.filename}: {error.strerror}") from error
+    parts = ([], np.zeros(0, np.int64)), test
+    folders = None, test_folder
+    return _read_files(path, image_size, unreadable, tell, streaming, class_names, folders, parts)
+
+
+def _read_files(path, image_size, unreadable, tell, streaming, class_names, folders, parts):
+    """As `read`, of files and labels of both parts."""
+    (train_files, train_labels), (test_files, test_labels) = parts
+    number, files = len(train_files), train_files + test_files
+    labels = np.concatenate([train_labels, test_labels])
+    fingerprint = {}
+    for part, own in (("train", train_files), ("test", test_files)):
+        found = fingerprints.of_files(own, [os.path.relpath(file, path) for file in own])
+        fingerprint |= {f"{part}_{name}": value for name, value in found.items()}
     source = counts = None
     if is_streamed(streaming, size_of(len(files), image_size)):
         source = FileSource(image_size)
-        reasons, counts = scanning.scan_files(files, len(order), image_size, fingerprint)
+        reasons, counts = scanning.scan_files(files, number, image_size, fingerprint)
         images = np.array(files, object)
     else:
         check_memory(path, len(files), image_size)
         images, reasons = image_files.decode(files, image_size)
     readable, skipped = pass_over(path, map(_shown, files), reasons, unreadable, tell)
-    parts = slice(None, len(order)), slice(len(order), None)
+    parts = slice(None, number), slice(number, None)
     if skipped:
         for folder, part in zip(folders, parts, strict=True):
             _check_classes(folder, class_names, labels[part], readable[part])
@@ -113,29 +154,18 @@ def _find_files(path):
         `(class_names, folders, train, test)`: a list; the folders of training and test examples;
         of either a list of files, strings, by class and path, and their labels, an int64 array.
     """
-    layout = f"expected {path}/train/<class>/<image> and {path}/test/<class>/<image>"
+    layout = _layout(path)
     if not path.is_dir():
         raise DataUnavailableError(f"{path}: no such folder; {layout}")
     if not (path / "train").is_dir():
         raise DataUnavailableError(f"{path}: has no folder train; {layout}")
-    test_folder = next((path / name for name in _TEST_NAMES if (path / name).is_dir()), None)
-    if test_folder is None:
-        raise DataUnavailableError(
-            f"{path}: has no folder test (nor val, nor validation); {layout}"
-        )
+    test_folder = _test_folder(path)
     folders = path / "train", test_folder
-    class_names, test_names = (
-        sorted(entry.name for entry in folder.iterdir() if _is_class(entry)) for folder in folders
-    )
+    class_names = _classes_in(folders[0])
     if not class_names:
         raise DataUnavailableError(f"{folders[0]}: has no folders of classes; {layout}")
     check_class_names(folders[0], class_names)
-    unknown = sorted(set(test_names) - set(class_names))
-    if unknown:
-        raise DataUnavailableError(
-            f"{test_folder}: has the class {unknown[0]!a}, which {folders[0]} has not; move its "
-            "images, or name it as there"
-        )
+    _check_names(test_folder, class_names, folders[0])
     train, test = (_files_of_classes(folder, class_names) for folder in folders)
     empty = np.setdiff1d(np.arange(len(class_names)), train[1])
     if len(empty):
@@ -146,6 +176,33 @@ def _find_files(path):
     if not test[0]:
         raise DataUnavailableError(f"{test_folder}: has no images; {layout}")
     return class_names, folders, train, test
+
+
+def _layout(path):
+    return f"expected {path}/train/<class>/<image> and {path}/test/<class>/<image>"
+
+
+def _test_folder(path):
+    found = next((path / name for name in _TEST_NAMES if (path / name).is_dir()), None)
+    if found is None:
+        raise DataUnavailableError(
+            f"{path}: has no folder test (nor val, nor validation); {_layout(path)}"
+        )
+    return found
+
+
+def _classes_in(folder):
+    return sorted(entry.name for entry in folder.iterdir() if _is_class(entry))
+
+
+def _check_names(test_folder, class_names, where):
+    """Checks that a test folder has no classes but those that there are elsewhere."""
+    unknown = sorted(set(_classes_in(test_folder)) - set(class_names))
+    if unknown:
+        raise DataUnavailableError(
+            f"{test_folder}: has the class {unknown[0]!a}, which {where} has not; move its "
+            "images, or name it as there"
+        )
 
 
 def _is_class(entry):
