@@ -38,10 +38,13 @@ def _is_command():
 
 
 _DEFINED_IN = {
+    "BinnedAUC": "rocket_tf.metrics.approximate",
     "ExactAUC": "rocket_tf.metrics.ranking",
     "GroupAUC": "rocket_tf.metrics.ranking",
     "Hint": "rocket_tf.core.hints",
     "RocketModel": "rocket_tf.core.rocket_model",
+    "SampledGroupAUC": "rocket_tf.metrics.approximate",
+    "SmoothedCrossEntropy": "rocket_tf.core.smoothing",
     "attention_maps": "rocket_tf.analysis.gradient_flow",
     "export_light": "rocket_tf.serving.saved_model",
     "gradient_flow": "rocket_tf.analysis.gradient_flow",

@@ -12,7 +12,10 @@ import rocket_tf
 
 EXPECTED = {
     "ExactAUC": "class",
+    "BinnedAUC": "class",
     "GroupAUC": "class",
+    "SampledGroupAUC": "class",
+    "SmoothedCrossEntropy": "class",
     "Hint": "class",
     "RocketModel": "class",
     "attention_maps": "function",
