@@ -109,6 +109,7 @@ def _planned(arguments, point, runs):
         _candidates(arguments, {**config, **settings}),
         arguments.search_seeds,
         _shard(arguments.shard),
+        title="".join(f"{field}={value}, " for field, value in point.items()),
     )
 
 
