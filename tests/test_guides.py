@@ -117,7 +117,7 @@ def test_own_nets_in_a_study(tmp_path, monkeypatch):
     def interrupt(folder, line):
         append(folder, line)
         calls.append(line)
-        if len(calls) == 3:  # after the first epoch of the second run
+        if len(calls) == 4:  # in the second epoch of the second run
             raise KeyboardInterrupt
 
     monkeypatch.setattr(RunFolder, "append_metrics", interrupt)
@@ -126,7 +126,7 @@ def test_own_nets_in_a_study(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             study("resumed").complete()
         assert study("resumed").complete()
-    assert [line["epoch"] for line in calls] == [1, 2, 1, 2]
+    assert [line["epoch"] for line in calls] == [1, 2, 1, 2, 2]
 
     result, resumed = (result_of(study(runs), "c") for runs in ("side_by_side", "resumed"))
     assert [row["by_seed"] for row in result["rows"]] == [row["by_seed"] for row in resumed["rows"]]

@@ -7,7 +7,7 @@ out; the test examples are opened last. With several --hints or --weights, the h
 on other seeds and splits. Interrupted at any instant, the same command goes on; stopped, it prints
 the table so far. Writes <output>.json, .md, .html and <output>_config.py, the configuration to use.
 
-    rocket-tf study --config=digits --grid=train_examples=100,300,1000 --grid=epochs=10,40
+    rocket-tf study --config=digits --grid=train_examples=250,500,1000 --grid=epochs=10,40
 
 does a study at each point of the grid, and writes <output>.json, .md, .html and .png: the gain over
 the first field, a line for each value of the second.
@@ -109,6 +109,7 @@ def _planned(arguments, point, runs):
         _candidates(arguments, {**config, **settings}),
         arguments.search_seeds,
         _shard(arguments.shard),
+        title="".join(f"{field}={value}, " for field, value in point.items()),
     )
 
 

@@ -128,9 +128,9 @@ def _about(result):
     title = result["points"][0]["figure_title"]
     return (
         f"{title.capitalize()}{' in per cent' if result['in_per_cent'] else ''} of the light net, "
-        f"{result['seeds']} seeds a point, paired. A gain above 0 is the method's; it is certain "
-        "where the interval leaves 0 out. Each run's epoch is chosen on examples held out of "
-        "those that the point has."
+        f"{result['seeds']} seeds a point, paired. With a gain above 0 the method helps, for "
+        "certain only where the interval leaves 0 out. Each run's epoch is chosen on examples "
+        "that are held out."
         + (" Not all runs are done: validation figures stand in." if validation else "")
     )
 

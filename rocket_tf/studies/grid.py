@@ -94,8 +94,8 @@ class Grid:
 def _row(row, less_is_better):
     gain = row["difference"]
     if gain is not None and less_is_better:
-        low, high = gain["interval"] or (None, None)
-        interval = None if low is None else [-high, -low]
-        gain = {**gain, "mean": -gain["mean"], "interval": interval}
+        # From 0, where a minus sign would make -0 of no difference.
+        interval = gain["interval"] and [0 - each for each in reversed(gain["interval"])]
+        gain = {**gain, "mean": 0 - gain["mean"], "interval": interval}
     row = {**row, "gain": gain}
     return {name: row[name] for name in _OF_ROW}

@@ -11,7 +11,7 @@ from pathlib import Path
 from rocket_tf import errors
 from rocket_tf.errors import ConfigError, ProcessEnded, RocketError
 
-_MOST_BY_DEFAULT = 8  # each takes about a gigabyte of memory
+_MOST_BY_DEFAULT = 8  # each loads TensorFlow and the data for itself
 _GPUS = ("/dev/nvidia0", "/dev/kfd")
 
 

@@ -42,7 +42,10 @@ def main():
             answer = {"error": type(error).__name__, "message": str(error)}
         keras.backend.clear_session()
         requests.answered()
-        print(json.dumps(answer), file=answers, flush=True)
+        try:
+            print(json.dumps(answer), file=answers, flush=True)
+        except BrokenPipeError:
+            break  # the process that asks is gone
     # In an orderly end, tf.data's tuning thread is waited for, minutes at worst.
     os._exit(0)
 

@@ -80,6 +80,7 @@ class Study:
         candidates: list of `Candidate`s; of one, or none, nothing is searched.
         search_seeds: how many seeds the search takes, at most.
         shard: which `Shard` of the runs this process does.
+        title: how the runs' titles begin.
 
     Raises:
         ConfigError: if a run cannot be made as asked, or its folder holds another one.
@@ -92,7 +93,16 @@ class Study:
     _called = "study"  # in messages
 
     def __init__(
-        self, config, methods, seeds, settings, runs, candidates=(), search_seeds=3, shard=None
+        self,
+        config,
+        methods,
+        seeds,
+        settings,
+        runs,
+        candidates=(),
+        search_seeds=3,
+        shard=None,
+        title="",
     ):
         for name, value in (("seeds", seeds), ("search_seeds", search_seeds)):
             if value < 1:
@@ -102,7 +112,7 @@ class Study:
         self._check_settings(settings, candidates)
         self.candidates = list(candidates)
         self.shard = shard or Shard()
-        self.root = Path(runs)
+        self.root, self._title = Path(runs), title
         self._planned, self._data = {}, None
         self._config = self._held_out({**config, **settings, "pictures": False})
         last = FIRST_SEARCH_SEED + search_seeds
@@ -170,12 +180,6 @@ class Study:
             study_latency.complete(self.nets(), self._data, self.root)
         return True
 
-    def open_test(self, pool=None):
-        """Opens the test examples of the comparison's runs."""
-        if self.holds_out:
-            runs = [run for run in self.comparison() if not has_diverged(run)]
-            final_figures.complete(runs, self._data, pool)
-
     def nets(self):
         """The nets of the table, a dict from (method, net) to the first run that has it."""
         found = {}
@@ -225,7 +229,8 @@ class Study:
             own["booster_run"] = str(self.root / "booster" / f"seed{seed}")
         own = options.with_unread_at_defaults(own)
         place = root / f"seed{seed}"
-        run, self._data = running.planned(f"{title}, seed {seed}", own, place, self._data)
+        title = f"{self._title}{title}, seed {seed}"
+        run, self._data = running.planned(title, own, place, self._data)
         return run
 
     def _held_out(self, config):
@@ -271,8 +276,9 @@ def complete(studies, processes=1):
             )
         if not all(is_done(run) for _, runs in steps for run in runs):
             return False
-        for study in studies:
-            study.open_test(pool)
+        trained = [run for study in studies if study.holds_out for run in study.comparison()]
+        trained = [run for run in trained if not has_diverged(run)]
+        final_figures.complete(trained, studies[0].data, pool)
     return True
 
 

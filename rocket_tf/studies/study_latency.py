@@ -25,7 +25,7 @@ def complete(nets, data, root):
         data: a `DataSet` that is open already, such as that of one of them.
         root: the study's folder.
     """
-    if read(nets, root) is not None:
+    if not nets or read(nets, root) is not None:
         return
     print(f"Timing the exports of {len(nets)} nets", flush=True)
     load_tensorflow_quietly()

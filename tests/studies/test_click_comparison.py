@@ -1,13 +1,16 @@
 """The comparison on simulated clicks: what it runs, and the table that it writes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rocket_tf.commands import compare_clicks
 from rocket_tf.errors import ConfigError
-from rocket_tf.studies.click_comparison import FIGURES, ClickComparison, as_markdown
+from rocket_tf.studies import statistics
+from rocket_tf.studies.click_comparison import FIGURES, NETS, ClickComparison, as_markdown
+from rocket_tf.studies.hint_weights import compare
 from rocket_tf.studies.running import missing
 from rocket_tf.studies.search import validation_error
 from tests.small_runs import quick_runs
@@ -20,6 +23,7 @@ SMALL = {
     "light_tower": "(4,)",
     "booster_tower": "(8,)",
 }
+RESULTS = Path(__file__).parents[2] / "results"
 SETTINGS = [f"--set={name}={value}" for name, value in SMALL.items()]
 
 
@@ -84,6 +88,28 @@ def test_mistakes_are_answered_in_one_line_before_any_work(arguments, named, tmp
     error = capsys.readouterr().err
     assert named in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["clicks_1m", "clicks_200k"])
+def test_the_committed_tables_are_their_figures(name):
+    result = json.loads((RESULTS / f"{name}.json").read_text())
+    assert as_markdown(result) == (RESULTS / f"{name}.md").read_text()
+    assert [row["title"] for row in result["rows"]] == list(NETS.values())
+    base = result["rows"][0]["test_auc"]["by_seed"]
+    for row in result["rows"]:
+        by_seed = row["test_auc"]["by_seed"]
+        found = statistics.paired_difference(by_seed, base)
+        assert found["interval"] == pytest.approx(row["test_auc"]["difference"]["interval"])
+
+
+@pytest.mark.parametrize("name", ["clicks", "kd", "softmax_mse"])
+def test_the_committed_weights_are_chosen_again(name):
+    result = json.loads((RESULTS / f"hint_weight_{name}.json").read_text())
+    errors = {
+        float(weight): each["by_seed"] for weight, each in result["validation_errors"].items()
+    }
+    again = json.loads(json.dumps(compare(errors)))
+    assert again == {key: result[key] for key in ("chosen", "validation_errors")}
 
 
 def test_a_hint_weight_for_clicks_is_chosen_by_auc():

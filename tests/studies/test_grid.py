@@ -75,6 +75,7 @@ def test_all_runs_come_before_any_test_example(tmp_path, done, capsys):
     assert done == ["train"] * 24 + ["test"] * 24
     out = capsys.readouterr().out
     assert "24 of 24 runs to do" in out and "== run 24 of 24: rocket, seed 2; about" in out
+    assert out.count("Opening the test examples of 24 runs") == 1
     assert grid(tmp_path).complete() and len(done) == 48  # nothing is done again
     assert (tmp_path / "train_examples_50_epochs_4" / "rocket" / "seed2" / "test.json").exists()
 
@@ -135,6 +136,7 @@ def test_the_command(tmp_path, capsys):
     arguments += ["--grid=train_examples=50,100", "--grid=epochs=2", "--processes=1"]
     assert command.main(arguments) == 0
     out = capsys.readouterr().out
+    assert "== run 5 of 8: train_examples=100, epochs=2, light, seed 0; about" in out
     assert f"written: {tmp_path}/grid.html, .md, .json, .png" in out
     assert (tmp_path / "grid.md").read_text() in out
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,6 +266,13 @@ class TestResult:
         config = ready_configs.load_file(str(written))
         ignored = ["pictures", "evaluate_test", "split_seed", "seed"]
         assert options.differences(config, planned.config, ignored) == []
+
+    def test_a_result_from_before_latencies_is_read(self):
+        results = Path(__file__).parents[2] / "results"
+        text = as_text(json.loads((results / "study_digits.json").read_text()))
+        figures = (results / "study_digits.md").read_text().split("\n\n")[:3]
+        assert text.split("\n\n")[:3] == figures
+        assert "| rocket | booster | 371,034 | 3,417,728 | 30 |" in text
 
     def test_a_file_may_build_nets_of_its_own(self, tmp_path):
         written = tmp_path / "own.py"
