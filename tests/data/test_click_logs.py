@@ -382,6 +382,50 @@ class TestCsv:
         path = with_text(header)
         assert_refused(tmp_path, f"{path}: {told}", columns=self.columns)
 
+    def test_a_value_of_any_length_and_many_columns(self, tmp_path):
+        names = ["click", "user", "item", *(f"c{n}" for n in range(30_000))]
+        rest = "," * 29_999
+        long = "x" * 200_000
+        for part, label in (("train", 0), ("test", 1)):
+            text = f"{','.join(names)}\n1,2,{long},{rest}\n{label},2,y,{rest}\n"
+            (tmp_path / f"{part}.csv").write_text(text)
+        data = read(tmp_path, self.columns)
+        assert data.train.inputs["item"].tolist() == [long, "y"]
+        with open(tmp_path / "test.csv", "a") as file:
+            file.write(f"3,2,y,{rest}\n")
+        assert_refused(tmp_path, "test.csv: line 4: label '3'", columns=self.columns)
+
+    def test_compressed_by_gzip(self, tmp_path):
+        write_csv(tmp_path / "test.csv", TEST)
+        write_csv(tmp_path / "train.csv", changed(2, click=5))
+        packed = gzip.compress((tmp_path / "train.csv").read_bytes())
+        (tmp_path / "train.csv").unlink()
+        (tmp_path / "train.csv.gz").write_bytes(packed)
+        assert_refused(tmp_path, "train.csv.gz: line 4: label '5'")
+        (tmp_path / "train.csv.gz").write_bytes(packed[:-20])
+        assert_refused(tmp_path, "train.csv.gz: ", "cannot be read")
+
+    @pytest.mark.parametrize("separator", ["|", ",", ";", ", "])
+    def test_a_history_with_another_separator(self, tmp_path, separator):
+        for name in ("train", "test"):
+            seen = "[" * (separator == ", ") + separator.join("567")
+            write_csv(tmp_path / f"{name}.csv", [{**row, "seen": seen} for row in TRAIN])
+        sign = separator.strip()
+        assert_refused(tmp_path, "train.csv: line 2: ", f"in 'seen' has {sign!r}")
+
+    @pytest.mark.parametrize("write", ["{}.0", " {}", "0{}"])
+    def test_ids_in_another_spelling_are_counted(self, tmp_path, write):
+        write_csv(tmp_path / "train.csv", TRAIN)
+        rows = [{**TEST[0], "user": write.format(n)} for n in (4, 5)] + TEST
+        write_csv(tmp_path / "test.csv", rows)
+        lines = []
+        click_folder.read(tmp_path, COLUMNS, tell=lines.append)
+        example = write.format(4)
+        assert lines[1:] == [
+            f"{tmp_path}: 'user': 2 of 3 test values (66.7%) are whole numbers in another "
+            f"spelling, such as {example!r}: texts, and so other ids than without"
+        ]
+
     def test_is_read_without_tensorflow(self, tmp_path):
         for name in ("train", "test"):
             write_csv(tmp_path / f"{name}.csv", TRAIN)

@@ -5,6 +5,7 @@ import csv
 import gzip
 import re
 import sys
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +33,7 @@ def header(path):
         raise DamagedDataError(f"{path}: line 1 cannot be read: {reason_of(error)}") from error
     if not names:
         raise DamagedDataError(f"{path}: line 1 is empty; expected the names of the columns")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, number in Counter(names).items() if number > 1)
     if twice:
         raise DamagedDataError(f"{path}: line 1 names {twice[0]!r} twice; give each its own name")
     return names
@@ -117,15 +118,8 @@ def _options(columns, wrong_rows):
 
 def _arrays(path, table, columns, first):
     """The columns of a table whose first row is this one of the file."""
-    arrays = {
-        # With 64-bit offsets, for texts of more than 2 GiB.
-        name: pa.chunked_array(table[name], pa.string()).cast(pa.large_string()).combine_chunks()
-        for name in columns.all
-    }
-    arrays = {
-        name: pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
-        for name, array in arrays.items()
-    }
+    # With 64-bit offsets, for texts of more than 2 GiB.
+    arrays = {name: table[name].cast(pa.large_string()).combine_chunks() for name in columns.all}
     for name, array in arrays.items():
         broken = pa.compute.index(pa.compute.match_substring_regex(array, "[\r\n]"), True).as_py()
         if broken >= 0:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -109,13 +110,14 @@ class ParquetFiles:
         try:
             with self._open(number) as (raw, parquet):
                 metadata, schema = parquet.metadata, parquet.schema_arrow
-                twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+                counts = Counter(schema.names)
                 sizes = _sizes(metadata, self._columns)
                 fingerprint = _fingerprint(raw)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DamagedDataError(
                 f"{path}: is no Parquet file that can be read: {reason_of(error)}; write it anew"
             ) from error
+        twice = [name for name in self._columns if counts[name] > 1]
         if twice:
             raise DataUnavailableError(f"{path}: names {twice[0]!r} twice; give each its own name")
         keys = self.keys[number]

@@ -243,19 +243,22 @@ def take(column, places, width):
     if isinstance(column, np.ndarray):
         return column if places is None else column[places]
     if not isinstance(column, Lists):
-        column = column if places is None else column.take(pa.array(places))
-        return values.as_objects(column)
+        if places is None:
+            return values.as_objects(column)
+        return column.take(pa.array(places)).to_numpy(zero_copy_only=False)
     starts, lengths = column.starts, column.lengths
     if places is not None:
         starts, lengths = starts[places], lengths[places]
     lengths = np.minimum(lengths, width)
+    # The values of these rows alone, one row after the other.
+    ends = np.cumsum(lengths)
+    own = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
     flat = column.values
     if isinstance(flat, np.ndarray):
-        return values.padded(flat, starts, lengths, width)
-    # Only the texts that are needed become objects.
-    own = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-    objects = values.as_objects(flat.take(pa.array(own)))
-    return values.padded(objects, np.cumsum(lengths) - lengths, lengths, width)
+        flat = flat[own]
+    else:
+        flat = values.as_objects(flat.take(pa.array(own)))
+    return values.padded(flat, ends - lengths, lengths, width)
 
 
 def _to_int64(array, name, where):

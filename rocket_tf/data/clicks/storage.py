@@ -47,14 +47,22 @@ class LocalStorage:
     def names(self):
         """Paths of all files below the folder, sorted; hidden ones, and Spark's marks, are not.
 
-        Folders that are links are followed, each once.
+        Folders that are links are followed.
+
+        Raises:
+            DataUnavailableError: if a folder cannot be read, or is there a second time, by a link.
         """
+
+        def refuse(error):
+            raise DataUnavailableError(f"{error.filename}: cannot be read: {error.strerror}")
+
         found, seen = [], set()
-        for folder, folders, files in os.walk(self.root, followlinks=True):
+        for folder, folders, files in os.walk(self.root, onerror=refuse, followlinks=True):
             real = os.path.realpath(folder)
             if real in seen:
-                folders.clear()
-                continue
+                raise DataUnavailableError(
+                    f"{folder}: links to a folder that is read already; remove the link"
+                )
             seen.add(real)
             folders[:] = [name for name in folders if _is_shown(name)]
             found += [
