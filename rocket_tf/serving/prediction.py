@@ -1,12 +1,11 @@
 """Image files, classified by an export of any format."""
 
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from rocket_tf.data.images.files import centre
+from rocket_tf.data.images import orientation
+from rocket_tf.data.images.files import SUFFIXES, is_hidden, pixels
 from rocket_tf.errors import ConfigError, LoaderError, UnreadableImageError
 from rocket_tf.serving import companions, runtimes
 from rocket_tf.serving.c_api import INVALID_ARGUMENT
@@ -14,7 +13,6 @@ from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.system import files
 from rocket_tf.system.startup import stderr_kept_back
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _EXPORT_SUFFIXES = (".tflite", ".onnx")
 _SIGNATURE = "serve_bytes"
 _PREDICTIONS = "predictions"  # of a regression
@@ -59,7 +57,8 @@ def find_images(paths):
     """The image files among files and in folders, also in their folders.
 
     Args:
-        paths: files, taken as they are, and folders, of which files ending in `IMAGE_SUFFIXES` are.
+        paths: files, taken as they are, and folders, of which files are taken that training would
+            read: by their suffix, and unless they, or folders that they are in, are hidden.
 
     Returns:
         List of `pathlib.Path`.
@@ -73,11 +72,13 @@ def find_images(paths):
             images = [
                 part
                 for part in sorted(path.rglob("*"))
-                if part.suffix.lower() in IMAGE_SUFFIXES and part.is_file()
+                if part.suffix.lower() in SUFFIXES
+                and not is_hidden(part.relative_to(path))
+                and part.is_file()
             ]
             if not images:
                 raise ConfigError(
-                    f"{path}: has no images; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+                    f"{path}: has no images; expected files ending in {', '.join(SUFFIXES)}"
                 )
             found.extend(images)
         elif path.exists():
@@ -90,8 +91,8 @@ def find_images(paths):
 class Classifier:
     """An export that classifies image files, or predicts values of them.
 
-    A SavedModel decodes and resizes them itself; for other formats Pillow does it, whose resizing
-    differs a little from TensorFlow's.
+    A SavedModel decodes and resizes them itself; for other formats Pillow does it, to the same
+    pixels: those that the net has been trained on. Both turn images as their EXIF data say.
 
     Args:
         export: path of the export, as `find_export` gives it.
@@ -217,15 +218,10 @@ def _check_batch(export, shape):
 def _decode(content, shape):
     """An image of the wanted size and channels, as the SavedModel would decode it."""
     height, width, channels = shape
+    if orientation.read(content) is None:
+        raise UnreadableImageError(_NO_IMAGE)
     try:
-        image = Image.open(io.BytesIO(content))
-        if image.format not in ("PNG", "JPEG"):
-            raise UnreadableImageError(_NO_IMAGE)
-        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        image = image.convert("L" if channels == 1 else "RGB")
+        image = pixels(content, height, width, "L" if channels == 1 else "RGB")
     except (OSError, ValueError, SyntaxError) as error:  # Pillow's, for damaged files
         raise UnreadableImageError(_NO_IMAGE) from error
-    if image.size != (width, height):
-        image = centre(image, height, width)
     return np.asarray(image).reshape(shape)

@@ -366,6 +366,17 @@ class TestUnreadableImages:
         image_folder.read(folder, SIZE, "skip")
         assert capsys.readouterr() == ("", "")
 
+    def test_formats_that_serve_bytes_cannot_read_are_told(self, folder):
+        save(folder / "train" / "cat" / "z.webp", of_value(5))
+        save(folder / "test" / "dog" / "z.TIF", of_value(6))
+        (folder / "test" / "dog" / "y.tiff").touch()  # which is passed over, and not counted
+        lines = []
+        image_folder.read(folder, SIZE, "skip", lines.append)
+        assert lines[1] == (
+            f"{folder}: 2 of 12 images are .tif, .webp; an export's serve_bytes reads "
+            ".jpg, .jpeg, .png, .bmp, .gif alone"
+        )
+
     def test_names_that_are_no_unicode(self, folder, capsys):
         name = os.fsdecode(b"\xff.png")
         try:

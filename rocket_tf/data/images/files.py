@@ -17,7 +17,9 @@ from tqdm import tqdm
 from rocket_tf.data.images import orientation
 from rocket_tf.errors import DamagedDataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+# Those that an export's serve_bytes reads, and those that training reads beside them.
+SERVED_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+SUFFIXES = (*SERVED_SUFFIXES, ".webp", ".tif", ".tiff")
 # What the suffixes stand for, and no more: for EPS, say, Pillow would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 # What makes images upright, by their EXIF orientation.
@@ -124,10 +126,20 @@ def decode_one(file, result, read=None):
     return None
 
 
-def pixels(content, height, width):
-    """A file's content as an upright RGB `PIL.Image.Image` of a size, as `decode` describes."""
+def pixels(content, height, width, mode="RGB"):
+    """A file's content as an upright image of a size, as `decode` describes.
+
+    Args:
+        content: the file's, bytes.
+        height: of the result, in pixels.
+        width: the same.
+        mode: Pillow's, "RGB" or "L" for grey.
+
+    Returns:
+        A `PIL.Image.Image`.
+    """
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-        return centre(_to_rgb(_upright(image, content)), height, width)
+        return centre(_of_8_bits(_upright(image, content)).convert(mode), height, width)
 
 
 def read_file(path):
@@ -138,6 +150,11 @@ def read_file(path):
         return file.read()
 
 
+def is_hidden(path):
+    """Whether a relative path, or a folder in it, is hidden, as macOS's ._ files are."""
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _open_at_once(path, flags):
     return os.open(path, flags | os.O_NONBLOCK)  # or a pipe without a writer would be waited for
 
@@ -146,7 +163,7 @@ def _upright(image, content):
     """An image turned as its EXIF orientation says, if there is one that can be read."""
     image.load()  # so that what fails below is EXIF alone
     turn = orientation.read(content)
-    if image.format not in orientation.FORMATS:
+    if turn is None:
         try:
             turn = image.getexif().get(ExifTags.Base.Orientation)
         except (SyntaxError, struct.error, OSError, ValueError, KeyError, TypeError):
@@ -154,16 +171,18 @@ def _upright(image, content):
     return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
-def _to_rgb(image):
+def _of_8_bits(image):
     if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError("pixels of 32 bits, whose range is not known; save it with 8 or 16")
-    return image.convert("RGB")
+    return image
 
 
 def centre(image, height, width):
     """The middle of an image that is resized until it covers a shape, bilinear with antialiasing.
+
+    `rocket_tf.serving.image_decoding.centre` computes the same in TensorFlow's operations.
 
     Args:
         image: a `PIL.Image.Image`.
@@ -180,5 +199,8 @@ def centre(image, height, width):
         first = (resized - wanted) // 2
         box.append((first * side / resized, min((first + wanted) * side / resized, side)))
     (left, right), (upper, lower) = box
-    # Only the middle is computed, from all pixels that its resized pixels depend on.
-    return image.resize((width, height), Image.Resampling.BILINEAR, (left, upper, right, lower))
+    # Only the middle is computed, from all pixels that its resized pixels depend on. First across,
+    # then down, each rounded: left to itself, Pillow takes an order that differs by version.
+    before = (width, image.height)
+    image = image.resize(before, Image.Resampling.BILINEAR, (left, 0, right, image.height))
+    return image.resize((width, height), Image.Resampling.BILINEAR, (0, upper, width, lower))

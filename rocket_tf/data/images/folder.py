@@ -117,6 +117,17 @@ def _read_files(path, image_size, unreadable, tell, streaming, class_names, fold
         for folder, part in zip(folders, parts, strict=True):
             _check_classes(folder, class_names, labels[part], readable[part])
         images = close_gaps(images, readable)
+    others = [
+        os.path.splitext(file)[1].lower()
+        for file, is_readable in zip(files, readable, strict=True)
+        if is_readable and not file.lower().endswith(image_files.SERVED_SUFFIXES)
+    ]
+    if others:
+        tell(
+            f"{path}: {len(others)} of {len(files)} images are {', '.join(sorted(set(others)))}; "
+            "an export's serve_bytes reads "
+            f"{', '.join(image_files.SERVED_SUFFIXES)} alone"
+        )
     number = readable[parts[0]].sum()
     labels = labels[readable]
     return LocalImages(

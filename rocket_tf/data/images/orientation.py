@@ -4,12 +4,11 @@ Written out, and not left to Pillow, since an export does the same in TensorFlow
 (`rocket_tf.serving.image_decoding`), and Pillow looks into further places, such as XMP.
 """
 
-FORMATS = ("JPEG", "PNG")
 UPRIGHT = 1
 ORIENTATION, SHORT = 0x0112, 3  # a tag of EXIF, and the type of its value
 JPEG, PNG, EXIF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"Exif\0\0"
-_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))  # markers of JPEG that stand alone
-_LAST = (0xD9, 0xDA)  # the image's end, and the beginning of its pixels
+WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))  # markers of JPEG that stand alone
+LAST = (0xD9, 0xDA)  # the image's end, and the beginning of its pixels
 
 
 def read(content):
@@ -22,17 +21,18 @@ def read(content):
         content: the file's, bytes.
 
     Returns:
-        1 to 8, as EXIF numbers them; 1, upright, if there is none, or none that can be read.
+        1 to 8, as EXIF numbers them; 1, upright, if there is none, or none that can be read; `None`
+        of other files.
 
     Example:
-        >>> read(b"no image")
-        1
+        >>> read(PNG), read(b"no image")
+        (1, None)
     """
     if content.startswith(JPEG):
         return _of_tiff(_segment(content))
     if content.startswith(PNG):
-        return _of_tiff(_chunk(content).removeprefix(EXIF))
-    return UPRIGHT
+        return _of_tiff(_chunk(content))
+    return None
 
 
 def _segment(content):
@@ -43,11 +43,11 @@ def _segment(content):
         if marker == 0xFF:  # which fills
             place += 1
             continue
-        if marker in _WITHOUT_LENGTH:
+        if marker in WITHOUT_LENGTH:
             place += 2
             continue
         length = int.from_bytes(content[place + 2 : place + 4], "big")
-        if marker in _LAST or length < 2:
+        if marker in LAST or length < 2:
             break
         segment = content[place + 4 : place + 2 + length]
         if marker == 0xE1 and segment.startswith(EXIF):
@@ -62,7 +62,7 @@ def _chunk(content):
     while place + 8 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
         if content[place + 4 : place + 8] == b"eXIf":
-            return content[place + 8 : place + 8 + length]
+            return content[place + 8 : place + 8 + length].removeprefix(EXIF)
         place += 12 + length
     return b""
 
@@ -74,7 +74,7 @@ def _of_tiff(tiff):
         return UPRIGHT
 
     def number(place, size):
-        return int.from_bytes(tiff[place : place + size], order)
+        return int.from_bytes(tiff[place : place + size], order) if place + size <= len(tiff) else 0
 
     directory = number(4, 4)
     for entry in range(number(directory, 2)):

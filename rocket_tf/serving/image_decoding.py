@@ -1,0 +1,233 @@
+"""Image files to pixels in TensorFlow's operations, as `data.images.files` makes them of files.
+
+Training reads files with Pillow. What is here computes the same to the bit, of JPEG and PNG files:
+libjpeg's accurate decoding, the turn that EXIF asks for, and Pillow's resizing, whose sums are of
+whole numbers.
+"""
+
+import tensorflow as tf
+
+from rocket_tf.data.images import orientation
+
+_BITS = 22  # Pillow's weights are whole multiples of 2^-22
+_ROWS = 64  # rows of an image that are resized at once, so that large images take little memory
+
+
+def decode_images(encoded, shape):
+    """Images from files, upright, and resized where they have another size.
+
+    JPEG, PNG and GIF files (the first frame), and BMP files without a palette for colours. Others
+    are an error.
+
+    Args:
+        encoded: string tensor, shape (batch,).
+        shape: (height, width, channels) to give; colours become grey, or grey colours, as the
+            decoder does it. Images are resized, bilinear with antialiasing, until they cover the
+            shape, and the middle is taken.
+
+    Returns:
+        float32 tensor, whole numbers from 0 to 255, shape (batch, *shape). Of JPEG and PNG files
+        and 3 channels they are the pixels of `rocket_tf.data.images.files.pixels`.
+    """
+    height, width, channels = shape
+
+    def decode_image(content):
+        image = tf.cond(
+            tf.strings.substr(content, 0, 2) == b"BM",
+            lambda: tf.io.decode_image(content, channels=channels, expand_animations=False),
+            lambda: tf.io.decode_jpeg(  # which decodes PNG and GIF, too
+                content, channels=channels, dct_method="INTEGER_ACCURATE"
+            ),
+        )
+        image = centre(turn(image, read_orientation(content)), height, width)
+        return tf.ensure_shape(tf.cast(image, tf.float32), shape)
+
+    return tf.map_fn(decode_image, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+
+def turn(image, orientation):
+    """An image made upright by its EXIF orientation.
+
+    Args:
+        image: shape (height, width, channels).
+        orientation: int32, 1 to 8.
+    """
+
+    def is_one_of(*orientations):
+        return tf.reduce_any(orientation == tf.constant(orientations))
+
+    for does, change in (
+        (is_one_of(5, 6, 7, 8), lambda image: tf.transpose(image, (1, 0, 2))),
+        (is_one_of(2, 3, 6, 7), lambda image: tf.reverse(image, (1,))),
+        (is_one_of(3, 4, 7, 8), lambda image: tf.reverse(image, (0,))),
+    ):
+        image = tf.cond(does, lambda i=image, c=change: c(i), lambda i=image: i)
+    return image
+
+
+def centre(image, height, width):
+    """The middle of an image that is resized until it covers a shape, as `files.centre`.
+
+    Args:
+        image: uint8, shape (height before, width before, channels).
+        height: of the result, in pixels.
+        width: the same.
+
+    Returns:
+        float64, whole numbers, shape (height, width, channels).
+    """
+    sides = tf.cast(tf.shape(image)[:2], tf.float64)
+    scale = tf.reduce_max(tf.constant([height, width], tf.float64) / sides)
+    rows, (top, bottom) = _weights(sides[0], scale, height)
+    columns, (left, right) = _weights(sides[1], scale, width)
+    image = image[top:bottom, left:right]
+    # First across, then down, each rounded, as Pillow does it.
+    starts = tf.range(0, bottom - top, _ROWS)
+    blocks = tf.TensorArray(tf.float64, tf.size(starts), infer_shape=False)
+
+    def resize_rows(place, blocks):
+        block = tf.cast(image[starts[place] : starts[place] + _ROWS], tf.float64)
+        resized = _rounded(tf.einsum("rxc,ox->roc", block, columns))
+        return place + 1, blocks.write(place, resized)
+
+    _, blocks = tf.while_loop(
+        lambda place, _: place < tf.size(starts), resize_rows, (0, blocks), parallel_iterations=1
+    )
+    return _rounded(tf.einsum("rxc,or->oxc", blocks.concat(), rows))
+
+
+def _weights(side, scale, wanted):
+    """Pillow's weights for one axis.
+
+    Returns:
+        `(weights, (first, end))`: how much each pixel from `first` to `end` - 1 counts in each
+        pixel of the result, in units of 2^-22, float64 of shape (wanted, end - first).
+    """
+    resized = tf.round(side * scale)
+    begin = tf.math.floordiv(resized - wanted, 2.0)
+    # Pillow takes the bounds of what it resizes in single precision.
+    low = tf.cast(begin * side / resized, tf.float32)
+    high = tf.cast(tf.minimum((begin + wanted) * side / resized, side), tf.float32)
+    step = tf.cast(high - low, tf.float64) / wanted
+    reach = tf.maximum(step, 1.0)  # the triangle's, on either side
+    centres = tf.cast(low, tf.float64) + (tf.range(wanted, dtype=tf.float64) + 0.5) * step
+    firsts = tf.maximum(tf.floor(centres - reach + 0.5), 0.0)
+    ends = tf.minimum(tf.floor(centres + reach + 0.5), side)
+    first, end = tf.reduce_min(firsts), tf.reduce_max(ends)
+    places = tf.range(first, end, dtype=tf.float64)
+    weights = tf.maximum(1 - tf.abs((places - centres[:, None] + 0.5) * (1 / reach)), 0)
+    weights = tf.where((places >= firsts[:, None]) & (places < ends[:, None]), weights, 0)
+    # Added one after the other.
+    weights /= tf.cumsum(weights, axis=1)[:, -1:]
+    return tf.floor(weights * 2**_BITS + 0.5), (tf.cast(first, tf.int32), tf.cast(end, tf.int32))
+
+
+def _rounded(sums):
+    """Pixels from sums in units of 2^-22, which are exact."""
+    return tf.clip_by_value(tf.floor(sums / 2**_BITS + 0.5), 0, 255)
+
+
+def read_orientation(content):
+    """The EXIF orientation in a file, as `rocket_tf.data.images.orientation.read` finds it.
+
+    Args:
+        content: string tensor, shape ().
+
+    Returns:
+        int32, 1 to 8.
+    """
+    values = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.uint8)
+    is_jpeg = tf.strings.substr(content, 0, 2) == orientation.JPEG
+    is_png = tf.strings.substr(content, 0, len(orientation.PNG)) == orientation.PNG
+    nothing = tf.zeros(0, tf.uint8)
+    tiff = tf.cond(
+        is_jpeg,
+        lambda: _segment(values),
+        lambda: tf.cond(is_png, lambda: _chunk(values), lambda: nothing),
+    )
+    order = tiff[:4]
+    little = _begins(order, b"II*\0")
+    is_tiff = little | _begins(order, b"MM\0*")
+    return tf.cond(is_tiff, lambda: _of_tiff(tiff, little), lambda: orientation.UPRIGHT)
+
+
+def _segment(values):
+    """As `orientation._segment`, of a file's bytes."""
+    length = tf.size(values, tf.int64)
+    alone = tf.constant(orientation.WITHOUT_LENGTH, tf.int64)
+    last = tf.constant(orientation.LAST, tf.int64)
+
+    def goes_on(place, begin, end):
+        return (end == 0) & (place + 4 <= length) & (_number(values, place, 1) == 0xFF)
+
+    def look(place, begin, end):
+        marker, size = _number(values, place + 1, 1), _number(values, place + 2, 2)
+        step = tf.where(tf.reduce_any(marker == alone), tf.constant(2, tf.int64), 2 + size)
+        step = tf.where(marker == 0xFF, tf.constant(1, tf.int64), step)
+        is_last = tf.reduce_any(marker == last) | ((step == 2 + size) & (size < 2))
+        stop = tf.minimum(place + 2 + size, length)
+        begins = place + 4
+        found = (marker == 0xE1) & _begins(values[begins:stop], orientation.EXIF)
+        begin = tf.where(found, begins + len(orientation.EXIF), begin)
+        end = tf.where(found, stop, end)
+        return tf.where(is_last, length, place + step), begin, end
+
+    zero = tf.constant(0, tf.int64)
+    _, begin, end = tf.while_loop(goes_on, look, (zero + 2, zero, zero))
+    return values[begin:end]
+
+
+def _chunk(values):
+    """As `orientation._chunk`, of a file's bytes."""
+    length, exif = tf.size(values, tf.int64), orientation.EXIF
+
+    def goes_on(place, begin, end):
+        return (end == 0) & (place + 8 <= length)
+
+    def look(place, begin, end):
+        size = _number(values, place, 4)
+        found = _begins(values[place + 4 : place + 8], b"eXIf")
+        begin = tf.where(found, place + 8, begin)
+        end = tf.where(found, tf.minimum(place + 8 + size, length), end)
+        return place + 12 + size, begin, end
+
+    zero = tf.constant(0, tf.int64)
+    start = zero + len(orientation.PNG)
+    _, begin, end = tf.while_loop(goes_on, look, (start, zero, zero))
+    begin += tf.where(_begins(values[begin:end], exif), tf.constant(len(exif), tf.int64), 0)
+    return values[begin:end]
+
+
+def _of_tiff(tiff, little):
+    """As `orientation._of_tiff`, of a header with its first directory, in one order of bytes."""
+    first = _number(tiff, tf.constant(4, tf.int64), 4, little)
+    entries = _number(tiff, first, 2, little)
+    places = tf.minimum((tf.size(tiff, tf.int64) - first - 2) // 12, entries)
+    places = first + 2 + 12 * tf.range(tf.maximum(places, 0))
+    tags = _number(tiff, places, 2, little)
+    place = places[tags == orientation.ORIENTATION][:1]
+    value = _number(tiff, place + 8, 2, little)
+    is_right = _number(tiff, place + 2, 2, little) == orientation.SHORT
+    is_right &= (value >= 1) & (value <= 8)
+    found = tf.boolean_mask(value, is_right)
+    return tf.cast(tf.concat([found, [orientation.UPRIGHT]], 0)[0], tf.int32)
+
+
+def _number(values, places, size, little=False):
+    """Whole numbers, int64, of some bytes each; 0 where they go beyond the end."""
+    steps = tf.range(size, dtype=tf.int64)
+    powers = 256 ** tf.where(little, steps, steps[::-1])
+    inside = places + size <= tf.size(values, tf.int64)
+    safe = tf.where(inside, places, 0)[..., None] + steps
+    # The gather is of at least so many bytes, also where there are none inside.
+    digits = tf.cast(tf.gather(tf.pad(values, [[0, size]]), safe), tf.int64)
+    return tf.where(inside, tf.reduce_sum(digits * powers, -1), 0)
+
+
+def _begins(values, text):
+    """Whether bytes begin with a text."""
+    wanted = tf.constant(list(text), tf.uint8)
+    begin = values[: len(text)]
+    return tf.cond(
+        tf.size(begin) == len(text), lambda: tf.reduce_all(begin == wanted), lambda: False
+    )
