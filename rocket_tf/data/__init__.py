@@ -23,6 +23,7 @@ _DEFINED_IN = {
     "DatasetCard": "rocket_tf.data.catalog",
     "Split": "rocket_tf.data.interface",
     "click_dataset": "rocket_tf.data.clicks.dataset",
+    "image_dataset": "rocket_tf.data.for_fit",
     "open_data": "rocket_tf.data.opening",
 }
 __all__ = list(_DEFINED_IN)

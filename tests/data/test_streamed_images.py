@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from rocket_tf.data import in_memory, open_data, streamed
+from rocket_tf.data import image_dataset, in_memory, open_data, streamed
 from rocket_tf.data.images import files as image_files
 from rocket_tf.data.images import scanning
 from rocket_tf.data.interface import Schedule, Share
@@ -214,3 +214,28 @@ class TestKept:
         monkeypatch.delenv("ROCKET_TF_CACHE")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         assert kept.folder() == tmp_path / "rocket_tf"
+
+
+class TestImageDataset:
+    def test_of_a_folder(self, folder):
+        dataset = image_dataset(folder, batch_size=5, epochs=2, seed=4, flip=True)
+        expected = open_data({"dataset": "image_folder", "data_path": str(folder)}).train
+        assert_same(dataset, expected.training_batches(5, 2, 4, flip=True))
+        assert len(dataset) == 8
+        assert dataset.element_spec[0].shape.as_list() == [None, 64, 64, 3]
+
+    @pytest.mark.parametrize("part", ["validation", "test"])
+    def test_of_other_parts(self, folder, part):
+        data = opened(folder, "always", validation_examples=4)
+        dataset = image_dataset(data, part, batch_size=4)
+        assert_same(dataset, getattr(data, part).evaluation_batches(4))
+        assert len(dataset) == {"validation": 1, "test": 2}[part]
+
+    def test_mistakes(self, folder):
+        with pytest.raises(ValueError, match=r'"test"\. Received: .val'):
+            image_dataset(folder, "val")
+        for given in ({"epochs": 2}, {"flip": True}):
+            with pytest.raises(ValueError, match="Images of test come once, as they are"):
+                image_dataset(folder, "test", **given)
+        with pytest.raises(DataUnavailableError, match="no such folder"):
+            image_dataset(folder / "nowhere")
