@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -67,6 +68,11 @@ class RunFolder:
             ConfigError: if the folder is a file, holds a run with another configuration, or cannot
                 be TensorFlow's.
         """
+        if re.match(r"[A-Za-z][\w+.-]+:/", str(self.path)):
+            raise ConfigError(
+                f"--workdir: got a URL, {self.path}, expected a folder of this machine, or a mounted "
+                "one; name another"
+            )
         if set("*?[]\\") & set(str(self.path)):
             raise ConfigError(
                 f"--workdir: got {str(self.path)!r}, expected a path without * ? [ ] and \\, in "

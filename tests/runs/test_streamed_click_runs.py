@@ -11,6 +11,7 @@ from rocket_tf.config import bundled as ready_configs
 from rocket_tf.data.clicks import made_up
 from rocket_tf.errors import ConfigError, DamagedDataError
 from rocket_tf.runs import callbacks as run_callbacks
+from rocket_tf.runs.folder import RunFolder
 from tests.small_runs import metrics, newest_checkpoint, quick_runs, state
 
 FIELDS = {
@@ -126,3 +127,8 @@ def test_rankings_of_many_examples_are_approximate_and_say_how_much(log, in_memo
         assert difference <= errors[f"{net}_auc"] + 1e-6 < 0.01
         assert summary[net]["test_log_loss"] == exact[net]["test_log_loss"]
     assert "largest_errors" not in exact
+
+
+def test_a_workdir_at_a_url_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"--workdir: got a URL, s3:/bucket/run, expected a fold"):
+        RunFolder("s3://bucket/run").check({}, None)
