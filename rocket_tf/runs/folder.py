@@ -70,8 +70,8 @@ class RunFolder:
         """
         if re.match(r"[A-Za-z][\w+.-]+:/", str(self.path)):
             raise ConfigError(
-                f"--workdir: got a URL, {self.path}, expected a folder of this machine, or a mounted "
-                "one; name another"
+                f"--workdir: got a URL, {self.path}, expected a folder of this machine, which may "
+                "be a mounted one; name another"
             )
         if set("*?[]\\") & set(str(self.path)):
             raise ConfigError(
