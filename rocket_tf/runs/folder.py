@@ -5,6 +5,7 @@ import fcntl
 import functools
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -71,6 +72,11 @@ class RunFolder:
             ConfigError: if the folder is a file, holds a run with another configuration, or cannot
                 be TensorFlow's.
         """
+        if re.match(r"[A-Za-z][\w+.-]+:/", str(self.path)):
+            raise ConfigError(
+                f"--workdir: got a URL, {self.path}, expected a folder of this machine, which may "
+                "be a mounted one; name another"
+            )
         if set("*?[]\\") & set(str(self.path)):
             raise ConfigError(
                 f"--workdir: got {str(self.path)!r}, expected a path without * ? [ ] and \\, in "
