@@ -173,7 +173,7 @@ def _callbacks(run, restored, own):
         ),
     ]
     if folder.writes:
-        callbacks.append(keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False))
+        callbacks.append(run_callbacks.EventFiles(folder.tensorboard))
     if run.verbose:
         examples = "validation" if held_out else "test"
         callbacks.append(

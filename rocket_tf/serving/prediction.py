@@ -4,9 +4,9 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from rocket_tf.data.images.files import centre
+from rocket_tf.data.images import files as image_files
 from rocket_tf.errors import ConfigError, LoaderError, UnreadableImageError
 from rocket_tf.serving import companions, runtimes
 from rocket_tf.serving.c_api import INVALID_ARGUMENT
@@ -14,12 +14,12 @@ from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.system import files
 from rocket_tf.system.startup import stderr_kept_back
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _EXPORT_SUFFIXES = (".tflite", ".onnx")
 _SIGNATURE = "serve_bytes"
 _PREDICTIONS = "predictions"  # of a regression
 _ANSWERS = "probabilities", _PREDICTIONS
 _NO_IMAGE = "cannot be read as a PNG or JPEG image"
+_OWN_FORMATS = ("PNG", "JPEG")  # which every export's runtime is given as they are
 
 
 def find_export(path):
@@ -59,32 +59,31 @@ def find_images(paths):
     """The image files among files and in folders, also in their folders.
 
     Args:
-        paths: files, taken as they are, and folders, of which files ending in `IMAGE_SUFFIXES` are.
+        paths: files, taken as they are, and folders, of which the files are taken that training
+            takes (`data.images.files.find`).
 
     Returns:
-        List of `pathlib.Path`.
+        `(found, skipped)`: lists of `pathlib.Path`; what is skipped are other files in folders.
 
     Raises:
         ConfigError: if a path is not there, or a folder has no images.
     """
-    found = []
+    found, skipped = [], []
     for path in map(Path, paths):
         if path.is_dir():
-            images = [
-                part
-                for part in sorted(path.rglob("*"))
-                if part.suffix.lower() in IMAGE_SUFFIXES and part.is_file()
-            ]
+            images, others = image_files.find(path)
             if not images:
                 raise ConfigError(
-                    f"{path}: has no images; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+                    f"{path}: has no images; expected files ending in "
+                    f"{', '.join(image_files.SUFFIXES)}, not hidden ones"
                 )
-            found.extend(images)
+            found += map(Path, images)
+            skipped += map(Path, others)
         elif path.exists():
             found.append(path)
         else:
             raise ConfigError(f"{path}: there is nothing; expected an image or a folder of images")
-    return found
+    return found, skipped
 
 
 class Classifier:
@@ -154,9 +153,18 @@ class Classifier:
 
 def _content(path):
     try:
-        return Path(path).read_bytes()
+        content = files.read_bytes(path)
     except OSError as error:
         return UnreadableImageError(error.strerror)
+    try:
+        with Image.open(io.BytesIO(content)) as image:  # which reads the header alone
+            image_files.check_size(image)
+            is_known = image.format in _OWN_FORMATS
+        return content if is_known else image_files.as_png(content)
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        return content  # for the export to say whether it can be read
+    except Exception as error:  # of many kinds: too many pixels, or a value that cannot be
+        return UnreadableImageError(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _saved_model(export):
@@ -224,8 +232,10 @@ def _decode(content, shape):
         if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         image = image.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's, for damaged files
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # Pillow's, of many kinds, for damaged files
         raise UnreadableImageError(_NO_IMAGE) from error
     if image.size != (width, height):
-        image = centre(image, height, width)
+        image = image_files.centre(image, height, width)
     return np.asarray(image).reshape(shape)

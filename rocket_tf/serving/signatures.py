@@ -14,6 +14,7 @@ import tensorflow as tf
 from rocket_tf.core import keras_internals
 from rocket_tf.core.heads import by_output
 from rocket_tf.serving import answers
+from rocket_tf.serving.image_files import decode_images
 from rocket_tf.system.argument_names import argument_names
 
 DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
@@ -235,34 +236,6 @@ def make_functions(signatures, infer, class_names=None, tasks=None):
     tasks = tasks or dict.fromkeys(by_output(net.output), answers.CLASSIFICATION)
     answer = _answer_function(net, infer, class_names, tasks)
     return {signature.name: signature.trace(answer) for signature in signatures}
-
-
-def decode_images(encoded, shape):
-    """Images from PNG or JPEG files, resized where they have another size.
-
-    Args:
-        encoded: string tensor, shape (batch,).
-        shape: (height, width, channels) to give; colours become grey, or grey colours, as the
-            decoder does it. Images are resized, bilinear with antialiasing, until they cover the
-            shape, and the middle is taken, as `data.images.files` does it for training.
-
-    Returns:
-        float32 tensor, 0 to 255, shape (batch, *shape).
-    """
-    height, width, channels = shape
-
-    def decode_image(content):
-        image = tf.io.decode_image(content, channels=channels, expand_animations=False)
-        # The identity on images that have the size.
-        sides = tf.cast(tf.shape(image)[:2], tf.float64)
-        scale = tf.reduce_max(tf.constant([height, width], tf.float64) / sides)
-        covering = tf.cast(tf.round(sides * scale), tf.int32)
-        image = tf.image.resize(image, covering, antialias=True)
-        first = (covering - [height, width]) // 2
-        image = image[first[0] : first[0] + height, first[1] : first[1] + width]
-        return tf.ensure_shape(image, shape)
-
-    return tf.map_fn(decode_image, encoded, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
 def _answer_function(net, infer, class_names, tasks):

@@ -10,6 +10,7 @@ import pyarrow.csv
 
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.errors import DamagedDataError
+from rocket_tf.system.files import check_regular
 
 
 def header(path):
@@ -19,6 +20,7 @@ def header(path):
         DamagedDataError: if there is none, it cannot be read, or a name is there twice.
     """
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             line = file.readline().decode("utf-8-sig").rstrip("\r\n")
         names = next(csv.reader([line]))
@@ -48,7 +50,6 @@ def read(path, columns):
         DamagedDataError: if a line has another number of values than the header, is no UTF-8, or a
             value has several lines.
     """
-    wrong_rows = []
     try:
         table = pa.csv.read_csv(
             path,
@@ -58,7 +59,6 @@ def read(path, columns):
                 newlines_in_values=True,
                 # An empty line is a row without values, so that it has a number and an error.
                 ignore_empty_lines=False,
-                invalid_row_handler=lambda row: wrong_rows.append(row) or "error",
             ),
             pa.csv.ConvertOptions(
                 include_columns=columns.all,
@@ -66,7 +66,7 @@ def read(path, columns):
             ),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedDataError(f"{path}: {_problem(path, error, wrong_rows)}") from error
+        raise DamagedDataError(f"{path}: {_problem(path, error)}") from error
     arrays = {name: table[name].combine_chunks() for name in columns.all}
     for name, array in arrays.items():
         broken = pa.compute.index(pa.compute.match_substring_regex(array, "[\r\n]"), True).as_py()
@@ -100,15 +100,19 @@ def location(path, row):
         return f"line {lines.line_num + 1}"
 
 
-def _problem(path, error, wrong_rows):
-    """What is wrong with a file that Arrow does not read, and in which line."""
-    if wrong_rows:
-        row = wrong_rows[0]
+def _problem(path, error):
+    """What is wrong with a file that Arrow does not read, and in which line.
+
+    Arrow counts the header as row 1. It would also call a function with the row, but prints an
+    exception of its own for one that is no UTF-8.
+    """
+    told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+    if told:
+        row, expected, actual = map(int, told.groups())
         return (
-            f"{location(path, row.number - 2)} has {row.actual_columns} values, expected the "
-            f"{row.expected_columns} that the header names"
+            f"{location(path, row - 2)} has {actual} values, expected the {expected} that the "
+            "header names"
         )
-    # Arrow counts the header as row 1.
     told = re.search(r"Row #(\d+): (.*)", str(error))
     if told:
         return f"{location(path, int(told[1]) - 2)} cannot be read: {told[2]}"

@@ -7,6 +7,7 @@ from rocket_tf.data.clicks.examples import check_columns
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.system.files import check_regular
 
 _BATCH = 4096
 _CATEGORIES = ("int64_list", "bytes_list")
@@ -33,6 +34,10 @@ def read(path, columns):
     """
     import tensorflow as tf
 
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise DamagedDataError(f"{path}: {error.strerror}") from error
     records = tf.data.TFRecordDataset(
         str(path), compression_type="GZIP" if path.suffix == ".gz" else ""
     )

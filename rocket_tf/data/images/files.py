@@ -1,5 +1,6 @@
 """Image files of any size and format to squares of one size. Free of TensorFlow."""
 
+import io
 import os
 import struct
 import sys
@@ -9,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm import tqdm
+
+from rocket_tf.system.files import check_regular
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # What the suffixes stand for, and no more: for EPS, say, Pillow would start Ghostscript.
@@ -23,8 +26,50 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Of an image, in all: more takes too much memory, for a file that may be of a few bytes.
+MOST_PIXELS = 2**25
 _CHUNK = 16  # images that a thread decodes before it reports
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
+
+
+def find(folder):
+    """The image files in a folder and in its folders, in the same order on every machine.
+
+    Files count by their suffix (`SUFFIXES`); hidden files and folders are passed over.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        `(images, others)`: lists of paths; `others` are files that are no images by their names,
+        and hidden files that are.
+
+    Raises:
+        OSError: if a folder cannot be read.
+    """
+
+    def refuse(error):
+        raise error
+
+    images, others = [], []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = os.path.join(parent, name)
+            is_image = name.lower().endswith(SUFFIXES)
+            if is_image and not name.startswith("."):
+                images.append(path)
+            elif is_image or not name.startswith("."):
+                others.append(path)
+    return tuple(sorted(each, key=lambda path: path.split(os.sep)) for each in (images, others))
+
+
+def as_png(content):
+    """An image file's content, of any of the formats, as that of a PNG file with its pixels."""
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        file = io.BytesIO()
+        _to_rgb(_upright(image)).save(file, "PNG", compress_level=1)
+        return file.getvalue()
 
 
 def decode(files, size):
@@ -70,7 +115,9 @@ def decode(files, size):
 def _decode(file, result):
     """Decodes a file into `result`; returns what is wrong with it, or `None`."""
     try:
+        check_regular(file)
         with Image.open(file, formats=_FORMATS) as image:
+            check_size(image)
             result[...] = centre(_to_rgb(_upright(image)), len(result), len(result))
     except UnidentifiedImageError:
         return "no image" if os.path.getsize(file) else "empty"
@@ -80,6 +127,15 @@ def _decode(file, result):
         text = getattr(error, "strerror", None) or str(error)
         return "".join(text.splitlines()[:1]).strip(" .") or type(error).__name__
     return None
+
+
+def check_size(image):
+    """Raises ValueError for an opened image that has more than `MOST_PIXELS`."""
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(
+            f"{image.width} by {image.height} pixels, expected at most {MOST_PIXELS} in all; "
+            "make it smaller"
+        )
 
 
 def _upright(image):
