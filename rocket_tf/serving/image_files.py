@@ -26,7 +26,7 @@ def decode_images(encoded, shape):
     height, width, channels = shape
 
     def decode_image(content):
-        with tf.control_dependencies([_check_size(content)]):
+        with tf.control_dependencies([check_size(content)]):
             content = tf.identity(content)
         image = tf.io.decode_image(content, channels=channels, expand_animations=False)
         return tf.ensure_shape(_middle(image, height, width), shape)
@@ -71,8 +71,14 @@ def _middle(image, height, width):
     return tf.cond(is_short, of_whole, of_middle)
 
 
-def _check_size(content):
-    """An operation that fails for a file of too many pixels, or of a format that is not known."""
+def check_size(content):
+    """An operation that fails for a file of too many pixels, or of a format that is not known.
+
+    It reads the file's header alone.
+
+    Args:
+        content: string tensor, shape ().
+    """
     # A shorter file has no such fields, and is left to the decoder.
     padded = tf.strings.join([content, b"\0" * 32])
 
