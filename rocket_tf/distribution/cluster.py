@@ -138,7 +138,7 @@ def _is_address(host):
 def _answers(address):
     try:
         socket.create_connection(_host_and_port(address), timeout=_SECONDS_TO_ANSWER).close()
-    except OSError:  # also of a name that nobody has, which may come
+    except (OSError, UnicodeError):  # also of a name that is not there yet, or cannot be one
         return False
     return True
 

@@ -10,6 +10,7 @@ from rocket_tf.runs.callbacks import EventFiles
 def test_events_that_cannot_be_written_are_an_error_of_the_system(tmp_path, monkeypatch):
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
     callback = EventFiles(tmp_path / "events")
     callback.set_model(model)
     callback.on_epoch_end(0, {"loss": 1.0})
