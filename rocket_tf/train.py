@@ -1,6 +1,7 @@
 """One run, from a configuration to an exported light net."""
 
 import contextlib
+import json
 import logging
 import signal
 import threading
@@ -24,6 +25,7 @@ from rocket_tf.runs.finished import (
 )
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.rehearsal import rehearse
+from rocket_tf.system import files
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
         )
     workers = Workers(strategy, cluster)
     with workers.losses_told(), damage_named():
+        check_same_configuration(workers, config)
         if config["own_functions"]:
             data.load()
             with keras_settings(config):
@@ -87,7 +90,23 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
             folder.check(config, data)  # now that it is known which booster that is
         tell(f"Reading {config['dataset']}", flush=True)
         data.load()  # before anything is written
-        with folder.owned(), _sigterm() as has_come, keras_settings(config):
+        with (
+            folder.owned(),
+            _sigterm() as has_come,
+            keras_settings(config),
+            contextlib.ExitStack() as reading_booster,
+        ):
+            # What others did here, or with the booster, while the data was read, counts.
+            if booster_folder is not None:
+                reading_booster.enter_context(booster_folder.undisturbed())
+            if folder.writes:
+                folder.check(config, data)
+                summary = folder.read_summary_of(config)
+            if workers.any(summary is not None):
+                return folder.read_summary()
+            followed = None
+            if booster_folder is not None:
+                followed = booster_folder.read_finished()[1]["booster"]
             with strategy.scope():
                 teacher = load_booster(booster_folder, data)
                 own = own_parts.of(config, data, folder.own_code)
@@ -100,6 +119,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
             _check_workers_agree(workers, progress, workdir)
             _warn_of_other_replicas(restored.replicas, strategy, config)
             folder.begin(config, data, booster_folder, progress)
+            reading_booster.close()
             checkpoints.forget_after(progress)
             workers.wait()
             _check_shared(folder, config, data)
@@ -130,7 +150,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
             workers.wait()
             measured = summarizing.measure(run)
             if folder.writes:
-                summary = summarizing.summarize(run, measured, booster_folder)
+                summary = summarizing.summarize(run, measured, followed)
                 for name, error in summary.get("largest_errors", {}).items():
                     tell(f"{name} is from bins or a sample of users: wrong by at most {error:.2g}")
                 if config["pictures"]:
@@ -140,7 +160,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
                     )
                 folder.write_summary(summary)
             workers.wait()
-    return folder.read_summary()
+            return folder.read_summary()
 
 
 @contextlib.contextmanager
@@ -157,6 +177,32 @@ def _sigterm():
         signal.signal(signal.SIGTERM, before)
     if came.is_set() and callable(before):
         before(signal.SIGTERM, None)  # too late for this run, not for those that would follow
+
+
+def check_same_configuration(workers, config):
+    """Checks that all workers train the same, before anything is built; each must call it.
+
+    Paths may differ from machine to machine.
+
+    Args:
+        workers: the `Workers`.
+        config: this worker's configuration, checked.
+
+    Raises:
+        ConfigError: with the fields by which this worker, or another, differs from the chief.
+    """
+    if workers.count == 1:
+        return
+    told = files.as_json({name: config[name] for name in options.FIELDS}, sort_keys=True)
+    chief, *others = (json.loads(text) for text in workers.gather_texts(told))
+    paths = [name for name, field in options.FIELDS.items() if field.expected == "a path"]
+    for number, other in enumerate(others, 1):
+        different = options.differences(chief, other, paths)
+        if different:
+            raise ConfigError(
+                f"TF_CONFIG: worker {number} has another configuration than the chief "
+                f"({'; '.join(different)}); give all workers the same"
+            )
 
 
 def _check_workers_agree(workers, progress, workdir):
@@ -219,6 +265,11 @@ def evaluate(workdir, data_dir="", data=None, details=False, data_path=""):
         DataUnavailableError: if the data is neither on this machine nor to be downloaded.
         WorkerLostError: if another worker is gone.
     """
+    with RunFolder(workdir).undisturbed():
+        return _evaluate(workdir, data_dir, data, details, data_path)
+
+
+def _evaluate(workdir, data_dir, data, details, data_path):
     folder, config, summary, data = open_run(workdir, data_dir, data, data_path)
     strategy = make_strategy(config["replicas"])
     workers = Workers(strategy, read_cluster())
@@ -255,6 +306,11 @@ def draw_pictures(workdir, data_dir="", data=None):
     Raises:
         ConfigError, CheckpointError, DataUnavailableError: as `evaluate`.
     """
+    with RunFolder(workdir).undisturbed():
+        _draw_pictures(workdir, data_dir, data)
+
+
+def _draw_pictures(workdir, data_dir, data):
     folder, config, _, data = open_run(workdir, data_dir, data)
     strategy = make_strategy(config["replicas"])
     with damage_named(), keras_settings(config):

@@ -7,6 +7,10 @@ import shlex
 import sys
 from pathlib import Path
 
+from rocket_tf.errors import ConfigError
+from rocket_tf.system.answering import complain
+from rocket_tf.system.places import check_file
+
 # In the order in which the help lists them.
 COMMANDS = (
     "train",
@@ -104,6 +108,19 @@ class Parser(argparse.ArgumentParser):
             "--set", action="append", default=[], help=f"any field, as --set={setting}"
         )
         self.add_argument("--runs", default=runs, help="(default: %(default)s)")
+
+    def parse_args(self, *arguments):
+        """The arguments; a path to write to that cannot be one ends the process, with code 2."""
+        parsed = super().parse_args(*arguments)
+        try:
+            for name in ("output", "runs"):
+                path = getattr(parsed, name, None)
+                if isinstance(path, str | Path):
+                    check_file(f"--{name}", path)
+        except ConfigError as error:
+            complain(self.prog, error)
+            self.exit(error.exit_code)
+        return parsed
 
     def error(self, message):
         """Ends the process with the mistake in one line, without the usage."""

@@ -2,11 +2,13 @@
 
     rocket-tf predict runs/digits/light photo.png more_photos/
     rocket-tf predict runs/digits/onnx/1/light.onnx photos/ --format=jsonl --top=3
+    rocket-tf predict runs/digits/light photos/ --format=csv > classes.csv
 
-A file that is no image is named on stderr, the others are classified, and the exit code is 1.
+A file that is no image is named on stderr, the others are classified, and the exit code is 1. Of
+folders, the files are taken that training takes; others are named on stderr.
 """
 
-import json
+import csv
 import sys
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from rocket_tf.commands import Parser
 from rocket_tf.errors import ConfigError
 from rocket_tf.serving.prediction import Classifier, find_export, find_images
+from rocket_tf.system import files
 from rocket_tf.system.answering import answer, complain
 
 
@@ -22,7 +25,7 @@ def main(argv=None):
     parser = Parser("predict", __doc__)
     parser.add_argument("export", help="version, folder of versions, .tflite or .onnx file")
     parser.add_argument("images", nargs="+", help="image files, or folders of them")
-    parser.add_argument("--format", choices=("table", "jsonl"), default="table")
+    parser.add_argument("--format", choices=tuple(_FORMATS), default="table")
     parser.add_argument("--top", type=int, default=1, help="classes to tell of each (%(default)s)")
     parser.add_argument("--batch_size", type=int, default=32, help="images at once (%(default)s)")
     arguments = parser.parse_args(argv)
@@ -33,12 +36,12 @@ def _predict(arguments):
     for name in ("top", "batch_size"):
         if getattr(arguments, name) < 1:
             raise ConfigError(f"--{name}: got {getattr(arguments, name)}, expected at least 1")
-    images = find_images(arguments.images)
+    images, skipped = find_images(arguments.images)
+    for path in skipped:
+        reason = "a hidden file" if path.name.startswith(".") else "no image by its name"
+        complain("predict", f"{path}: passed over, {reason}")
     classify = Classifier(find_export(arguments.export))
-    in_table = arguments.format == "table"
-    show = _show_row if in_table else _show_json
-    show_values = _show_values_in_row if in_table else _show_values_in_json
-    width = max(len(str(path)) for path in images)
+    shown = _FORMATS[arguments.format](images, classify.is_regression)
     unreadable = 0
     for start in range(0, len(images), arguments.batch_size):
         batch = images[start : start + arguments.batch_size]
@@ -48,27 +51,57 @@ def _predict(arguments):
                 complain("predict", found)
                 continue
             if classify.is_regression:
-                show_values(path, np.ravel(found).tolist(), width)
+                shown.values(path, np.ravel(found).tolist())
                 continue
             best = np.argsort(-found, kind="stable")[: arguments.top]
-            show(path, [(classify.name(index), float(found[index])) for index in best], width)
+            shown.classes(path, [(classify.name(index), float(found[index])) for index in best])
         sys.stdout.flush()
     return 1 if unreadable else 0
 
 
-def _show_row(path, classes, width):
-    told = "  ".join(f"{name} {100 * probability:6.2f} %" for name, probability in classes)
-    print(f"{path!s:<{width}}  {told}")
+class _Table:
+    """Answers for people."""
+
+    def __init__(self, images, is_regression):
+        self._width = max(len(str(path)) for path in images)
+
+    def classes(self, path, found):
+        told = "  ".join(f"{name} {100 * probability:6.2f} %" for name, probability in found)
+        print(f"{path!s:<{self._width}}  {told}")
+
+    def values(self, path, found):
+        print(f"{path!s:<{self._width}}  {'  '.join(f'{value:.6g}' for value in found)}")
 
 
-def _show_values_in_row(path, values, width):
-    print(f"{path!s:<{width}}  {'  '.join(f'{value:.6g}' for value in values)}")
+class _JsonLines:
+    """An object for each image, a line each."""
+
+    def __init__(self, images, is_regression):
+        pass
+
+    def classes(self, path, found):
+        told = [{"class": name, "probability": probability} for name, probability in found]
+        print(files.as_json({"file": str(path), "classes": told}))
+
+    def values(self, path, found):
+        print(files.as_json({"file": str(path), "predictions": found}))
 
 
-def _show_json(path, classes, _):
-    told = [{"class": name, "probability": probability} for name, probability in classes]
-    print(json.dumps({"file": str(path), "classes": told}))
+class _Csv:
+    """A row for each image and each of its classes, or each value, the first of them first."""
+
+    def __init__(self, images, is_regression):
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        columns = ("output", "prediction") if is_regression else ("rank", "class", "probability")
+        self._writer.writerow(("file", *columns))
+
+    def classes(self, path, found):
+        for rank, (name, probability) in enumerate(found, 1):
+            self._writer.writerow((path, rank, name, probability))
+
+    def values(self, path, found):
+        for output, value in enumerate(found):
+            self._writer.writerow((path, output, value))
 
 
-def _show_values_in_json(path, values, _):
-    print(json.dumps({"file": str(path), "predictions": values}))
+_FORMATS = {"table": _Table, "jsonl": _JsonLines, "csv": _Csv}

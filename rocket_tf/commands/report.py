@@ -13,6 +13,7 @@ from rocket_tf.commands import Parser
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.writing import write_run_page, write_table_page
 from rocket_tf.runs.folder import RunFolder
+from rocket_tf.system import files
 from rocket_tf.system.answering import answer
 
 
@@ -39,10 +40,12 @@ def _write(arguments):
 def _write_table_page(path, page):
     expected = "expected a JSON file that tools.reproduce wrote"
     try:
-        write_table_page(json.loads(path.read_text()), page)
+        write_table_page(json.loads(files.read_text(path)), page)
     except FileNotFoundError:
         raise ConfigError(f"--table: {path} is not there; {expected}") from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, for whatever else a file may hold
         raise ConfigError(
             f"--table: {path} cannot be read ({type(error).__name__}: {error}); {expected}"
         ) from None

@@ -46,7 +46,8 @@ def load_file(text):
     if own:
         load_tensorflow_quietly()  # before the file does
     try:
-        return dict(_module(path.stem, path).get_config()) | own
+        with own_code.exits_answered("--config", __file__):
+            return dict(_module(path.stem, path).get_config()) | own
     except Exception as error:  # whatever the file raises
         raise ConfigError(message_of_file(error, __file__)) from error
 

@@ -80,6 +80,9 @@ def parse_overrides(overrides: list[str]) -> dict:
     Raises:
         ConfigError: as `parse_override`.
     """
+    for override in overrides:
+        if "=" not in override:
+            raise ConfigError(f"--set: got {shortened(override)}, expected a field=value")
     parted = (override.partition("=") for override in overrides)
     return {name: parse_override(name, text) for name, _, text in parted}
 
@@ -109,6 +112,26 @@ def check_fields(config: Mapping) -> None:
     check_before_data(config)
 
 
+def problem_of_values(config: Mapping) -> str:
+    """What is wrong with a value of a configuration that was read from a file.
+
+    Args:
+        config: a mapping with all fields. Of those that its run does not read, the types alone
+            count: they may hold what another version takes.
+
+    Returns:
+        The first field whose value has the wrong type or is out of range, in words; empty if none.
+    """
+    for name, field in FIELDS.items():
+        if not _has_type(config[name], type(field.default)):
+            return f"{name}: got {_shown(config[name])}, expected {field.expected}"
+    unread = unread_fields(config)
+    for name, field in FIELDS.items():
+        if name not in unread and not field.accepts(config[name]):
+            return f"{name}: got {_shown(config[name])}, expected {field.expected}"
+    return ""
+
+
 def check(config: Mapping, data: DataSet | None = None) -> DataSet:
     """Checks a whole configuration, and opens its data.
 
@@ -126,7 +149,7 @@ def check(config: Mapping, data: DataSet | None = None) -> DataSet:
     check_fields(config)
     try:
         data = open_data(config) if data is None else data.reopen(config)
-    except DataUnavailableError as error:  # of one's own data, which is read here
+    except (DataUnavailableError, OSError) as error:  # of one's own data, which is read here
         field = "tfds_name" if config["dataset"] == "tfds" else "data_path"
         raise ConfigError(f"config.{field}: {error}") from error
     check_with_data(config, data.card, number_of_training_examples(config, data.card))

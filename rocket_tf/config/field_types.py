@@ -125,9 +125,13 @@ def _is_finite(value):
 
 def _is_path(value):
     try:
-        return b"\0" not in os.fsencode(value)
+        path = os.fsencode(value)
     except UnicodeEncodeError:
         return False
+    # Longer ones are refused by every file system.
+    return (
+        b"\0" not in path and len(path) < 4096 and all(len(part) < 256 for part in path.split(b"/"))
+    )
 
 
 def is_depth(value):

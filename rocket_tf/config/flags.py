@@ -28,6 +28,7 @@ WORKDIR = flags.DEFINE_string(
     None,
     "Folder of the run. Default: runs/<configuration>, or <configuration>_<method>.",
 )
+_LOADER = config_flags.config_flags.__file__  # which runs the file
 EVALUATE_ONLY = flags.DEFINE_bool(
     "evaluate_only", False, "Evaluate the finished run in --workdir instead of training."
 )
@@ -48,23 +49,8 @@ def parse_flags(argv):
     """
     absl_logging.set_verbosity(absl_logging.ERROR)  # its warnings would be further lines
     try:
-        arguments, overrides = _parted(_with_flag_files(argv[1:]))
-        overrides = {name: options.parse_override(name, text) for name, text in overrides}
-        # Asked for known flags alone, for absl compares others with all it knows, at any length.
-        _prepare_for_own_code(arguments)
-        arguments = flags.FLAGS([argv[0], *arguments], known_only=True)
-        _check_unknown(arguments)
-        times = flags.FLAGS["config"].present
-        if times > 1:
-            raise ConfigError(f"--config: given {times} times, expected once")
-        if times:
-            flags.FLAGS["config"].value = _config(overrides)
-        elif overrides and len(arguments) == 1:
-            raise ConfigError(
-                f"--config: missing; expected the configuration that --config.{min(overrides)} "
-                "overrides, such as --config=digits"
-            )
-        return arguments
+        with own_code.exits_answered("--config", _LOADER):
+            return _parse_flags(argv)
     except flags.IllegalFlagValueError as error:
         if str(error).startswith("flag --config="):
             # ml_collections wraps what the file raises, and absl what ml_collections raises.
@@ -75,6 +61,29 @@ def parse_flags(argv):
         raise ConfigError(str(error)) from error
     except Exception as error:  # whatever the configuration file raises
         raise ConfigError(_message_of_file(error)) from error
+
+
+def _parse_flags(argv):
+    _check_values(argv[1:])
+    arguments = _with_flag_files(argv[1:])
+    _check_values(arguments)
+    arguments, overrides = _parted(arguments)
+    overrides = {name: options.parse_override(name, text) for name, text in overrides}
+    # Asked for known flags alone, for absl compares others with all it knows, at any length.
+    _prepare_for_own_code(arguments)
+    arguments = flags.FLAGS([argv[0], *arguments], known_only=True)
+    _check_unknown(arguments)
+    times = flags.FLAGS["config"].present
+    if times > 1:
+        raise ConfigError(f"--config: given {times} times, expected once")
+    if times:
+        flags.FLAGS["config"].value = _config(overrides)
+    elif overrides and len(arguments) == 1:
+        raise ConfigError(
+            f"--config: missing; expected the configuration that --config.{min(overrides)} "
+            "overrides, such as --config=digits"
+        )
+    return arguments
 
 
 def describe_flags():
@@ -137,7 +146,7 @@ def _config(overrides):
 
 def _message_of_file(error):
     """What to say of an exception that the file of --config has raised."""
-    return ready_configs.message_of_file(error, config_flags.config_flags.__file__)
+    return ready_configs.message_of_file(error, _LOADER)
 
 
 def _path_and_method(value):
@@ -161,6 +170,29 @@ def _with_flag_files(arguments):
         return flags.FLAGS.read_flags_from_files(arguments, force_gnu=False)
     except (flags.Error, UnicodeError) as error:
         raise ConfigError(f"--flagfile: cannot be read ({error})") from error
+
+
+def _check_values(arguments):
+    """Checks that each flag that takes a value has one, which is not the next flag."""
+    for place, argument in enumerate(arguments, 1):
+        if argument == "--":
+            return
+        match = re.fullmatch(r"--?([^=]+)", argument)
+        if match is None or not _takes_value(match[1]):
+            continue
+        value = arguments[place] if place < len(arguments) else None
+        if value is None or re.match("--?[A-Za-z]|--$", value):
+            found = "nothing follows" if value is None else f"{shortened(value)} follows"
+            name = shortened(match[1])
+            raise ConfigError(f"--{name}: has no value ({found}); give one, as in --{name}=…")
+
+
+def _takes_value(name):
+    """Whether a flag, given without =, has its value in the next argument."""
+    if name.startswith("config."):
+        field = options.FIELDS.get(name.removeprefix("config."))
+        return field is not None and not isinstance(field.default, bool)
+    return name in flags.FLAGS and not flags.FLAGS[name].boolean
 
 
 def _parted(argv):

@@ -43,6 +43,32 @@ FIELDS = {
 }
 
 
+@contextlib.contextmanager
+def exits_answered(what, loader):
+    """Within it, a `SystemExit` of code of one's own is a `ConfigError`.
+
+    Args:
+        what: what names that code, such as "--config".
+        loader: path of the Python file that runs it; exits that do not pass through it remain.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if all(frame.filename != loader for frame in frames):
+            raise
+        raise ConfigError(
+            f"{what}: the file ends the process by sys.exit({_code_of(error)}) "
+            f"({frames[-1].filename}:{frames[-1].lineno}); take that out, or raise an exception "
+            "that says what is wrong"
+        ) from None
+
+
+def _code_of(exit):
+    text = "" if exit.code is None else repr(exit.code)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
 def fields_of(file):
     """The `FIELDS` by which a run uses the functions that a configuration file defines.
 
@@ -146,6 +172,11 @@ class OwnCode:
             if isinstance(error, RocketError) or self._line_of(error) is None:
                 raise
             raise self._answer(error, self._line_of(error), doing) from error
+        except SystemExit as error:
+            line = self._line_of(error)
+            if line is None:
+                raise
+            raise self._answer(error, line, doing) from None
         except Exception as error:
             line = self._line_of(error)
             if line is None and name is not None:

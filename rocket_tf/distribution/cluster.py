@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import time
+from collections import Counter
 
 from rocket_tf.errors import ConfigError, WorkerLostError
 
@@ -56,7 +57,7 @@ def read_cluster():
         return Cluster()
     try:
         described = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _error(f"no JSON ({error})", _EXAMPLE) from None
     jobs = described.get("cluster") if isinstance(described, dict) else None
     if not jobs:
@@ -67,11 +68,19 @@ def read_cluster():
     for job, hosts in addresses.items():
         if not isinstance(hosts, list) or not all(map(_is_address, hosts)):
             raise _error(f"cluster.{job} {hosts}", "a list of host:port")
+    for address, times in Counter(addresses["chief"] + addresses["worker"]).items():
+        if times > 1:
+            raise _error(f"{address} for {times} workers", "an address of its own for each")
     if len(addresses["chief"]) > 1:
         raise _error(f"{len(addresses['chief'])} chiefs", "one at most")
     task = described.get("task")
     job, index = (task.get("type"), task.get("index")) if isinstance(task, dict) else (None, None)
-    if job not in addresses or type(index) is not int or not 0 <= index < len(addresses[job]):
+    if (
+        not isinstance(job, str)
+        or job not in addresses
+        or type(index) is not int
+        or not 0 <= index < len(addresses[job])
+    ):
         raise _error(f"task {task}", f"one of the cluster's, {jobs}")
     return Cluster(
         (*addresses["chief"], *addresses["worker"]),
@@ -99,7 +108,7 @@ def wait_for_all(cluster, seconds=_SECONDS_TO_COME, tell=print):
         try:
             listener.bind(("", _host_and_port(own)[1]))
             listener.listen(len(cluster.addresses))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise _error(f"{own} for this worker ({error})", "a port that is free here") from None
         missing = [address for address in cluster.addresses if address != own]
         began = reported = time.monotonic()
@@ -116,13 +125,20 @@ def wait_for_all(cluster, seconds=_SECONDS_TO_COME, tell=print):
 
 
 def _is_address(host):
-    return isinstance(host, str) and re.fullmatch(r".+:\d{1,5}", host) is not None
+    if not isinstance(host, str) or not re.fullmatch(r"\S+:\d{1,5}", host, re.ASCII):
+        return False
+    name, port = _host_and_port(host)
+    try:
+        name.encode("idna")
+    except UnicodeError:  # an empty part, as in a..b, or one that is too long
+        return False
+    return 0 < port < 2**16
 
 
 def _answers(address):
     try:
         socket.create_connection(_host_and_port(address), timeout=_SECONDS_TO_ANSWER).close()
-    except OSError:
+    except (OSError, UnicodeError):  # also of a name that is not there yet, or cannot be one
         return False
     return True
 
@@ -133,6 +149,7 @@ def _host_and_port(address):
 
 
 def _error(given, expected):
+    given = given if len(given) <= 200 else f"{given[:200]} …"
     return ConfigError(
         f"TF_CONFIG: got {given}, expected {expected}; mend the environment variable, or unset it "
         "to train on this machine alone"

@@ -66,6 +66,13 @@ class Workers:
         rows = self._strategy.experimental_local_results(self._strategy.run(add_up))[0]
         return list(rows.numpy())
 
+    def gather_texts(self, text):
+        """What each worker gives: a list with a text for each of them in their order."""
+        content = list(text.encode())
+        longest = max(int(length[0]) for length in self.gather([len(content)]))
+        found = self.gather(content + [-1] * (longest - len(content)))
+        return [bytes(int(byte) for byte in row if byte >= 0).decode() for row in found]
+
     @property
     def _replicas_here(self):
         return self._strategy.num_replicas_in_sync // self.count

@@ -68,7 +68,7 @@ def run_page(folder, pictures):
         for net, each in summary.items()
         if isinstance(each, dict) and "test_error" in each
     ]
-    last = folder.read_metrics()[-1]
+    last = folder.metrics_of(config["epochs"])
     return whole(
         f"Run {folder.path.name}: {summary['method']} on {config['dataset']}",
         [

@@ -1,7 +1,5 @@
 """Gradient flow of a saved model on a saved batch."""
 
-import zipfile
-
 from rocket_tf.errors import ConfigError
 
 
@@ -34,11 +32,16 @@ def flow_of_files(model_path, batch_path):
 
     try:
         batch = dict(np.load(batch_path))
-        model = keras.models.load_model(model_path)
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile's and NumPy's, of many kinds
         raise ConfigError(
-            f"--model, --batch: cannot be read ({' '.join(str(error).split())}); expected a "
-            "RocketModel saved as .keras and a .npz file"
+            f"--batch: {batch_path} cannot be read ({_said(error)}); expected a .npz file"
+        ) from None
+    try:
+        model = keras.models.load_model(model_path)
+    except Exception as error:  # zipfile's, h5py's and Keras's, of many kinds
+        raise ConfigError(
+            f"--model: {model_path} cannot be read ({_said(error)}); expected a RocketModel saved "
+            "as .keras"
         ) from None
     # A model with several inputs has an array for each, such as x.user and x.item.
     inputs = {name.removeprefix("x."): batch[name] for name in batch if name.startswith("x.")}
@@ -50,5 +53,14 @@ def flow_of_files(model_path, batch_path):
         )
     try:
         return gradient_flow(model, inputs, batch["y"], batch.get("sample_weight"))
-    except ValueError as error:
-        raise ConfigError(f"--model, --batch: {' '.join(str(error).split())}") from None
+    except Exception as error:  # of layers, for what they cannot take
+        raise ConfigError(
+            f"--model, --batch: do not go together: {_said(error)}; expected a RocketModel and "
+            "examples that it takes, with their labels"
+        ) from None
+
+
+def _said(error):
+    """What an exception says, in one line that is not too long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]} …"

@@ -45,7 +45,7 @@ def write_run_page(folder, output):
         ConfigError: if the folder holds no finished run.
     """
     shown = {
-        caption: (folder.pictures / name).read_bytes()
+        caption: files.read_bytes(folder.pictures / name)
         for name, caption in _PICTURES.items()
         if (folder.pictures / name).exists()
     }

@@ -1,14 +1,17 @@
 """Keras callbacks of a run: progress, metrics log, guard against non-finite losses, checkpoints."""
 
+import functools
 import math
 import sys
 import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from rocket_tf.core.keras_internals import averages_of
+from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import NonFiniteLossError, Preempted
 
 
@@ -270,3 +273,29 @@ class ShowProgress(keras.callbacks.Callback):
             if accuracy is not None:
                 parts.append(f"{net} {self._examples} error {100 * (1 - accuracy):.2f} %")
         return ", ".join(parts)
+
+
+class EventFiles(keras.callbacks.TensorBoard):
+    """Writes what TensorBoard shows; that it cannot be written is an OSError, as of other files.
+
+    Args:
+        folder: the folder.
+    """
+
+    def __init__(self, folder):
+        super().__init__(str(folder), write_graph=False)
+
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if not name.startswith(("on_", "set_model")):
+            return found
+        folder = super().__getattribute__("log_dir")
+
+        @functools.wraps(found)
+        def write(*arguments, **named):
+            try:
+                return found(*arguments, **named)
+            except tf.errors.OpError as error:
+                raise OSError(f"{folder}: cannot be written: {reason(error)}") from error
+
+        return write

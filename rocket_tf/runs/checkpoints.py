@@ -133,7 +133,7 @@ class Checkpoints:
         for progress in found:
             path = progress.checkpoint_in(self._directory)
             try:
-                reader = tf.train.load_checkpoint(str(path))
+                reader = _reader(path)
                 restored = _read_beside_state(reader, progress)
                 _read(reader, self._state, path)
             except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
@@ -195,6 +195,13 @@ def _flush(path):
         os.close(descriptor)
 
 
+def _reader(path):
+    """TensorFlow's reader of a checkpoint, whose files are files: it would wait for a pipe."""
+    for part in _files(path):
+        files.check_regular(part)
+    return tf.train.load_checkpoint(str(path))
+
+
 def _read(reader, state, path):
     """Gives variables the values in a checkpoint, one by one: a copy of the largest is the most.
 
@@ -246,7 +253,7 @@ def restore_weights(directory, epoch, model):
     """
     path = Progress(epoch).checkpoint_in(directory)
     try:
-        reader = tf.train.load_checkpoint(str(path))
+        reader = _reader(path)
         names = reader.get_variable_to_shape_map()
         state = {"model": {}, _AVERAGES: {}}
         for place, variable in enumerate(model.variables):

@@ -9,6 +9,7 @@ import numpy as np
 
 from rocket_tf.errors import ConfigError, DataUnavailableError, ExportError
 from rocket_tf.runs import finished as finished_run
+from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import companions, converters, runtimes
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
 from rocket_tf.serving.saved_model import (
@@ -83,6 +84,23 @@ def export_run(
         ExportError: if a converter fails, or a float format does not compute what the model does.
         OSError: if something cannot be written.
     """
+    with RunFolder(workdir).undisturbed():
+        yield from _export_run(
+            workdir,
+            formats,
+            output,
+            optimize,
+            precision,
+            calibration_examples,
+            data_dir,
+            data,
+            data_path,
+        )
+
+
+def _export_run(
+    workdir, formats, output, optimize, precision, calibration_examples, data_dir, data, data_path
+):
     runtimes.check_formats(formats)
     runtimes.check_folder(output or workdir, formats)
     folder, config, summary, data = finished_run.open_run(workdir, data_dir, data, data_path)

@@ -33,6 +33,11 @@ def restore(workdir, precision=None, data=None):
         ConfigError: if the folder holds no finished run.
         CheckpointError: if the checkpoint that counts is missing or damaged.
     """
+    with RunFolder(workdir).undisturbed():
+        return _restore(workdir, precision, data)
+
+
+def _restore(workdir, precision, data):
     folder, config, summary, data = open_run(workdir, data=data)
     with keras_settings({**config, "precision": precision or config["precision"]}):
         model = trained_model(config, data, folder, tf.distribute.get_strategy())

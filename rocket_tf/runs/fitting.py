@@ -204,7 +204,7 @@ def _callbacks(run, restored, own):
     if config["patience"]:
         callbacks.append(run_callbacks.StopWithoutProgress(functools.partial(_is_over, run)))
     if folder.writes:
-        callbacks.append(keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False))
+        callbacks.append(run_callbacks.EventFiles(folder.tensorboard))
     if run.verbose:
         examples = "validation" if held_out else "test"
         callbacks.append(

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import functools
-import json
 import os
 import re
 import socket
@@ -14,9 +13,11 @@ from rocket_tf.config import own_code
 from rocket_tf.data import catalog
 from rocket_tf.data.known import KnownDataSet
 from rocket_tf.errors import ConfigError
+from rocket_tf.runs import records
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.runs.resuming import refused_changes
 from rocket_tf.system import files
+from rocket_tf.system.places import check_folder
 
 # What a booster must have in common with the run that follows it, and with a light net that starts
 # from a copy of its layers.
@@ -29,6 +30,9 @@ _MATCHED_BY_COPY = (
     "own_functions",
     "own_code_sha256",
 )
+
+# The folders in it that exports are written to.
+_EXPORTS = ("light", "litert", "onnx")
 
 
 class RunFolder:
@@ -82,8 +86,7 @@ class RunFolder:
                 f"--workdir: got {str(self.path)!r}, expected a path without * ? [ ] and \\, in "
                 "which TensorFlow sees patterns when it reads checkpoints; name another"
             )
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"--workdir: {self.path} is a file, expected a folder; name another")
+        check_folder("--workdir", self.path)
         if self.holds_run():
             done = max(checkpoints_in(self.checkpoints), default=Progress())
             before = self.read_config()
@@ -97,10 +100,22 @@ class RunFolder:
                     + self._way_back_to_own_code(before, config)
                 )
             self.check_data(config, data)
+        else:
+            self._check_begun()
         booster_folder = self.booster_folder(config)
         if booster_folder is not None:
             booster_folder.config_of_booster(config, data)
             self._check_followed(booster_folder)
+
+    def _check_begun(self):
+        """Checks that what a run leaves is not there without its configuration."""
+        left = [path for path in (self._summary, self._metrics) if path.exists()]
+        left += [self.checkpoints] if checkpoints_in(self.checkpoints) else []
+        if left:
+            raise ConfigError(
+                f"--workdir: {self.path} has {left[0].name} of a run, and no config.json, so that "
+                "nothing says which run it is; put that back, or name another folder"
+            )
 
     def _way_back_to_own_code(self, before, now):
         """What to say of a run whose own functions have changed since it began."""
@@ -133,20 +148,20 @@ class RunFolder:
         Raises:
             ConfigError: if the card cannot be read.
         """
-        if not self._card.exists():
+        kept = records.read_object(self._card)
+        if kept is None:
             return None
-        kept = _read_json(self._card)
         try:
             card, class_names = catalog.from_json(kept["card"]), list(kept["class_names"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _damaged(self._card, f"{type(error).__name__}: {error}") from error
+            raise records.damaged(self._card, f"{type(error).__name__}: {error}") from error
         check = functools.partial(self._check_fingerprint, config)
         return KnownDataSet(config, card, class_names, check)
 
     def _check_fingerprint(self, config, now):
-        if not self._data.exists():
+        before = records.read_object(self._data)
+        if before is None:
             return
-        before = _read_json(self._data)
         different = [
             f"{name}: {before.get(name)} → {now[name]}"
             for name in now
@@ -164,27 +179,55 @@ class RunFolder:
     def owned(self):
         """Keeps other processes from training in the folder, which is made; it ends with this one.
 
+        What holds of the folder must be asked within it: before, another process may have trained
+        here. What killed processes left half written is taken away.
+
         Raises:
-            ConfigError: if another process trains in it.
+            ConfigError: if another process trains in it, or reads it within `undisturbed`.
         """
         if not self.writes:
             yield
             return
         self.path.mkdir(parents=True, exist_ok=True)
         with self._owner.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise ConfigError(
-                    f"--workdir: {self.path} is in use by {file.read() or 'another process'}; wait "
-                    "for its end, stop it, or name another folder"
-                ) from None
+            self._lock(file, fcntl.LOCK_EX)
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
+            for folder in (self.path, self.pictures, *(self.path / kind for kind in _EXPORTS)):
+                files.clear_partial(folder)
             # The lock goes with the process, however it ends; the file stays.
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
+    @contextlib.contextmanager
+    def undisturbed(self):
+        """Keeps other processes from training in the folder while this one reads it.
+
+        Several may read it at once. A folder in which no process has trained by this version, or
+        whose file system has no locks, is read without.
+
+        Raises:
+            ConfigError: if another process trains in it.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.writes:
+                with contextlib.suppress(OSError):
+                    file = stack.enter_context(self._owner.open("r"))
+                    self._lock(file, fcntl.LOCK_SH)
             yield
+
+    def _lock(self, file, kind):
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ConfigError(
+                f"--workdir: {self.path} is in use by {file.read() or 'another process'}; wait "
+                "for its end, stop it, or name another folder"
+            ) from None
 
     def booster_folder(self, config):
         """The folder of the run that trains the booster to follow; `None` without such a run."""
@@ -217,12 +260,23 @@ class RunFolder:
             if booster_folder.own_code.exists():
                 files.write_bytes(self.own_code_of_booster, booster_folder.own_code.read_bytes())
         lines = [line for line in self.read_metrics() if line["epoch"] <= progress.epochs]
+        done = [line["epoch"] for line in lines]
+        if done != list(range(1, progress.epochs + 1)):
+            raise records.damaged(
+                self._metrics,
+                f"it has the epochs {options.shortened(str(done))}, and the checkpoint is of epoch "
+                f"{progress.epochs}",
+            )
         if self._metrics.exists():
-            files.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in lines))
+            files.write_text(self._metrics, "".join(f"{files.as_json(line)}\n" for line in lines))
 
     def read_followed(self):
         """The booster that this run follows, as `as_booster` gives it, or `None`."""
-        return _read_json(self._followed) if self._followed.exists() else None
+        followed = records.read_object(self._followed)
+        if followed is not None:
+            # Of the fields that a booster does not read, it has none.
+            records.checked_config(followed["config"], self._followed)
+        return followed
 
     def as_booster(self):
         """What identifies the booster of this finished run: its configuration and error."""
@@ -296,11 +350,12 @@ class RunFolder:
         Raises:
             ConfigError: if the folder holds no run, or its configuration cannot be read.
         """
-        if not self.holds_run():
+        config = records.read_config(self._config)
+        if config is None:
             raise ConfigError(
                 f"--workdir: {self.path} holds no run (no config.json); train one there first"
             )
-        return options.with_older_fields(_read_json(self._config))
+        return config
 
     def read_summary(self):
         """The summary of a finished run, or `None`.
@@ -308,7 +363,7 @@ class RunFolder:
         Raises:
             ConfigError: if the summary cannot be read.
         """
-        return _read_json(self._summary) if self._summary.exists() else None
+        return records.read_summary(self._summary)
 
     def read_summary_of(self, config):
         """The summary, or `None` if the run is not finished with this configuration's epochs."""
@@ -343,36 +398,26 @@ class RunFolder:
         if not self.writes:
             return
         with self._metrics.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(f"{files.as_json(line)}\n")
             file.flush()
             os.fsync(file.fileno())
 
     def read_metrics(self):
-        """The metrics of all epochs that are done, a list of dicts."""
-        if not self._metrics.exists():
-            return []
-        lines = self._metrics.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        """The metrics of all epochs that are done, a list of dicts; NaN for what is no number.
+
+        Raises:
+            ConfigError: if they cannot be read.
+        """
+        return records.read_metrics(self._metrics)
+
+    def metrics_of(self, epoch):
+        """The metrics of one epoch, a dict; raises ConfigError if there are none."""
+        for line in self.read_metrics():
+            if line["epoch"] == epoch:
+                return line
+        raise records.damaged(self._metrics, f"it has no line of epoch {epoch}")
 
 
 def _error(figures):
     """A net's error: that of the validation examples where the test examples stay closed."""
     return figures.get("test_error", figures.get("validation_error"))
-
-
-def _read_json(path):
-    try:
-        content = json.loads(path.read_text())
-        if isinstance(content, dict):
-            return content
-        reason = f"it holds {type(content).__name__}, not an object"
-    except ValueError as error:
-        reason = str(error)
-    raise _damaged(path, reason)
-
-
-def _damaged(path, reason):
-    return ConfigError(
-        f"--workdir: {path} is damaged ({reason}); expected the JSON that a run wrote; start the "
-        "run anew in another folder"
-    )

@@ -23,7 +23,7 @@ def measure(run):
     """
     config, folder, data = run.config, run.folder, run.data
     epoch = result_epoch(config, folder)
-    line = next(line for line in folder.read_metrics() if line["epoch"] == epoch)
+    line = folder.metrics_of(epoch)
     logs = {name.removeprefix("val_"): value for name, value in line.items() if "val_" in name}
     if not config["validation_examples"]:
         if config["average_momentum"]:
@@ -67,13 +67,14 @@ def _rounded(value):
     return round(value, 6) if math.isfinite(value) else None
 
 
-def summarize(run, measured, booster_folder):
+def summarize(run, measured, teacher=None):
     """The summary of a run whose epochs are done, with its light net exported.
 
     Args:
         run: a `rocket_tf.runs.fitting.Run`.
         measured: as `measure` gives it.
-        booster_folder: the folder of the run whose booster it follows, or `None`.
+        teacher: the figures of the booster that it follows, as its run's summary has them; `None`
+            if it follows none.
     """
     config, folder, data = run.config, run.folder, run.data
     summary = {
@@ -95,8 +96,8 @@ def summarize(run, measured, booster_folder):
     if errors:
         renamed = fitting.renamed(config, errors)
         summary["largest_errors"] = {name: round(error, 8) for name, error in renamed.items()}
-    if booster_folder is not None:
-        summary["teacher"] = booster_folder.read_summary()["booster"]
+    if teacher is not None:
+        summary["teacher"] = teacher
     if "light" in measured:
         summary["export"] = str(_export(run, summary).relative_to(folder.path))
     summary["versions"] = {

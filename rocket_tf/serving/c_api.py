@@ -60,6 +60,8 @@ _FUNCTIONS = {  # of tensorflow/c/c_api.h and tf_tensor.h: result, arguments
     "TF_CloseSession": (None, [_POINTER, _POINTER]),
     "TF_DeleteSession": (None, [_POINTER, _POINTER]),
     "TF_GraphOperationByName": (_POINTER, [_POINTER, ctypes.c_char_p]),
+    "TF_OperationNumOutputs": (ctypes.c_int, [_POINTER]),
+    "TF_OperationOutputType": (ctypes.c_int, [Output]),
     "TF_SessionRun": (
         None,
         [

@@ -8,6 +8,7 @@ must be installed, as its library is what is loaded.
 import ctypes
 import dataclasses
 import os
+import re
 import weakref
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from rocket_tf.serving.c_api import (
     call,
     load_library,
 )
+from rocket_tf.system import files
 
 _DTYPES = {  # of tensorflow/core/framework/types.proto
     1: "float32",
@@ -41,6 +43,7 @@ _DTYPES = {  # of tensorflow/core/framework/types.proto
     22: "uint32",
     23: "uint64",
 }
+_REFERENCE = 100  # what is added to the number of a dtype for a reference to a variable
 _DTYPE_NUMBERS = {name: number for number, name in _DTYPES.items()}
 _STRING_BYTES = 24  # of a TF_TString
 _MOST_THREADS = 127  # what a byte of a protocol buffer holds
@@ -89,6 +92,7 @@ class LoadedModel:
         if not 0 <= threads <= _MOST_THREADS:
             raise ValueError(f"threads must be 0 to {_MOST_THREADS}. Received: threads={threads}")
         self.signatures = read_signatures(directory)
+        _check_files(directory)
         library = load_library()
         self._graph = library.TF_NewGraph()
         options = library.TF_NewSessionOptions()
@@ -112,6 +116,9 @@ class LoadedModel:
         finally:
             library.TF_DeleteSessionOptions(options)
         self._free_session = weakref.finalize(self, _free_session, self._session, self._graph)
+        for name, signature in self.signatures.items():
+            for info in (*signature.inputs.values(), *signature.outputs.values()):
+                self._check_tensor(name, info)
 
     def predict(self, inputs, signature="serving_default", outputs=None):
         """Answers one request.
@@ -197,10 +204,39 @@ class LoadedModel:
         )
         return {name: _to_array(tensor) for name, tensor in zip(wanted, results, strict=True)}
 
+    def _check_tensor(self, signature, info):
+        """Checks that the graph has a tensor: of one that it lacks, a session would read memory."""
+        library, found = load_library(), self._output(info.tensor)
+        problem = None
+        if not found.operation:
+            problem = "which its graph has not"
+        elif not 0 <= found.index < library.TF_OperationNumOutputs(found.operation):
+            problem = "which its operation does not give"
+        else:
+            number = library.TF_OperationOutputType(found) % _REFERENCE
+            dtype = _DTYPES.get(number, f"dtype {number}")
+            if dtype != info.dtype:
+                problem = f"{dtype} in its graph, as {info.dtype}"
+        if problem:
+            raise LoaderError(
+                f"the signature {signature} names the tensor {info.tensor}, {problem}; export the "
+                "net again",
+                INVALID_ARGUMENT,
+            )
+
     def _output(self, tensor_name):
         operation, _, index = tensor_name.partition(":")
+        if not re.fullmatch(r"\d{0,9}", index, re.ASCII):
+            return Output(None, 0)
         pointer = load_library().TF_GraphOperationByName(self._graph, operation.encode())
         return Output(pointer, int(index or 0))
+
+
+def _check_files(directory):
+    """Checks that what TensorFlow may open are files, for it would wait for a pipe."""
+    for path in Path(directory).rglob("*"):
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise LoaderError(f"{path} is no regular file", FAILED_PRECONDITION)
 
 
 def _free_session(session, graph):
@@ -244,7 +280,10 @@ def _to_tensor(array):
 def _to_array(tensor):
     """The tensor's content; the tensor is freed."""
     library = load_library()
-    dtype = _DTYPES[library.TF_TensorType(tensor)]
+    dtype = _DTYPES.get(library.TF_TensorType(tensor))
+    if dtype is None:
+        library.TF_DeleteTensor(tensor)
+        raise LoaderError("an output has a dtype that NumPy has not", INVALID_ARGUMENT)
     shape = tuple(library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor)))
     data = library.TF_TensorData(tensor)
     if dtype == "string":
@@ -284,7 +323,7 @@ def read_signatures(directory):
     """
     path = Path(directory) / "saved_model.pb"
     try:
-        (meta_graph,) = _fields(path.read_bytes())[2]
+        (meta_graph,) = _fields(files.read_bytes(path))[2]
         signatures = {}
         for entry in map(_fields, _fields(meta_graph).get(5, [])):
             name, signature = entry[1][0].decode(), _fields(entry[2][0])
@@ -297,6 +336,10 @@ def read_signatures(directory):
         raise LoaderError(
             f"{directory} is no SavedModel: there is no saved_model.pb in it", FAILED_PRECONDITION
         ) from None
+    except OSError as error:
+        raise LoaderError(
+            f"{path} cannot be read: {error.strerror}", FAILED_PRECONDITION
+        ) from error
     except Exception as error:  # whatever bytes that are something else make of themselves
         raise LoaderError(
             f"{path} cannot be read as a SavedModel of one graph ({type(error).__name__})",

@@ -4,6 +4,7 @@ import datetime
 import json
 from pathlib import Path
 
+from rocket_tf.errors import ConfigError
 from rocket_tf.system import files
 from rocket_tf.system.provenance import software
 
@@ -29,9 +30,19 @@ def write_labels(path, class_names):
 
 
 def read_labels(export):
-    """The names of an export's classes, a list; `None` where they have none."""
+    """The names of an export's classes, a list; `None` where they have none.
+
+    Raises:
+        ConfigError: if they are no UTF-8.
+    """
     path = labels_of(export)
-    return path.read_text("utf-8").splitlines() if path.exists() else None
+    try:
+        return files.read_text(path).splitlines() if path.exists() else None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: is no UTF-8 ({error.reason} at byte {error.start}); expected the name of a "
+            "class in each line; export the net again"
+        ) from None
 
 
 def write_provenance(path, origin):
@@ -48,14 +59,14 @@ def read_provenance(export):
         ValueError: if it is no JSON.
     """
     path = provenance_of(export)
-    return json.loads(path.read_text()) if path.exists() else None
+    return json.loads(files.read_text(path)) if path.exists() else None
 
 
 def comes_from(export, origin):
     """Whether an export has this origin, a dict that JSON can hold."""
     try:
         read = read_provenance(export)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
-    origin = json.loads(json.dumps(origin))
+    origin = json.loads(files.as_json(origin))
     return isinstance(read, dict) and origin.items() <= read.items()

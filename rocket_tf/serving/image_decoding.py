@@ -8,6 +8,7 @@ whole numbers.
 import tensorflow as tf
 
 from rocket_tf.data.images import orientation
+from rocket_tf.serving.image_files import check_size
 
 _BITS = 22  # Pillow's weights are whole multiples of 2^-22
 _ROWS = 64  # rows of an image that are resized at once, so that large images take little memory
@@ -17,7 +18,8 @@ def decode_images(encoded, shape):
     """Images from files, upright, and resized where they have another size.
 
     JPEG, PNG and GIF files (the first frame), and BMP files without a palette for colours. Others
-    are an error.
+    are an error, and so are images of more pixels than `data.images.files.MOST_PIXELS`, before they
+    are decoded.
 
     Args:
         encoded: string tensor, shape (batch,).
@@ -32,6 +34,8 @@ def decode_images(encoded, shape):
     height, width, channels = shape
 
     def decode_image(content):
+        with tf.control_dependencies([check_size(content)]):
+            content = tf.identity(content)
         image = tf.cond(
             tf.strings.substr(content, 0, 2) == b"BM",
             lambda: tf.io.decode_image(content, channels=channels, expand_animations=False),

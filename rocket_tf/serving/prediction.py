@@ -1,11 +1,13 @@
 """Image files, classified by an export of any format."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
+from rocket_tf.data.images import files as image_files
 from rocket_tf.data.images import orientation
-from rocket_tf.data.images.files import SUFFIXES, is_hidden, pixels
 from rocket_tf.errors import ConfigError, LoaderError, UnreadableImageError
 from rocket_tf.serving import companions, runtimes
 from rocket_tf.serving.c_api import INVALID_ARGUMENT
@@ -18,6 +20,7 @@ _SIGNATURE = "serve_bytes"
 _PREDICTIONS = "predictions"  # of a regression
 _ANSWERS = "probabilities", _PREDICTIONS
 _NO_IMAGE = "cannot be read as a PNG or JPEG image"
+_OWN_FORMATS = ("PNG", "JPEG")  # which every export's runtime is given as they are
 
 
 def find_export(path):
@@ -57,35 +60,31 @@ def find_images(paths):
     """The image files among files and in folders, also in their folders.
 
     Args:
-        paths: files, taken as they are, and folders, of which files are taken that training would
-            read: by their suffix, and unless they, or folders that they are in, are hidden.
+        paths: files, taken as they are, and folders, of which the files are taken that training
+            takes (`data.images.files.find`).
 
     Returns:
-        List of `pathlib.Path`.
+        `(found, skipped)`: lists of `pathlib.Path`; what is skipped are other files in folders.
 
     Raises:
         ConfigError: if a path is not there, or a folder has no images.
     """
-    found = []
+    found, skipped = [], []
     for path in map(Path, paths):
         if path.is_dir():
-            images = [
-                part
-                for part in sorted(path.rglob("*"))
-                if part.suffix.lower() in SUFFIXES
-                and not is_hidden(part.relative_to(path))
-                and part.is_file()
-            ]
+            images, others = image_files.find(path)
             if not images:
                 raise ConfigError(
-                    f"{path}: has no images; expected files ending in {', '.join(SUFFIXES)}"
+                    f"{path}: has no images; expected files ending in "
+                    f"{', '.join(image_files.SUFFIXES)}, not hidden ones"
                 )
-            found.extend(images)
+            found += map(Path, images)
+            skipped += map(Path, others)
         elif path.exists():
             found.append(path)
         else:
             raise ConfigError(f"{path}: there is nothing; expected an image or a folder of images")
-    return found
+    return found, skipped
 
 
 class Classifier:
@@ -155,9 +154,18 @@ class Classifier:
 
 def _content(path):
     try:
-        return Path(path).read_bytes()
+        content = files.read_bytes(path)
     except OSError as error:
         return UnreadableImageError(error.strerror)
+    try:
+        with Image.open(io.BytesIO(content)) as image:  # which reads the header alone
+            image_files.check_size(image)
+            is_known = image.format in _OWN_FORMATS
+        return content if is_known else image_files.as_png(content)
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        return content  # for the export to say whether it can be read
+    except Exception as error:  # of many kinds: too many pixels, or a value that cannot be
+        return UnreadableImageError(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _saved_model(export):
@@ -221,7 +229,7 @@ def _decode(content, shape):
     if orientation.read(content) is None:
         raise UnreadableImageError(_NO_IMAGE)
     try:
-        image = pixels(content, height, width, "L" if channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's, for damaged files
+        image = image_files.pixels(content, height, width, "L" if channels == 1 else "RGB")
+    except Exception as error:  # Pillow's, of many kinds, for damaged files
         raise UnreadableImageError(_NO_IMAGE) from error
     return np.asarray(image).reshape(shape)

@@ -83,6 +83,8 @@ def load(path, threads=0, runtime=None, logits_alone=False):
     if missing(package):
         raise ConfigError(f"{path}: needs {package}, which is not installed; {INSTALL}")
     try:
+        if path.exists() and not path.is_dir():
+            files.check_regular(path)
         with stderr_kept_back(Exception):
             return _LOADERS[runtime](path, threads, logits_alone)
     except Exception as error:  # runtimes raise whatever they like

@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from rocket_tf.system import files
+
 FILE = Path("assets.extra/tf_serving_warmup_requests")
 
 
@@ -57,6 +59,7 @@ def read(directory):
         return []
     requests = []
     try:
+        files.check_regular(path)
         for record in tf.data.TFRecordDataset(str(path)):
             log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
             request = log.predict_log.request

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 from rocket_tf.errors import ProcessEnded
-from rocket_tf.runs.progress import checkpoints_in
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.system.provenance import machine, software
 
-# Everything random is on, and nearly all the time goes into checkpoints.
+# Of the digits: everything random is on, and nearly all the time goes into checkpoints.
 RUN = [
     "--config=digits",
     "--config.epochs=4",
@@ -25,17 +26,24 @@ RUN = [
     "--config.checkpoint_every_steps=1",
     "--config.pictures=False",
 ]
+PHASES = ("checkpoint", "export", "evaluation")
 DAMAGES = ("cut data", "flip data", "lose data", "cut index", "flip index", "lose index")
+DAMAGED = "damaged"
+_MOST_DELAY = 0.5  # seconds after a phase has begun
 _SECONDS_BETWEEN_LOOKS = 0.0002
 
 
-def disturb(kills, damages, seed=0, tell=lambda line: print(line, flush=True)):
+def disturb(
+    kills, damages, seed=0, tell=lambda line: print(line, flush=True), run=RUN, in_phases=None
+):
     """Disturbs runs, and compares how they end with one that nothing disturbed.
 
     Args:
-        kills: how many to kill.
+        kills: how many to kill, every other one while a checkpoint is being written.
         damages: how many to kill and damage.
         seed: of instants, damages and places.
+        run: the run, as flags of the command; with a checkpoint at every step.
+        in_phases: dict from some of `PHASES` to how many more are killed within them.
         tell: called with a line about each.
 
     Returns:
@@ -46,30 +54,33 @@ def disturb(kills, damages, seed=0, tell=lambda line: print(line, flush=True)):
         ProcessEnded: if a run does not end with exit code 0.
     """
     chance = random.Random(seed)
+    phases = [PHASES[0] if number % 2 else None for number in range(kills)]
+    phases += [phase for phase, number in (in_phases or {}).items() for _ in range(number)]
+    phases += [DAMAGED] * damages
     trials = []
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "undisturbed"
         began = time.monotonic()
-        finish(reference)
+        finish(reference, run)
         seconds = time.monotonic() - began
         tell(f"undisturbed: {seconds:.1f} s")
-        for number in range(kills + damages):
+        for number, phase in enumerate(phases, 1):
             workdir = Path(folder) / "disturbed"
-            if number < kills:
-                trial = _kill_for_certain(workdir, chance, seconds, during_save=bool(number % 2))
-            else:
+            if phase == DAMAGED:
                 kind = DAMAGES[number % len(DAMAGES)]
-                kill(workdir, 0, during_save=True, checkpoints=3)
+                kill(workdir, 0, PHASES[0], checkpoints=3, run=run)
                 trial = {"damage": kind, "checkpoint": damage(workdir, kind, chance)}
-            trial["warnings"] = finish(workdir)
+            else:
+                trial = _kill_for_certain(workdir, chance, seconds, phase, run)
+            trial["warnings"] = finish(workdir, run)
             trial["different"] = differences(workdir, reference)
             trials.append(trial)
-            tell(f"{number + 1} of {kills + damages}: {trial}")
+            tell(f"{number} of {len(phases)}: {trial}")
             shutil.rmtree(workdir)
     same = sum(not trial["different"] for trial in trials)
     tell(f"{same} of {len(trials)} ended bit for bit as the run that nothing disturbed")
     return {
-        "run": ["python -m rocket_tf.main", *RUN],
+        "run": ["python -m rocket_tf.main", *run],
         "same": same,
         "trials": trials,
         "versions": software("tensorflow", "keras"),
@@ -77,50 +88,57 @@ def disturb(kills, damages, seed=0, tell=lambda line: print(line, flush=True)):
     }
 
 
-def finish(workdir):
+def finish(workdir, run=RUN):
     """Runs the command to its end, and gives the warnings that it printed.
 
     Raises:
         ProcessEnded: if it does not end with exit code 0.
     """
-    done = subprocess.run(_command(workdir), capture_output=True, text=True)
+    done = subprocess.run(_command(workdir, run), capture_output=True, text=True)
     if done.returncode:
         told = done.stderr.strip().splitlines() or ["it says nothing"]
         raise ProcessEnded(f"a run has ended with exit code {done.returncode}: {told[-1]}")
     return [line.replace(str(workdir), "…") for line in done.stderr.splitlines()]
 
 
-def _kill_for_certain(workdir, chance, seconds, during_save):
-    # Not while Python starts, when there is nothing to lose.
-    while not (killed := kill(workdir, chance.uniform(seconds / 3, seconds), during_save)):
+def _kill_for_certain(workdir, chance, seconds, phase, run):
+    # Not while Python starts, when there is nothing to lose; an evaluation may be missed by a bit.
+    earliest = (seconds / 3, seconds) if phase in (None, PHASES[0]) else (0, 0)
+    while True:
+        delay = 0.0 if phase == PHASES[0] else chance.uniform(0, _MOST_DELAY)
+        killed = kill(workdir, chance.uniform(*earliest), phase, delay=delay, run=run)
+        if killed and (phase in (None, PHASES[0]) or killed["was_in"] == phase):
+            return killed
         shutil.rmtree(workdir, ignore_errors=True)
-    return killed
 
 
-def kill(workdir, seconds, during_save, checkpoints=0):
+def kill(workdir, seconds, phase=None, checkpoints=0, delay=0.0, run=RUN):
     """Starts the command and kills it.
 
     Args:
         workdir: the run's folder, which must not be there.
         seconds: when, at the earliest.
-        during_save: whether to wait for the next checkpoint to be half written.
+        phase: one of `PHASES` that is waited for; `None`: none.
         checkpoints: so many checkpoints are waited for, too.
+        delay: seconds to wait after that.
+        run: the run, as flags of the command.
 
     Returns:
-        Dict of when the process was killed, whether it was writing a checkpoint, and the newest
-        one that was whole; `None` if it had ended before.
+        Dict of when the process was killed, in which of `PHASES` it was, and the newest checkpoint
+        that was whole; `None` if it had ended before.
     """
     directory = Path(workdir) / "checkpoints"
     process = subprocess.Popen(
-        _command(workdir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        _command(workdir, run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     began = time.monotonic()
     while process.poll() is None:
         if (
             time.monotonic() - began >= seconds
             and len(checkpoints_in(directory)) >= checkpoints
-            and (not during_save or _is_saving(directory))
+            and (phase is None or _is_in(phase, workdir))
         ):
+            time.sleep(delay)
             break
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     killed_after = time.monotonic() - began
@@ -130,9 +148,23 @@ def kill(workdir, seconds, during_save, checkpoints=0):
     newest = checkpoints_in(directory)[:1]
     return {
         "killed_after_seconds": round(killed_after, 3),
-        "was_saving": _is_saving(directory),
+        "was_in": next((phase for phase in PHASES if _is_in(phase, workdir)), None),
         "newest_checkpoint": newest[0].checkpoint_in("").name if newest else None,
     }
+
+
+def _is_in(phase, workdir):
+    """Whether a run's files say that it is in one of `PHASES`."""
+    directory = Path(workdir) / "checkpoints"
+    if phase == "checkpoint":  # whose files have not got their names yet
+        return any(directory.glob("saving*"))
+    if phase == "export":
+        return any((Path(workdir) / "light").glob(".*.partial"))
+    # After the checkpoint before an epoch's last step, and before its metrics are written. How
+    # many steps there are, the first epoch's metrics tell.
+    done = RunFolder(workdir).read_metrics()
+    last = Progress(len(done), done[-1]["step"] // len(done) - 1) if done else None
+    return checkpoints_in(directory)[:1] == [last]
 
 
 def damage(workdir, kind, chance):
@@ -185,10 +217,5 @@ def _state(workdir):
     }
 
 
-def _is_saving(directory):
-    """Whether there are files of a checkpoint that has not got its name yet."""
-    return any(directory.glob("saving*"))
-
-
-def _command(workdir):
-    return [sys.executable, "-m", "rocket_tf.main", *RUN, f"--workdir={workdir}"]
+def _command(workdir, run):
+    return [sys.executable, "-m", "rocket_tf.main", *run, f"--workdir={workdir}"]

@@ -1,11 +1,14 @@
 """The way from exceptions to exit codes, for all commands."""
 
+import errno
 import os
 import sys
 
 from rocket_tf.errors import RocketError
 
 _SYSTEM_ERROR = 1  # a file that cannot be read or written, say
+_MISTAKE = 2
+_IMPOSSIBLE_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)
 _READER_GONE = 1
 _INTERRUPTED = 130  # as if SIGINT had ended the process
 
@@ -24,8 +27,13 @@ def answer(command, work, interrupted="nothing is written"):
     Returns:
         The process's exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # or names of files that are no UTF-8 cannot be printed
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return work() or 0
+        code = work() or 0
+        sys.stdout.flush()  # or Python would find out at its end that a disk is full, say
+        return code
     except RocketError as error:
         complain(command, error.answer.format(error))
         return error.exit_code
@@ -34,7 +42,8 @@ def answer(command, work, interrupted="nothing is written"):
         return _READER_GONE
     except OSError as error:
         complain(command, error)
-        return _SYSTEM_ERROR
+        _give_up_full_output()
+        return _MISTAKE if error.errno in _IMPOSSIBLE_PATHS else _SYSTEM_ERROR
     except KeyboardInterrupt:
         complain(command, f"interrupted; {interrupted}")
         return _INTERRUPTED
@@ -45,3 +54,11 @@ def complain(command, message):
     line = " ".join(str(message).split())
     line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
     print(f"{command}: {line}", file=sys.stderr)
+
+
+def _give_up_full_output():
+    """Drops what cannot be written to stdout, which Python would try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

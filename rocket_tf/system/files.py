@@ -1,11 +1,66 @@
 """Files that are there whole or not at all."""
 
+import contextlib
 import errno
+import fcntl
+import glob
 import json
+import math
 import os
 import shutil
+import stat
 import uuid
 from pathlib import Path
+
+
+class NotRegularError(OSError):
+    """A pipe, a device or a socket where a file is expected; reading it might never end."""
+
+    def __init__(self, path):
+        super().__init__(errno.EINVAL, "is no regular file (a pipe, say, or a device)", str(path))
+
+
+def open_regular(path):
+    """Opens a file to read its bytes, without waiting for what may never come.
+
+    Raises:
+        NotRegularError: if it is a pipe, a device or a socket.
+        OSError: if it cannot be opened.
+    """
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - for the caller to close
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NotRegularError(path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _open_at_once(path, flags):
+    try:
+        return os.open(path, flags | os.O_NONBLOCK)  # or it would wait for a pipe's writer
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or a device that is not there
+            raise NotRegularError(path) from error
+        raise
+
+
+def check_regular(path):
+    """Raises NotRegularError for a pipe, a device or a socket, before a library waits for it."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise NotRegularError(path)
+
+
+def read_bytes(path):
+    """A file's content; raises as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_text(path):
+    """The text of a file in UTF-8; raises as `open_regular`, and UnicodeDecodeError."""
+    return read_bytes(path).decode()
 
 
 def write_text(path, text):
@@ -20,23 +75,105 @@ def write_bytes(path, content):
         OSError: if it cannot be written; it names the file, and leaves nothing.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        clear_partial(path.parent, f".{glob.escape(path.name)}.*.partial")
+        partial, descriptor = _new_partial(path.parent, f".{path.name}.", _make_file)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+            os.replace(partial, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def as_json(content, **options):
+    """What JSON can hold as its text.
+
+    JSON has no numbers that are not finite: NaN and infinities become null.
+
+    Args:
+        content: what JSON can hold, and such numbers.
+        **options: of `json.dumps`.
+
+    Example:
+        >>> as_json({"loss": float("nan"), "steps": (1, 2.5)})
+        '{"loss": null, "steps": [1, 2.5]}'
+    """
+    return json.dumps(_with_finite_numbers(content), allow_nan=False, **options)
+
+
+def _with_finite_numbers(content):
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _with_finite_numbers(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_with_finite_numbers(value) for value in content]
+    return content
 
 
 def write_json(path, content):
-    """Writes what JSON can hold, as `write_bytes` does."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Writes what JSON can hold, as `as_json` and `write_bytes` do."""
+    write_text(path, as_json(content, indent=2) + "\n")
+
+
+def clear_partial(folder, pattern=".*.partial"):
+    """Takes away what killed processes left half written in a folder, but for its folders.
+
+    What is being written now stays, for its writer holds a lock on it. A version that was about to
+    be replaced gets its name back, unless the new one has it.
+
+    Args:
+        folder: the folder; it need not exist.
+        pattern: of the names.
+    """
+    folder = Path(folder)
+    for path in [*folder.glob(pattern), *folder.glob(".*.replaced")]:
+        # Another process may be faster, or the file system know no locks.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _clear(path)
+            finally:
+                os.close(descriptor)
+
+
+def _clear(path):
+    number = path.name.split(".")[-2]
+    if path.suffix == ".replaced" and number.isdecimal() and not path.with_name(number).exists():
+        os.rename(path, path.with_name(number))
+    elif path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _new_partial(folder, prefix, make):
+    """A new file or folder that its writer holds a lock on: its path, and a descriptor of it."""
+    while True:
+        partial = folder / f"{prefix}{uuid.uuid4().hex}.partial"
+        descriptor = make(partial)
+        with contextlib.suppress(OSError):  # of file systems without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if partial.exists():  # or it was taken for a leftover before it was locked
+            return partial, descriptor
+        os.close(descriptor)
+
+
+def _make_file(path):
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _make_folder(path):
+    path.mkdir()
+    return os.open(path, os.O_RDONLY)
 
 
 def write_version(directory, write, version=None, overwrite=False):
@@ -58,8 +195,8 @@ def write_version(directory, write, version=None, overwrite=False):
     directory.mkdir(parents=True, exist_ok=True)
     if version is not None and not overwrite:
         _check_is_new(directory / str(version))
-    partial = directory / f".{uuid.uuid4().hex}.partial"
-    partial.mkdir()
+    clear_partial(directory)
+    partial, descriptor = _new_partial(directory, ".", _make_folder)
     try:
         write(partial)
         _flush(partial)
@@ -72,6 +209,7 @@ def write_version(directory, write, version=None, overwrite=False):
                 continue  # another process was faster; the next number, then
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(descriptor)
 
 
 def _give_name(partial, final, overwrite):
@@ -84,14 +222,20 @@ def _give_name(partial, final, overwrite):
                 _check_is_new(final)
             raise
         return final
-    replaced = partial.with_suffix(".replaced")
-    os.rename(final, replaced)
+    replaced = partial.with_suffix(f".{final.name}.replaced")
+    descriptor = os.open(final, os.O_RDONLY)
     try:
-        os.rename(partial, final)
-    except OSError:
-        os.rename(replaced, final)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
+        with contextlib.suppress(OSError):  # of file systems without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.rename(final, replaced)
+        try:
+            os.rename(partial, final)
+        except OSError:
+            os.rename(replaced, final)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        os.close(descriptor)
     return final
 
 

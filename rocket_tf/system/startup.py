@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 
 from absl import logging as absl_logging
 
@@ -24,11 +26,35 @@ def load_tensorflow_quietly():
         logger.addHandler(handler)
     logger.setLevel(logging.WARNING)  # and not the root's, which absl has raised
     logger.propagate = False
-    with stderr_kept_back():
+    with _interruptible(), stderr_kept_back(KeyboardInterrupt):
         import tensorflow as tf
 
         tf.config.list_physical_devices()
     tf.get_logger().setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """Within it, Ctrl-C is a KeyboardInterrupt, of which a library that loads may make another."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before, came = signal.getsignal(signal.SIGINT), []
+
+    def interrupt(number, frame):
+        came.append(number)
+        before(number, frame)
+
+    if callable(before):
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

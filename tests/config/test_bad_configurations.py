@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rocket_tf.commands import train
-from rocket_tf.config import FIELDS
+from rocket_tf.config import FIELDS, ConfigError, bundled
 from rocket_tf.config.methods import METHODS
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.networks.backbone_names import BACKBONES
@@ -328,8 +328,21 @@ class TestCommandLines:
     @pytest.mark.parametrize(
         "arguments, named",
         [
-            (["--config=digits", "--config.epochs"], "config.epochs: got ''"),
-            (["--config=digits", "--config.epochs", "--workdir=run"], "config.epochs: got '--work"),
+            (["--config=digits", "--config.epochs"], "config.epochs: has no value"),
+            (
+                ["--config=digits", "--config.epochs", "--workdir=run"],
+                "config.epochs: has no value",
+            ),
+            (["--config=digits", "--config.data_dir"], "config.data_dir: has no value (nothing"),
+            (["--config=digits", "--config.data_dir", "--workdir=x"], "has no value (--workdir=x"),
+            (["--config=digits", "-config.data_dir", "-workdir", "x"], "has no value (-workdir f"),
+            (["--config", "--workdir=x"], "--config: has no value (--workdir=x follows)"),
+            (["--workdir", "--config=digits"], "--workdir: has no value (--config=digits follows)"),
+            (["--config=digits", "--config.split_seed", "-1"], "config.split_seed: got -1"),
+            (
+                ["--config=digits", "--config.data_dir", "/x", "--config.epochs", "0"],
+                "epochs: got 0",
+            ),
             (["--config=digits", "--config.=3"], "config.: no such field"),
             (["--config=digits", "--config."], "config.: no such field"),
             (["--config=digits", "--config..epochs=3"], "did you mean config.epochs?"),
@@ -414,6 +427,9 @@ FILES = {
     "def get_config(): return {'a\\nb': 2}": "config.a b: no such field",
     "def get_config(): raise RuntimeError('one\\ntwo')": "(RuntimeError): one two",
     "def get_config(): raise ValueError('one\\ntwo')": "(ValueError): one two",
+    "import sys; sys.exit()": "--config: the file ends the process by sys.exit() (",
+    "def get_config(): raise SystemExit('no\\nlicence')": "by sys.exit('no\\\\nlicence') (",
+    "def get_config(): exit(0)": "--config: the file ends the process by sys.exit(0) (",
     "def get_config(): raise KeyError": "--config: cannot be loaded (KeyError)",
     "def get_config(): return b'\\xff'.decode()": "--config: cannot be loaded (UnicodeDecodeError)",
     "def get_config(): return get_config()": "--config: cannot be loaded (RecursionError)",
@@ -434,6 +450,12 @@ FILES = {
 
 
 class TestFiles:
+    def test_an_exit_is_a_mistake_for_studies_too(self, tmp_path):
+        path = tmp_path / "bad.py"
+        path.write_text("import sys\ndef get_config():\n    sys.exit(3)\n")
+        with pytest.raises(ConfigError, match=r"by sys\.exit\(3\) \(.*/bad\.py:3\); take that out"):
+            bundled.load_file(str(path))
+
     @pytest.mark.parametrize("text", FILES, ids=lambda text: repr(text)[-40:])
     def test_what_they_hold(self, text, answer, tmp_path):
         path = tmp_path / "bad.py"

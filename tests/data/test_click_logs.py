@@ -312,6 +312,7 @@ class TestCsv:
         [
             ("1,2", "line 3 has 2 values, expected the 4 that the header names"),
             ("1,2,3,4,5", "line 3 has 5 values, expected the 4"),
+            (b"1,2,\xff,4,5", "line 3 has 5 values, expected the 4"),
             (",2,3,", "line 3: label '' in 'click'; expected 0 or 1"),
             ("yes,2,3,", "line 3: label 'yes' in 'click'; expected 0 or 1"),
             ("", "line 3: label '' in 'click'"),

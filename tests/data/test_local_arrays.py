@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -336,6 +337,22 @@ class TestCifar:
         # As does the place itself.
         assert cifar_archives.find(place, cifar.dataset) == place
         cifar.assert_equal(cifar_archives.read(place, cifar.dataset))
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_files_of_many_gigabytes_are_refused_unread(self, cifar, tmp_path, packed):
+        place = cifar.write_folder(tmp_path)
+        names = sorted(path.name for path in place.iterdir())
+        for name in names:
+            os.truncate(place / name, 40 << 30)  # which takes no space on the disk
+        if packed:
+            form = next(
+                f for f in cifar_archives._ARCHIVES[cifar.dataset] if f.folder == place.name
+            )
+            command = ["tar", "-S", "-czf", tmp_path / form.archive, "-C", tmp_path, place.name]
+            subprocess.run(command, check=True)
+            shutil.rmtree(place)
+        with pytest.raises(DamagedDataError, match=f"has {40 << 30} bytes, and no file of CIFAR"):
+            cifar_archives.read(tmp_path, cifar.dataset)
 
     def test_another_data_set_is_not_found(self, cifar, tmp_path):
         place = cifar.write_folder(tmp_path)

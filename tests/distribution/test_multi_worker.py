@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,12 +17,16 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import train
+from rocket_tf.config import FIELDS
 from rocket_tf.distribution.cluster import Cluster, read_cluster, wait_for_all
+from rocket_tf.distribution.workers import Workers
 from rocket_tf.errors import ConfigError, WorkerLostError
 from tests.distribution import multi_worker_job
 from tests.small_runs import SMALL, metrics, small_config, state
 
 ROOT = Path(__file__).parents[2]
+# By hand: ROCKET_FUZZ=200 python -m pytest tests/distribution/test_multi_worker.py -k refused -n 0
+TRIES = int(os.environ.get("ROCKET_FUZZ", 60))
 
 
 def free_addresses(count):
@@ -128,6 +133,36 @@ def test_a_run_equals_one_process_and_ends_when_a_worker_is_lost(tmp_path):
         assert mine == pytest.approx(its, rel=1e-5)
 
 
+class Gathered(Workers):
+    """The workers of a cluster as one of them sees them, without a network."""
+
+    def __init__(self, own, others):
+        super().__init__(None, Cluster(("a:1", *(f"b:{n + 1}" for n in range(len(others)))), 0))
+        self._texts = [own, *others]
+
+    def gather(self, numbers):
+        if len(numbers) == 1:
+            return [[len(text.encode())] for text in self._texts]
+        rows = [list(text.encode()) for text in self._texts]
+        return [np.array(row + [-1] * (len(numbers) - len(row))) for row in rows]
+
+
+def test_texts_of_all_lengths_are_gathered():
+    texts = ["", "ab", "äöü€"]
+    assert Gathered("abc", texts).gather_texts("abc") == ["abc", *texts]
+
+
+def test_another_configuration_is_told_by_its_fields():
+    def told(**changes):
+        config = {**small_config(), **changes}
+        return json.dumps({name: config[name] for name in FIELDS})
+
+    own, other = small_config(), told(seed=3, checkpoint_every_steps=7)
+    train.check_same_configuration(Gathered(told(), [told(data_dir="/mnt/b")]), own)
+    with pytest.raises(ConfigError, match=r"^TF_CONFIG: worker 2 has another .* \(seed: 0 → 3; "):
+        train.check_same_configuration(Gathered(told(), [told(), other]), own)
+
+
 class TestCluster:
     CLUSTER = {"worker": ["a:1", "b:2"]}
 
@@ -168,8 +203,18 @@ class TestCluster:
             {"cluster": CLUSTER, "task": {"type": "worker", "index": 2}},
             {"cluster": CLUSTER, "task": {"type": "worker", "index": True}},
             {"cluster": CLUSTER, "task": {"type": "chief", "index": 0}},
+            {"cluster": CLUSTER, "task": {"type": ["worker"], "index": 0}},
+            {"cluster": CLUSTER, "task": {"type": {}, "index": 0}},
+            {"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}},
+            {"cluster": {"worker": ["a:1"], "chief": ["a:1"]}, "task": {"type": "chief"}},
+            {"cluster": {"worker": ["a..b:1"]}, "task": {"type": "worker", "index": 0}},
+            {"cluster": {"worker": ["a" * 64 + ":1"]}, "task": {"type": "worker", "index": 0}},
+            {"cluster": {"worker": ["a:0"]}, "task": {"type": "worker", "index": 0}},
+            {"cluster": {"worker": ["a:65536"]}, "task": {"type": "worker", "index": 0}},
+            {"cluster": {"worker": ["a b:1"]}, "task": {"type": "worker", "index": 0}},
+            "[" * 30_000,
         ],
-        ids=lambda described: json.dumps(described),
+        ids=lambda described: json.dumps(described)[:60],
     )
     def test_mistakes(self, monkeypatch, described):
         text = described if isinstance(described, str) else json.dumps(described)
@@ -177,6 +222,48 @@ class TestCluster:
         with pytest.raises(ConfigError, match=r"^TF_CONFIG: got .*, expected .*; mend") as error:
             read_cluster()
         assert "\n" not in str(error.value)
+
+    def test_any_description_is_read_or_refused(self, monkeypatch):
+        chance = random.Random(0)
+        values = [
+            None,
+            0,
+            -1,
+            1.5,
+            True,
+            "",
+            "a",
+            "a:1",
+            "b:2",
+            "é:3",
+            "a..b:1",
+            "\ud800:1",
+            [],
+            {},
+        ]
+        values += ["worker", "chief", ["a:1", "b:2"], {"worker": ["a:1", "b:2"]}]
+        refused = []
+
+        def made(depth):
+            kind = chance.randrange(4) if depth else 0
+            if kind == 1:
+                return [made(depth - 1) for _ in range(chance.randrange(3))]
+            if kind > 1:
+                names = ["cluster", "task", "worker", "chief", "type", "index"]
+                chosen = chance.sample(names, chance.randrange(4))
+                return {name: made(depth - 1) for name in chosen}
+            return chance.choice(values)
+
+        for _ in range(TRIES):
+            described = {"cluster": made(2), "task": made(2)} | chance.choice([{}, {"x": made(3)}])
+            monkeypatch.setenv("TF_CONFIG", json.dumps(described)[: chance.choice([9, 9999, 9999])])
+            try:
+                cluster = read_cluster()
+            except ConfigError as error:
+                refused.append(str(error))
+            else:
+                assert 0 <= cluster.worker < len(cluster.addresses)
+        assert refused and all("\n" not in line and len(line) < 800 for line in refused)
 
     def test_a_worker_that_does_not_come(self):
         cluster = Cluster(tuple(free_addresses(2)), 0)

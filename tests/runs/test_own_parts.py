@@ -205,6 +205,8 @@ MISTAKES = {
         13,
         "nan",
     ),
+    "exit": ("import sys\ndef build_nets(data):\n    sys.exit(1)\n", 3, "raises SystemExit: 1"),
+    "exit of the file": (f"{NETS}\nraise SystemExit\n", 13, "the file raises SystemExit"),
     "callback": (
         NETS + CALLBACKS.replace("[Seen()]", "Seen()"),
         17,

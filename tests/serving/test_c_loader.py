@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from tensorflow.core.protobuf import saved_model_pb2
 
 from rocket_tf import export_light
+from rocket_tf.errors import LoaderError
 from rocket_tf.networks import wide_resnet_pair
 from rocket_tf.serving import c_loader
 
@@ -219,3 +221,40 @@ def test_wrong_numbers_of_threads(version):
     for threads in (-1, 128):
         with pytest.raises(ValueError, match="threads must be 0 to 127"):
             c_loader.LoadedModel(version, threads)
+
+
+@pytest.mark.parametrize(
+    "field, value, told",
+    [
+        ("name", "StatefulPartitionedCaX:0", "which its graph has not"),
+        ("name", "StatefulPartitionedCall:99", "which its operation does not give"),
+        ("name", "StatefulPartitionedCall:-1", "which its graph has not"),
+        ("dtype", 3, "float32 in its graph, as int32"),
+    ],
+)
+def test_a_signature_of_what_the_graph_has_not(version, tmp_path, field, value, told):
+    """Which TensorFlow's session would take for an address in memory."""
+    shutil.copytree(version, tmp_path / "1")
+    path = tmp_path / "1" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    setattr(model.meta_graphs[0].signature_def["serve_bytes"].outputs["logits"], field, value)
+    path.write_bytes(model.SerializeToString())
+    lines = run(
+        """
+        try:
+            c_loader.LoadedModel(sys.argv[1])
+        except c_loader.LoaderError as error:
+            print(error)
+        """,
+        tmp_path / "1",
+    )
+    assert lines.startswith("the signature serve_bytes names the tensor ") and told in lines
+
+
+def test_a_pipe_in_an_export_is_not_waited_for(version, tmp_path):
+    shutil.copytree(version, tmp_path / "1")
+    path = tmp_path / "1" / "variables" / "variables.index"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(LoaderError, match=r"variables\.index is no regular file"):
+        c_loader.LoadedModel(tmp_path / "1")

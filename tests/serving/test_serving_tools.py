@@ -1,5 +1,7 @@
 """tools.export, predict, serve_check and latency, on a run of the trainer; formats' parity."""
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -240,6 +242,62 @@ def test_deep_and_transparent_images_are_read_alike(exports, digits, tmp_path, c
         assert first["classes"][0]["probability"] == pytest.approx(
             second["classes"][0]["probability"], abs=0.02
         )
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "litert", "onnxruntime"])
+def test_a_bomb_and_a_pipe_are_refused_alone(
+    exports, pictures, tmp_path, capsys, runtime, monkeypatch
+):
+    monkeypatch.setattr(prediction.image_files, "MOST_PIXELS", 80 * 80)
+    shutil.copy(pictures / "large.jpg", tmp_path / "a.jpg")
+    Image.new("L", (1601, 4)).save(tmp_path / "b.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "c.png")  # which Pillow itself refuses
+    shutil.copy(pictures / "more" / "1.png", tmp_path / "d.png")
+    os.mkfifo(tmp_path / "e.png")
+    names = [str(path) for path in sorted(tmp_path.iterdir())]
+    assert predict.main([str(paths(exports)[runtime]), *names, "--format=jsonl"]) == 1
+    answered = capsys.readouterr()
+    found = [json.loads(line)["file"] for line in answered.out.splitlines()]
+    assert found == [names[0], names[3]]
+    told = answered.err.splitlines()
+    assert "1601 by 4 pixels, expected at most 6400" in told[0]
+    assert "c.png" in told[1] and "pixels" in told[1]
+    assert "e.png: is no regular file" in told[2] and len(told) == 3
+
+
+def test_predict_takes_the_files_that_training_takes_and_writes_csv(
+    exports, digits, tmp_path, capsys
+):
+    image = Image.fromarray(digits.test.inputs[0, ..., 0])
+    for name in ("a/1.png", "a/2.bmp", "a/3.tif", "a/4.gif", "b/5.WEBP", "._6.png", ".c/7.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        image.convert("RGB").save(
+            tmp_path / name, **({"lossless": True} if name.endswith("WEBP") else {})
+        )
+    (tmp_path / "a" / "notes.txt").write_text("")
+    assert predict.main([str(exports / "light"), str(tmp_path), "--format=csv", "--top=2"]) == 0
+    answered = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(answered.out)))
+    taken = [str(tmp_path / name) for name in ("a/1.png", "a/2.bmp", "a/3.tif", "a/4.gif")]
+    taken.append(str(tmp_path / "b/5.WEBP"))
+    assert [row["file"] for row in rows] == [name for name in taken for _ in range(2)]
+    assert [row["rank"] for row in rows] == ["1", "2"] * 5
+    for rank in (0, 1):  # all of them are one image
+        assert len({row["class"] for row in rows[rank::2]}) == 1
+        shares = [float(row["probability"]) for row in rows[rank::2]]
+        np.testing.assert_allclose(shares, shares[0], atol=2e-3)
+    assert [line.rpartition("/")[2] for line in answered.err.splitlines()] == [
+        "._6.png: passed over, a hidden file",
+        "notes.txt: passed over, no image by its name",
+    ]
+
+
+def test_labels_that_are_no_utf8(exports, pictures, tmp_path, capsys):
+    shutil.copytree(exports / "light" / "1", tmp_path / "1")
+    (tmp_path / "1" / "assets" / "labels.txt").write_bytes(b"cat\n\xff\n")
+    assert predict.main([str(tmp_path), str(pictures)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "labels.txt: is no UTF-8" in line
 
 
 def test_predict_asks_in_batches(exports, pictures, capsys, monkeypatch):

@@ -15,6 +15,7 @@ import pyarrow.csv
 from rocket_tf.data.clicks.files import is_gzipped
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.errors import DamagedDataError
+from rocket_tf.system.files import check_regular
 
 _BLOCK = 2**24  # bytes that are parsed at once, which a row must not exceed
 
@@ -26,6 +27,7 @@ def header(path):
         DamagedDataError: if there is none, it cannot be read, or a name is there twice.
     """
     try:
+        check_regular(path)
         with _opened(path, "rb") as file, _long_values():
             line = file.readline().decode("utf-8-sig").rstrip("\r\n")
             names = next(csv.reader([line]))
@@ -56,16 +58,15 @@ def read(path, columns):
         DamagedDataError: if a line has another number of values than the header, is no UTF-8, or a
             value has several lines.
     """
-    wrong_rows = []
     try:
         table = pa.csv.read_csv(
             path,
             # Threads would lose the numbers of rows.
             pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
-            *_options(columns, wrong_rows),
+            *_options(columns),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedDataError(f"{path}: {_problem(path, error, wrong_rows)}") from error
+        raise DamagedDataError(f"{path}: {_problem(path, error)}") from error
     return _arrays(path, table, columns, 0)
 
 
@@ -83,31 +84,31 @@ def batches(path, columns, progress=lambda done: None):
     Raises:
         DamagedDataError: as `read`.
     """
-    wrong_rows, first = [], 0
+    first = 0
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             stream = pa.CompressedInputStream(file, "gzip") if is_gzipped(path) else file
             reader = pa.csv.open_csv(
                 stream,
                 pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
-                *_options(columns, wrong_rows),
+                *_options(columns),
             )
             for batch in reader:
                 yield _arrays(path, pa.Table.from_batches([batch]), columns, first)
                 first += len(batch)
                 progress(file.tell())
     except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedDataError(f"{path}: {_problem(path, error, wrong_rows)}") from error
+        raise DamagedDataError(f"{path}: {_problem(path, error)}") from error
 
 
-def _options(columns, wrong_rows):
-    """How Arrow parses and converts; `wrong_rows` takes those with too many or too few values."""
+def _options(columns):
+    """How Arrow parses and converts."""
     return (
         pa.csv.ParseOptions(
             newlines_in_values=True,
             # An empty line is a row without values, so that it has a number and an error.
             ignore_empty_lines=False,
-            invalid_row_handler=lambda row: wrong_rows.append(row) or "error",
         ),
         pa.csv.ConvertOptions(
             include_columns=columns.all,
@@ -167,15 +168,19 @@ def _long_values():
         csv.field_size_limit(before)
 
 
-def _problem(path, error, wrong_rows):
-    """What is wrong with a file that Arrow does not read, and in which line."""
-    if wrong_rows:
-        row = wrong_rows[0]
+def _problem(path, error):
+    """What is wrong with a file that Arrow does not read, and in which line.
+
+    Arrow counts the header as row 1. It would also call a function with the row, but prints an
+    exception of its own for one that is no UTF-8.
+    """
+    told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+    if told:
+        row, expected, actual = map(int, told.groups())
         return (
-            f"{location(path, row.number - 2)} has {row.actual_columns} values, expected the "
-            f"{row.expected_columns} that the header names"
+            f"{location(path, row - 2)} has {actual} values, expected the {expected} that the "
+            "header names"
         )
-    # Arrow counts the header as row 1.
     told = re.search(r"Row #(\d+): (.*)", str(error))
     if told:
         return f"{location(path, int(told[1]) - 2)} cannot be read: {told[2]}"

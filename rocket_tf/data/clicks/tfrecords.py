@@ -10,6 +10,7 @@ from rocket_tf.data.clicks.files import is_gzipped
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.system.files import check_regular
 
 _BATCH = 16_384
 _CATEGORIES = ("int64_list", "bytes_list")
@@ -56,6 +57,10 @@ def batches(path, columns, progress=lambda done: None):
     """
     import tensorflow as tf
 
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise DamagedDataError(f"{path}: {error.strerror}") from error
     records = tf.data.TFRecordDataset(
         str(path), compression_type="GZIP" if is_gzipped(path) else ""
     )

@@ -4,6 +4,7 @@ They are at https://www.cs.toronto.edu/~kriz/cifar.html, where their form is des
 """
 
 import dataclasses
+import os
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -13,9 +14,13 @@ import numpy as np
 from rocket_tf.data.images import cifar_pickles
 from rocket_tf.data.local_files import LocalImages, check_class_names, reason_of
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
+from rocket_tf.system import files
 
 _SHAPE = (3, 32, 32)  # of an image in a record: channels first
 _PIXELS = 3 * 32 * 32
+# The largest file of all forms, CIFAR-100's pickle of training examples, has 155 MB.
+_MOST_BYTES = 2**28
+_MOST_BEHIND = 2**20  # of an archive's end, which is of zeros
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +161,9 @@ def _read_files(place, form):
     if place.is_dir():
         for name in wanted:
             try:
-                contents[name] = (place / name).read_bytes()
+                with files.open_regular(place / name) as file:
+                    _check_size(f"{place}: {name}", os.fstat(file.fileno()).st_size)
+                    contents[name] = file.read()
             except FileNotFoundError:
                 break
             except OSError as error:
@@ -165,17 +172,28 @@ def _read_files(place, form):
         try:
             with tarfile.open(place) as archive:
                 for member in archive:
+                    _check_size(f"{place}: {member.name!a}", member.size)
                     name = PurePosixPath(member.name).name
                     if member.isfile() and name in wanted:
                         contents[name] = archive.extractfile(member).read()
-                while archive.fileobj.read(2**20):
-                    pass  # to the very end, where the checksum is
+                # To the very end, where the checksum is.
+                if len(archive.fileobj.read(_MOST_BEHIND)) == _MOST_BEHIND:
+                    raise DamagedDataError(f"{place}: goes on behind its end; download it again")
         except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
             raise DamagedDataError(f"{place}: {reason_of(error)}; download it again") from error
     missing = [name for name in wanted if name not in contents]
     if missing:
         raise DamagedDataError(f"{place}: {missing[0]}: missing; download the archive again")
     return contents
+
+
+def _check_size(source, size):
+    """Checks that a file may be one of CIFAR's, before it is read into memory."""
+    if size > _MOST_BYTES:
+        raise DamagedDataError(
+            f"{source}: has {size} bytes, and no file of CIFAR more than {_MOST_BYTES}; download "
+            "the archive again from its authors"
+        )
 
 
 def _class_names(source, content, form):

@@ -4,7 +4,6 @@ import collections
 import io
 import itertools
 import os
-import stat
 import struct
 import sys
 import warnings
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from rocket_tf.data.images import orientation
 from rocket_tf.errors import DamagedDataError
+from rocket_tf.system import files as system_files
 
 # Those that an export's serve_bytes reads, and those that training reads beside them.
 SERVED_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
@@ -32,9 +32,51 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Of an image, in all: more takes too much memory, for a file that may be of a few bytes.
+MOST_PIXELS = 2**25
 _CHUNK = 16  # images that a thread decodes before it reports
 _WAITING = 32  # chunks that wait for threads at once
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
+
+
+def find(folder):
+    """The image files in a folder and in its folders, in the same order on every machine.
+
+    Files count by their suffix (`SUFFIXES`); hidden files and folders are passed over.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        `(images, others)`: lists of paths; `others` are files that are no images by their names,
+        and hidden files that are.
+
+    Raises:
+        OSError: if a folder cannot be read.
+    """
+
+    def refuse(error):
+        raise error
+
+    images, others = [], []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = os.path.join(parent, name)
+            is_image = name.lower().endswith(SUFFIXES)
+            if is_image and not name.startswith("."):
+                images.append(path)
+            elif is_image or not name.startswith("."):
+                others.append(path)
+    return tuple(sorted(each, key=lambda path: path.split(os.sep)) for each in (images, others))
+
+
+def as_png(content):
+    """An image file's content, of any of the formats, as that of a PNG file with its pixels."""
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        file = io.BytesIO()
+        _of_8_bits(_upright(image, content)).convert("RGB").save(file, "PNG", compress_level=1)
+        return file.getvalue()
 
 
 def decode(files, size, read=None):
@@ -114,7 +156,7 @@ def decode_one(file, result, read=None):
     """
     content = b""
     try:
-        content = (read or read_file)(file)
+        content = (read or system_files.read_bytes)(file)
         result[...] = pixels(content, *result.shape[:2])
     except UnidentifiedImageError:
         return "no image" if content else "empty"
@@ -139,24 +181,17 @@ def pixels(content, height, width, mode="RGB"):
         A `PIL.Image.Image`.
     """
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        check_size(image)
         return centre(_of_8_bits(_upright(image, content)).convert(mode), height, width)
 
 
-def read_file(path):
-    """A file's content; of a pipe or a device an error, without waiting for what may come."""
-    with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("no regular file")
-        return file.read()
-
-
-def is_hidden(path):
-    """Whether a relative path, or a folder in it, is hidden, as macOS's ._ files are."""
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _open_at_once(path, flags):
-    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe without a writer would be waited for
+def check_size(image):
+    """Raises ValueError for an opened image that has more than `MOST_PIXELS`."""
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(
+            f"{image.width} by {image.height} pixels, expected at most {MOST_PIXELS} in all; "
+            "make it smaller"
+        )
 
 
 def _upright(image, content):

@@ -223,27 +223,10 @@ def _is_class(entry):
 def _files_of_classes(folder, class_names):
     files, labels = [], []
     for label, name in enumerate(class_names):
-        found = _files_below(folder / name) if (folder / name).is_dir() else []
+        found = image_files.find(folder / name)[0] if (folder / name).is_dir() else []
         files += found
         labels += [label] * len(found)
     return files, np.array(labels, np.int64)
-
-
-def _files_below(folder):
-    """The image files in a folder and in its folders; the order is the same on every machine."""
-
-    def refuse(error):
-        raise error
-
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            os.path.join(parent, name)
-            for name in names
-            if not name.startswith(".") and name.lower().endswith(image_files.SUFFIXES)
-        ]
-    return sorted(found, key=lambda file: file.split(os.sep))
 
 
 def _check_classes(folder, class_names, labels, readable):

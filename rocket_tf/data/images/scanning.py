@@ -4,6 +4,7 @@ import numpy as np
 import PIL
 
 from rocket_tf.data.images import files as image_files
+from rocket_tf.system import files as system_files
 from rocket_tf.system import kept
 
 _VERSION = 1  # of what is kept
@@ -25,7 +26,7 @@ def scan_files(files, training, image_size, fingerprint):
     key = [_VERSION, PIL.__version__, fingerprint, training, image_size]
     found = kept.load("images", key)
     if found is None:
-        found = scan(files, len(files), training, image_size, image_files.read_file)
+        found = scan(files, len(files), training, image_size, system_files.read_bytes)
         kept.save("images", key, **found)
     return reasons_of(found, len(files)), found["counts"]
 

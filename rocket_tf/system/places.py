@@ -1,0 +1,60 @@
+"""Whether a path can be that of a folder, before anything is written there."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from rocket_tf.errors import ConfigError
+
+# A file system takes 255 bytes, of which a half written file and a suffix need some.
+_LONGEST_NAME = 200
+_SHOWN = 200  # characters of a path that a message shows
+
+
+def check_folder(flag, path):
+    """Checks that a path can be that of a folder, which need not exist.
+
+    Args:
+        flag: what the path was given for, such as "--workdir".
+        path: the path.
+
+    Raises:
+        ConfigError: if it is a file, lies under one, is too long, or no UTF-8.
+    """
+    path = Path(path)
+    text = str(path)
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ConfigError(
+            f"{flag}: got {shown!a}, expected a path in UTF-8, as TensorFlow takes no other; name "
+            "another"
+        )
+    for place in (path, *path.parents):
+        try:
+            is_folder = stat.S_ISDIR(place.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+                raise
+            raise ConfigError(
+                f"{flag}: got {shown}, expected the path of a folder ({error.strerror}); name "
+                "another"
+            ) from None
+        if not is_folder:
+            where = "" if place == path else f", and {shown} would lie under it"
+            raise ConfigError(f"{flag}: {place} is a file{where}, expected a folder; name another")
+        return
+
+
+def check_file(flag, path):
+    """Checks that a path can be that of a file, which need not exist, nor its folder.
+
+    Raises:
+        ConfigError: as `check_folder`, of its folder.
+    """
+    path = Path(path)
+    check_folder(flag, path.parent)
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise ConfigError(f"{flag}: got {path.name[:_SHOWN]}…, expected a shorter name")
