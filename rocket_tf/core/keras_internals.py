@@ -366,10 +366,10 @@ def averages_of(optimizer):
 
     Example:
         >>> import keras
-        >>> optimizer = keras.optimizers.SGD(use_ema=True)
+        >>> optimizer = keras.optimizers.SGD(use_ema=True, name="sgd")
         >>> optimizer.build([keras.Variable([1.0], name="kernel")])
         >>> [(weight.name, average.path) for weight, average in averages_of(optimizer)]
-        [('kernel', 'SGD/kernel_average')]
+        [('kernel', 'sgd/kernel_average')]
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
     if not optimizer.use_ema:

@@ -20,11 +20,11 @@ class SmoothedCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         ValueError: if s is out of range.
 
     Example:
-        >>> import keras
-        >>> logits = [[2.0, 0.0, 1.0]]
-        >>> smoothed = SmoothedCrossEntropy(0.3)([0], logits)
+        >>> import keras, numpy as np
+        >>> logits = np.array([[2.0, 0.0, 1.0]])
+        >>> smoothed = SmoothedCrossEntropy(0.3)(np.array([0]), logits)
         >>> one_hot = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.3)
-        >>> round(float(smoothed), 4), round(float(one_hot([[1.0, 0.0, 0.0]], logits)), 4)
+        >>> round(float(smoothed), 4), round(float(one_hot(np.array([[1.0, 0.0, 0.0]]), logits)), 4)
         (0.7076, 0.7076)
     """
 

@@ -129,7 +129,7 @@ class SampledGroupAUC(GroupAUC):
 
     def result(self):
         """The metric of all batches since `reset_state`; as `GroupAUC.result`."""
-        areas, weights = areas_of(*self._examples())
+        areas, weights = areas_of(*self.kept_examples())
         if not len(areas):
             self.largest_error = None
             return math.nan

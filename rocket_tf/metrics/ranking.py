@@ -72,7 +72,7 @@ class ExactAUC(keras.metrics.Metric):
             ValueError: if a label is neither 0 nor 1, or a weight is negative.
             RuntimeError: within a `tf.function`.
         """
-        areas, weights = areas_of(*self._examples())
+        areas, weights = areas_of(*self.kept_examples())
         return float(np.average(areas, weights=weights)) if len(areas) else math.nan
 
     def reset_state(self):
@@ -98,7 +98,7 @@ class ExactAUC(keras.metrics.Metric):
         """Keeps what a result needs of rows, which all replicas have alike."""
         self._kept.append(rows)
 
-    def _examples(self):
+    def kept_examples(self):
         """All examples that have weight: groups, scores, labels and weights, arrays."""
         if not tf.executing_eagerly():
             raise RuntimeError(

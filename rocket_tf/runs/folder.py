@@ -1,11 +1,9 @@
 """The files of a run's folder, and how they are read and written."""
 
 import contextlib
-import fcntl
 import functools
 import os
 import re
-import socket
 from pathlib import Path
 
 from rocket_tf import config as options
@@ -13,7 +11,7 @@ from rocket_tf.config import own_code
 from rocket_tf.data import catalog
 from rocket_tf.data.known import KnownDataSet
 from rocket_tf.errors import ConfigError
-from rocket_tf.runs import records
+from rocket_tf.runs import locks, records
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.runs.resuming import refused_changes
 from rocket_tf.system import files
@@ -63,7 +61,6 @@ class RunFolder:
         self._summary = self.path / "summary.json"
         self._data = self.path / "data.json"
         self._card = self.path / "data_card.json"
-        self._owner = self.path / ".owner"
 
     def check(self, config, data):
         """Checks that a run with this configuration can start, or go on, in the folder.
@@ -189,20 +186,11 @@ class RunFolder:
             yield
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        with self._owner.open("a+") as file:
-            self._lock(file, fcntl.LOCK_EX)
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+        with locks.owned(self.path):
             for folder in (self.path, self.pictures, *(self.path / kind for kind in _EXPORTS)):
                 files.clear_partial(folder)
-            # The lock goes with the process, however it ends; the file stays.
-            try:
-                yield
-            finally:
-                file.truncate(0)
+            yield
 
-    @contextlib.contextmanager
     def undisturbed(self):
         """Keeps other processes from training in the folder while this one reads it.
 
@@ -212,22 +200,7 @@ class RunFolder:
         Raises:
             ConfigError: if another process trains in it.
         """
-        with contextlib.ExitStack() as stack:
-            if self.writes:
-                with contextlib.suppress(OSError):
-                    file = stack.enter_context(self._owner.open("r"))
-                    self._lock(file, fcntl.LOCK_SH)
-            yield
-
-    def _lock(self, file, kind):
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ConfigError(
-                f"--workdir: {self.path} is in use by {file.read() or 'another process'}; wait "
-                "for its end, stop it, or name another folder"
-            ) from None
+        return locks.undisturbed(self.path) if self.writes else contextlib.nullcontext()
 
     def booster_folder(self, config):
         """The folder of the run that trains the booster to follow; `None` without such a run."""

@@ -21,10 +21,10 @@ class Record(dict):
 
     def __init__(self, content, path, place=""):
         super().__init__(content)
-        self._path, self._place = path, place
+        self._file, self._place = path, place
 
     def __missing__(self, key):
-        raise damaged(self._path, f"it has no {self._place}{key}")
+        raise damaged(self._file, f"it has no {self._place}{key}")
 
 
 def damaged(path, reason):

@@ -44,7 +44,7 @@ class ClickComparison(Study):
 
     holds_out = False
     diverged = None  # it ends the comparison
-    _called = "comparison"
+    kind_in_messages = "comparison"
 
     def __init__(self, seeds, settings, runs):
         super().__init__(ready_configs.load("clicks"), ARMS, seeds, settings, runs)

@@ -90,7 +90,7 @@ class Study:
     holds_out = True
     # What is done about a run that diverges, as of `running.complete`.
     diverged = staticmethod(note_divergence)
-    _called = "study"  # in messages
+    kind_in_messages = "study"  # in messages
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ class Study:
         own |= {"hint", "hint_weight"} if candidates else set()
         if own & set(settings):
             name = min(own & set(settings))
-            raise ConfigError(f"--set: got {name}, which the {self._called} itself sets")
+            raise ConfigError(f"--set: got {name}, which the {self.kind_in_messages} itself sets")
 
 
 def complete(studies, processes=1):

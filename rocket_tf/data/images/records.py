@@ -166,7 +166,7 @@ class ArrayRecordFiles(TFRecordFiles):
     def __init__(self, paths):
         super().__init__(paths)
         self._readers = {}
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()
 
     def records(self, file):
         reader = self._reader(file)
@@ -180,7 +180,7 @@ class ArrayRecordFiles(TFRecordFiles):
     def _reader(self, file):
         from array_record.python import array_record_module
 
-        with self._lock:
+        with self._opening:
             if file not in self._readers:
                 self._readers[file] = array_record_module.ArrayRecordReader(
                     self.paths[file], options="readahead_buffer_size:0"
