@@ -110,8 +110,8 @@ def _time_first_step(workdir, output):
         while not any((workdir / "checkpoints").glob("*.index")):
             if process.poll() is not None:
                 output.seek(0)
-                told = output.read().strip().splitlines() or ["it says nothing"]
-                raise ProcessEnded(f"the training that is timed has ended: {told[-1]}")
+                errors = output.read().strip().splitlines() or ["it says nothing"]
+                raise ProcessEnded(f"the training that is timed has ended: {errors[-1]}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         return time.perf_counter() - began
     finally:

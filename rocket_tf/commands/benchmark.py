@@ -87,8 +87,8 @@ def _print(report, figures):
     for kind, operations in report["profile"].items():
         whole = sum(operations.values())
         first = list(operations.items())[:6]
-        told = ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in first)
-        print(f"where the time of {kind} goes: {told}")
+        shares = ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in first)
+        print(f"where the time of {kind} goes: {shares}")
     if report["disturbed"]:
         print(
             f"disturbed: {', '.join(report['disturbed'])}; other work on this machine slows kinds "

@@ -33,6 +33,6 @@ def _check(arguments):
     if not directory.is_dir():
         raise ConfigError(f"{directory}: is a file, expected the folder of a SavedModel")
     print(f"Checking {directory}", flush=True)
-    for name, told in prove(directory, arguments.workdir, restore):
-        print(f"ok  {name:<11} {told}", flush=True)
+    for name, result in prove(directory, arguments.workdir, restore):
+        print(f"ok  {name:<11} {result}", flush=True)
     print("All checks passed.")

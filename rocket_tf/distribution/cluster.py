@@ -102,16 +102,16 @@ def wait_for_all(cluster, seconds=_SECONDS_TO_COME, tell=print):
         except (OSError, OverflowError) as error:
             raise _error(f"{own} for this worker ({error})", "a port that is free here") from None
         missing = [address for address in cluster.addresses if address != own]
-        began = told = time.monotonic()
+        began = reported = time.monotonic()
         while missing := [address for address in missing if not _answers(address)]:
             now = time.monotonic()
             if now - began > seconds:
                 raise WorkerLostError(
                     f"{cluster.describe()} has waited {seconds} s for {', '.join(missing)}"
                 )
-            if now - told > _SECONDS_BETWEEN_NEWS:
+            if now - reported > _SECONDS_BETWEEN_NEWS:
                 tell(f"Still waiting for {', '.join(missing)}", flush=True)
-                told = now
+                reported = now
             time.sleep(_SECONDS_BETWEEN_CALLS)
 
 

@@ -86,5 +86,5 @@ class Workers:
 
 def _reason(error):
     """The line in which TensorFlow says why, which stands between traces of the program."""
-    told = re.search(r"Collective ops is aborted by: (.*)", error.message)
-    return told[1].rstrip(":.") if told else type(error).__name__
+    aborted = re.search(r"Collective ops is aborted by: (.*)", error.message)
+    return aborted[1].rstrip(":.") if aborted else type(error).__name__

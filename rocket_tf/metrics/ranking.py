@@ -120,7 +120,7 @@ class GroupAUC(ExactAUC):
     """The users' AUCs, averaged with their impressions as weights.
 
     Zhou et al., "Deep Interest Network" (KDD 2018), section on metrics: how well the items that one
-    user was shown are ranked, whoever else clicks more. Impressions are the sums of sample weights.
+    user was shown are ranked, however others click. Impressions are the sums of sample weights.
     Users with clicks only, or with none, are left out.
 
     Args:

@@ -10,6 +10,7 @@ from keras import layers
 from rocket_tf.networks.embedding import Embedding
 from rocket_tf.networks.features import check_features
 from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
+from rocket_tf.networks.normalization import FusedBatchNormalization
 from rocket_tf.networks.seeds import layer_seed
 
 
@@ -222,7 +223,7 @@ class _Tower:
             name=name,
         )(x)
         if self._batch_normalization:
-            x = layers.BatchNormalization(name=f"{name}_norm")(x)
+            x = FusedBatchNormalization(name=f"{name}_norm")(x)
         x = layers.ReLU(name=f"{name}_relu")(x)
         if self._dropout:
             name = f"{name}_dropout"

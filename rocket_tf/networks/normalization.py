@@ -21,7 +21,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     For statistics over all replicas' examples, use `synchronized=True`.
 
     Arguments, inputs and outputs are those of `keras.layers.BatchNormalization`. What the kernel
-    cannot do (inputs that are masked, of float64 or not 4-D with channels last; `synchronized` or
+    cannot do (inputs that are masked, of float64, or whose channels are not last; `synchronized` or
     `renorm`) goes the way of Keras's layer.
 
     Example:
@@ -40,11 +40,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         has_replicas = replica is not None and replica.num_replicas_in_sync > 1
         if has_replicas and not use_batch_statistics:
             reductions.catch_up(owner=self)
-        channels = self.moving_mean.shape
+        (channels,) = self.moving_mean.shape
         gamma = self.gamma.value if self.scale else tf.ones(channels)
         beta = self.beta.value if self.center else tf.zeros(channels)
+        is_maps = len(inputs.shape) == 4
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
+            # To the kernel, vectors are maps of one position.
+            inputs if is_maps else tf.reshape(inputs, [-1, 1, 1, channels]),
             scale=tf.cast(gamma, tf.float32),
             offset=tf.cast(beta, tf.float32),
             mean=None if use_batch_statistics else self.moving_mean.value,
@@ -56,12 +58,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             reductions.follow_mean([mean, variance], self._follow, owner=self)
         elif use_batch_statistics:
             self._follow(mean, variance)
-        return outputs
+        return outputs if is_maps else keras.ops.reshape(outputs, keras.ops.shape(inputs))
 
     def _kernel_takes(self, inputs):
         return (
-            len(inputs.shape) == 4
-            and self.axis in (-1, 3)
+            len(inputs.shape) >= 2
+            and self.axis in (-1, len(inputs.shape) - 1)
             and keras.backend.standardize_dtype(inputs.dtype) != "float64"
             and not self.synchronized
             and not getattr(self, "renorm", False)  # which Keras 3.12 does not have

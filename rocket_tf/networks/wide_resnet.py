@@ -63,7 +63,7 @@ def wide_resnet_pair(
             all the same. The authors' release shares it even then; the paper does not say so.
         pixel_mean: mean of each channel in units of a pixel, subtracted by the nets' first layer.
             `None`: CIFAR's for three channels, 127.5 otherwise.
-        pixel_std: standard deviation of each channel in units of a pixel, divided by likewise.
+        pixel_std: standard deviation of each channel in units of a pixel; that layer divides by it.
             `None`: CIFAR's for three channels, 63.75 otherwise.
         batch_normalization: `"fused"` (each replica normalises its own examples),
             `"synchronized"` (over all replicas' examples), or `"keras"` (Keras's layer, slower).

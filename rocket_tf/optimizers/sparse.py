@@ -109,6 +109,8 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
     Bias correction follows the optimizer's steps, not an id's. PyTorch's `SparseAdam` computes the
     same.
 
+    Dense weights move as in Keras, in one operation for each weight in place of a dozen.
+
     Arguments are those of `keras.optimizers.Adam`.
 
     Example:
@@ -121,14 +123,28 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
         array([1. , 1. , 1. , 0.5], dtype=float32)
     """
 
-    def update_rows(self, ids, gradient, variable, learning_rate):
-        first, second = (
-            keras_internals.slot_of(self, kind, variable) for kind in ("momentums", "velocities")
+    def update_step(self, gradient, variable, learning_rate):
+        if isinstance(gradient, tf.IndexedSlices) or self.amsgrad:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        first, second = self._moments_of(variable)
+        powers = self._powers_of_betas(variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle_of(variable),
+            m=_handle_of(first),
+            v=_handle_of(second),
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.constant(self.beta_1, variable.dtype),
+            beta2=tf.constant(self.beta_2, variable.dtype),
+            epsilon=tf.constant(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
         )
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        corrections = [
-            1 - tf.constant(beta, variable.dtype) ** step for beta in (self.beta_1, self.beta_2)
-        ]
+
+    def update_rows(self, ids, gradient, variable, learning_rate):
+        first, second = self._moments_of(variable)
+        corrections = [1 - power for power in self._powers_of_betas(variable.dtype)]
         rate = learning_rate * tf.sqrt(corrections[1]) / corrections[0]
         mean, square = rows_of(first, ids), rows_of(second, ids)
         mean += (gradient - mean) * (1 - self.beta_1)
@@ -141,6 +157,14 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
             self.assign(largest, tf.IndexedSlices(square, ids))
         moves = mean * rate / (tf.sqrt(square) + self.epsilon)
         self.assign_sub(variable, tf.IndexedSlices(moves, ids))
+
+    def _moments_of(self, variable):
+        kinds = "momentums", "velocities"
+        return [keras_internals.slot_of(self, kind, variable) for kind in kinds]
+
+    def _powers_of_betas(self, dtype):
+        step = tf.cast(self.iterations + 1, dtype)
+        return [tf.constant(beta, dtype) ** step for beta in (self.beta_1, self.beta_2)]
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -213,4 +237,12 @@ def rows_of(variable, ids):
         >>> rows_of(keras.Variable([[1.0], [2.0], [4.0]]), [2, 0]).numpy().ravel()
         array([4., 1.], dtype=float32)
     """
-    return tf.gather(variable.value if isinstance(variable, keras.Variable) else variable, ids)
+    return tf.gather(_value_of(variable), ids)
+
+
+def _value_of(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _handle_of(variable):
+    return _value_of(variable).handle

@@ -88,25 +88,25 @@ def export_run(
         )
     model, _, _ = finished_run.restore(workdir, "float32", data)
     light = model.light
-    told = finished_run.provenance(folder, config, summary)
+    origin = finished_run.provenance(folder, config, summary)
     output = Path(output or workdir)
     if "savedmodel" in formats:
-        yield _export_savedmodel(folder, data, output, optimize, precision, told)
+        yield _export_savedmodel(folder, data, output, optimize, precision, origin)
     prover = _Prover(light, data.test)
-    told = {**told, "net": describe_net(light)}
+    origin = {**origin, "net": describe_net(light)}
     if "litert" in formats:
         calibration, _ = data.train.first(calibration_examples)
         contents = {
             "light.tflite": ("LiteRT, float32", converters.to_litert(light), LARGEST_DIFFERENCE),
             "light_int8.tflite": ("LiteRT, int8", converters.to_litert(light, calibration), None),
         }
-        yield from _write(output / "litert", contents, prover, data.class_names, told)
+        yield from _write(output / "litert", contents, prover, data.class_names, origin)
     if "onnx" in formats:
         contents = {"light.onnx": ("ONNX", converters.to_onnx(light), LARGEST_DIFFERENCE)}
-        yield from _write(output / "onnx", contents, prover, data.class_names, told)
+        yield from _write(output / "onnx", contents, prover, data.class_names, origin)
 
 
-def _export_savedmodel(folder, data, output, optimize, precision, told):
+def _export_savedmodel(folder, data, output, optimize, precision, origin):
     model, config, _ = finished_run.restore(folder.path, precision, data)
     light = model.light
     prover = _Prover(light, data.test)
@@ -117,7 +117,7 @@ def _export_savedmodel(folder, data, output, optimize, precision, told):
         output / folder.light.name,
         data.class_names,
         optimize=optimize,
-        provenance=told,
+        provenance=origin,
         prove=lambda partial: proved.append(prover.prove(kind, partial, allowed_difference(light))),
         **finished_run.export_arguments(data, light),
     )
@@ -168,7 +168,7 @@ class _Prover:
             yield inputs, labels
 
 
-def _write(directory, contents, prover, class_names, told):
+def _write(directory, contents, prover, class_names, origin):
     """Writes a version with the files that `contents` names: their kind, bytes and allowance."""
     exports = []
 
@@ -177,7 +177,7 @@ def _write(directory, contents, prover, class_names, told):
             files.write_bytes(folder / name, content)
             exports.append(prover.prove(kind, folder / name, allowed))
         companions.write_labels(folder / companions.LABELS, class_names)
-        companions.write_provenance(folder / companions.PROVENANCE, told)
+        companions.write_provenance(folder / companions.PROVENANCE, origin)
 
     final = files.write_version(directory, write)
     return [dataclasses.replace(export, path=final / export.path.name) for export in exports]

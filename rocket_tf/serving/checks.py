@@ -30,7 +30,7 @@ def prove(directory, workdir=None, restore=None):
             export is compared with none.
 
     Yields:
-        `(name, told)` for each check that passed or had nothing to do, in words.
+        `(name, result)` for each check that passed or had nothing to do, in words.
 
     Raises:
         CheckFailed: by the first one that does not pass; the message begins with its name.
@@ -63,8 +63,8 @@ def _carry_out(name, check, *arguments):
     except CheckFailed as error:
         raise CheckFailed(f"{name}: {error}") from error
     except Exception as error:
-        told = " ".join(str(error).split())
-        raise CheckFailed(f"{name}: {type(error).__name__}: {told}") from error
+        message = " ".join(str(error).split())
+        raise CheckFailed(f"{name}: {type(error).__name__}: {message}") from error
 
 
 def _load(directory):
@@ -100,10 +100,10 @@ def _check_signatures(model):
                 f"{name} gives {', '.join(signature.outputs)}; expected predictions, or logits, "
                 "probabilities and classes at least"
             )
-        told = ", ".join(
+        result = ", ".join(
             f"{key} {info.dtype} {_shape(info.shape)}" for key, info in signature.inputs.items()
         )
-        described.append(f"{name}({told})")
+        described.append(f"{name}({result})")
     return "; ".join(described)
 
 

@@ -18,7 +18,7 @@ def labels_of(export):
 
 
 def provenance_of(export):
-    """Where it is told where an export comes from: a SavedModel's folder, or a file."""
+    """Where an export's origin is written: in a SavedModel's folder, or beside the file."""
     export = Path(export)
     return export / "assets.extra" / PROVENANCE if export.is_dir() else export.parent / PROVENANCE
 
@@ -34,15 +34,15 @@ def read_labels(export):
     return path.read_text("utf-8").splitlines() if path.exists() else None
 
 
-def write_provenance(path, told):
-    """Writes what is told of an export as JSON, with versions of the software and the time."""
+def write_provenance(path, origin):
+    """Writes the origin of an export as JSON, with versions of the software and the time."""
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    content = {**told, "software": software("tensorflow", "keras"), "created": created}
+    content = {**origin, "software": software("tensorflow", "keras"), "created": created}
     files.write_json(path, content)
 
 
 def read_provenance(export):
-    """What is told of an export, a dict; `None` where nothing is.
+    """The origin of an export, a dict; `None` where none is written.
 
     Raises:
         ValueError: if it is no JSON.
@@ -51,11 +51,11 @@ def read_provenance(export):
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def comes_from(export, told):
-    """Whether an export comes from what is told, which JSON can hold."""
+def comes_from(export, origin):
+    """Whether an export has this origin, a dict that JSON can hold."""
     try:
         read = read_provenance(export)
     except ValueError:
         return False
-    told = json.loads(json.dumps(told))
-    return isinstance(read, dict) and told.items() <= read.items()
+    origin = json.loads(json.dumps(origin))
+    return isinstance(read, dict) and origin.items() <= read.items()

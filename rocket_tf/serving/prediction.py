@@ -190,7 +190,7 @@ def _saved_model(export):
 
 
 def _with_pillow(export):
-    """Likewise, of an export that takes pixels."""
+    """The same of an export that takes pixels."""
     run = runtimes.load(export)
     (name, (dtype, shape)), *others = run.inputs.items()
     if others or len(shape) != 4 or None in shape[1:] or shape[-1] not in (1, 3):

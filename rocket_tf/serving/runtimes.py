@@ -86,8 +86,8 @@ def load(path, threads=0, runtime=None, logits_alone=False):
         with stderr_kept_back(Exception):
             return _LOADERS[runtime](path, threads, logits_alone)
     except Exception as error:  # runtimes raise whatever they like
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{path}: {package} cannot load it: {told}") from error
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}: {package} cannot load it: {message}") from error
 
 
 def _runtime_of(path):

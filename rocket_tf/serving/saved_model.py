@@ -139,14 +139,14 @@ def export_light(
         tasks=tasks,
     )
     functions = make_functions(lambda inputs: light(inputs, training=False))
-    told = {**(provenance or {}), "net": describe_net(light), "optimized": False}
+    origin = {**(provenance or {}), "net": describe_net(light), "optimized": False}
     if optimize:
         own_names = [answers.own_name(*output) for output in tasks.items()]
         faster, measured = _optimized(
             light, functions[DEFAULT], signatures[0].request(examples), make_functions, own_names
         )
         functions = faster or functions
-        told |= {"optimized": faster is not None, "optimization": measured}
+        origin |= {"optimized": faster is not None, "optimization": measured}
 
     def write(folder):
         try:
@@ -155,7 +155,7 @@ def export_light(
                 _save(light, functions, class_names, folder)
             requests = {each.name: each.request(warmup_example) for each in signatures}
             warmup.write(folder, requests)
-            companions.write_provenance(companions.provenance_of(folder), told)
+            companions.write_provenance(companions.provenance_of(folder), origin)
             _prove(light, tasks, signatures, folder, examples)
         except tf.errors.OpError as error:  # of TensorFlow's own file system
             raise OSError(f"{directory}: cannot be written: {error.message}") from error
@@ -334,9 +334,9 @@ def _prove(light, tasks, signatures, directory, examples):
         served[signature](**_as_tensors(inputs))
     allowed = allowed_difference(light)
     for signature in signatures:
-        told = served[signature.name](**_as_tensors(signature.request(examples)))
+        answer = served[signature.name](**_as_tensors(signature.request(examples)))
         largest = max(
-            difference(own, told[answers.own_name(output, tasks[output])])
+            difference(own, answer[answers.own_name(output, tasks[output])])
             for output, own in signature.expected(examples).items()
         )
         if not largest <= allowed:  # not a number, either

@@ -13,7 +13,7 @@ class WorkerProcess:
     """Starts `python -m <module>` and waits until it says that it is ready.
 
     The process prints a line of JSON when it is ready and another for each line of JSON that it
-    reads, and ends when its stdin does. As a context manager, it is told to end on exit.
+    reads, and ends when its stdin does. As a context manager, it ends its process on exit.
 
     Args:
         module: name of the module.
@@ -60,6 +60,6 @@ class WorkerProcess:
         if not line:
             self._process.wait()
             self._errors.seek(0)
-            told = self._errors.read().strip().splitlines() or ["it says nothing"]
-            raise ProcessEnded(f"a process that measures has ended ({self._module}): {told[-1]}")
+            errors = self._errors.read().strip().splitlines() or ["it says nothing"]
+            raise ProcessEnded(f"a process that measures has ended ({self._module}): {errors[-1]}")
         return json.loads(line)

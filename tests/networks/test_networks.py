@@ -258,9 +258,11 @@ def test_bad_arguments(arguments, named):
 class TestFusedBatchNormalization:
     X = np.random.default_rng(0).normal(2.0, 3.0, (4, 5, 5, 6)).astype(np.float32)
 
-    def test_training_step_against_numpy(self):
+    @pytest.mark.parametrize("shape", [(4, 5, 5, 6), (100, 6), (20, 5, 6), (2, 2, 5, 5, 6)])
+    def test_training_step_against_numpy(self, shape):
         layer = FusedBatchNormalization(momentum=0.9, epsilon=1e-3)
-        outputs = layer(self.X, training=True)
+        outputs = layer(self.X.reshape(shape), training=True)
+        assert outputs.shape == shape
         flat = self.X.astype(np.float64).reshape(-1, 6)
         expected = (flat - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-3)
         np.testing.assert_allclose(outputs.numpy().reshape(-1, 6), expected, atol=1e-5)
@@ -268,15 +270,16 @@ class TestFusedBatchNormalization:
         unbiased = flat.var(0, ddof=1)
         np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * unbiased, rtol=1e-5)
 
-    def test_same_outputs_and_gradients_as_keras(self):
+    @pytest.mark.parametrize("shape", [(4, 5, 5, 6), (100, 6)])
+    def test_same_outputs_and_gradients_as_keras(self, shape):
         fused, keras_layer = FusedBatchNormalization(), keras.layers.BatchNormalization()
         gradients = []
         for layer in (fused, keras_layer):
-            layer.build(self.X.shape)
+            layer.build(shape)
             layer.set_weights(
                 [np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6), np.ones(6), np.ones(6)]
             )
-            x = tf.constant(self.X)
+            x = tf.constant(self.X.reshape(shape))
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 loss = tf.reduce_sum(layer(x, training=True) ** 3)
@@ -310,8 +313,8 @@ class TestFusedBatchNormalization:
     @pytest.mark.parametrize(
         "layer_arguments, shape",
         [
-            ({}, (8, 6)),
-            ({}, (4, 5, 6)),
+            ({}, (6,)),
+            ({"axis": 1}, (4, 5, 6)),
             ({"axis": 1}, (4, 5, 5, 6)),
             ({"synchronized": True}, None),
             pytest.param(
