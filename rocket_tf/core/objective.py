@@ -224,6 +224,27 @@ def sum_in_order(values):
     return tf.reduce_sum(tf.stack(list(values)), axis=0)
 
 
+def sum_of_gradients(gradients, otherwise):
+    """The sum of a tensor's gradients, from the first to the last, for deterministic training.
+
+    A tensor that three or more operations read, such as the last one that two residual nets share,
+    gets as many gradients, which TensorFlow adds with one `tf.add_n`, also under
+    `tf.config.experimental.enable_op_determinism`.
+
+    Args:
+        gradients: list of tensors and `tf.IndexedSlices`.
+        otherwise: function from such a list to the sum, for what has no order to lose: two of them,
+            slices, or values that are no numbers.
+
+    Example:
+        >>> gradients = [tf.constant(value) for value in (1e8, -1e8, 1.0)]
+        >>> float(sum_of_gradients(gradients, tf.add_n))
+        1.0
+    """
+    dense = all(isinstance(each, tf.Tensor) and each.dtype.is_floating for each in gradients)
+    return sum_in_order(gradients) if dense and len(gradients) > 2 else otherwise(gradients)
+
+
 def _setting(name):
     """A number that may be set between steps, on all replicas."""
     return keras.Variable(

@@ -3,6 +3,8 @@
 Nothing else of the package touches one; `tests/core/test_internals.py` holds it.
 """
 
+import functools
+
 import tensorflow as tf
 
 
@@ -24,16 +26,18 @@ def with_constants(function):
     return convert_variables_to_constants_v2(function)
 
 
-def sum_gradients_in_order():
-    """From here on, each tape of this process sums the gradients of a tensor in a fixed order.
+def aggregate_gradients_by(aggregate):
+    """Gives the tapes of this process, from here on, a function that sums a tensor's gradients.
 
-    A tensor that three or more operations read, such as the last one that two residual nets share,
-    gets as many gradients. TensorFlow adds them with one `AddN`, whose order of summation depends
-    on which buffers are free at that instant, also under
-    `tf.config.experimental.enable_op_determinism`. The last bit would depend on the machine's load.
+    It is `aggregate_fn` of TensorFlow's `_default_vspace`.
+
+    Args:
+        aggregate: `f(gradients, otherwise)`, given a list of tensors and `tf.IndexedSlices` and
+            TensorFlow's own function, gives their sum.
 
     Example:
-        >>> sum_gradients_in_order()
+        >>> from rocket_tf.core.objective import sum_of_gradients
+        >>> aggregate_gradients_by(sum_of_gradients)
         >>> x = tf.Variable(2.0)
         >>> with tf.GradientTape() as tape:
         ...     y = x * x * x
@@ -44,11 +48,5 @@ def sum_gradients_in_order():
     from tensorflow.python.eager import backprop
 
     space = backprop._default_vspace
-
-    def summed(gradients):
-        dense = all(isinstance(each, tf.Tensor) and each.dtype.is_floating for each in gradients)
-        if dense and len(gradients) > 2:
-            return tf.reduce_sum(tf.stack(gradients), axis=0)
-        return space.aggregate_fn(gradients)
-
-    pywrap_tfe.TFE_Py_RegisterVSpace(space._replace(aggregate_fn=summed))
+    ours = functools.partial(aggregate, otherwise=space.aggregate_fn)
+    pywrap_tfe.TFE_Py_RegisterVSpace(space._replace(aggregate_fn=ours))

@@ -7,7 +7,8 @@ import keras
 import tensorflow as tf
 
 from rocket_tf import config as options
-from rocket_tf.core.tensorflow_internals import sum_gradients_in_order
+from rocket_tf.core.objective import sum_of_gradients
+from rocket_tf.core.tensorflow_internals import aggregate_gradients_by
 from rocket_tf.runs import own_parts
 from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.checkpoints import restore_weights
@@ -98,7 +99,7 @@ def keras_settings(config):
     keras.utils.set_random_seed(config["seed"])
     if config["deterministic"]:
         tf.config.experimental.enable_op_determinism()
-        sum_gradients_in_order()
+        aggregate_gradients_by(sum_of_gradients)
     keras.config.set_dtype_policy(config["precision"])
     try:
         yield

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rocket_tf.core.objective import Objective, sum_in_order
-from rocket_tf.core.tensorflow_internals import sum_gradients_in_order
+from rocket_tf.core.objective import Objective, sum_in_order, sum_of_gradients
+from rocket_tf.core.tensorflow_internals import aggregate_gradients_by
 from rocket_tf.runs.building import build_model
 from rocket_tf.runs.finished import keras_settings
 from tests.small_runs import card_of, small_config
@@ -68,13 +68,13 @@ def gradient_of(needed):
 
 
 def test_tapes_sum_in_order():
-    sum_gradients_in_order()
+    aggregate_gradients_by(sum_of_gradients)
     for needed in NEEDED:
         np.testing.assert_array_equal(gradient_of(needed), np.ones((4, 3)))
 
 
 def test_gradients_of_tables_stay_sparse():
-    sum_gradients_in_order()
+    aggregate_gradients_by(sum_of_gradients)
     table = tf.Variable(np.arange(10.0).reshape(5, 2))
     with tf.GradientTape() as tape:
         value = sum(tf.reduce_sum(tf.gather(table, ids)) for ids in ([1, 3], [3], [0, 3, 4]))
