@@ -5,8 +5,6 @@ Nothing else of the package touches one; `tests/core/test_internals.py` holds it
 
 import functools
 
-import tensorflow as tf
-
 
 def with_constants(function):
     """A concrete function of TensorFlow's with its variables turned into constants.
@@ -36,6 +34,7 @@ def aggregate_gradients_by(aggregate):
             TensorFlow's own function, gives their sum.
 
     Example:
+        >>> import tensorflow as tf
         >>> from rocket_tf.core.objective import sum_of_gradients
         >>> aggregate_gradients_by(sum_of_gradients)
         >>> x = tf.Variable(2.0)
