@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
+from rocket_tf.commands import convert_clicks, make_clicks
 from rocket_tf.data import click_dataset, open_data
 from rocket_tf.data.clicks import scan
 from rocket_tf.data.clicks.order import WindowedOrder
@@ -233,6 +234,43 @@ class TestCsv:
         with pytest.raises(DamagedDataError, match=r"train.csv: line 4: label '7' in 'click'"):
             open_data(fields)
         assert not list((tmp_path / ".rocket_tf").iterdir())
+
+
+class TestTools:
+    def test_convert_clicks(self, tmp_path, capsys):
+        (tmp_path / "logs").mkdir()
+        for part, rows in (("train", "1,a,2,7 2\n0,b,3,\n"), ("test", "0,a,2,3\n")):
+            (tmp_path / "logs" / f"{part}.csv").write_text("click,user,item,seen\n" + rows)
+        source, target = str(tmp_path / "logs"), str(tmp_path / "parquet")
+        settings = ["--set=history_column=seen"]
+        assert convert_clicks.main([source, target, *settings]) == 0
+        assert "3 rows in Parquet" in capsys.readouterr().out
+        table = pq.read_table(tmp_path / "parquet" / "train" / "00000.parquet")
+        assert table.to_pydict() == {
+            "click": [1, 0],
+            "user": ["a", "b"],
+            "item": [2, 3],
+            "seen": [[7, 2], []],
+        }
+        fields = {"category_columns": ("item",), "number_columns": (), "history_column": "seen"}
+        assert opened(target, **fields).train.inputs["seen"][0, :3].tolist() == [7, 2, -1]
+        assert convert_clicks.main([source, target, *settings]) == 2
+        assert f"{target}: is there already" in capsys.readouterr().err
+        assert convert_clicks.main([target, source + "2", *settings]) == 2
+        assert "is in Parquet already" in capsys.readouterr().err
+
+    def test_make_clicks(self, tmp_path, capsys):
+        for rows in (250, 330):
+            folder = str(tmp_path / str(rows))
+            assert make_clicks.main([folder, f"--rows={rows}", "--rows_in_group=100"]) == 0
+        short, long = (pq.read_table(tmp_path / n / "train.parquet") for n in ("250", "330"))
+        assert (len(short), len(long)) == (250, 330)
+        assert short.slice(0, 200).equals(long.slice(0, 200))
+        assert not short.slice(0, 100).equals(short.slice(100, 100))
+        assert len(pq.read_table(tmp_path / "330" / "test.parquet")) == 33
+        assert 0.05 < np.mean(long["click"].to_numpy()) < 0.5
+        assert make_clicks.main([str(tmp_path / "x"), "--rows=0"]) == 2
+        assert "--rows: got 0" in capsys.readouterr().err
 
 
 class TestTestPart:
