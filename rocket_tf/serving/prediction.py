@@ -231,7 +231,9 @@ def _decode(content, shape):
             raise UnreadableImageError(_NO_IMAGE)
         if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        image = image.convert("L" if channels == 1 else "RGB")
+        image.load()
+        mode = "L" if channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)  # which would copy it
     except UnreadableImageError:
         raise
     except Exception as error:  # Pillow's, of many kinds, for damaged files

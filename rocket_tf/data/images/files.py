@@ -27,7 +27,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 # Of an image, in all: more takes too much memory, for a file that may be of a few bytes.
-MOST_PIXELS = 2**25
+MOST_PIXELS = 30_000_000
 _CHUNK = 16  # images that a thread decodes before it reports
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
 
@@ -153,7 +153,7 @@ def _to_rgb(image):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError("pixels of 32 bits, whose range is not known; save it with 8 or 16")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def centre(image, height, width):
