@@ -199,7 +199,7 @@ def test_export_of_no_run_and_to_a_place_that_is_no_folder(workdir, tmp_path, ca
     assert export.main([f"--workdir={tmp_path}"]) == 2
     assert "holds no run" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert export.main([f"--workdir={workdir}", f"--output={tmp_path / 'file'}"]) == 1
+    assert export.main([f"--workdir={workdir}", f"--output={tmp_path / 'file'}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "file") in line
 
@@ -369,7 +369,7 @@ def test_predict_names_what_is_no_image_and_goes_on(exports, pictures, tmp_path,
         (["{pictures}", "{pictures}"], "holds neither a saved_model.pb nor versions"),
         (["{pictures}/large.jpg", "{pictures}"], "that is another kind of file"),
         (["{exports}/light", "nowhere.png"], "nowhere.png: there is nothing"),
-        (["{exports}/light", "{exports}/onnx"], "has no images; expected files ending in .png"),
+        (["{exports}/light", "{exports}/onnx"], "has no images; expected files ending in .jpg"),
         (["{exports}/litert", "{pictures}"], "holds several exports (light.tflite, light_int8"),
         (["{exports}/light", "{pictures}", "--top=0"], "--top: got 0"),
     ],
