@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import RocketModel, train
+from rocket_tf.data import open_data
 from rocket_tf.data.images import named as images
 from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.errors import CheckpointError, ConfigError, NonFiniteLossError, Preempted
@@ -241,6 +242,26 @@ class TestStartedAgain:
         # A dead owner's lock does not block.
         with RunFolder(tmp_path).owned():
             pass
+
+    @pytest.mark.parametrize("other", [{"seed": 7}, {}], ids=["another", "the same"])
+    def test_a_run_that_came_while_the_data_was_read_counts(self, tmp_path, monkeypatch, other):
+        """What decides about a folder is asked again once it is this process's alone."""
+        config, folder = small_config(), RunFolder(tmp_path)
+        data = open_data(config)
+
+        def load():
+            folder.write_config(small_config(**other))
+            folder.write_summary({"seed": 5})
+
+        monkeypatch.setattr(data, "load", load)
+        monkeypatch.setattr(train, "build_model", lambda *_: 1 / 0)
+        if other:
+            with pytest.raises(ConfigError, match=r"other settings \(seed: 7 → 0\)"):
+                train.train_and_evaluate(config, tmp_path, verbose=False, data=data)
+        else:
+            found = train.train_and_evaluate(config, tmp_path, verbose=False, data=data)
+            assert found == {"seed": 5}
+        assert folder.read_config()["seed"] == other.get("seed", 0)
 
     def test_interrupted_after_the_export(self, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -28,7 +29,8 @@ LONGEST_LINE = 1000  # also about the longest of values
 COLUMNS = ("category_columns", "number_columns", "request_columns")
 SIZES = ("light_tower", "booster_tower")
 IMAGES = [name for name, card in DATASETS.items() if card.kind == "images"]
-EXAMPLES = 8  # of a field's bad texts, and of its bad values
+# Of a field's bad texts, and of its bad values; more by ROCKET_FUZZ=30, say.
+EXAMPLES = int(os.environ.get("ROCKET_FUZZ", 8))
 
 
 class TensorFlowWanted(Exception):

@@ -199,7 +199,7 @@ def test_export_of_no_run_and_to_a_place_that_is_no_folder(workdir, tmp_path, ca
     assert export.main([f"--workdir={tmp_path}"]) == 2
     assert "holds no run" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert export.main([f"--workdir={workdir}", f"--output={tmp_path / 'file'}"]) == 1
+    assert export.main([f"--workdir={workdir}", f"--output={tmp_path / 'file'}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "file") in line
 

@@ -33,7 +33,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 # Of an image, in all: more takes too much memory, for a file that may be of a few bytes.
-MOST_PIXELS = 2**25
+MOST_PIXELS = 30_000_000
 _CHUNK = 16  # images that a thread decodes before it reports
 _WAITING = 32  # chunks that wait for threads at once
 _WITH_PROGRESS = 500  # more take long enough to show how far they are
@@ -182,7 +182,9 @@ def pixels(content, height, width, mode="RGB"):
     """
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         check_size(image)
-        return centre(_of_8_bits(_upright(image, content)).convert(mode), height, width)
+        image = _of_8_bits(_upright(image, content))
+        image = image if image.mode == mode else image.convert(mode)  # which would copy it
+        return centre(image, height, width)
 
 
 def check_size(image):
