@@ -163,7 +163,7 @@ def _open_clicks(settings):
 
 def _reopened(data, mapping):
     settings = settings_of(mapping)
-    if _of_source(settings) != _of_source(data.settings):
+    if not have_one_source(settings, data.settings):
         return open_data(mapping)
     return data.with_settings(settings)
 
