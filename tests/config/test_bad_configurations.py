@@ -430,7 +430,7 @@ FILES = {
     "def get_config(): raise RuntimeError('one\\ntwo')": "(RuntimeError): one two",
     "def get_config(): raise ValueError('one\\ntwo')": "(ValueError): one two",
     "import sys; sys.exit()": "--config: the file ends the process by sys.exit() (",
-    "def get_config(): raise SystemExit('no\\nlicence')": "by sys.exit('no\\\\nlicence') (",
+    "def get_config(): raise SystemExit('no\\nlicence')": "by sys.exit('no\\nlicence') (",
     "def get_config(): exit(0)": "--config: the file ends the process by sys.exit(0) (",
     "def get_config(): raise KeyError": "--config: cannot be loaded (KeyError)",
     "def get_config(): return b'\\xff'.decode()": "--config: cannot be loaded (UnicodeDecodeError)",
