@@ -109,6 +109,15 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--runs", default=runs, help="(default: %(default)s)")
 
+    def add_processes(self, default):
+        """Adds `--processes`, of commands whose runs can be trained side by side."""
+        self.add_argument(
+            "--processes",
+            type=int,
+            default=default,
+            help="how many train side by side, each with its share of the processors (%(default)s)",
+        )
+
     def parse_args(self, *arguments):
         """The arguments; a path to write to that cannot be one ends the process, with code 2."""
         parsed = super().parse_args(*arguments)

@@ -26,7 +26,7 @@ def _compare(arguments):
     comparison = ClickComparison(
         arguments.seeds, options.parse_overrides(arguments.set), arguments.runs
     )
-    comparison.complete()
+    comparison.complete(arguments.processes)
     result = comparison.result(_command(arguments))
     table = as_markdown(result)
     if arguments.output:
@@ -38,6 +38,7 @@ def _compare(arguments):
 def _parse(argv):
     parser = Parser("compare_clicks", __doc__)
     parser.add_run_arguments(seeds=5, setting="epochs=4", runs="runs/compare_clicks")
+    parser.add_processes(1)
     parser.add_argument("--output", help="path without its suffix; without it, print only")
     return parser.parse_args(argv)
 
@@ -45,4 +46,6 @@ def _parse(argv):
 def _command(arguments):
     parts = [f"{as_called('compare_clicks')} --seeds={arguments.seeds}"]
     parts += [f"--set={setting}" for setting in arguments.set]
+    if arguments.processes != 1:  # since the number of threads decides about last digits
+        parts.append(f"--processes={arguments.processes}")
     return " ".join(parts + ([f"--output={arguments.output}"] if arguments.output else []))

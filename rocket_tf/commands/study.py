@@ -81,12 +81,7 @@ def _parse(argv):
         help="a study for each value of a field, as --grid=epochs=10,40; several make a grid",
     )
     parser.add_argument("--shard", default="1/1", help="do a part of the runs, as 2/8")
-    parser.add_argument(
-        "--processes",
-        type=int,
-        default=default_processes(),
-        help="how many train side by side, each with its share of the processors (%(default)s)",
-    )
+    parser.add_processes(default_processes())
     parser.add_run_arguments(seeds=12, setting="epochs=20", runs=None)
     parser.add_argument("--output", help="where to write, no suffix (default: in the runs' folder)")
     parser.add_argument(
