@@ -158,9 +158,9 @@ class TestPipeline:
     )
     OPTIONS = {"rand_augment": 0.5, "num_classes": 4, "flip": True, "crop_padding": 1}
 
-    def batches(self, **changes):
+    def batches(self, seed=11, **changes):
         arguments = {"mixing": ("mixup", 0.4), **self.OPTIONS, **changes}
-        made = self.SPLIT.training_batches(6, 3, 11, **arguments)
+        made = self.SPLIT.training_batches(6, 3, seed, **arguments)
         return [tuple(map(np.asarray, batch)) for batch in made]
 
     @pytest.mark.parametrize("mixing", [("mixup", 0.4), ("cutmix", 1.0), None])
@@ -179,8 +179,9 @@ class TestPipeline:
             np.testing.assert_array_equal(np.concatenate([each[0] for each in own]), images)
             np.testing.assert_array_equal(np.concatenate([each[1] for each in own]), labels)
 
-    def test_epochs_mix_differently_and_partners_have_an_order_of_their_own(self):
-        labels = np.concatenate([batch[1] for batch in self.batches()])
+    @pytest.mark.parametrize("seed", [0, 11, 2**32 - 1])
+    def test_epochs_mix_differently_and_partners_have_an_order_of_their_own(self, seed):
+        labels = np.concatenate([batch[1] for batch in self.batches(seed=seed)])
         np.testing.assert_allclose(labels.sum(-1), 1, rtol=1e-6)
         first, second = labels[:23], labels[23:46]
         assert not np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
