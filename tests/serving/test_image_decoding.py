@@ -135,7 +135,9 @@ def test_predict_finds_what_training_reads(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = prediction.find_images([tmp_path])
+    found, skipped = prediction.find_images([tmp_path])
     assert [str(path.relative_to(tmp_path)) for path in found] == names[:4]
+    assert [str(path.relative_to(tmp_path)) for path in skipped] == names[5:]
     # The folder itself may be below a hidden one.
-    assert len(prediction.find_images([tmp_path / ".hidden"])) == 1
+    found, _ = prediction.find_images([tmp_path / ".hidden"])
+    assert len(found) == 1
