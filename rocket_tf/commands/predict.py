@@ -37,9 +37,12 @@ def _predict(arguments):
         if getattr(arguments, name) < 1:
             raise ConfigError(f"--{name}: got {getattr(arguments, name)}, expected at least 1")
     images, skipped = find_images(arguments.images)
+    hidden = sum(path.name.startswith(".") for path in skipped)
     for path in skipped:
-        reason = "a hidden file" if path.name.startswith(".") else "no image by its name"
-        complain("predict", f"{path}: passed over, {reason}")
+        if not path.name.startswith("."):
+            complain("predict", f"{path}: passed over, no image by its name")
+    if hidden:  # as many as there are images, where a Mac has packed them
+        complain("predict", f"hidden files passed over, as in training: {hidden}")
     classify = Classifier(find_export(arguments.export))
     shown = _FORMATS[arguments.format](images, classify.is_regression)
     unreadable = 0
