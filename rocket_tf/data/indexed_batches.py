@@ -22,10 +22,9 @@ def training_parts(load, labels, schedule, augment, share, parallel=tf.data.AUTO
         As there.
     """
     examples, batch_size, seed = len(labels), schedule.batch_size, schedule.seed
-    batches = math.ceil(examples / batch_size)
     labels = on_host(labels)
 
-    def parts_of_epoch(epoch):
+    def parts_of_epoch(epoch, parts):
         def load_part(part):
             begin, end = pipeline.bounds_of_part(part, examples, batch_size, share)
             chosen = pipeline.shuffled(begin, end, examples, seed, epoch, schedule.order)
@@ -34,13 +33,9 @@ def training_parts(load, labels, schedule, augment, share, parallel=tf.data.AUTO
                 batch = augment(batch, seed, epoch, chosen)
             return batch, tf.gather(labels, chosen)
 
-        first_batch = tf.where(
-            epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
-        )
-        parts = tf.data.Dataset.range(first_batch * share.own, batches * share.own)
         return parts.map(load_part, num_parallel_calls=parallel)
 
-    return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(parts_of_epoch)
+    return pipeline.epoch_by_epoch(examples, schedule, share, parts_of_epoch)
 
 
 def evaluation_parts(load_range, labels, batch_size, share, parallel=None):

@@ -19,6 +19,8 @@ _ORDER_STREAM = 0
 _DRAWS_STREAM = 1
 _RAND_AUGMENT_STREAM = 2
 _MIXING_STREAM = 3
+# As `index_shuffle` calls the operation: what it puts before a seed, and how often it mixes.
+_SEED_START, _ROUNDS = 498247692, 4
 _BITS_OF_SEEDS = 40  # more than the first two streams need
 
 
@@ -76,18 +78,13 @@ def places_of_parts(examples, schedule, share):
     Returns:
         `tf.data.Dataset`, with an element for each part.
     """
-    batches = math.ceil(examples / schedule.batch_size)
 
-    def places_of_epoch(epoch):
-        first_batch = tf.where(
-            epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
-        )
-        parts = tf.data.Dataset.range(first_batch * share.own, batches * share.own)
+    def places_of_epoch(epoch, parts):
         return parts.map(
             lambda part: (epoch, *bounds_of_part(part, examples, schedule.batch_size, share))
         )
 
-    return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(places_of_epoch)
+    return epoch_by_epoch(examples, schedule, share, places_of_epoch)
 
 
 def mix(parts, partners, places, mixing, seed, num_classes):
@@ -132,20 +129,61 @@ def shuffled(begin, end, examples, seed, epoch, order=0):
     Returns:
         int64, shape (end - begin,). All places of an epoch together have each example once.
     """
-    # A part may be empty, which `index_shuffle` refuses: so one place more, which is dropped.
-    places = tf.minimum(tf.range(begin, end + 1), examples - 1)
-    most = tf.constant(examples - 1, tf.int64)
-    if not order:
-        shuffle = tf.random.experimental.index_shuffle
-        return shuffle(places, seed=order_seed(seed, epoch), max_index=most)[:-1]
-    # With a third number in the seed, which `index_shuffle` has not; it reads 16 bits of each.
-    seed = tf.concat([order_seed(seed, epoch), [order]], 0)
-    return tf.raw_ops.RandomIndexShuffle(index=places, seed=seed, max_index=most, rounds=4)[:-1]
+    return permuted(tf.range(begin, end), tf.constant(examples, tf.int64), seed, epoch, order)
 
 
-def order_seed(seed, epoch):
-    """The seed of an epoch's order, int64 of shape (2,); its second number is the epoch."""
-    return _stateless_seed(seed, epoch, _ORDER_STREAM)
+def permuted(places, sizes, seed, epoch, number=0):
+    """Places after a permutation, each computed by itself.
+
+    Args:
+        places: int64, shape (places,), from 0 on.
+        sizes: int64, of so many places there is a permutation; a number, or one for each place.
+        seed: a non-negative integer.
+        epoch: int64, counted from 0.
+        number: which permutation of this seed and epoch, the same form as `sizes`. Number 0 is that
+            of `tf.random.experimental.index_shuffle`.
+
+    Returns:
+        int64, shape (places,).
+    """
+    # Of each number, the operation reads 16 bits: so one has its place in the seed for itself.
+    order, epoch = tf.unstack(_stateless_seed(seed, epoch, _ORDER_STREAM))
+    numbers = [_SEED_START + tf.cast(number, tf.int64), order, epoch]
+    if sizes.shape.rank:
+        numbers = [tf.broadcast_to(each, tf.shape(places)) for each in numbers]
+        sizes = tf.pad(sizes, [[0, 1]], constant_values=1)
+    seeds = tf.stack(numbers, axis=-1)
+    if seeds.shape.rank > 1:
+        seeds = tf.pad(seeds, [[0, 1], [0, 0]])
+    # It refuses an empty list: so there is one place more, which is dropped.
+    return tf.raw_ops.RandomIndexShuffle(
+        index=tf.pad(places, [[0, 1]]), seed=seeds, max_index=sizes - 1, rounds=_ROUNDS
+    )[:-1]
+
+
+def epoch_by_epoch(examples, schedule, share, parts_of_epoch):
+    """The parts that are left of all epochs, one epoch after the other.
+
+    Args:
+        examples: how many there are.
+        schedule: an `interface.Schedule`.
+        share: an `interface.Share`.
+        parts_of_epoch: function from an epoch, int64, and a `tf.data.Dataset` of the numbers of the
+            worker's parts that are left of it, to one of these parts.
+
+    Returns:
+        `tf.data.Dataset`.
+    """
+    batches = math.ceil(examples / schedule.batch_size)
+
+    def of_epoch(epoch):
+        first = tf.where(
+            epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
+        )
+        left = tf.data.Dataset.range(first * share.own, batches * share.own)
+        return parts_of_epoch(epoch, left)
+
+    return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(of_epoch)
 
 
 def bounds_of_part(part, examples, batch_size, share):

@@ -103,6 +103,16 @@ class TestOrder:
             seen.append(rows)
         assert not np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[1], seen[2])
 
+    def test_windows_and_the_row_groups_have_permutations_of_their_own(self):
+        """In windows of one size, too; and of as many rows as there are row groups."""
+        order = WindowedOrder([1] * 64, 8).of_epoch(0, tf.constant(0, tf.int64))
+        windows, offsets = order.places(0, 64)
+        np.testing.assert_array_equal(windows, np.repeat(np.arange(8), 8))
+        orders = {tuple(row) for row in offsets.numpy().reshape(8, 8)}
+        assert len(orders) == 8
+        whole = WindowedOrder([1] * 64, 64).of_epoch(0, tf.constant(0, tf.int64))
+        assert not np.array_equal(order.groups, whole.places(0, 64)[1])
+
     def test_one_window_is_the_order_of_examples_in_memory(self):
         order = WindowedOrder(SIZES, 7).of_epoch(5, tf.constant(2, tf.int64))
         rows = order.rows(*order.places(17, 400))

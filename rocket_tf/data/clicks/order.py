@@ -10,9 +10,7 @@ import tensorflow as tf
 
 from rocket_tf.data import pipeline
 
-# What the wrapper around the operation puts before each seed. It takes no seed for each row.
-_SEED_START = 498247692
-_ROUNDS = 4
+_ORDER_OF_GROUPS = -1  # which of an epoch's permutations; windows have those from 0 on
 
 
 class WindowedOrder:
@@ -60,7 +58,9 @@ class EpochOrder:
         in_file_order = tf.range(number, dtype=tf.int64)
         self.groups = in_file_order
         if order.shuffle and order.windows > 1:
-            self.groups = self._shuffled(in_file_order, tf.constant(number, tf.int64), -1)
+            self.groups = self._permuted(
+                in_file_order, tf.constant(number, tf.int64), _ORDER_OF_GROUPS
+            )
         # Rows before each row group, in the epoch's order and in that of files.
         self._before = _before(tf.gather(order.sizes, self.groups))
         self._in_files = tf.gather(_before(order.sizes)[:-1], self.groups)
@@ -87,7 +87,7 @@ class EpochOrder:
         offsets = places - starts
         if self._order.shuffle:
             sizes = tf.gather(self._window_starts, windows + 1) - starts
-            offsets = self._shuffled(offsets, sizes, windows)
+            offsets = self._permuted(offsets, sizes, windows)
         return windows, offsets
 
     def rows(self, windows, offsets):
@@ -96,23 +96,8 @@ class EpochOrder:
         groups = tf.searchsorted(self._before, places, side="right", out_type=tf.int64) - 1
         return places - tf.gather(self._before, groups) + tf.gather(self._in_files, groups)
 
-    def _shuffled(self, places, sizes, window):
-        """Places from 0 to sizes - 1, shuffled; a window has a seed of its own."""
-        seed, epoch = tf.unstack(pipeline.order_seed(self._seed, self._epoch))
-        columns = (
-            tf.constant(_SEED_START, tf.int64),
-            seed,
-            epoch + tf.cast(window, tf.int64) * 2**32,
-        )
-        seeds = tf.stack([tf.broadcast_to(each, tf.shape(places)) for each in columns], axis=1)
-        # The operation refuses an empty part: so one place more, which is dropped.
-        more = [[0, 1]]
-        return tf.raw_ops.RandomIndexShuffle(
-            index=tf.pad(places, more),
-            seed=tf.pad(seeds, [[0, 1], [0, 0]]),
-            max_index=tf.pad(tf.broadcast_to(sizes, tf.shape(places)) - 1, more),
-            rounds=_ROUNDS,
-        )[:-1]
+    def _permuted(self, places, sizes, number):
+        return pipeline.permuted(places, sizes, self._seed, self._epoch, number)
 
 
 def _before(sizes):

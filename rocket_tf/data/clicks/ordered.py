@@ -4,7 +4,6 @@ Free of TensorFlow until batches are asked for.
 """
 
 import dataclasses
-import math
 
 from rocket_tf.data.in_memory import ArraySplit
 
@@ -27,16 +26,13 @@ class OrderedArrays(ArraySplit):
     def training_parts(self, schedule, augment, share):
         import tensorflow as tf
 
-        from rocket_tf.data import pipeline
+        from rocket_tf.data import indexed_batches, pipeline
         from rocket_tf.data.clicks.order import WindowedOrder
 
         order = WindowedOrder(self.sizes, self.window, self.shuffle)
-        batches = math.ceil(self.examples / schedule.batch_size)
-        with tf.device("CPU:0"):
-            inputs = {name: tf.constant(array) for name, array in self.inputs.items()}
-            labels = tf.constant(self.labels)
+        inputs, labels = map(indexed_batches.on_host, (self.inputs, self.labels))
 
-        def parts_of_epoch(epoch):
+        def parts_of_epoch(epoch, parts):
             of_epoch = order.of_epoch(schedule.seed, epoch)
 
             def load(part):
@@ -45,10 +41,6 @@ class OrderedArrays(ArraySplit):
                 own = {name: tf.gather(array, rows) for name, array in inputs.items()}
                 return own, tf.gather(labels, rows)
 
-            first = tf.where(
-                epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
-            )
-            parts = tf.data.Dataset.range(first * share.own, batches * share.own)
             return parts.map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
-        return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(parts_of_epoch)
+        return pipeline.epoch_by_epoch(self.examples, schedule, share, parts_of_epoch)

@@ -35,38 +35,34 @@ class StreamedClicks(Split):
         return self._examples
 
     def training_parts(self, schedule, augment, share):
-        import tensorflow as tf
+        from rocket_tf.data import pipeline
 
         order = self._order(self._shuffle)
         reader = _Reader(self, order, schedule.seed, schedule.epochs)
 
-        def parts_of_epoch(epoch):
-            first = tf.where(
-                epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
-            )
-            return self._parts(reader, schedule.batch_size, share, epoch, first)
+        def parts_of_epoch(epoch, parts):
+            return self._load(reader, schedule.batch_size, share, epoch, parts)
 
-        return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(parts_of_epoch)
+        return pipeline.epoch_by_epoch(self.examples, schedule, share, parts_of_epoch)
 
     def evaluation_parts(self, batch_size, share):
         import tensorflow as tf
 
         reader = _Reader(self, self._order(shuffle=False), seed=0, epochs=1)
-        zero = tf.constant(0, tf.int64)
-        return self._parts(reader, batch_size, share, zero, zero)
+        parts = tf.data.Dataset.range(math.ceil(self.examples / batch_size) * share.own)
+        return self._load(reader, batch_size, share, tf.constant(0, tf.int64), parts)
 
     def _order(self, shuffle):
         from rocket_tf.data.clicks.order import WindowedOrder
 
         return WindowedOrder([piece.rows for piece in self._pieces], self._window, shuffle)
 
-    def _parts(self, reader, batch_size, share, epoch, first_batch):
-        """`tf.data.Dataset` of the parts of an epoch from a batch on."""
+    def _load(self, reader, batch_size, share, epoch, parts):
+        """`tf.data.Dataset` of the parts of an epoch that have some numbers, in their order."""
         import tensorflow as tf
 
         from rocket_tf.data import pipeline
 
-        batches = math.ceil(self.examples / batch_size)
         order = reader.order.of_epoch(reader.seed, epoch)
 
         def places(part):
@@ -89,7 +85,6 @@ class StreamedClicks(Split):
             labels.set_shape([None])
             return dict(zip(names, arrays, strict=True)), labels
 
-        parts = tf.data.Dataset.range(first_batch * share.own, batches * share.own)
         # One by one, so that windows come and go in their order; they are read by other threads.
         return parts.map(places, num_parallel_calls=tf.data.AUTOTUNE).map(load)
 
