@@ -52,7 +52,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
         DataUnavailableError: if the data is neither on this machine nor to be downloaded, or a file
             that is streamed can no longer be read.
         CheckpointError: if there are checkpoints, and none can be read.
-        NonFiniteLossError: if a loss is no number any more.
+        NonFiniteLossError: if a loss is not finite.
         Preempted: if SIGTERM has come, to any of the workers; what was done is saved.
         WorkerLostError: if another worker is gone.
         OSError: if something cannot be written.
@@ -75,7 +75,7 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
             f"{strategy.num_replicas_in_sync} replicas of all workers, one example for each"
         )
     workers = Workers(strategy, cluster)
-    with workers.losses_told(), damage_named():
+    with workers.losses_named(), damage_named():
         check_same_configuration(workers, config)
         if config["own_functions"]:
             data.load()
@@ -193,8 +193,8 @@ def check_same_configuration(workers, config):
     """
     if workers.count == 1:
         return
-    told = files.as_json({name: config[name] for name in options.FIELDS}, sort_keys=True)
-    chief, *others = (json.loads(text) for text in workers.gather_texts(told))
+    own = files.as_json({name: config[name] for name in options.FIELDS}, sort_keys=True)
+    chief, *others = (json.loads(text) for text in workers.gather_texts(own))
     paths = [name for name, field in options.FIELDS.items() if field.expected == "a path"]
     for number, other in enumerate(others, 1):
         different = options.differences(chief, other, paths)
@@ -209,13 +209,13 @@ def _check_workers_agree(workers, progress, workdir):
     """Checks that all workers have restored the same checkpoint."""
     found = [tuple(numbers) for numbers in workers.gather([progress.epochs, progress.steps])]
     if len(set(found)) > 1:
-        told = ", ".join(
+        checkpoints = ", ".join(
             f"worker {worker}: epoch {epochs} and {steps} steps"
             for worker, (epochs, steps) in enumerate(found)
         )
         raise ConfigError(
-            f"--workdir: the workers find different checkpoints in {workdir} ({told}); expected "
-            "one folder that all of them share"
+            f"--workdir: the workers find different checkpoints in {workdir} ({checkpoints}); "
+            "expected one folder that all of them share"
         )
 
 
@@ -273,7 +273,7 @@ def _evaluate(workdir, data_dir, data, details, data_path):
     folder, config, summary, data = open_run(workdir, data_dir, data, data_path)
     strategy = make_strategy(config["replicas"])
     workers = Workers(strategy, read_cluster())
-    with workers.losses_told(), damage_named(), keras_settings(config):
+    with workers.losses_named(), damage_named(), keras_settings(config):
         # Functions of one's own see all of the data, as in the training.
         seen, test_only = data, {"train_examples": 1, "validation_examples": 0}
         test_only = {} if config["own_functions"] else test_only

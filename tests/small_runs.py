@@ -10,10 +10,13 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from rocket_tf import config as options
 from rocket_tf.data import open_data
+from rocket_tf.runs.callbacks import SaveCheckpoints
+from rocket_tf.runs.folder import RunFolder
 
 SMALL = {
     "dataset": "digits",
@@ -52,6 +55,40 @@ def quick_runs(traced=False):
             yield
     finally:
         tf.config.run_functions_eagerly(False)
+
+
+@contextlib.contextmanager
+def interrupted_after_epoch(epoch):
+    """Within it, a run is ended as by Ctrl-C, once the metrics of an epoch are written."""
+    append = RunFolder.append_metrics
+
+    def interrupt(folder, line):
+        append(folder, line)
+        if line["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    with (
+        mock.patch.object(RunFolder, "append_metrics", interrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def interrupted_after_step(step, steps):
+    """The same once a step is done, counted from 1 over all epochs, of so many steps each."""
+    update = SaveCheckpoints.on_train_batch_end
+
+    def interrupt(callback, batch, logs=None):
+        update(callback, batch, logs)
+        if callback._epoch * steps + callback._first_step + batch + 1 == step:
+            raise KeyboardInterrupt
+
+    with (
+        mock.patch.object(SaveCheckpoints, "on_train_batch_end", interrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        yield
 
 
 def card_of(config):

@@ -24,6 +24,7 @@ from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
 from tests.small_runs import (
     card_of,
+    interrupted_after_step,
     metrics,
     newest_checkpoint,
     quick_runs,
@@ -171,17 +172,8 @@ class TestStartedAgain:
             summary = train.train_and_evaluate(config, whole, verbose=False)
         # Three steps an epoch: after 2 and 4 steps, and after each epoch.
         stopped_at, newest = {1: (5, "epoch-1-step-1"), 2: (2, "epoch-0-step-2")}[replicas]
-        update = run_callbacks.SaveCheckpoints.on_train_batch_end
-
-        def interrupt(callback, batch, logs=None):
-            update(callback, batch, logs)
-            if callback._epoch * 3 + batch + 1 == stopped_at:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(run_callbacks.SaveCheckpoints, "on_train_batch_end", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
+        with interrupted_after_step(stopped_at, steps=3):
+            train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
         assert newest_checkpoint(tmp_path / "resumed" / "checkpoints").name == newest
         assert train.train_and_evaluate(config, tmp_path / "resumed", verbose=False) == summary
         assert state(tmp_path / "resumed") == state(whole)

@@ -69,8 +69,8 @@ class _Table:
         self._width = max(len(str(path)) for path in images)
 
     def classes(self, path, found):
-        told = "  ".join(f"{name} {100 * probability:6.2f} %" for name, probability in found)
-        print(f"{path!s:<{self._width}}  {told}")
+        classes = "  ".join(f"{name} {100 * probability:6.2f} %" for name, probability in found)
+        print(f"{path!s:<{self._width}}  {classes}")
 
     def values(self, path, found):
         print(f"{path!s:<{self._width}}  {'  '.join(f'{value:.6g}' for value in found)}")
@@ -83,8 +83,8 @@ class _JsonLines:
         pass
 
     def classes(self, path, found):
-        told = [{"class": name, "probability": probability} for name, probability in found]
-        print(files.as_json({"file": str(path), "classes": told}))
+        classes = [{"class": name, "probability": probability} for name, probability in found]
+        print(files.as_json({"file": str(path), "classes": classes}))
 
     def values(self, path, found):
         print(files.as_json({"file": str(path), "predictions": found}))

@@ -234,7 +234,7 @@ def sum_of_gradients(gradients, otherwise):
     Args:
         gradients: list of tensors and `tf.IndexedSlices`.
         otherwise: function from such a list to the sum, for what has no order to lose: two of them,
-            slices, or values that are no numbers.
+            slices, or values of another kind.
 
     Example:
         >>> gradients = [tf.constant(value) for value in (1e8, -1e8, 1.0)]

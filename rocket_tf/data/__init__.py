@@ -22,7 +22,7 @@ _DEFINED_IN = {
     "DataSet": "rocket_tf.data.interface",
     "DatasetCard": "rocket_tf.data.catalog",
     "Split": "rocket_tf.data.interface",
-    "click_dataset": "rocket_tf.data.clicks.dataset",
+    "click_dataset": "rocket_tf.data.for_fit",
     "image_dataset": "rocket_tf.data.for_fit",
     "open_data": "rocket_tf.data.opening",
 }

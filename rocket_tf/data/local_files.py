@@ -103,10 +103,29 @@ def pass_over(place, names, reasons, unreadable, tell):
 
 def close_gaps(images, kept):
     """The images that are kept; moved in place, since a copy might not fit into memory."""
+    if kept.all():
+        return images
     places = np.flatnonzero(kept)
     for place, source in enumerate(places):
         images[place] = images[source]
     return images[: len(places)]
+
+
+def without_unreadable(images, labels, readable, training):
+    """The images that can be read, with their labels, as training and test part.
+
+    Args:
+        images: array of images, which may be moved in place, or of what they are read by.
+        labels: int64, shape (images,).
+        readable: a boolean for each image.
+        training: how many images are of the training part.
+
+    Returns:
+        `(train, test)`, each a pair of images and labels.
+    """
+    number = np.count_nonzero(readable[:training])
+    images, labels = close_gaps(images, readable), labels[readable]
+    return (images[:number], labels[:number]), (images[number:], labels[number:])
 
 
 def check_memory(path, number, image_size):

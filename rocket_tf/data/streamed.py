@@ -86,6 +86,9 @@ class StreamedSplit(Split):
 
         return indexed_batches.evaluation_parts(load, self.labels, batch_size, share, _PARALLEL)
 
+    def class_counts(self, num_classes):
+        return np.bincount(self.labels, minlength=num_classes)
+
     def _load(self, chosen):
         import tensorflow as tf
 

@@ -24,7 +24,7 @@ def damage_named():
     try:
         yield
     except tf.errors.OpError as error:
-        told = re.search(r"DamagedDataError: (.*)", error.message)
-        if told is None:
+        found = re.search(r"DamagedDataError: (.*)", error.message)
+        if found is None:
             raise
-        raise DamagedDataError(told[1]) from error
+        raise DamagedDataError(found[1]) from error

@@ -78,7 +78,7 @@ class Workers:
         return self._strategy.num_replicas_in_sync // self.count
 
     @contextlib.contextmanager
-    def losses_told(self):
+    def losses_named(self):
         """Within it, TensorFlow's errors of lost workers become `WorkerLostError`."""
         try:
             yield

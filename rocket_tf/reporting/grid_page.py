@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from rocket_tf.reporting import page
+from rocket_tf.reporting import markdown, page
 from rocket_tf.reporting.pictures import GREY, as_png, cycle
 from rocket_tf.system import files
 
@@ -29,9 +29,7 @@ def write_grid(result, output):
 def as_text(result):
     """The table in Markdown."""
     header, rows = _table(result)
-    lines = [*textwrap.wrap(_about(result), 100), "", f"| {' | '.join(header)} |"]
-    lines.append("|---" * len(header) + "|")
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines = [*textwrap.wrap(_about(result), 100), "", *markdown.table(header, rows)]
     return "\n".join([*lines, "", f"    {result['command']}", ""])
 
 
@@ -43,12 +41,7 @@ def grid_page(result):
         page.paragraph(_about(result)),
         *page.images({"The light net's gain": as_png(picture(result))}),
         page.table(*_table(result)),
-        page.heading("How to get it"),
-        page.code(result["command"]),
-        page.heading("Configuration"),
-        page.table(("field", "value"), config),
-        page.heading("Versions and machine"),
-        page.table(("what", "which"), {**result["versions"], **result["machine"]}.items()),
+        *page.origin(result, config),
     ]
     return page.whole("When does the rocket help?", parts)
 
@@ -137,36 +130,21 @@ def _about(result):
 
 def _table(result):
     fields = [name for name in result["grid"] if name != "train_examples"]
-    rows = []
+    rows, digits = [], markdown.digits_of(result)
     for point in result["points"]:
         for row in _compared(point):
             base = point["rows"][0]
-            mean, interval = _gain(row)
-            gain = _number(result, mean, "+")
-            if interval:
-                low, high = (_number(result, each, "+") for each in interval)
-                gain += f" [{low}, {high}]"
             rows.append(
                 (
                     str(point["examples"]["training"]),
                     *(str(point["settings"][name]) for name in fields),
                     row["title"],
-                    _with_spread(result, base),
-                    _with_spread(result, row),
-                    gain,
+                    markdown.mean_in_words(base, digits),
+                    markdown.mean_in_words(row, digits),
+                    markdown.difference_in_words(row["gain"], digits),
                     str(row["difference"]["seeds"]),
                 )
             )
     first = next((point["rows"][0]["title"] for point in result["points"] if point["rows"]), "")
     header = ("training examples", *fields, "method", first, "light net of the method")
     return (*header, "gain [95 % interval]", "seeds"), rows
-
-
-def _with_spread(result, row):
-    words = _number(result, row["mean"])
-    spread = row["standard_deviation"]
-    return words if spread is None else f"{words} ± {_number(result, spread)}"
-
-
-def _number(result, value, sign=""):
-    return f"{value:{sign}.2f}" if result["in_per_cent"] else f"{value:{sign}.4f}"

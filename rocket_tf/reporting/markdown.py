@@ -27,9 +27,7 @@ def table_as_markdown(result):
     lines += [f"{INTRODUCTION} {result['note']}".strip(), ""]
     for row in result["rows"]:
         lines += [f"## {row['title']} ({row['dataset']})", "", recipe_in_words(row), ""]
-        lines.append(f"| {' | '.join(HEADER)} |")
-        lines.append("|---" * len(HEADER) + "|")
-        lines += [f"| {' | '.join(line)} |" for line in lines_of_row(row)]
+        lines += table(HEADER, lines_of_row(row))
         if row["order"]:
             lines += ["", order_in_words(row["order"])]
         lines.append("")
@@ -74,6 +72,56 @@ def order_in_words(order):
     )
 
 
+def table(header, rows):
+    """The lines of a table, of rows of texts.
+
+    Example:
+        >>> table(("net", "error"), [("light", "1.71")])
+        ['| net | error |', '|---|---|', '| light | 1.71 |']
+    """
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return [lines[0], "|---" * len(header) + "|", *lines[1:]]
+
+
+def digits_of(result):
+    """Digits after the point of a study's figures: errors are in per cent, AUCs are not."""
+    return 2 if result["in_per_cent"] else 4
+
+
+def mean_in_words(figures, digits=2):
+    """A mean and, of several seeds, their standard deviation.
+
+    Args:
+        figures: dict as `rocket_tf.studies.statistics.describe` gives it.
+        digits: after the point.
+
+    Example:
+        >>> mean_in_words({"mean": 1.712, "standard_deviation": 0.57})
+        '1.71 ± 0.57'
+    """
+    mean, spread = f"{figures['mean']:.{digits}f}", figures["standard_deviation"]
+    return mean if spread is None else f"{mean} ± {spread:.{digits}f}"
+
+
+def difference_in_words(difference, digits=2):
+    """A paired difference and, of several seeds, its 95 % interval; "–" for none.
+
+    Args:
+        difference: dict with "mean" and "interval", or `None`.
+        digits: after the point.
+
+    Example:
+        >>> difference_in_words({"mean": -0.25, "interval": (-0.46, -0.04)})
+        '-0.25 [-0.46, -0.04]'
+    """
+    if difference is None:
+        return "–"
+    words, interval = f"{difference['mean']:+.{digits}f}", difference["interval"]
+    if not interval:
+        return words
+    return f"{words} [{', '.join(f'{each:+.{digits}f}' for each in interval)}]"
+
+
 def count_in_words(count):
     """Multiply-adds as tables show them; `None` is "not known".
 
@@ -89,14 +137,6 @@ def _figures(cell):
     paper = "–" if cell["paper"] is None else f"{cell['paper']:.2f}"
     if not cell["by_seed"]:
         return [paper, "not run", "–", "–", "0"]
-    mean = f"{cell['mean']:.2f}"
-    if cell["standard_deviation"] is not None:
-        mean += f" ± {cell['standard_deviation']:.2f}"
-    difference = cell.get("difference")
-    if difference is None:
-        words = "–"
-    else:
-        words = f"{difference['mean']:+.2f}"
-        if difference["interval"]:
-            words += " [{:+.2f}, {:+.2f}]".format(*difference["interval"])
-    return [paper, mean, f"{cell['median']:.2f}", words, str(len(cell["by_seed"]))]
+    difference = difference_in_words(cell.get("difference"))
+    seeds = str(len(cell["by_seed"]))
+    return [paper, mean_in_words(cell), f"{cell['median']:.2f}", difference, seeds]

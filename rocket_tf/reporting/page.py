@@ -38,10 +38,7 @@ def table_page(result, pictures):
         config = table(("field", "value"), row["config"].items())
         parts.append(f"<details><summary>configuration</summary>{config}</details>")
     parts += images(pictures)
-    parts += [heading("How to get it"), code(result["command"])]
-    parts += [heading("Versions and machine")]
-    parts.append(table(("what", "which"), {**result["versions"], **result["machine"]}.items()))
-    return whole(result["title"], parts)
+    return whole(result["title"], [*parts, *origin(result)])
 
 
 def run_page(folder, pictures):
@@ -141,6 +138,20 @@ def whole(title, parts):
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>\n'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
     )
+
+
+def origin(result, config=()):
+    """How a result is got again: its command, its configuration, versions and machine; parts.
+
+    Args:
+        result: dict with "command", "versions" and "machine".
+        config: pairs of fields and values; none: the page has them elsewhere.
+    """
+    parts = [heading("How to get it"), code(result["command"])]
+    if config:
+        parts += [heading("Configuration"), table(("field", "value"), config)]
+    versions = {**result["versions"], **result["machine"]}
+    return [*parts, heading("Versions and machine"), table(("what", "which"), versions.items())]
 
 
 def heading(text):

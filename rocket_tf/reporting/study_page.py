@@ -38,10 +38,7 @@ def as_text(result):
     """The verdict and the table in Markdown."""
     lines = [*_wrapped(result["verdict"] or ""), "", *_wrapped(_about(result)), ""]
     for header, rows in ((_HEADER, _figures(result)), (_COSTS, _costs(result))):
-        lines.append(f"| {' | '.join(header)} |")
-        lines.append("|---" * len(header) + "|")
-        lines += [f"| {' | '.join(row)} |" for row in rows]
-        lines.append("")
+        lines += [*markdown.table(header, rows), ""]
     lines += [*_wrapped(_latency(result)), ""]
     lines += [*_wrapped(_choice(result)), ""] if result["search"] else []
     return "\n".join([*lines, f"    {result['command']}", ""]).lstrip("\n")
@@ -74,12 +71,7 @@ def study_page(result):
         page.table(_COSTS, _costs(result)),
         page.paragraph(_latency(result)),
         *page.images(pictures),
-        page.heading("How to get it"),
-        page.code(result["command"]),
-        page.heading("Configuration"),
-        page.table(("field", "value"), result["config"].items()),
-        page.heading("Versions and machine"),
-        page.table(("what", "which"), {**result["versions"], **result["machine"]}.items()),
+        *page.origin(result, result["config"].items()),
     ]
     return page.whole("Does the rocket help?", parts)
 
@@ -195,25 +187,19 @@ def _latency(result):
     return words if ratio is None else f"{words} Light net ÷ booster: {ratio:.2f}."
 
 
-def _number(result, value, sign=""):
-    return f"{value:{sign}.2f}" if result["in_per_cent"] else f"{value:{sign}.4f}"
-
-
 def _figures(result):
-    rows = []
-    for row in result["rows"]:
-        mean = _number(result, row["mean"])
-        if row["standard_deviation"] is not None:
-            mean += f" ± {_number(result, row['standard_deviation'])}"
-        difference, words = row["difference"], "–"
-        if difference is not None:
-            words = _number(result, difference["mean"], "+")
-            if difference["interval"]:
-                low, high = (_number(result, each, "+") for each in difference["interval"])
-                words += f" [{low}, {high}]"
-        median = _number(result, row["median"])
-        rows.append((row["title"], row["net"], mean, median, words, str(len(row["by_seed"]))))
-    return rows
+    digits = markdown.digits_of(result)
+    return [
+        (
+            row["title"],
+            row["net"],
+            markdown.mean_in_words(row, digits),
+            f"{row['median']:.{digits}f}",
+            markdown.difference_in_words(row["difference"], digits),
+            str(len(row["by_seed"])),
+        )
+        for row in result["rows"]
+    ]
 
 
 def _costs(result):

@@ -33,7 +33,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         where = f"the end of epoch {epoch + 1} (step {self._step})"
-        # A GAUC is no number where no user has both clicks and others.
+        # A GAUC is not defined where no user has both clicks and others.
         losses = {name: value for name, value in logs.items() if name.endswith("loss")}
         if not all(math.isfinite(float(value)) for value in losses.values()):
             self._stop(losses, where)

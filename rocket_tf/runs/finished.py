@@ -194,26 +194,29 @@ def result_epoch(config, folder):
     """
     if not config["validation_examples"]:
         return config["epochs"]
-    net = options.trained_net(config)
-    measured = _evaluated(config, folder)
-    clicks = bool(measured) and f"val_{net}_auc" in measured[0]
-    metric = f"val_{net}_auc" if clicks else f"val_{net}_accuracy"
-    # An AUC of one label alone is no number.
-    known = [line for line in measured if math.isfinite(line[metric])] or measured
-    best = max(known, key=lambda line: line[metric], default={})
-    return best.get("epoch")
+    return _best_epoch(config, _evaluated(config, folder))
 
 
 def has_lost_patience(config, folder):
     """Whether as many evaluations in a row as `config.patience` were no better than the best."""
-    best = result_epoch(config, folder) if config["patience"] else None
-    if best is None:
-        return False
-    since = [line for line in _evaluated(config, folder) if line["epoch"] > best]
-    return len(since) >= config["patience"]
+    evaluated = _evaluated(config, folder) if config["patience"] else []
+    best = _best_epoch(config, evaluated)
+    since = [line for line in evaluated if line["epoch"] > best]
+    return bool(evaluated) and len(since) >= config["patience"]
 
 
 def _evaluated(config, folder):
     """The lines of metrics of the epochs after which the net that decides was evaluated."""
     accuracy = f"val_{options.trained_net(config)}_accuracy"
     return [line for line in folder.read_metrics() if accuracy in line]
+
+
+def _best_epoch(config, evaluated):
+    """The first of the best epochs; `None` of none."""
+    net = options.trained_net(config)
+    clicks = bool(evaluated) and f"val_{net}_auc" in evaluated[0]
+    metric = f"val_{net}_auc" if clicks else f"val_{net}_accuracy"
+    # The AUC of one label alone is not defined.
+    known = [line for line in evaluated if math.isfinite(line[metric])] or evaluated
+    best = max(known, key=lambda line: line[metric], default={})
+    return best.get("epoch")

@@ -125,7 +125,7 @@ def one_hot_classes(config, card):
     return card.num_classes if mixes_labels(config) else None
 
 
-def _augmentation(config):
+def augmentation(config):
     """RandAugment, MixUp and CutMix, as `rocket_tf.data.Split.training_batches` takes them."""
     rand_augment, mixup, cutmix = (config[name] for name in ("rand_augment", "mixup", "cutmix"))
     if config["augmentation_library"] == "keras_cv":
@@ -149,7 +149,7 @@ def _fit(run, restored, last_epoch):
         flip=config["flip"],
         crop_padding=config["crop_padding"],
         crop_padding_mode=config["crop_padding_mode"],
-        **_augmentation(config),
+        **augmentation(config),
         num_classes=one_hot_classes(config, data.card),
         class_weights=class_weights(config, data),
     )

@@ -376,7 +376,7 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def read_metrics(self):
-        """The metrics of all epochs that are done, a list of dicts; NaN for what is no number.
+        """The metrics of all epochs that are done, a list of dicts; NaN for what is not defined.
 
         Raises:
             ConfigError: if they cannot be read.

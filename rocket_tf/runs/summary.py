@@ -63,7 +63,7 @@ def figures(logs, examples):
 
 
 def _rounded(value):
-    """A figure; `None` for an AUC of examples that all have one label, which is no number."""
+    """A figure; `None` for the AUC of examples that all have one label, which has none."""
     return round(value, 6) if math.isfinite(value) else None
 
 

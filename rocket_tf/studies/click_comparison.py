@@ -2,11 +2,12 @@
 
 from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
-from rocket_tf.reporting.markdown import count_in_words
+from rocket_tf.reporting import markdown
 from rocket_tf.studies import statistics
 from rocket_tf.studies.study import Arm, Study
 from rocket_tf.system.provenance import machine, software
 
+_DIGITS = 4  # after the point
 FIGURES = {"test_auc": "AUC", "test_gauc": "GAUC", "test_log_loss": "log loss"}
 ARMS = (
     Arm("light", "light"),
@@ -86,23 +87,10 @@ def as_markdown(result):
     """A result of `ClickComparison` as a table in Markdown."""
     titles = [f"{title}, mean ± sd" for title in FIGURES.values()]
     head = ["net", *titles, "AUC, difference to the first row [95 % interval]", "multiply-adds"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows = []
     for row in result["rows"]:
-        cells = [_with_spread(row[figure]) for figure in FIGURES]
-        difference = "" if row is result["rows"][0] else _difference(row["test_auc"])
-        cells = [row["title"], *cells, difference, count_in_words(row["multiply_adds"])]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"    {result['command']}", ""])
-
-
-def _with_spread(figures):
-    spread = figures["standard_deviation"]
-    return f"{figures['mean']:.4f}" + ("" if spread is None else f" ± {spread:.4f}")
-
-
-def _difference(figures):
-    difference = figures["difference"]
-    text = f"{difference['mean']:+.4f}"
-    if difference["interval"]:
-        text += " [{:+.4f}, {:+.4f}]".format(*difference["interval"])
-    return text
+        cells = [markdown.mean_in_words(row[figure], _DIGITS) for figure in FIGURES]
+        difference = row["test_auc"]["difference"] if rows else None
+        words = markdown.difference_in_words(difference, _DIGITS) if difference else ""
+        rows.append([row["title"], *cells, words, markdown.count_in_words(row["multiply_adds"])])
+    return "\n".join([*markdown.table(head, rows), "", f"    {result['command']}", ""])

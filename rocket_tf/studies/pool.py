@@ -77,8 +77,8 @@ class Pool:
 
         Args:
             requests: list of what JSON can hold.
-            may_start: function from a request's place in the list and the set of those at work;
-                whether it may be handed out now.
+            may_start: whether a request may be handed out now, a function of its place in the list
+                and of the places of those that are being answered.
             started: called with the place of each request that is handed out.
 
         Yields:
@@ -95,8 +95,8 @@ class Pool:
                 selector.register(worker.stdout, selectors.EVENT_READ, worker)
             while waiting or busy:
                 for worker in self._workers:
-                    at_work = set(busy.values())
-                    index = next((i for i in waiting if may_start(i, at_work)), None)
+                    in_progress = set(busy.values())
+                    index = next((i for i in waiting if may_start(i, in_progress)), None)
                     if worker not in busy and index is not None:
                         waiting.remove(index)
                         busy[worker] = index

@@ -120,17 +120,16 @@ def in_turn(task, do, runs, data, pool=None, started=lambda run: None):
         requests = [
             {"task": task, "config": run.config, "path": str(run.folder.path)} for run in runs
         ]
-        done = set()
+        done, boosters = set(), [_untrained_booster(run) for run in runs]
+        places = {run.folder.path: index for index, run in enumerate(runs)}
 
         def may_start(index, busy):
-            booster = _untrained_booster(runs[index])
-            if booster is None:
-                return True
-            # It has a run of its own here, or the first of those that follow it trains it.
-            waits = any(
-                run.folder.path == booster and other not in done for other, run in enumerate(runs)
-            )
-            return not waits and booster not in [_untrained_booster(runs[other]) for other in busy]
+            booster = boosters[index]
+            if booster in places:  # which answers after its summary is there, and its lock gone
+                return places[booster] in done
+            # The first of those that follow it trains it.
+            trains_it = booster is not None and _untrained_booster(runs[index]) is not None
+            return not trains_it or booster not in [boosters[other] for other in busy]
 
         for index, error in pool.answers(requests, may_start, lambda index: started(runs[index])):
             done.add(index)

@@ -90,7 +90,7 @@ class Study:
     holds_out = True
     # What is done about a run that diverges, as of `running.complete`.
     diverged = staticmethod(note_divergence)
-    kind_in_messages = "study"  # in messages
+    kind_in_messages = "study"
 
     def __init__(
         self,

@@ -13,7 +13,6 @@ from rocket_tf.optimizers.sgd import SGDWithL2
 from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.callbacks import StopOnNonFiniteLoss
 from rocket_tf.runs.finished import keras_settings
-from rocket_tf.runs.folder import RunFolder
 from tests.convolutional_pairs import LAYERS, images, pair
 from tests.nets import CROSS_ENTROPY, examples, linear_pair, weights_of
 from tests.reference import (
@@ -28,7 +27,14 @@ from tests.reference import (
     sigmoid_mse,
     softmax_mse,
 )
-from tests.small_runs import card_of, metrics, newest_checkpoint, small_config, state
+from tests.small_runs import (
+    card_of,
+    interrupted_after_epoch,
+    metrics,
+    newest_checkpoint,
+    small_config,
+    state,
+)
 
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
 ON_LOGITS = {
@@ -288,17 +294,8 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
     )
     config = small_config(epochs=2, booster_depth=10, precision="mixed_float16")
     train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
-    append = RunFolder.append_metrics
-
-    def interrupt(folder, line):
-        append(folder, line)
-        if line["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "append_metrics", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
+    with interrupted_after_epoch(2):
+        train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
     after_one = scaling_of(tmp_path / "resumed", config)
     train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
     assert state(tmp_path / "resumed") == state(tmp_path / "whole")

@@ -10,8 +10,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from rocket_tf import train
 from rocket_tf.data.images import mixing, rand_augment
 from rocket_tf.data.in_memory import ArraySplit
-from rocket_tf.runs.folder import RunFolder
-from tests.small_runs import metrics, quick_runs, small_config
+from rocket_tf.runs import fitting
+from tests.small_runs import interrupted_after_epoch, metrics, quick_runs, small_config
 
 HEIGHT, WIDTH = 17, 23
 IMAGE = np.random.default_rng(0).integers(20, 230, (HEIGHT, WIDTH, 3)).astype(np.uint8)
@@ -197,8 +197,21 @@ class TestPipeline:
             np.testing.assert_allclose(np.max(own, -1), 1, atol=1e-3)
 
 
+def test_the_library_is_a_field():
+    """Which of the two mixes is seen in a batch of two images: KerasCV's draws follow its seed."""
+    split = ArraySplit(TestPipeline.SPLIT.inputs[:2], np.array([0, 1]))
+    batches = {}
+    for library in ("tensorflow", "keras_cv"):
+        config = small_config(mixup=0.4, augmentation_library=library)
+        made = split.training_batches(2, 1, 11, num_classes=2, **fitting.augmentation(config))
+        ((images, labels),) = made
+        np.testing.assert_allclose(np.sum(labels, -1), 1, rtol=1e-5)
+        batches[library] = images.numpy()
+    assert not np.allclose(batches["tensorflow"], batches["keras_cv"], atol=1)
+
+
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
-def test_a_run_with_all_of_it_resumes_to_the_bit(option, tmp_path, monkeypatch):
+def test_a_run_with_all_of_it_resumes_to_the_bit(option, tmp_path):
     arrays = np.random.default_rng(4).integers(0, 256, (50, 8, 8, 3)).astype(np.uint8)
     np.savez(
         tmp_path / "data.npz",
@@ -216,18 +229,9 @@ def test_a_run_with_all_of_it_resumes_to_the_bit(option, tmp_path, monkeypatch):
         flip=True,
         **{option: 0.5},
     )
-    append = RunFolder.append_metrics
-
-    def interrupt(folder, line):
-        append(folder, line)
-        if line["epoch"] == 2:
-            raise KeyboardInterrupt
-
     with quick_runs():
         summary = train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
-        with monkeypatch.context() as patch:
-            patch.setattr(RunFolder, "append_metrics", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                train.train_and_evaluate(config, tmp_path / "parts", verbose=False)
+        with interrupted_after_epoch(2):
+            train.train_and_evaluate(config, tmp_path / "parts", verbose=False)
         assert train.train_and_evaluate(config, tmp_path / "parts", verbose=False) == summary
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")

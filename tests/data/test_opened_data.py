@@ -16,9 +16,8 @@ from rocket_tf.data import DataSet, DatasetCard, Split, open_data, opening
 from rocket_tf.data.images import npz as npz_images
 from rocket_tf.data.pipeline import bounds_of_part
 from rocket_tf.errors import ConfigError
-from rocket_tf.runs import callbacks as run_callbacks
 from rocket_tf.runs.exports import export_run
-from tests.small_runs import metrics, newest_checkpoint, small_config, state
+from tests.small_runs import interrupted_after_step, metrics, newest_checkpoint, small_config, state
 
 CLASSES, SIZE = 4, 8
 
@@ -123,19 +122,10 @@ class TestGeneratedData:
         _, workdir, summary = generated
         assert train.evaluate(workdir, data=GeneratedData()) == summary
 
-    def test_interrupted_in_an_epoch_equals_uninterrupted(self, generated, tmp_path, monkeypatch):
+    def test_interrupted_in_an_epoch_equals_uninterrupted(self, generated, tmp_path):
         config, whole, summary = generated
-        update = run_callbacks.SaveCheckpoints.on_train_batch_end
-
-        def interrupt(callback, batch, logs=None):
-            update(callback, batch, logs)
-            if callback._epoch * 3 + batch + 1 == 5:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(run_callbacks.SaveCheckpoints, "on_train_batch_end", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                train.train_and_evaluate(config, tmp_path, verbose=False, data=GeneratedData())
+        with interrupted_after_step(5, steps=3):
+            train.train_and_evaluate(config, tmp_path, verbose=False, data=GeneratedData())
         assert newest_checkpoint(tmp_path / "checkpoints").name == "epoch-1-step-1"
         again = train.train_and_evaluate(config, tmp_path, verbose=False, data=GeneratedData())
         assert again == summary

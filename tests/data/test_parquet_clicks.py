@@ -198,7 +198,7 @@ class TestBatches:
 
     def test_what_is_large_is_streamed_by_itself(self, log, monkeypatch):
         assert hasattr(opened(log).train, "inputs")
-        monkeypatch.setattr("rocket_tf.data.clicks.log.IN_MEMORY", 1000)
+        monkeypatch.setattr("rocket_tf.data.streamed._BYTES_IN_MEMORY", 1000)
         assert not hasattr(opened(log).train, "inputs")
 
     def test_texts_in_lists_and_items(self, tmp_path, clicks):
@@ -376,12 +376,12 @@ class TestRemote:
         files = fsspec.filesystem("memory")
         for part in ("train", "test"):
             files.pipe_file(f"/csv/{part}.csv", b"click,user,item\n1,2,3\n")
-        for path, told in (
+        for path, message in (
             ("memory://csv", "of URLs, only Parquet is read, and this is CSV"),
             ("memory://nothing", "memory://nothing: no such folder"),
             ("nonsense://bucket", "nonsense://bucket: cannot be opened: ValueError"),
         ):
-            with pytest.raises(DataUnavailableError, match=told) as caught:
+            with pytest.raises(DataUnavailableError, match=message) as caught:
                 opened(path)
             assert len(str(caught.value).splitlines()) == 1
 
@@ -438,7 +438,7 @@ class TestMistakes:
         return change
 
     @pytest.mark.parametrize(
-        "name, values, told",
+        "name, values, message",
         [
             ("click", [0] * 57 + [2] + [0] * 42, "row group 2, row 18: label 2 in 'click'"),
             ("click", [None] + [0] * 99, "row group 1, row 1: label None in 'click'"),
@@ -453,13 +453,13 @@ class TestMistakes:
             ("price", ["1"] * 100, "has 'price' as string, expected integers or floats"),
         ],
     )
-    def test_of_values_and_types(self, make, tmp_path, name, values, told):
+    def test_of_values_and_types(self, make, tmp_path, name, values, message):
         path = make(self.with_column(name, values))
         test = table_of(simulate(examples=1000, users=40, items=30)[0].test)
         if test[name].type != pa.array(values).type:
             test = self.with_column(name, values)(test)
             write(tmp_path / "test.parquet", test)
-        self.refused(tmp_path, f"{path}.*({told})" if "empty" not in told else told)
+        self.refused(tmp_path, f"{path}.*({message})" if "empty" not in message else message)
 
     def test_a_column_that_is_missing(self, make, tmp_path):
         path = make()
@@ -493,11 +493,11 @@ class TestMistakes:
         path = make()
         data = opened(tmp_path, streaming="always")
         path.unlink()
-        told = "cannot be read: FileNotFoundError"
+        message = "cannot be read: FileNotFoundError"
         if content:
             write(path, table_of(clicks.test), (50, 50))
-            told = "has changed since it was opened"
-        with pytest.raises(tf.errors.OpError, match=f"DamagedDataError: {path}: .*{told}"):
+            message = "has changed since it was opened"
+        with pytest.raises(tf.errors.OpError, match=f"DamagedDataError: {path}: .*{message}"):
             batches(data.train, 40, 1)
 
     @pytest.mark.parametrize(

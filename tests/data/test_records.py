@@ -142,17 +142,17 @@ class TestMistakes:
         return str(error.value)
 
     def test_a_split_that_there_is_not(self, prepared):
-        told = self.assert_refused(
+        message = self.assert_refused(
             DataUnavailableError, "no split 'val'", prepared, tfds_test_split="val"
         )
-        assert "expected one of train, test" in told and "config.tfds_test_split" in told
+        assert "expected one of train, test" in message and "config.tfds_test_split" in message
 
     @pytest.mark.parametrize("file", ["train", "test"])
     def test_a_file_that_is_missing(self, folder, file):
         path = max((folder / "trees" / "1.0.0").glob(f"trees-{file}*"))
         path.unlink()
-        told = self.assert_refused(DamagedDataError, f"tfds: {path}: missing after 0 of", folder)
-        assert f"delete {path.parent}" in told
+        message = self.assert_refused(DamagedDataError, f"tfds: {path}: missing after 0 of", folder)
+        assert f"delete {path.parent}" in message
 
     def test_a_file_that_is_cut(self, folder):
         path = folder / "trees" / "1.0.0" / "trees-train.tfrecord-00001"
@@ -175,8 +175,8 @@ class TestMistakes:
         examples = {"train": [{"image": np.zeros((4, 4, 1), np.uint8), "height": 1.0}]}
         examples["test"] = examples["train"]
         write(tmp_path, "tfrecord", features, examples)
-        told = self.assert_refused(DataUnavailableError, "expected one Image and one", tmp_path)
-        assert "image (Image), height (Scalar)" in told or "height (Tensor)" in told
+        message = self.assert_refused(DataUnavailableError, "expected one Image and one", tmp_path)
+        assert "image (Image), height (Scalar)" in message or "height (Tensor)" in message
 
     def test_a_split_without_labels(self, tmp_path):
         features = {
@@ -199,8 +199,8 @@ class TestMistakes:
         ]
         write(tmp_path, "tfrecord", examples={"train": [good[0], bad, good[1]], "test": good[2:]})
         path = tmp_path / "trees" / "1.0.0" / "trees-train.tfrecord-00000"
-        told = self.assert_refused(DamagedDataError, "1 of 5 images cannot be read", tmp_path)
-        assert f"{path}: record 2: " in told
+        message = self.assert_refused(DamagedDataError, "1 of 5 images cannot be read", tmp_path)
+        assert f"{path}: record 2: " in message
         data = opened(tmp_path, unreadable_images="skip")
         np.testing.assert_array_equal(everything(data.train)[0], expected((0, 1)))
         np.testing.assert_array_equal(everything(data.test)[0], expected((2, 3)))

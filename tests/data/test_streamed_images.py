@@ -155,12 +155,12 @@ class TestFolder:
     def test_what_the_scan_finds_is_kept(self, folder, monkeypatch, capsys):
         (folder / "train" / "cat" / "0.png").write_bytes(b"no image")
         first = opened(folder, "always", unreadable_images="skip")
-        told = capsys.readouterr().out
-        assert first.train.examples == 17 and "passed over 1 of 24 images" in told
+        message = capsys.readouterr().out
+        assert first.train.examples == 17 and "passed over 1 of 24 images" in message
         scan = scanning.scan
         monkeypatch.setattr(scanning, "scan", None)
         again = opened(folder, "always", unreadable_images="skip")
-        assert again.card == first.card and capsys.readouterr().out == told
+        assert again.card == first.card and capsys.readouterr().out == message
         with pytest.raises(DamagedDataError, match=r"1 of 24 images .*0\.png: no image"):
             opened(folder, "always")
         scanned = []

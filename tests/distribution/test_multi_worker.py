@@ -74,8 +74,8 @@ def test_keras_workflows_equal_one_process(tmp_path, float64):
     workers = start_two("-m", "tests.distribution.multi_worker_job", f"{tmp_path}/{{worker}}.npz")
     alone = multi_worker_job.results(tf.distribute.get_strategy())
     for worker in workers:
-        _, told = worker.communicate(timeout=300)
-        assert worker.returncode == 0, told
+        _, announced = worker.communicate(timeout=300)
+        assert worker.returncode == 0, announced
     for worker in range(2):
         with np.load(tmp_path / f"{worker}.npz") as together:
             for name, values in alone.items():
@@ -105,14 +105,14 @@ def test_a_run_equals_one_process_and_ends_when_a_worker_is_lost(tmp_path):
     train.train_and_evaluate(
         small_config(**changes, epochs=2, replicas=2), tmp_path / "one", verbose=False
     )
-    told, error = workers[0].communicate(timeout=120)
+    announced, error = workers[0].communicate(timeout=120)
     assert workers[0].returncode == 138
-    assert "Training on 80 examples, 2 replica(s)" in told
+    assert "Training on 80 examples, 2 replica(s)" in announced
     (line,) = error.splitlines()
     assert line.startswith("rocket_tf: another of the 2 workers was lost, and this one, worker 0")
     assert line.endswith("the same commands go on from the last checkpoint")
-    told, _ = workers[1].communicate()
-    assert told.startswith("This is worker 1 of 2 (") and "epoch" not in told
+    announced, _ = workers[1].communicate()
+    assert announced.startswith("This is worker 1 of 2 (") and "epoch" not in announced
     assert not (tmp_path / "two" / "summary.json").exists()
 
     for path in (tmp_path / "two" / "checkpoints").iterdir():
@@ -153,14 +153,14 @@ def test_texts_of_all_lengths_are_gathered():
 
 
 def test_another_configuration_is_told_by_its_fields():
-    def told(**changes):
+    def announced(**changes):
         config = {**small_config(), **changes}
         return json.dumps({name: config[name] for name in FIELDS})
 
-    own, other = small_config(), told(seed=3, checkpoint_every_steps=7)
-    train.check_same_configuration(Gathered(told(), [told(data_dir="/mnt/b")]), own)
+    own, other = small_config(), announced(seed=3, checkpoint_every_steps=7)
+    train.check_same_configuration(Gathered(announced(), [announced(data_dir="/mnt/b")]), own)
     with pytest.raises(ConfigError, match=r"^TF_CONFIG: worker 2 has another .* \(seed: 0 → 3; "):
-        train.check_same_configuration(Gathered(told(), [told(), other]), own)
+        train.check_same_configuration(Gathered(announced(), [announced(), other]), own)
 
 
 class TestCluster:

@@ -19,7 +19,14 @@ from rocket_tf.runs.finished import restore
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
 from rocket_tf.runs.resuming import refused_changes
-from tests.small_runs import card_of, metrics, quick_runs, small_config, state
+from tests.small_runs import (
+    card_of,
+    interrupted_after_epoch,
+    metrics,
+    quick_runs,
+    small_config,
+    state,
+)
 
 AVERAGED = small_config(average_momentum=0.75, booster_dropout=0.1)
 
@@ -97,6 +104,19 @@ class TestAverages:
         served = serve(images=tf.constant(test.inputs))["logits"]
         np.testing.assert_allclose(served, logits, atol=1e-4)
         assert train.evaluate(workdir) == summary
+
+    def test_two_replicas_average_what_one_device_does(self, tmp_path):
+        config = dense_rocket_config(
+            average_momentum=0.75, batch_normalization="synchronized", epochs=2
+        )
+        with quick_runs(traced=True):
+            for replicas in (1, 2):
+                own = {**config, "replicas": replicas}
+                train.train_and_evaluate(own, tmp_path / str(replicas), verbose=False)
+        one, two = (
+            [line["val_light_loss"] for line in metrics(tmp_path / name)] for name in ("1", "2")
+        )
+        np.testing.assert_allclose(two, one, rtol=1e-5)
 
     def test_interrupted_within_an_epoch_and_resumed(self, finished, tmp_path, monkeypatch):
         whole, summary = finished
@@ -221,7 +241,7 @@ class TestGoingOn:
             assert "bend the cosine" in found[-1]
 
 
-def test_everything_at_once_resumes(tmp_path, monkeypatch):
+def test_everything_at_once_resumes(tmp_path):
     """All of it in one run, interrupted after an epoch."""
     config = small_config(
         optimizer="adamw",
@@ -238,17 +258,8 @@ def test_everything_at_once_resumes(tmp_path, monkeypatch):
     )
     with quick_runs():
         summary = train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
-        append = RunFolder.append_metrics
-
-        def interrupt(folder, line):
-            append(folder, line)
-            if line["epoch"] == 2:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(RunFolder, "append_metrics", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                train.train_and_evaluate(config, tmp_path / "parts", verbose=False)
+        with interrupted_after_epoch(2):
+            train.train_and_evaluate(config, tmp_path / "parts", verbose=False)
         assert train.train_and_evaluate(config, tmp_path / "parts", verbose=False) == summary
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
     saved = json.loads((tmp_path / "parts" / "config.json").read_text())

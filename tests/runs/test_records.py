@@ -55,7 +55,7 @@ def folder(tmp_path, config):
 
 class TestConfig:
     @pytest.mark.parametrize(
-        "change, told",
+        "change, reason",
         [
             ({"epochs": "4"}, "epochs: got '4', expected a whole number"),
             ({"epochs": None}, "epochs: got None"),
@@ -69,9 +69,9 @@ class TestConfig:
         ],
         ids=str,
     )
-    def test_values_that_cannot_be(self, folder, config, change, told):
+    def test_values_that_cannot_be(self, folder, config, change, reason):
         folder.write_config({**config, **change})
-        with pytest.raises(ConfigError, match=rf"config\.json is damaged \({told}.*\); expected"):
+        with pytest.raises(ConfigError, match=rf"config\.json is damaged \({reason}.*\); expected"):
             folder.read_config()
 
     def test_what_it_does_not_read_may_hold_what_another_version_takes(self, folder, config):
@@ -94,7 +94,7 @@ class TestConfig:
 
 class TestSummary:
     @pytest.mark.parametrize(
-        "change, told",
+        "change, reason",
         [
             ({"epoch": "2"}, "epoch is '2', not a whole number"),
             ({"light": 3}, "light is 3, not an object"),
@@ -104,9 +104,9 @@ class TestSummary:
         ],
         ids=str,
     )
-    def test_values_of_other_types(self, folder, change, told):
+    def test_values_of_other_types(self, folder, change, reason):
         folder.write_summary({**SUMMARY, **change})
-        with pytest.raises(ConfigError, match=rf"summary\.json is damaged \({told}\)"):
+        with pytest.raises(ConfigError, match=rf"summary\.json is damaged \({reason}\)"):
             folder.read_summary()
 
     def test_what_is_missing_is_named(self, folder):
@@ -129,7 +129,7 @@ class TestMetrics:
         assert math.isnan(folder.read_metrics()[2]["val_light_gauc"])
 
     @pytest.mark.parametrize(
-        "content, told",
+        "content, reason",
         [
             (b'{"epoch": 2, "ste}\n', "line 3: "),
             (b"\xff\xfe}\n", "line 3: .*utf-8"),
@@ -140,10 +140,10 @@ class TestMetrics:
         ],
         ids=["cut", "no UTF-8", "list", "no epoch", "text", "deep"],
     )
-    def test_a_damaged_line_is_named(self, folder, content, told):
+    def test_a_damaged_line_is_named(self, folder, content, reason):
         with (folder.path / "metrics.jsonl").open("ab") as file:
             file.write(content)
-        with pytest.raises(ConfigError, match=rf"metrics\.jsonl is damaged \({told}"):
+        with pytest.raises(ConfigError, match=rf"metrics\.jsonl is damaged \({reason}"):
             folder.read_metrics()
 
     def test_a_line_that_was_being_written_is_left_out(self, folder):

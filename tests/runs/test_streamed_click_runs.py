@@ -12,7 +12,7 @@ from rocket_tf.data.clicks import made_up
 from rocket_tf.errors import ConfigError, DamagedDataError
 from rocket_tf.runs import callbacks as run_callbacks
 from rocket_tf.runs.folder import RunFolder
-from tests.small_runs import metrics, newest_checkpoint, quick_runs, state
+from tests.small_runs import interrupted_after_step, metrics, newest_checkpoint, quick_runs, state
 
 FIELDS = {
     "dataset": "click_log",
@@ -60,26 +60,12 @@ def in_memory(log, tmp_path_factory):
         return workdir, train.train_and_evaluate(config(log, "never"), workdir, verbose=False)
 
 
-def interrupted_after(monkeypatch, step):
-    """Ends training as a signal would, right after a step, counted from 1 over all epochs."""
-    update = run_callbacks.SaveCheckpoints.on_train_batch_end
-
-    def interrupt(callback, batch, logs=None):
-        update(callback, batch, logs)
-        if callback._epoch * 5 + callback._first_step + batch + 1 == step:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(run_callbacks.SaveCheckpoints, "on_train_batch_end", interrupt)
-
-
-def test_interrupted_at_any_step_ends_as_data_in_memory_does(log, in_memory, tmp_path, monkeypatch):
+def test_interrupted_at_any_step_ends_as_data_in_memory_does(log, in_memory, tmp_path):
     whole, summary = in_memory
     with quick_runs():
         for step, newest in ((3, "epoch-0-step-2"), (7, "epoch-1-step-1"), (9, "epoch-1-step-3")):
-            with monkeypatch.context() as patch:
-                interrupted_after(patch, step)
-                with pytest.raises(KeyboardInterrupt):
-                    train.train_and_evaluate(config(log, "always"), tmp_path, verbose=False)
+            with interrupted_after_step(step, steps=5):
+                train.train_and_evaluate(config(log, "always"), tmp_path, verbose=False)
             assert newest_checkpoint(tmp_path / "checkpoints").name == newest
         resumed = train.train_and_evaluate(config(log, "always"), tmp_path, verbose=False)
     assert resumed == summary

@@ -14,7 +14,14 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.checkpoints import Checkpoints, Restored
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
-from tests.small_runs import card_of, metrics, newest_checkpoint, small_config, state
+from tests.small_runs import (
+    card_of,
+    interrupted_after_epoch,
+    metrics,
+    newest_checkpoint,
+    small_config,
+    state,
+)
 
 CONFIG = small_config(validation_examples=20, booster_dropout=0.1)
 ACCURACIES = {1: 0.5, 2: 0.9, 3: 0.9}  # the second epoch is the first of the best
@@ -68,16 +75,9 @@ def test_evaluated_again(finished):
 
 def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch):
     whole, summary = finished
-
-    def interrupt(folder, line):
-        append_given(folder, line)
-        if line["epoch"] == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(RunFolder, "append_metrics", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train.train_and_evaluate(CONFIG, tmp_path, verbose=False)
     monkeypatch.setattr(RunFolder, "append_metrics", append_given)
+    with interrupted_after_epoch(3):
+        train.train_and_evaluate(CONFIG, tmp_path, verbose=False)
     assert train.train_and_evaluate(CONFIG, tmp_path, verbose=False) == summary
     assert metrics(tmp_path) == metrics(whole)
     assert state(tmp_path) == state(whole)

@@ -152,8 +152,8 @@ def test_signatures_of_other_nets(tmp_path):
     net = keras.Model(inputs, layers.Dense(1)(x))
     version = export_light(net, tmp_path)
     (signature,) = c_loader.read_signatures(version).values()
-    told = {name: (info.dtype, info.shape) for name, info in signature.inputs.items()}
-    assert told == {"user_id": ("int64", (None, 1)), "prices": ("float32", (None, None, 2))}
+    message = {name: (info.dtype, info.shape) for name, info in signature.inputs.items()}
+    assert message == {"user_id": ("int64", (None, 1)), "prices": ("float32", (None, None, 2))}
     assert signature.outputs["classes"].shape == (None,)
     x = {"user_id": np.array([[1], [4]]), "prices": np.ones((2, 7, 2), np.float32)}
     with c_loader.LoadedModel(version) as model:
@@ -224,7 +224,7 @@ def test_wrong_numbers_of_threads(version):
 
 
 @pytest.mark.parametrize(
-    "field, value, told",
+    "field, value, message",
     [
         ("name", "StatefulPartitionedCaX:0", "which its graph has not"),
         ("name", "StatefulPartitionedCall:99", "which its operation does not give"),
@@ -232,7 +232,7 @@ def test_wrong_numbers_of_threads(version):
         ("dtype", 3, "float32 in its graph, as int32"),
     ],
 )
-def test_a_signature_of_what_the_graph_has_not(version, tmp_path, field, value, told):
+def test_a_signature_of_what_the_graph_has_not(version, tmp_path, field, value, message):
     """Which TensorFlow's session would take for an address in memory."""
     shutil.copytree(version, tmp_path / "1")
     path = tmp_path / "1" / "saved_model.pb"
@@ -248,7 +248,7 @@ def test_a_signature_of_what_the_graph_has_not(version, tmp_path, field, value, 
         """,
         tmp_path / "1",
     )
-    assert lines.startswith("the signature serve_bytes names the tensor ") and told in lines
+    assert lines.startswith("the signature serve_bytes names the tensor ") and message in lines
 
 
 def test_a_pipe_in_an_export_is_not_waited_for(version, tmp_path):

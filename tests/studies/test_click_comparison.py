@@ -124,3 +124,17 @@ def test_one_seed_has_no_spread(tmp_path):
     assert len(missing(comparison.comparison())) == 4
     with pytest.raises(ConfigError, match="got method"):
         ClickComparison(1, {"method": "kd"}, tmp_path)
+
+
+def test_processes_are_passed_on_and_written_down(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(ClickComparison, "complete", lambda _, processes=1: asked.append(processes))
+    monkeypatch.setattr(
+        ClickComparison, "result", lambda _, command: {"rows": [], "command": command}
+    )
+    arguments = ["--seeds=1", f"--runs={tmp_path}"]
+    assert compare_clicks.main(arguments) == 0
+    assert "--processes" not in capsys.readouterr().out
+    assert compare_clicks.main([*arguments, "--processes=3"]) == 0
+    assert "--seeds=1 --processes=3" in capsys.readouterr().out
+    assert asked == [1, 3]

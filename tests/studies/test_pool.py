@@ -154,16 +154,16 @@ class TestRuns:
             )
         assert [summary["light"]["validation_error"] for summary in summaries] == [1.0] * 4
         assert after[-1] == 0
-        told = capsys.readouterr().out.splitlines()
-        assert told[0] == "4 of 4 runs to do. Loading TensorFlow"
-        begun = [line.split(";")[0] for line in told if line.startswith("== ")]
+        output = capsys.readouterr().out.splitlines()
+        assert output[0] == "4 of 4 runs to do. Loading TensorFlow"
+        begun = [line.split(";")[0] for line in output if line.startswith("== ")]
         assert begun[:2] == ["== run 1 of 4: booster, seed 0", "== run 2 of 4: light, seed 0"]
-        done = [line for line in told if line.startswith("done: ")]
+        done = [line for line in output if line.startswith("done: ")]
         assert [line.split(",")[0] for line in done] == [f"done: {n} of 4" for n in (1, 2, 3, 4)]
         # Those that follow the booster begin after its end.
-        ended = told.index(next(line for line in done if line.endswith("booster, seed 0")))
+        ended = output.index(next(line for line in done if line.endswith("booster, seed 0")))
         assert all(
-            told.index(line) > ended for line in told if "kd, seed 0" in line and "==" in line
+            output.index(line) > ended for line in output if "kd, seed 0" in line and "==" in line
         )
 
     def test_of_two_that_follow_a_booster_elsewhere_the_first_trains_it(self, plan):
@@ -186,16 +186,16 @@ sys.argv[0] = "rocket-tf"  # as which the package loads no TensorFlow
 from rocket_tf.studies.run_worker import _Requests
 requests = _Requests()
 for request in requests:
-    print(request, flush=True)
     if request == "answered":
         requests.answered()
-    else:
+    print(request, flush=True)
+    if request != "answered":
         time.sleep(60)
 print("orderly")
 """
 
 
-@pytest.mark.parametrize("request_, code", [("answered", 0), ("at work", -signal.SIGTERM)])
+@pytest.mark.parametrize("request_, code", [("answered", 0), ("training", -signal.SIGTERM)])
 def test_a_process_ends_with_the_one_that_asks(request_, code):
     process = subprocess.Popen(
         [sys.executable, "-c", REQUESTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -330,8 +330,8 @@ class TestLatency:
         found = [row["latency"] for row in result["rows"]]
         assert [each["p50_ms"] for each in found] == [1, 2, 3]
         assert found[2] == {"calls": 400, "p50_ms": 3, "p99_ms": 30.0}
-        told = {name: result["latency"][name] for name in ("batch", "threads", "runtime")}
-        assert told == {"batch": 1, "threads": 1, "runtime": "tensorflow"}
+        conditions = {name: result["latency"][name] for name in ("batch", "threads", "runtime")}
+        assert conditions == {"batch": 1, "threads": 1, "runtime": "tensorflow"}
         assert result["latency"]["light_to_booster"] == pytest.approx(2 / 3)
         text = as_text(result)
         assert "batches of 1, one\nthread. Light net ÷ booster: 0.67." in text

@@ -146,7 +146,7 @@ class TestPlaces:
         check_file("--output", tmp_path / "new" / "x.json")
 
     @pytest.mark.parametrize(
-        "name, told",
+        "name, message",
         [
             ("file", "is a file, expected a folder"),
             ("file/a/b", "file is a file, and .*/a/b would lie under it"),
@@ -156,9 +156,9 @@ class TestPlaces:
         ],
         ids=["file", "under a file", "long name", "long path", "no UTF-8"],
     )
-    def test_what_cannot(self, tmp_path, name, told):
+    def test_what_cannot(self, tmp_path, name, message):
         (tmp_path / "file").write_text("")
-        with pytest.raises(ConfigError, match=f"^--workdir: .*{told}") as error:
+        with pytest.raises(ConfigError, match=f"^--workdir: .*{message}") as error:
             check_folder("--workdir", f"{tmp_path}/{name}")
         assert len(str(error.value)) < 700
 

@@ -8,13 +8,13 @@ import dataclasses
 import os
 import shutil
 import uuid
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from rocket_tf.data import fingerprints
 from rocket_tf.data.clicks import csv as click_csv
 from rocket_tf.data.clicks import scan, values
 from rocket_tf.data.clicks import tfrecords as click_tfrecords
@@ -25,7 +25,6 @@ from rocket_tf.errors import DataUnavailableError
 from rocket_tf.system.transfers import shown
 
 ROWS = 131_072  # in a row group
-_SAMPLES, _SAMPLE_BYTES = 8, 4096
 _PARTS = ("train", "test")
 _FOLDER = ".rocket_tf"
 
@@ -162,11 +161,11 @@ class _Facts:
         self.history.add(part, values.as_texts(flat), texts, where_of_value)
 
     def lines(self, name):
-        told = []
+        found = []
         for column, by_part in self._spellings.items():
             if not self._is_whole[column]:
-                told += scan.spelling_lines(name, column, by_part)
-        return told
+                found += scan.spelling_lines(name, column, by_part)
+        return found
 
     def schema(self):
         """The Arrow schema of what is written."""
@@ -253,9 +252,6 @@ def _where(reader, path, first):
 
 def _fingerprint(path):
     """The size of a file and a checksum of a few places in it."""
-    size, checksum = os.path.getsize(path), 0
+    size = os.path.getsize(path)
     with open(path, "rb") as file:
-        for place in np.linspace(0, max(size - _SAMPLE_BYTES, 0), _SAMPLES, dtype=np.int64):
-            file.seek(int(place))
-            checksum = zlib.crc32(file.read(_SAMPLE_BYTES), checksum)
-    return f"{size}:{checksum:08x}"
+        return f"{size}:{fingerprints.of_places(file, size):08x}"

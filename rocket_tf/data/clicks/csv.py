@@ -174,16 +174,16 @@ def _problem(path, error):
     Arrow counts the header as row 1. It would also call a function with the row, but prints an
     exception of its own for one that is no UTF-8.
     """
-    told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-    if told:
-        row, expected, actual = map(int, told.groups())
+    found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+    if found:
+        row, expected, actual = map(int, found.groups())
         return (
             f"{location(path, row - 2)} has {actual} values, expected the {expected} that the "
             "header names"
         )
-    told = re.search(r"Row #(\d+): (.*)", str(error))
-    if told:
-        return f"{location(path, int(told[1]) - 2)} cannot be read: {told[2]}"
+    found = re.search(r"Row #(\d+): (.*)", str(error))
+    if found:
+        return f"{location(path, int(found[1]) - 2)} cannot be read: {found[2]}"
     return f"cannot be read: {reason_of(error)}"
 
 

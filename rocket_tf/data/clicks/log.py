@@ -15,9 +15,9 @@ from rocket_tf.data.clicks.streamed import StreamedClicks
 from rocket_tf.data.clicks.values import is_whole
 from rocket_tf.data.in_memory import map_inputs
 from rocket_tf.data.interface import DataSet
+from rocket_tf.data.streamed import is_streamed
 from rocket_tf.errors import DataUnavailableError
 
-IN_MEMORY = 2**30  # bytes up to which examples are kept in memory, if nothing else is asked for
 _CUT_FIELDS = ("test_column", "test_from", "test_until", "test_fraction")
 
 
@@ -167,10 +167,7 @@ class ParquetClicks(DataSet):
     @property
     def streams(self):
         """Whether examples are read batch by batch."""
-        streaming = self.settings["streaming"]
-        if streaming != "auto":
-            return streaming == "always"
-        return self._log.bytes_in_memory > IN_MEMORY
+        return is_streamed(self.settings["streaming"], self._log.bytes_in_memory)
 
     @functools.cached_property
     def train(self):

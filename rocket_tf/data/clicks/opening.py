@@ -4,7 +4,7 @@ import os
 
 from rocket_tf.data.clicks.files import find as find_files
 from rocket_tf.data.clicks.files import is_gzipped
-from rocket_tf.data.clicks.log import IN_MEMORY
+from rocket_tf.data.streamed import is_streamed
 
 _GZIP = 5  # how much smaller gzip makes a log, about
 
@@ -19,9 +19,8 @@ def fits_in_memory(files, settings):
     """Whether a log in CSV or TFRecord files is read into memory as it is."""
     if files.form == "Parquet" or files.test is None:
         return False
-    if settings["streaming"] != "auto":
-        return settings["streaming"] == "never"
-    return sum(_size(path) for part in ("train", "test") for path in files.paths(part)) <= IN_MEMORY
+    size = sum(_size(path) for part in ("train", "test") for path in files.paths(part))
+    return not is_streamed(settings["streaming"], size)
 
 
 def as_parquet(files, columns, settings, tell=print):

@@ -4,17 +4,16 @@ import dataclasses
 import zlib
 from collections import Counter
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet
 
+from rocket_tf.data import fingerprints
 from rocket_tf.data.clicks.examples import check_columns
 from rocket_tf.data.clicks.values import is_text
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
-_SAMPLES, _SAMPLE_BYTES = 8, 4096
 _FOOTER_END = 8  # bytes: the footer's length, and the mark
 
 
@@ -238,10 +237,7 @@ def _fingerprint(raw):
     length = int.from_bytes(raw.read(4), "little")
     raw.seek(max(size - _FOOTER_END - length, 0))
     checksum = zlib.crc32(raw.read(length))
-    for place in np.linspace(0, max(size - _SAMPLE_BYTES, 0), _SAMPLES, dtype=np.int64):
-        raw.seek(int(place))
-        checksum = zlib.crc32(raw.read(_SAMPLE_BYTES), checksum)
-    return f"{size}:{checksum:08x}"
+    return f"{size}:{fingerprints.of_places(raw, size, checksum):08x}"
 
 
 def filter_of(array, low, high, role):

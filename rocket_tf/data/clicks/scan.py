@@ -173,13 +173,13 @@ def lines(name, facts, examples):
         examples: dict from parts to numbers of examples.
     """
     train, test = (facts["clicks"][part] / examples[part] for part in ("train", "test"))
-    told = [
+    found = [
         f"{name}: {examples['train']} training and {examples['test']} test examples, of which "
         f"{train:.1%} and {test:.1%} are clicks"
     ]
     for column, by_part in facts["spellings"].items():
-        told += spelling_lines(name, column, by_part)
-    return told
+        found += spelling_lines(name, column, by_part)
+    return found
 
 
 def spelling_lines(name, column, by_part):

@@ -153,7 +153,7 @@ def padded(values, starts, lengths, width):
 
 
 def _to_float64(array):
-    """As float64; NaN for a text that is no number, and for nothing."""
+    """As float64; NaN for other texts than numbers, and for missing values."""
     if is_text(array.type):
         is_number = compute.match_substring_regex(array, _NUMBER)
         array = compute.if_else(is_number, array, "nan")

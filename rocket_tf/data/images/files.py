@@ -107,14 +107,14 @@ def decode(files, size, read=None):
     return images, reasons
 
 
-def in_threads(function, items, number, told="reading images"):
+def in_threads(function, items, number, activity="reading images"):
     """What a function gives for some items, a few at a time, in their order.
 
     Args:
         function: called in several threads at once with a list of consecutive items.
         items: iterable, whose items are taken when they are needed.
         number: of all items.
-        told: what a terminal shows to be going on.
+        activity: what a terminal shows to be going on.
 
     Yields:
         What the function returns.
@@ -124,7 +124,7 @@ def in_threads(function, items, number, told="reading images"):
     progress = tqdm(
         total=number,
         unit="image",
-        desc=told,
+        desc=activity,
         disable=number <= _WITH_PROGRESS or not sys.stderr.isatty(),
         dynamic_ncols=True,
     )

@@ -12,9 +12,9 @@ from rocket_tf.data.local_files import (
     LocalImages,
     check_class_names,
     check_memory,
-    close_gaps,
     pass_over,
     size_of,
+    without_unreadable,
 )
 from rocket_tf.data.streamed import Source, is_streamed
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
@@ -116,7 +116,6 @@ def _read_files(path, image_size, unreadable, tell, streaming, class_names, fold
     if skipped:
         for folder, part in zip(folders, parts, strict=True):
             _check_classes(folder, class_names, labels[part], readable[part])
-        images = close_gaps(images, readable)
     others = [
         os.path.splitext(file)[1].lower()
         for file, is_readable in zip(files, readable, strict=True)
@@ -128,11 +127,10 @@ def _read_files(path, image_size, unreadable, tell, streaming, class_names, fold
             "an export's serve_bytes reads "
             f"{', '.join(image_files.SERVED_SUFFIXES)} alone"
         )
-    number = readable[parts[0]].sum()
-    labels = labels[readable]
+    train, test = without_unreadable(images, labels, readable, number)
     return LocalImages(
-        train=(images[:number], labels[:number]),
-        test=(images[number:], labels[number:]),
+        train=train,
+        test=test,
         class_names=class_names,
         skipped=skipped,
         fingerprint=fingerprint,

@@ -12,9 +12,9 @@ from rocket_tf.data.images import scanning
 from rocket_tf.data.local_files import (
     LocalImages,
     check_memory,
-    close_gaps,
     pass_over,
     size_of,
+    without_unreadable,
 )
 from rocket_tf.data.streamed import Source, is_streamed
 from rocket_tf.data.tensorflow_errors import reason
@@ -80,16 +80,15 @@ def read(config, tell=print):
     shown = map(files.shown, references)
     folder = builder.data_path
     readable, skipped = pass_over(folder, shown, reasons, config["unreadable_images"], tell)
-    references, labels = close_gaps(references, readable), labels[readable]
-    number = readable[: numbers[0]].sum()
-    source = RecordSource(files, image, size)
-    inputs, streams = references, is_streamed(config["streaming"], size_of(len(labels), size))
+    train, test = without_unreadable(references, labels, readable, numbers[0])
+    source, number = RecordSource(files, image, size), np.count_nonzero(readable)
+    streams = is_streamed(config["streaming"], size_of(number, size))
     if not streams:
-        check_memory(folder, len(labels), size)
-        inputs = source.read(references)
+        check_memory(folder, number, size)
+        train, test = ((source.read(records), own) for records, own in (train, test))
     return LocalImages(
-        train=(inputs[:number], labels[:number]),
-        test=(inputs[number:], labels[number:]),
+        train=train,
+        test=test,
         class_names=names,
         skipped=skipped,
         fingerprint=fingerprint,
