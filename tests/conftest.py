@@ -53,6 +53,14 @@ def same_start():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def left_alone():
+    """What Keras keeps of a file's fits, a traced step each, is gone through no more."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     return make_strategy(2)

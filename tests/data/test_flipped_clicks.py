@@ -1,8 +1,15 @@
 """Click logs with bytes that are flipped, cut off or doubled are read, or answered in one line."""
 
+import io
 import os
 import random
 
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from rocket_tf.data import open_data
 from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.errors import DataUnavailableError
@@ -36,22 +43,55 @@ def damaged(content, chance):
     return bytes(flipped)
 
 
-def test_flips_of_csv(tmp_path, capfd):
+def as_parquet(csv):
+    table, content = pyarrow.csv.read_csv(io.BytesIO(csv)), io.BytesIO()
+    pyarrow.parquet.write_table(table, content, row_group_size=5)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("streaming", ["csv", "never", "always"])
+def test_flips(streaming, tmp_path, capfd):
+    """Of CSV files, and of Parquet that is read into memory or streamed."""
     chance = random.Random(0)
+    suffix = "csv" if streaming == "csv" else "parquet"
     whole = {part: written(chance, 12) for part in ("train", "test")}
+    if suffix == "parquet":
+        whole = {part: as_parquet(content) for part, content in whole.items()}
     refused, read = [], 0
-    for _ in range(TRIES):
+    tries = TRIES if suffix == "csv" else TRIES // 3
+    for number in range(tries):
+        folder = tmp_path / str(number)  # what is found out about files is kept by their paths
+        folder.mkdir()
         part = chance.choice(list(whole))
         for name, content in whole.items():
             content = damaged(content, chance) if name == part else content
-            (tmp_path / f"{name}.csv").write_bytes(content)
+            (folder / f"{name}.{suffix}").write_bytes(content)
         try:
-            log = click_folder.read(tmp_path, COLUMNS, tell=lambda line: None)
+            labels = labels_of_csv(folder) if suffix == "csv" else labels_of(folder, streaming)
         except DataUnavailableError as error:
             refused.append(str(error))
         else:
             read += 1
-            assert set(log.train.labels) <= {0, 1} and len(log.train.labels)
-    assert len(refused) > TRIES / 4 and read
+            assert set(labels) <= {0, 1} and len(labels)
+    assert len(refused) > tries / 4 and read
     assert all(line.startswith(str(tmp_path)) for line in refused)
     assert capfd.readouterr().err == ""  # nor does a library write anything
+
+
+def labels_of_csv(folder):
+    return click_folder.read(folder, COLUMNS, tell=lambda line: None).train.labels
+
+
+def labels_of(folder, streaming):
+    settings = {
+        "dataset": "click_log",
+        "data_path": str(folder),
+        "streaming": streaming,
+        "category_columns": COLUMNS.categories,
+        "number_columns": COLUMNS.numbers,
+        "history_column": COLUMNS.history,
+    }
+    data = open_data(settings)
+    data.load()
+    parts = [split.evaluation_batches(7) for split in (data.train, data.test)]
+    return np.concatenate([labels for part in parts for _, labels in part])

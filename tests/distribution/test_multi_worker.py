@@ -278,6 +278,24 @@ class TestCluster:
             with pytest.raises(ConfigError, match=f"got {address} for this worker"):
                 wait_for_all(Cluster((address, "127.0.0.1:1"), 0))
 
+    @pytest.mark.slow
+    def test_workers_of_different_configurations_end_in_one_line_before_they_train(self, tmp_path):
+        workers = start_two(
+            "-m",
+            "rocket_tf.main",
+            "--config=digits",
+            "--config.epochs=1{worker}",
+            "--config.seed={worker}",
+            f"--workdir={tmp_path}/run",
+        )
+        for worker in workers:
+            printed, error = worker.communicate(timeout=120)
+            assert worker.returncode == 2 and "Training on" not in printed
+            (line,) = error.splitlines()
+            assert "worker 1 has another configuration" in line
+            assert "seed: 0 → 1" in line and "epochs: 10 → 11" in line
+        assert not (tmp_path / "run").exists()
+
     def test_the_command_answers_a_mistake_in_one_line(self, tmp_path):
         result = subprocess.run(
             [
