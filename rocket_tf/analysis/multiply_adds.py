@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from rocket_tf.core import keras_internals
+from rocket_tf.core import keras_internals, tensorflow_internals
 
 # Operations that multiply, and for which there is no rule below.
 _NOT_COUNTED = re.compile(
@@ -200,7 +200,7 @@ def _product(operation):
 
 def _function(operation, attribute):
     """Of a function that an operation calls: once, unless it is a loop's or a condition's."""
-    graph = keras_internals.graph_of_function(operation, attribute)
+    graph = tensorflow_internals.graph_of_function(operation, attribute)
     count = None if graph is None else _products(graph.get_operations())
     if count == 0 or (count is not None and operation.type.endswith("PartitionedCall")):
         return count

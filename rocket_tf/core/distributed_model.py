@@ -51,6 +51,10 @@ class DistributedModel(keras.Model):
                 "keras.utils.set_random_seed with the same seed on all workers, or pass "
                 "shuffle=False or a tf.data.Dataset"
             )
+        if self.optimizer is not None and not self.optimizer.built and self.trainable_variables:
+            # Or it is built within the first trace of the step, which is then traced twice.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         return super().fit(*args, **kwargs)
 
     def before_first_step(self, iterator, data_batch):
@@ -61,6 +65,8 @@ class DistributedModel(keras.Model):
         _, metrics = keras_internals.running_metrics(self)
         metrics_built = metrics is None or metrics.built
         if metrics_built and self.optimizer is not None and self.optimizer.built:
+            return None
+        if keras_internals.build_before_trace(self, iterator, None if metrics_built else metrics):
             return None
         strategy = self.distribute_strategy
         if iterator is not None and strategy.num_replicas_in_sync > 1:

@@ -1,6 +1,7 @@
 """All private names of Keras in use: the file to reread when those change.
 
-Nothing else of the package touches one; `tests/core/test_internals.py` holds it.
+Those of optimizers are in `optimizer_internals.py`. Nothing else of the package touches one;
+`tests/core/test_internals.py` holds it.
 """
 
 import contextlib
@@ -104,6 +105,44 @@ def hooks_of_fit(cls):
     cls._maybe_symbolic_build = _maybe_symbolic_build
     cls._make_function = _make_function
     return cls
+
+
+def build_before_trace(model, iterator, metrics):
+    """Makes the metrics' variables where Keras leaves it to the first trace of a step.
+
+    That is without a strategy, where `_distribute_strategy` is `None`. TensorFlow would trace the
+    whole step twice, since it cannot call a trace in which variables were made.
+
+    Args:
+        model: a compiled functional `keras.Model`.
+        iterator: Keras's iterator of its batches, or `None`. Metrics of batches that are not dense
+            tensors are left to the trace.
+        metrics: what holds those of `compile` if they have no variables yet, or `None`.
+
+    Returns:
+        Whether Keras leaves it to the trace.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> build_before_trace(model, None, None)
+        True
+    """
+    if model._distribute_strategy is not None:
+        return False
+    if iterator is None or metrics is None:
+        return True
+    batch = iterator._get_iterator().element_spec
+    specs = keras.tree.flatten(batch)
+    if all(isinstance(spec, tf.TensorSpec) and spec.shape.rank is not None for spec in specs):
+        from keras.src import backend
+
+        symbolic = keras.tree.map_structure(
+            lambda spec: keras.KerasTensor(spec.shape, spec.dtype.name), batch
+        )
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(symbolic)
+        backend.compute_output_spec(model.compute_metrics, x, y, model.output, sample_weight)
+    return True
 
 
 def one_list_of_layers(model):
@@ -276,124 +315,3 @@ def is_writing_h5():
     from keras.src.backend.common import global_state
 
     return bool(global_state.get_global_attribute("use_legacy_config", False))
-
-
-def graph_of_function(operation, attribute):
-    """The graph of a function that an operation of TensorFlow's calls, by `_get_function`.
-
-    Args:
-        operation: a `tf.Operation` in a traced function.
-        attribute: the attribute that names the function, such as "f".
-
-    Returns:
-        `tf.Graph` with static shapes, or `None` where the function was not traced here.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> inner = tf.function(lambda x: tf.matmul(x, x))
-        >>> outer = tf.function(lambda x: inner(x)).get_concrete_function(tf.TensorSpec([2, 2]))
-        >>> [call] = [each for each in outer.graph.get_operations() if "Call" in each.type]
-        >>> "MatMul" in [each.type for each in graph_of_function(call, "f").get_operations()]
-        True
-    """
-    function = operation.graph._get_function(operation.get_attr(attribute).name)
-    return getattr(function, "graph", None)
-
-
-def hooks_of_optimizer(cls):
-    """Class decorator: lets a mixin of a Keras optimizer take part in `apply`.
-
-    Keras clips in `_clip_gradients` and decays in `_apply_weight_decay`, which read and write whole
-    variables. The class defines:
-
-        clip_gradients(gradients, clip): the clipped gradients; `clip` is Keras's way.
-
-    Variables with sparse gradients are not decayed here; `decays` says which the class has to.
-
-    Example:
-        >>> import keras, tensorflow as tf
-        >>> @hooks_of_optimizer
-        ... class Halving:
-        ...     def clip_gradients(self, gradients, clip):
-        ...         return [gradient / 2 for gradient in clip(gradients)]
-        >>> class HalvingSGD(Halving, keras.optimizers.SGD):
-        ...     pass
-        >>> weight = tf.Variable(1.0)
-        >>> step = HalvingSGD(0.5).apply_gradients([(tf.constant(1.0), weight)])
-        >>> float(weight)
-        0.75
-    """
-
-    def _backend_apply_gradients(self, grads, trainable_variables):
-        self._undecayed = {
-            self._var_key(variable)
-            for gradient, variable in zip(grads, trainable_variables, strict=True)
-            if isinstance(gradient, tf.IndexedSlices)
-        }
-        super(cls, self)._backend_apply_gradients(grads, trainable_variables)
-
-    def _clip_gradients(self, grads):
-        return self.clip_gradients(grads, super(cls, self)._clip_gradients)
-
-    def _apply_weight_decay(self, variables):
-        dense = [each for each in variables if self._var_key(each) not in self._undecayed]
-        super(cls, self)._apply_weight_decay(dense)
-
-    cls._backend_apply_gradients = _backend_apply_gradients
-    cls._clip_gradients = _clip_gradients
-    cls._apply_weight_decay = _apply_weight_decay
-    return cls
-
-
-def decays(optimizer, variable):
-    """Whether an optimizer decays a variable's weights, by `_use_weight_decay`.
-
-    Example:
-        >>> import keras
-        >>> kernel, bias = keras.Variable(1.0, name="kernel"), keras.Variable(1.0, name="bias")
-        >>> optimizer = keras.optimizers.SGD(weight_decay=0.1)
-        >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
-        >>> decays(optimizer, kernel), decays(optimizer, bias)
-        (True, False)
-    """
-    return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
-
-
-def averages_of(optimizer):
-    """The weights that an optimizer averages, each with its average: a list of pairs.
-
-    They are `_trainable_variables` and `_model_variables_moving_average`, under `use_ema`.
-
-    Example:
-        >>> import keras
-        >>> optimizer = keras.optimizers.SGD(use_ema=True, name="sgd")
-        >>> optimizer.build([keras.Variable([1.0], name="kernel")])
-        >>> [(weight.name, average.path) for weight, average in averages_of(optimizer)]
-        [('kernel', 'sgd/kernel_average')]
-    """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
-    if not optimizer.use_ema:
-        return []
-    averages = optimizer._model_variables_moving_average
-    return list(zip(optimizer._trainable_variables, averages, strict=True))
-
-
-def slot_of(optimizer, kind, variable):
-    """The variable that an optimizer keeps for a weight, by `_get_variable_index`.
-
-    Args:
-        optimizer: one of Keras's, built.
-        kind: "momentums", "velocities" or "velocity_hats" of an Adam, "accumulators" of an Adagrad;
-            `_momentums` and so on.
-        variable: the weight.
-
-    Example:
-        >>> import keras
-        >>> first, second = keras.Variable([1.0]), keras.Variable([1.0, 2.0], name="second")
-        >>> optimizer = keras.optimizers.Adam(name="adam")
-        >>> optimizer.build([first, second])
-        >>> slot_of(optimizer, "momentums", second).path
-        'adam/second_momentum'
-    """
-    slots = getattr(optimizer, f"_{kind}", None) or getattr(optimizer, kind)
-    return slots[optimizer._get_variable_index(variable)]

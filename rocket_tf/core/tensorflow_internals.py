@@ -49,3 +49,25 @@ def aggregate_gradients_by(aggregate):
     space = backprop._default_vspace
     ours = functools.partial(aggregate, otherwise=space.aggregate_fn)
     pywrap_tfe.TFE_Py_RegisterVSpace(space._replace(aggregate_fn=ours))
+
+
+def graph_of_function(operation, attribute):
+    """The graph of a function that an operation of TensorFlow's calls, by `_get_function`.
+
+    Args:
+        operation: a `tf.Operation` in a traced function.
+        attribute: the attribute that names the function, such as "f".
+
+    Returns:
+        `tf.Graph` with static shapes, or `None` where the function was not traced here.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> inner = tf.function(lambda x: tf.matmul(x, x))
+        >>> outer = tf.function(lambda x: inner(x)).get_concrete_function(tf.TensorSpec([2, 2]))
+        >>> [call] = [each for each in outer.graph.get_operations() if "Call" in each.type]
+        >>> "MatMul" in [each.type for each in graph_of_function(call, "f").get_operations()]
+        True
+    """
+    function = operation.graph._get_function(operation.get_attr(attribute).name)
+    return getattr(function, "graph", None)

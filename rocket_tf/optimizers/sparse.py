@@ -8,7 +8,7 @@ batch's rows.
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import keras_internals
+from rocket_tf.core import optimizer_internals
 
 
 def each_id_once(gradient):
@@ -34,7 +34,7 @@ def each_id_once(gradient):
     return tf.IndexedSlices(values, ids, gradient.dense_shape)
 
 
-@keras_internals.hooks_of_optimizer
+@optimizer_internals.hooks_of_optimizer
 class SparseUpdates:
     """What the sparse optimizers have in common: put before a Keras optimizer's class.
 
@@ -85,7 +85,7 @@ class SparseUpdates:
         gradient = each_id_once(gradient)
         learning_rate = tf.cast(learning_rate, variable.dtype)
         values = tf.cast(gradient.values, variable.dtype)
-        if keras_internals.decays(self, variable):
+        if optimizer_internals.decays(self, variable):
             decay = tf.constant(self.weight_decay, variable.dtype) * learning_rate
             rows = rows_of(variable, gradient.indices)
             self.assign_sub(variable, tf.IndexedSlices(rows * decay, gradient.indices))
@@ -152,7 +152,7 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
         self.assign(first, tf.IndexedSlices(mean, ids))
         self.assign(second, tf.IndexedSlices(square, ids))
         if self.amsgrad:
-            largest = keras_internals.slot_of(self, "velocity_hats", variable)
+            largest = optimizer_internals.slot_of(self, "velocity_hats", variable)
             square = tf.maximum(rows_of(largest, ids), square)
             self.assign(largest, tf.IndexedSlices(square, ids))
         moves = mean * rate / (tf.sqrt(square) + self.epsilon)
@@ -160,7 +160,7 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
 
     def _moments_of(self, variable):
         kinds = "momentums", "velocities"
-        return [keras_internals.slot_of(self, kind, variable) for kind in kinds]
+        return [optimizer_internals.slot_of(self, kind, variable) for kind in kinds]
 
     def _powers_of_betas(self, dtype):
         step = tf.cast(self.iterations + 1, dtype)
@@ -187,7 +187,7 @@ class SparseAdagrad(SparseUpdates, keras.optimizers.Adagrad):
     """
 
     def update_rows(self, ids, gradient, variable, learning_rate):
-        accumulator = keras_internals.slot_of(self, "accumulators", variable)
+        accumulator = optimizer_internals.slot_of(self, "accumulators", variable)
         total = rows_of(accumulator, ids) + tf.square(gradient)
         self.assign(accumulator, tf.IndexedSlices(total, ids))
         moves = learning_rate * gradient / tf.sqrt(total + self.epsilon)
@@ -214,7 +214,7 @@ class SparseSGD(SparseUpdates, keras.optimizers.SGD):
     def update_rows(self, ids, gradient, variable, learning_rate):
         moves = -learning_rate * gradient
         if self.momentum:
-            velocity = keras_internals.slot_of(self, "momentums", variable)
+            velocity = optimizer_internals.slot_of(self, "momentums", variable)
             momentum = tf.constant(self.momentum, variable.dtype)
             new = rows_of(velocity, ids) * momentum + moves
             self.assign(velocity, tf.IndexedSlices(new, ids))

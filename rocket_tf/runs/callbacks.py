@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from rocket_tf.core.keras_internals import averages_of
+from rocket_tf.core.optimizer_internals import averages_of
 from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import NonFiniteLossError, Preempted
 

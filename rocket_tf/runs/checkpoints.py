@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from rocket_tf.core.keras_internals import averages_of
+from rocket_tf.core.optimizer_internals import averages_of
 from rocket_tf.errors import CheckpointError
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.system import files

@@ -121,3 +121,29 @@ def test_the_page_on_the_core_names_its_files_and_their_functions():
     for owner, name in re.findall(r"`([A-Z]\w+)\.(\w+)`", page):
         assert f"class {owner}" in sources, owner
         assert re.search(rf"def {name}\(", sources), name
+
+
+@pytest.mark.parametrize("metrics", [None, ["accuracy"], [keras.metrics.CategoricalAccuracy()]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_step_is_traced_once(metrics, weighted):
+    """Metrics and optimizer have their variables before, whatever the last batch's size."""
+    traces = {"train": 0, "test": 0}
+
+    class Counting(RocketModel):
+        def train_step(self, data):
+            traces["train"] += 1
+            return super().train_step(data)
+
+        def test_step(self, data):
+            traces["test"] += 1
+            return super().test_step(data)
+
+    rocket, (x, y) = Counting(*linear_pair()), examples(7)
+    loss = CROSS_ENTROPY
+    if isinstance((metrics or [None])[0], keras.metrics.CategoricalAccuracy):
+        loss, y = keras.losses.CategoricalCrossentropy(from_logits=True), np.eye(3)[y]
+    rocket.compile("adam", loss, metrics=metrics, weighted_metrics=metrics if weighted else None)
+    weights = np.linspace(0.5, 2, 7) if weighted else None
+    rocket.fit(x, y, sample_weight=weights, batch_size=4, epochs=2, verbose=0)
+    rocket.evaluate(x, y, sample_weight=weights, batch_size=4, verbose=0)
+    assert traces == {"train": 1, "test": 1}

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from rocket_tf import config as options
 from rocket_tf import train
-from rocket_tf.core.keras_internals import averages_of
+from rocket_tf.core.optimizer_internals import averages_of
 from rocket_tf.data.images import named as images
 from rocket_tf.errors import Preempted
 from rocket_tf.runs.building import build_model, class_weights
