@@ -117,6 +117,8 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
             f"{examples} training examples; lower it"
         )
     _check_classes(config, card)
+    if card.multi_label:
+        _check_multi_label(config)
     check_class_weights(config, card)
     if card.kind == "clicks":
         _check_clicks(config)
@@ -164,6 +166,24 @@ def _check_classes(config, card):
             f"{card.num_classes} classes, expected {FIELDS[field].default}: with fewer than three "
             "classes it compares nothing but which is more likely"
         )
+
+
+def _check_multi_label(config):
+    """Checks that nothing takes images that may have several classes for those of one class."""
+    if config["method"] in ("kd", "rocket_kd"):
+        raise ConfigError(
+            f"config.method: got {config['method']} with several classes an image, expected "
+            "another: its distillation compares softmaxes, of one class; take "
+            "--config.method=rocket, for example"
+        )
+    fields = ["label_smoothing", "mixup", "cutmix", "class_weights", "balance_classes"]
+    for name in [*fields, "hint"] if HINTS.reads(config) else fields:
+        value, expected = config[name], FIELDS[name].default
+        if (tuple(value) if isinstance(value, list) else value) != expected:
+            raise ConfigError(
+                f"config.{name}: got {value!r} with several classes an image, expected "
+                f"{expected!r}: any other is for images of one class"
+            )
 
 
 def _check_labels_file(config):

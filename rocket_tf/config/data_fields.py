@@ -102,6 +102,14 @@ DATA_FIELDS: Mapping[str, Field] = {
         read_by=LABELS_FILES,
     ),
     "class_column": name("label", "column of the images' classes", read_by=LABELS_FILES),
+    "class_separator": Field(
+        "",
+        "where images may have several classes, or none: the text between those of a row; empty: "
+        "each has one class, unless class_column is one of lists, in Parquet",
+        "up to 8 printable characters, no quote among them",
+        lambda value: len(value) <= 8 and value.isprintable() and '"' not in value,
+        read_by=LABELS_FILES,
+    ),
     "part_column": name(
         "",
         "column with train or test (or val, or validation); empty: test_fraction decides",
@@ -113,7 +121,8 @@ DATA_FIELDS: Mapping[str, Field] = {
         0,
         "so many of the training examples, the same of each class, are held out; the epoch with "
         "the fewest errors on them is exported and evaluated on the test examples; of clicks, the "
-        "latest are held out, and the epoch with the highest AUC; 0: the last is",
+        "latest are held out, and the epoch with the highest AUC; of several classes an image, "
+        "any are, and the epoch with the highest mean average precision; 0: the last is",
         0,
     ),
     "evaluate_test": switch(

@@ -32,6 +32,7 @@ DEFAULTS = {
     "image_column": "image",
     "class_column": "label",
     "part_column": "",
+    "class_separator": "",
     "label_column": "click",
     "user_column": "user",
     "category_columns": ("user", "item"),
@@ -175,8 +176,8 @@ def _of_folder(config):
     """Path, image size, and how a folder of images is read, a dict of arguments."""
     labels = None
     if config["labels_file"]:
-        columns = (config[name] for name in ("image_column", "class_column", "part_column"))
-        labels = LabelsFile(config["labels_file"], *columns)
+        fields = ("labels_file", "image_column", "class_column", "part_column", "class_separator")
+        labels = LabelsFile(*(config[name] for name in fields))
     how = {
         "unreadable": config["unreadable_images"],
         "streaming": config["streaming"],
@@ -241,6 +242,7 @@ def _of_images(images):
         pixel_std=tuple(
             max(float(value), 1.0) for value in std
         ),  # or images of one colour divide by 0
+        multi_label=labels.ndim > 1,
     )
     return OwnData(
         card, images.train, images.test, images.class_names, images.fingerprint, images.source

@@ -252,6 +252,8 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**LABELS, "class_column": "image"}, "class_column: got 'image' beside image_column"),
         ({**LABELS, "part_column": "label"}, "class_column: got 'label' beside .* part_column"),
         ({**LABELS, "part_column": "a\n"}, "part_column"),
+        ({**LABELS, "class_separator": 'a"'}, "class_separator"),
+        ({**FOLDER, "class_separator": "|"}, r"class_separator: got '\|' with labels_file=''"),
         ({**LABELS, "part_column": ""}, "part_column: got '' with labels_file and test_fraction=0"),
         ({**LABELS, "test_fraction": 0.2}, "part_column: got 'part' with labels_file and test_fr"),
         ({"label_column": ""}, "label_column"),

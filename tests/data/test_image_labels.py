@@ -421,3 +421,131 @@ class TestBadFiles:
         rows.write(folder / "labels.csv")
         with pytest.raises(DataUnavailableError, match="expected one of the two, to say which"):
             labelled(folder, **given)
+
+
+class TestSeveralClasses:
+    """Classes of row i: its own, the one after it where i is even, none where i is 5."""
+
+    @pytest.fixture
+    def cells(self, rows):
+        following = {"cat": "dog", "dog": "emu", "emu": "cat"}
+        cells = [
+            [name, following[name]] if row % 2 == 0 else [name] if row != 5 else []
+            for row, name in enumerate(rows.label)
+        ]
+        rows.label = ["|".join(cell) for cell in cells]
+        return cells
+
+    def opened(self, folder, rows, cells, form, **changes):
+        if form == "csv":
+            rows.write(folder / "a.csv")
+            return labelled(folder, "a.csv", class_separator="|", **changes)
+        rows.write(folder / "a.parquet", label=cells)
+        return labelled(folder, "a.parquet", **changes)
+
+    @pytest.mark.parametrize("streaming", ["always", "never"])
+    @pytest.mark.parametrize("form", ["csv", "lists"])
+    def test_labels(self, folder, rows, cells, form, streaming, capsys):
+        how = {"streaming": streaming, "validation_examples": 5}
+        data = self.opened(folder, rows, cells, form, **how)
+        assert data.card.multi_label and data.class_names == ["cat", "dog", "emu"]
+        assert "1 of 28 rows have no class in 'label'" in capsys.readouterr().out
+        by_number = {
+            int(name.split("/")[1][:-4]): cell for name, cell in zip(rows.image, cells, strict=True)
+        }
+        sizes = {}
+        for part in ("train", "validation", "test"):
+            split = getattr(data, part)
+            batches = list(split.evaluation_batches(4).as_numpy_iterator())
+            labels = np.concatenate([each for _, each in batches])
+            expected = [
+                [float(name in by_number[number]) for name in data.class_names]
+                for number in values(split)
+            ]
+            np.testing.assert_array_equal(labels, np.array(expected))
+            assert labels.dtype == np.float32
+            np.testing.assert_array_equal(split.class_counts(3), labels.sum(0))
+            sizes[part] = len(labels)
+        assert sizes == {"train": 14, "validation": 5, "test": 9}
+        _, labels = next(data.train.training_batches(6, 1, 0).as_numpy_iterator())
+        assert labels.shape == (6, 3) and labels.dtype == np.float32
+
+    def test_csv_lists_and_numbers_are_the_same_data(self, folder, rows, cells):
+        first, second = (self.opened(folder, rows, cells, form) for form in ("csv", "lists"))
+        assert first.fingerprint == second.fingerprint and first.card == second.card
+        rows.write(folder / "a.parquet", label=[[12], [], [3, 12]] + 25 * [[0]])
+        data = labelled(folder, "a.parquet")
+        assert data.class_names == ["0", "3", "12"]
+
+    def test_another_order_of_classes_in_a_row_is_the_same(self, folder, rows, cells):
+        first = self.opened(folder, rows, cells, "lists").fingerprint
+        turned = [cell[::-1] for cell in cells]
+        assert self.opened(folder, rows, turned, "lists").fingerprint == first
+
+    def test_several_in_training_and_none_of_them_mixed(self, folder, rows, cells):
+        split = self.opened(folder, rows, cells, "lists").train
+        for given in (
+            {"num_classes": 3},
+            {"class_weights": [1, 2, 3]},
+            {"mixing": ("mixup", 0.2), "num_classes": 3},
+        ):
+            with pytest.raises(ValueError, match=r"several classes are neither .*\(None, 3\)"):
+                split.training_batches(4, 1, 0, **given)
+
+    @pytest.mark.parametrize(
+        "cell, named",
+        [
+            ("cat||dog", "'dog'] in 'label': expected classes that are not empty"),
+            ("cat|", "''] in 'label': expected classes that are not empty"),
+            ("cat| dog", "' dog'] in 'label': a class has a space at an end"),
+            ("cat|dog|cat", "'cat'] in 'label': a class is there twice"),
+        ],
+    )
+    @pytest.mark.parametrize("form", ["csv", "lists"])
+    def test_a_bad_cell(self, folder, rows, cells, form, cell, named):
+        rows.label[14], cells[14] = cell, cell.split("|")
+        with pytest.raises(DamagedDataError) as error:
+            self.opened(folder, rows, cells, form)
+        place = "line 16" if form == "csv" else "row group 2, row 4"
+        assert f": {place}: " in str(error.value) and named in str(error.value)
+
+    def test_bad_lists(self, folder, rows, cells):
+        for cell, named in ((None, "None in"), ([None], r"\[None\] in")):
+            cells[14] = cell
+            rows.write(folder / "a.parquet", label=cells)
+            with pytest.raises(DamagedDataError, match=rf"row group 2, row 4: {named} 'label'"):
+                labelled(folder, "a.parquet")
+        rows.write(folder / "a.parquet", label=[[-1]] * 28)
+        with pytest.raises(DamagedDataError, match=r"row 1: \[-1\] .* numbers from 0 on"):
+            labelled(folder, "a.parquet")
+        for column, kind in ((28 * [[0.5]], "double"), (28 * [0.5], "double")):
+            rows.write(folder / "a.parquet", label=column)
+            with pytest.raises(DataUnavailableError, match=f"'label' is a column of {kind}"):
+                labelled(folder, "a.parquet", class_separator="" if column[0] == [0.5] else "|")
+        rows.write(folder / "a.parquet", label=28 * [["cat"]])
+        with pytest.raises(DataUnavailableError, match=r"of lists, and class_separator='\|'"):
+            labelled(folder, "a.parquet", class_separator="|")
+        with pytest.raises(DataUnavailableError, match="training images have 1 classes in 'label'"):
+            labelled(folder, "a.parquet")
+
+    def test_a_test_image_of_a_class_that_training_lacks(self, folder, rows, cells):
+        cells[rows.part.index("test")] = ["cat", "yak"]
+        with pytest.raises(DamagedDataError, match=r"row 2: 'yak' .*no training image has"):
+            self.opened(folder, rows, cells, "lists")
+
+    def test_an_image_that_is_named_twice(self, folder, rows, cells, capsys):
+        for column in (rows.image, rows.part, cells):
+            column += column[14:16]
+        cells[-1] = cells[-1][::-1]
+        assert self.opened(folder, rows, cells, "lists").train.examples == 19
+        assert "2 of 30 rows name an image again, with the same classes" in capsys.readouterr().out
+        cells[-1] = []
+        with pytest.raises(DamagedDataError, match="is of no class in 'label', and 'dog' in"):
+            self.opened(folder, rows, cells, "lists")
+
+    def test_a_class_none_of_whose_images_can_be_read(self, folder, rows, cells):
+        cells = [["cat"] if cell == [] else [*{*cell} - {"emu"}] or ["cat"] for cell in cells]
+        cells[0] = ["cat", "emu"]
+        (folder / rows.image[0]).write_text("no image")
+        with pytest.raises(DamagedDataError, match="class 'emu' in train: none of its 1 images"):
+            self.opened(folder, rows, cells, "lists", unreadable_images="skip")

@@ -186,12 +186,13 @@ class FileSource(Source):
 
 def _check_classes(listing, part, labels, readable):
     """Checks that of each class that has images one can be read."""
-    for label in np.setdiff1d(labels, labels[readable]):
-        place = listing.place_of_class(part, listing.class_names[label])
-        raise DamagedDataError(
-            f"{place}: none of its {(labels == label).sum()} images can be read; mend them, or "
-            f"{listing.way_out}"
-        )
+    for label, name in enumerate(listing.class_names):
+        of_class = labels[:, label] > 0 if labels.ndim > 1 else labels == label
+        if of_class.any() and not of_class[readable].any():
+            raise DamagedDataError(
+                f"{listing.place_of_class(part, name)}: none of its {of_class.sum()} images can be "
+                f"read; mend them, or {listing.way_out}"
+            )
 
 
 def _shown(file):

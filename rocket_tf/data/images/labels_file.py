@@ -1,29 +1,24 @@
 """The classes of images from a CSV or Parquet file beside them. Free of TensorFlow."""
 
-import bisect
 import dataclasses
 import hashlib
-import itertools
 import os
 import posixpath
-import types
+import re
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from rocket_tf.data.clicks import csv as click_csv
 from rocket_tf.data.clicks import values
-from rocket_tf.data.clicks.examples import check_columns
-from rocket_tf.data.clicks.parquet import ParquetFiles
-from rocket_tf.data.clicks.storage import LocalStorage
 from rocket_tf.data.images import files as image_files
+from rocket_tf.data.images import labels_table
 from rocket_tf.data.images.listing import TEST_NAMES, Listing, is_test
 from rocket_tf.data.local_files import check_class_names
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
-_FORMS = (".csv", ".csv.gz", ".parquet")
+_WHOLE = r"0|-?[1-9][0-9]*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +28,18 @@ class LabelsFile:
     Attributes:
         path: of the file, .csv, .csv.gz or .parquet; where it is relative, in the images' folder.
         image_column: its column of paths, relative to the images' folder, with "/" between parts.
-        class_column: its column of classes, texts or whole numbers.
+        class_column: its column of classes, texts or whole numbers. Images may have several
+            classes, or none: in Parquet, where it is a column of lists; or by `separator`.
         part_column: its column of "train" and "test" (or "val", or "validation"); empty: a
             fraction decides.
+        separator: between the classes of a row; empty: a row has one class.
     """
 
     path: str
     image_column: str = "image"
     class_column: str = "label"
     part_column: str = ""
+    separator: str = ""
 
 
 def list_images(path, labels, test_fraction, tell):
@@ -56,7 +54,8 @@ def list_images(path, labels, test_fraction, tell):
 
     Returns:
         `listing.Listing`. The classes are those of training images, in the order of their names,
-        or as numbers where all are whole numbers. Images are in the order of their paths.
+        or as numbers where all are whole numbers. Images are in the order of their paths. Where
+        they may have several classes, labels are multi-hot, float32 of shape (images, classes).
 
     Raises:
         DamagedDataError: for a row that is wrong.
@@ -68,8 +67,13 @@ def list_images(path, labels, test_fraction, tell):
     for name, own in (("train", train), ("test", test)):
         if not own:
             raise DataUnavailableError(rows.without_images(name))
-    class_names = sorted({rows.classes[row] for row in train}, key=rows.order_of_class)
+    class_names = _in_order({name for row in train for name in rows.classes[row]})
     check_class_names(rows.path, class_names)
+    if rows.are_multi_label and len(class_names) < 2:
+        raise DataUnavailableError(
+            f"{rows.path}: training images have {len(class_names)} classes in "
+            f"{labels.class_column!r}; several classes an image need two at least"
+        )
     rows.check_images([*train, *test])
     return rows.listing(class_names, train, test, "no training image has that class")
 
@@ -103,7 +107,8 @@ class _Rows:
 
     Attributes:
         path: of the file.
-        classes: the class of each row, a list of strings.
+        classes: the classes of each row, a list of tuples of strings.
+        are_multi_label: whether a row may have several, or none.
     """
 
     def __init__(self, folder, labels, test_fraction, tell):
@@ -118,9 +123,10 @@ class _Rows:
                 f"test_fraction={test_fraction}, expected one of the two, to say which images are "
                 "the test part"
             )
-        arrays, self.where = _read(self.path, labels)
-        self.classes = self._texts(arrays[labels.class_column], labels.class_column)
-        self._are_whole = values.is_whole(arrays[labels.class_column])
+        arrays, self.where = labels_table.read(self.path, labels)
+        kind = arrays[labels.class_column].type
+        self.are_multi_label = bool(labels.separator) or pa.types.is_large_list(kind)
+        self.classes = self._classes(arrays[labels.class_column])
         self._names = self._paths(arrays[labels.image_column])
         self._parts = self._parts_of_rows(arrays)
         self._rows = self._each_once()  # of each image the first
@@ -141,10 +147,6 @@ class _Rows:
             f"{self.path}: of its {len(self._rows)} images none is of the part {part!r} by "
             f"config.test_fraction={self._fraction}; {'lower' if part == 'train' else 'raise'} it"
         )
-
-    def order_of_class(self, name):
-        """A key to sort classes by: as numbers, where all are whole numbers."""
-        return (int(name), name) if self._are_whole else name
 
     def check_images(self, rows):
         """Checks that the images of rows are there, and says how many others are."""
@@ -173,24 +175,15 @@ class _Rows:
 
     def listing(self, class_names, train, test, otherwise):
         """A `Listing` of rows; `otherwise` is what to say of a test image of another class."""
-        places = {name: place for place, name in enumerate(class_names)}
         fingerprint, parts = {}, {}
         for part, rows in (("train", train), ("test", test)):
+            found = self._labels(rows, class_names, otherwise)
             checksum = hashlib.sha256()
             for row in rows:
-                if self.classes[row] not in places:
-                    raise DamagedDataError(
-                        f"{self.where(row)}: {self.classes[row]!r} in "
-                        f"{self._columns.class_column!r}: {otherwise}; name one that there is, or "
-                        "delete the row"
-                    )
-                texts = (self._names[row], self.classes[row])
-                checksum.update("\0".join(texts).encode("utf-8", "surrogateescape") + b"\0")
+                texts = (self._names[row], *sorted(self.classes[row]), "\0")
+                checksum.update("\0".join(texts).encode("utf-8", "surrogateescape"))
             fingerprint[f"{part}_labels"] = checksum.hexdigest()[:16]
-            parts[part] = (
-                [str(self._folder / self._names[row]) for row in rows],
-                np.array([places[self.classes[row]] for row in rows], np.int64),
-            )
+            parts[part] = [str(self._folder / self._names[row]) for row in rows], found
 
         def place_of_class(part, name):
             return f"{self.path}: class {name!r} in {part}"
@@ -203,13 +196,60 @@ class _Rows:
             fingerprint=fingerprint,
         )
 
+    def _labels(self, rows, class_names, otherwise):
+        places = {name: place for place, name in enumerate(class_names)}
+        for row in rows:
+            for name in self.classes[row]:
+                if name not in places:
+                    raise DamagedDataError(
+                        f"{self.where(row)}: {name!r} in {self._columns.class_column!r}: "
+                        f"{otherwise}; name one that there is, or delete the row"
+                    )
+        if not self.are_multi_label:
+            return np.array([places[self.classes[row][0]] for row in rows], np.int64)
+        labels = np.zeros((len(rows), len(class_names)), np.float32)
+        for place, row in enumerate(rows):
+            labels[place, [places[name] for name in self.classes[row]]] = 1
+        return labels
+
+    def _classes(self, array):
+        """The classes of each row."""
+        column, separator = self._columns.class_column, self._columns.separator
+        if not self.are_multi_label:
+            return [(text,) for text in self._texts(array, column)]
+        if pa.types.is_large_list(array.type):
+            if separator:
+                raise DataUnavailableError(
+                    f"{self.path}: {column!r} is a column of lists, and class_separator="
+                    f"{separator!r} is for texts; leave that out"
+                )
+            self._check_type(array.type.value_type, column)
+            cells = array.to_pylist()
+        else:
+            self._check_type(array.type, column)
+            texts = array.cast(pa.large_string()).to_pylist()
+            cells = [text and text.split(separator) for text in texts]
+        without = 0
+        for row, cell in enumerate(cells):
+            names = [] if cell == "" else cell
+            without += names == []
+            problem = _problem_of(names)
+            if problem:
+                raise DamagedDataError(f"{self.where(row)}: {cell!r} in {column!r}: {problem}")
+            cells[row] = tuple(map(str, names))
+        if without:
+            self._tell(f"{self.path}: {without} of {len(cells)} rows have no class in {column!r}")
+        return cells
+
+    def _check_type(self, kind, column):
+        if not (values.is_text(kind) or pa.types.is_integer(kind)):
+            raise DataUnavailableError(
+                f"{self.path}: {column!r} is a column of {kind}, expected texts or whole numbers"
+            )
+
     def _texts(self, array, column):
         """Values as a list of strings, none of them empty or with spaces around."""
-        if not (values.is_text(array.type) or pa.types.is_integer(array.type)):
-            raise DataUnavailableError(
-                f"{self.path}: {column!r} is a column of {array.type}, expected texts or whole "
-                "numbers"
-            )
+        self._check_type(array.type, column)
         values.check_category(array, column, self.where)
         texts = array.cast(pa.large_string())
         spaced = compute.index(compute.match_substring_regex(texts, r"^\s|\s$"), True).as_py()
@@ -266,19 +306,19 @@ class _Rows:
             if earlier == row:
                 continue
             again += 1
-            for what, column in (
-                (self.classes, self._columns.class_column),
-                (self._parts, self._columns.part_column),
+            for column, one, other in (
+                (self._columns.class_column, *(self.classes[each] for each in (row, earlier))),
+                (self._columns.part_column, *([self._parts[each]] for each in (row, earlier))),
             ):
-                if what[earlier] != what[row]:
+                if set(one) != set(other):
                     raise DamagedDataError(
-                        f"{self._cell(row)}: is {what[row]!r} in {column!r}, and "
-                        f"{what[earlier]!r} in {self.where(earlier)}; leave one of the two rows"
+                        f"{self._cell(row)}: is {_listed(one)} in {column!r}, and "
+                        f"{_listed(other)} in {self.where(earlier)}; leave one of the two rows"
                     )
         if again:
             self._tell(
                 f"{self.path}: {again} of {len(self._names)} rows name an image again, with the "
-                "same class; each is read once"
+                f"same {'classes' if self.are_multi_label else 'class'}; each is read once"
             )
         return list(first.values())
 
@@ -289,47 +329,24 @@ class _Rows:
         return f"{self.where(row)}: {self._names[row]!r} in {self._columns.image_column!r}"
 
 
-def _read(path, labels):
-    """The columns of a file.
-
-    Returns:
-        `(arrays, where)`: dict from columns to Arrow arrays of one chunk; and a function from a row
-        to the file and its line, or its row group and row.
-    """
-    names = [labels.image_column, labels.class_column, labels.part_column]
-    names = [name for name in dict.fromkeys(names) if name]
-    if not str(path).lower().endswith(_FORMS):
-        raise DataUnavailableError(f"{path}: is no file of labels; expected {', '.join(_FORMS)}")
-    if not path.is_file():
-        raise DataUnavailableError(
-            f"{path}: no such file of labels; config.labels_file is a path in config.data_path"
-        )
-    if path.suffix.lower() == ".parquet":
-        arrays, where = _read_parquet(path, names)
-    else:
-        check_columns(f"{path}: line 1", names, click_csv.header(path))
-        arrays = click_csv.read(path, types.SimpleNamespace(all=names, history=""))
-
-        def where(row):
-            return f"{path}: {click_csv.location(path, row)}"
-
-    if not len(arrays[labels.image_column]):
-        raise DataUnavailableError(f"{path}: has no rows; expected one for each image")
-    return arrays, where
+def _problem_of(names):
+    """What is wrong with the classes of a row, which may have several; `None` if nothing is."""
+    if names is None or any(name is None or not str(name).strip() for name in names):
+        return "expected classes that are not empty"
+    if any(isinstance(name, int) and name < 0 for name in names):
+        return "expected numbers from 0 on, or texts"
+    if any(str(name) != str(name).strip() for name in names):
+        return "a class has a space at an end, which makes it another; take it away"
+    if len({*names}) < len(names):
+        return "a class is there twice; name each once"
+    return None
 
 
-def _read_parquet(path, names):
-    file = ParquetFiles(LocalStorage(path), [""], names)
-    groups = file.footers[0].groups
-    read = [file.read(0, group, names) for group in range(len(groups))]
-    ends = list(itertools.accumulate(groups))
+def _listed(names):
+    return ", ".join(map(repr, names)) or "of no class"
 
-    def where(row):
-        group = bisect.bisect_right(ends, row)
-        return file.where(0, group)(row - (ends[group] - groups[group]))
 
-    arrays = {
-        name: pa.concat_arrays([own[name] for own in read]) if read else pa.array([], pa.string())
-        for name in names
-    }
-    return arrays, where
+def _in_order(class_names):
+    """Classes by their names; as numbers, where all are whole numbers."""
+    are_whole = all(re.fullmatch(_WHOLE, name) for name in class_names)
+    return sorted(class_names, key=int if are_whole else None)

@@ -16,7 +16,8 @@ class Listing:
 
     Attributes:
         class_names: names of the classes, in their order.
-        train: paths, a list of strings, and labels, int64 of shape (images,).
+        train: paths, a list of strings, and labels: int64 of shape (images,), or, where images
+            may have several classes, multi-hot, float32 of shape (images, classes).
         test: the same.
         place_of_class: function from a part, "train" or "test", and a class's name to where its
             images of that part stand, for messages.
@@ -44,7 +45,7 @@ def is_test(name, fraction):
 
     Example:
         >>> [is_test(f"cat/{number}.jpg", 0.5) for number in range(6)]
-        [True, False, True, False, False, False]
+        [True, True, False, True, True, True]
     """
     encoded = name.encode("utf-8", "surrogateescape")
     number = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
