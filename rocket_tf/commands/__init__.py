@@ -27,6 +27,7 @@ COMMANDS = (
     "compare-clicks",
     "convert-clicks",
     "make-clicks",
+    "make-images",
     "benchmark",
     "interruptions",
 )

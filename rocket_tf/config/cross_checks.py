@@ -30,6 +30,7 @@ def check_before_data(config: Mapping) -> None:
             f"{expected}"
         )
     _check_click_columns(config)
+    _check_labels_file(config)
     _check_own_code(config)
     _check_backbones(config)
     if config["layout"] == "bottom" and config["light_depth"] != 0:
@@ -116,6 +117,8 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
             f"{examples} training examples; lower it"
         )
     _check_classes(config, card)
+    if card.multi_label:
+        _check_multi_label(config)
     check_class_weights(config, card)
     if card.kind == "clicks":
         _check_clicks(config)
@@ -162,6 +165,42 @@ def _check_classes(config, card):
             f"config.{field}: got {config[field]} with dataset={config['dataset']} of "
             f"{card.num_classes} classes, expected {FIELDS[field].default}: with fewer than three "
             "classes it compares nothing but which is more likely"
+        )
+
+
+def _check_multi_label(config):
+    """Checks that nothing takes images that may have several classes for those of one class."""
+    if config["method"] in ("kd", "rocket_kd"):
+        raise ConfigError(
+            f"config.method: got {config['method']} with several classes an image, expected "
+            "another: its distillation compares softmaxes, of one class; take "
+            "--config.method=rocket, for example"
+        )
+    fields = ["label_smoothing", "mixup", "cutmix", "class_weights", "balance_classes"]
+    for name in [*fields, "hint"] if HINTS.reads(config) else fields:
+        value, expected = config[name], FIELDS[name].default
+        if (tuple(value) if isinstance(value, list) else value) != expected:
+            raise ConfigError(
+                f"config.{name}: got {value!r} with several classes an image, expected "
+                f"{expected!r}: any other is for images of one class"
+            )
+
+
+def _check_labels_file(config):
+    if config["dataset"] != "image_folder" or not config["labels_file"]:
+        return
+    if bool(config["part_column"]) == bool(config["test_fraction"]):
+        raise ConfigError(
+            f"config.part_column: got {config['part_column']!r} with labels_file and "
+            f"test_fraction={config['test_fraction']}, expected one of the two, to say which "
+            "images are the test part; add --config.part_column=part, for example"
+        )
+    columns = [config[name] for name in ("image_column", "class_column", "part_column")]
+    if len(set(columns)) < len(columns):
+        raise ConfigError(
+            f"config.class_column: got {config['class_column']!r} beside image_column="
+            f"{config['image_column']!r} and part_column={config['part_column']!r}, expected that "
+            "each column plays one part"
         )
 
 

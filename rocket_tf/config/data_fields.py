@@ -23,8 +23,11 @@ from rocket_tf.config.read_by import (
     CLICK_NETS,
     CLICKS,
     CROPS,
+    CUT_BY_FRACTION,
     IMAGE_FILES,
+    IMAGE_FOLDERS,
     IMAGES,
+    LABELS_FILES,
     STREAMABLE,
     TFDS,
 )
@@ -34,8 +37,8 @@ DATA_FIELDS: Mapping[str, Field] = {
     "dataset": choice(
         "cifar10",
         "which data; of one's own, read from data_path: npz (arrays of images in one file), "
-        "image_folder (train/<class>/*.jpg), click_log (CSV, TFRecord or Parquet); tfds: the "
-        "images that tfds_name names",
+        "image_folder (train/<class>/*.jpg, or labels_file), click_log (CSV, TFRecord or Parquet); "
+        "tfds: the images that tfds_name names",
         *DATASETS,
         *LOCAL_DATASETS,
     ),
@@ -87,12 +90,39 @@ DATA_FIELDS: Mapping[str, Field] = {
         "skip",
         read_by=IMAGE_FILES,
     ),
+    "labels_file": path(
+        "",
+        "CSV (.csv, .csv.gz) or Parquet file with a row for each image, a path in data_path; it "
+        "says the images' classes in place of folders",
+        read_by=IMAGE_FOLDERS,
+    ),
+    "image_column": name(
+        "image",
+        "column of labels_file with the images' paths, relative to data_path",
+        read_by=LABELS_FILES,
+    ),
+    "class_column": name("label", "column of the images' classes", read_by=LABELS_FILES),
+    "class_separator": Field(
+        "",
+        "where images may have several classes, or none: the text between those of a row; empty: "
+        "each has one class, unless class_column is one of lists, in Parquet",
+        "up to 8 printable characters, no quote among them",
+        lambda value: len(value) <= 8 and value.isprintable() and '"' not in value,
+        read_by=LABELS_FILES,
+    ),
+    "part_column": name(
+        "",
+        "column with train or test (or val, or validation); empty: test_fraction decides",
+        may_be_empty=True,
+        read_by=LABELS_FILES,
+    ),
     "train_examples": integer(0, "the first so many training examples are used; 0: all", 0),
     "validation_examples": integer(
         0,
         "so many of the training examples, the same of each class, are held out; the epoch with "
         "the fewest errors on them is exported and evaluated on the test examples; of clicks, the "
-        "latest are held out, and the epoch with the highest AUC; 0: the last is",
+        "latest are held out, and the epoch with the highest AUC; of several classes an image, "
+        "any are, and the epoch with the highest mean average precision; 0: the last is",
         0,
     ),
     "evaluate_test": switch(
@@ -197,10 +227,11 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "test_fraction": number(
         0.0,
-        "the test part are the last rows, this share of all; 0: it has files of its own",
+        "the test part is this share of all: of clicks the last rows, of images those that a hash "
+        "of their paths chooses; 0: it has files of its own, or another field says which it is",
         "a number from 0 to below 1",
         lambda value: 0 <= value < 1,
-        read_by=CLICK_LOGS,
+        read_by=CUT_BY_FRACTION,
     ),
     "shuffle": switch(
         True, "shuffle the training rows; False: train in the order of time", read_by=CLICK_LOGS

@@ -108,6 +108,20 @@ AUGMENTED = Reader(
 )
 CROPS = Reader("crop_padding above 0", lambda config: config["crop_padding"] > 0)
 CLICKS = Reader("clicks", lambda config: kind_of(config) == "clicks", _dataset)
+IMAGE_FOLDERS = Reader(
+    "dataset=image_folder", lambda config: config["dataset"] == "image_folder", _dataset
+)
+LABELS_FILES = Reader(
+    "dataset=image_folder with labels_file",
+    lambda config: config["dataset"] == "image_folder" and bool(config["labels_file"]),
+    lambda config: _dataset(config) if config["labels_file"] else "labels_file=''",
+)
+_CUT_BY_FRACTION = ("click_log", "image_folder")
+CUT_BY_FRACTION = Reader(
+    f"dataset={', '.join(_CUT_BY_FRACTION)}",
+    lambda config: config["dataset"] in _CUT_BY_FRACTION,
+    _dataset,
+)
 CLICK_LOGS = Reader("dataset=click_log", lambda config: config["dataset"] == "click_log", _dataset)
 # By nets
 BUILT_IN_NETS = Reader(

@@ -21,6 +21,7 @@ class DatasetCard:
         test_examples: number of test examples.
         num_classes: number of classes; labels are 0 to num_classes - 1.
         kind: "images" or "clicks".
+        multi_label: whether an image may have several classes, or none; labels are multi-hot then.
         image_shape: (height, width, channels) of images; pixels are uint8, 0 to 255.
         pixel_mean: mean of each channel over the training pixels, in units of a pixel.
         pixel_std: standard deviation of each channel, in units of a pixel.
@@ -49,6 +50,7 @@ class DatasetCard:
     tfds_name: str = ""
     train_parts: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"train": 1.0})
     source: str = ""
+    multi_label: bool = False
 
 
 def as_json(card):

@@ -27,7 +27,8 @@ def image_dataset(source, part="train", *, batch_size=32, epochs=1, seed=0, **au
 
     Returns:
         `tf.data.Dataset` of `(images, labels)`, uint8 of shape (batch, height, width, channels),
-        and int64 of shape (batch,); its length is known.
+        and int64 of shape (batch,), or, where images may have several classes, multi-hot, float32
+        of shape (batch, classes); its length is known.
 
     Raises:
         ValueError: if there is no such part, or other parts than training shall be augmented or

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from rocket_tf.data.interface import Split
+from rocket_tf.data.interface import Split, counts_of
 from rocket_tf.errors import DataUnavailableError
 
 
@@ -18,7 +18,7 @@ class ArraySplit(Split):
     Attributes:
         inputs: of images, uint8, shape (examples, height, width, channels); of clicks, a dict from
             columns to arrays whose first axis is that of the examples.
-        labels: int64, shape (examples,).
+        labels: int64, shape (examples,); or multi-hot, float32, shape (examples, classes).
 
     Example:
         >>> split = ArraySplit(np.zeros((5, 8, 8, 1), np.uint8), np.arange(5))
@@ -58,7 +58,7 @@ class ArraySplit(Split):
         return indexed_batches.evaluation_parts(load, self.labels, batch_size, share)
 
     def class_counts(self, num_classes):
-        return np.bincount(self.labels, minlength=num_classes)
+        return counts_of(self.labels, num_classes)
 
     def first(self, number):
         return map_inputs(lambda array: array[:number], self.inputs), self.labels[:number]
@@ -101,7 +101,7 @@ def assemble(
         train_examples: the first so many training examples; 0: all.
         validation_examples: so many of them are held out. Of images, the same of each class, where
             the training examples come in several parts in the shares of `card.train_parts`; of
-            clicks, the latest.
+            images with several classes, any; of clicks, the latest.
         make_split: function from `(inputs, labels)` to a `Split`.
 
     Returns:
@@ -167,6 +167,10 @@ def _hold_out(dataset, card, parts, number):
     for labels, part_number in zip(parts, np.diff(bounds), strict=True):
         part_held_out = np.zeros(len(labels), bool)
         order = np.random.default_rng(0).permutation(len(labels))
+        if card.multi_label:
+            part_held_out[order[:part_number]] = True
+            held_out.append(part_held_out)
+            continue
         for label in range(card.num_classes):
             # The first classes have one more where the number does not divide.
             wanted = part_number // card.num_classes + (label < part_number % card.num_classes)

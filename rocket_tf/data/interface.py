@@ -6,6 +6,8 @@ Free of TensorFlow until batches are asked for.
 import abc
 import dataclasses
 
+import numpy as np
+
 
 class DataSet(abc.ABC):
     """A data set that is open; `opening.open_data` gives those that configurations name.
@@ -133,7 +135,7 @@ class Split(abc.ABC):
             share: a `Share`: each of the worker's parts is an element.
 
         Returns:
-            `tf.data.Dataset` of `(inputs, labels)`; labels are integers.
+            `tf.data.Dataset` of `(inputs, labels)`; labels are integers, or multi-hot.
         """
 
     @abc.abstractmethod
@@ -199,7 +201,11 @@ class Split(abc.ABC):
         Returns:
             `tf.data.Dataset` of `(inputs, labels)`, or of `(inputs, labels, weights)`. Inputs:
             images, uint8 of shape (batch, height, width, channels), or a dict of columns. Labels:
-            int64 of shape (batch,), or one-hot. Weights: float32 of shape (batch,).
+            int64 of shape (batch,), or one-hot; where images may have several classes, multi-hot,
+            float32 of shape (batch, classes). Weights: float32 of shape (batch,).
+
+        Raises:
+            ValueError: if multi-hot labels shall be mixed, weighed or one-hot.
         """
         from rocket_tf.data import pipeline
 
@@ -209,6 +215,8 @@ class Split(abc.ABC):
         )
         schedule = Schedule(batch_size, epochs, seed, first_epoch, first_step)
         parts = self.training_parts(schedule, augment, share)
+        if any(each is not None for each in (mixing, num_classes, class_weights)):
+            pipeline.check_have_one_class(parts)
         if mixing is not None:
             of_partners = dataclasses.replace(schedule, order=1)
             partners = self.training_parts(of_partners, augment, share)
@@ -226,11 +234,9 @@ class Split(abc.ABC):
 
     def class_counts(self, num_classes):
         """How many examples of each class there are: an array of so many whole numbers."""
-        import numpy as np
-
         counts = np.zeros(num_classes, np.int64)
         for _, labels in self.evaluation_batches(4096).as_numpy_iterator():
-            counts += np.bincount(labels, minlength=num_classes)
+            counts += counts_of(labels, num_classes)
         return counts
 
     def first(self, number):
@@ -243,3 +249,15 @@ class Split(abc.ABC):
             `(inputs, labels)`: NumPy arrays, or a dict of them, and an array.
         """
         return next(self.evaluation_batches(number).as_numpy_iterator())
+
+
+def counts_of(labels, num_classes):
+    """How many labels there are of each class: an array of so many whole numbers.
+
+    Args:
+        labels: int64, shape (examples,), or multi-hot, shape (examples, classes).
+        num_classes: how many classes there are.
+    """
+    if labels.ndim > 1:
+        return labels.sum(0, dtype=np.int64)
+    return np.bincount(labels, minlength=num_classes)

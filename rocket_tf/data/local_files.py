@@ -19,7 +19,8 @@ class LocalImages:
 
     Attributes:
         train: images, uint8 of shape (examples, height, width, channels), or what `source` reads
-            them by; and labels, int64 of shape (examples,).
+            them by; and labels, int64 of shape (examples,), or multi-hot, float32 of shape
+            (examples, classes).
         test: the same for the test part.
         class_names: names of the classes, in their order.
         skipped: a line "path: reason" for each file that was passed over.
@@ -116,7 +117,7 @@ def without_unreadable(images, labels, readable, training):
 
     Args:
         images: array of images, which may be moved in place, or of what they are read by.
-        labels: int64, shape (images,).
+        labels: array with a row for each image.
         readable: a boolean for each image.
         training: how many images are of the training part.
 

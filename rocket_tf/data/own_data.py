@@ -12,6 +12,7 @@ from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.data.clicks.moments import moments_of
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
+from rocket_tf.data.images.labels_file import LabelsFile
 from rocket_tf.data.images.scanning import pixel_counts
 from rocket_tf.data.in_memory import ArraySplit
 from rocket_tf.data.streamed import Source, StreamedSplit
@@ -27,6 +28,11 @@ DEFAULTS = {
     "tfds_test_split": "test",
     "image_size": 64,
     "unreadable_images": "refuse",
+    "labels_file": "",
+    "image_column": "image",
+    "class_column": "label",
+    "part_column": "",
+    "class_separator": "",
     "label_column": "click",
     "user_column": "user",
     "category_columns": ("user", "item"),
@@ -136,8 +142,8 @@ def read_test(config, class_names):
     """
     if config["dataset"] != "image_folder":
         return None
-    path, size, unreadable, streaming = _of_folder(config)
-    images = image_folder.read_test(path, size, class_names, unreadable, streaming=streaming)
+    path, size, how = _of_folder(config)
+    images = image_folder.read_test(path, size, class_names, **how)
     number = len(images.test[1])
     fingerprint = {name: own for name, own in images.fingerprint.items() if "test" in name}
     split = OwnData(None, images.train, images.test, class_names, None, images.source).split
@@ -162,12 +168,23 @@ def _read_npz(path):
 
 
 def _read_folder(config):
-    path, size, unreadable, streaming = _of_folder(config)
-    return _of_images(image_folder.read(path, size, unreadable, streaming=streaming))
+    path, size, how = _of_folder(config)
+    return _of_images(image_folder.read(path, size, **how))
 
 
 def _of_folder(config):
-    return [config[name] for name in ("data_path", "image_size", "unreadable_images", "streaming")]
+    """Path, image size, and how a folder of images is read, a dict of arguments."""
+    labels = None
+    if config["labels_file"]:
+        fields = ("labels_file", "image_column", "class_column", "part_column", "class_separator")
+        labels = LabelsFile(*(config[name] for name in fields))
+    how = {
+        "unreadable": config["unreadable_images"],
+        "streaming": config["streaming"],
+        "test_fraction": config["test_fraction"],
+        "labels": labels,
+    }
+    return config["data_path"], config["image_size"], how
 
 
 def _read_records(config):
@@ -225,6 +242,7 @@ def _of_images(images):
         pixel_std=tuple(
             max(float(value), 1.0) for value in std
         ),  # or images of one colour divide by 0
+        multi_label=labels.ndim > 1,
     )
     return OwnData(
         card, images.train, images.test, images.class_names, images.fingerprint, images.source

@@ -49,6 +49,16 @@ def finish(parts, share, num_classes=None, batch_augmentation=None, class_weight
     return parts.prefetch(2 * share.own)
 
 
+def check_have_one_class(parts):
+    """Raises ValueError for parts whose labels are multi-hot."""
+    labels = parts.element_spec[1]
+    if labels.shape.rank != 1:
+        raise ValueError(
+            "Labels of several classes are neither mixed, nor weighed, nor made one-hot. Received: "
+            f"labels of shape {labels.shape}; leave mixing, num_classes and class_weights out"
+        )
+
+
 def augmentation_by_example(flip, crop_padding, crop_padding_mode, rand_augment=0.0):
     """The `augment` of `interface.Split.training_parts`, or `None` where nothing is augmented."""
     if not (flip or crop_padding or rand_augment):

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from rocket_tf.data.interface import Split
+from rocket_tf.data.interface import Split, counts_of
 
 # Batches that are read ahead at once; each is decoded in threads of its own.
 _PARALLEL = 2
@@ -47,7 +47,7 @@ class StreamedSplit(Split):
 
     Attributes:
         references: array of what the source reads, one for each example.
-        labels: int64, shape (examples,).
+        labels: int64, shape (examples,); or multi-hot, float32, shape (examples, classes).
         source: the `Source`.
 
     Example:
@@ -87,7 +87,7 @@ class StreamedSplit(Split):
         return indexed_batches.evaluation_parts(load, self.labels, batch_size, share, _PARALLEL)
 
     def class_counts(self, num_classes):
-        return np.bincount(self.labels, minlength=num_classes)
+        return counts_of(self.labels, num_classes)
 
     def _load(self, chosen):
         import tensorflow as tf

@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rocket_tf.metrics.growing_rows import GrowingRows
+from rocket_tf.metrics.all_examples import MetricOfAllExamples
 
 _LARGEST_HASH = 2**63 - 1
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class ExactAUC(keras.metrics.Metric):
+class ExactAUC(MetricOfAllExamples):
     """Area under the ROC curve: how often an example with a click outranks one without.
 
     Ties count one half. All examples of an evaluation are kept, 24 bytes each (32 in `GroupAUC`),
@@ -37,13 +37,10 @@ class ExactAUC(keras.metrics.Metric):
         0.75
     """
 
-    ranks_all_examples = True  # so that a RocketModel asks for its result once an evaluation
     _columns = 3
 
     def __init__(self, name="auc", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        self._strategy = tf.distribute.get_strategy()
-        self._kept = GrowingRows(self._columns)
+        super().__init__(self._columns, name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
         """Adds a batch.
@@ -75,37 +72,12 @@ class ExactAUC(keras.metrics.Metric):
         areas, weights = areas_of(*self.kept_examples())
         return float(np.average(areas, weights=weights)) if len(areas) else math.nan
 
-    def reset_state(self):
-        self._kept.clear()
-
     def _append(self, columns):
-        replica = tf.distribute.get_replica_context()
-        if replica is None or replica.strategy is not self._strategy:
-            raise ValueError(
-                f"{type(self).__name__} must be made under the scope of the strategy that runs "
-                f"update_state, on its replicas. Received: {type(self._strategy).__name__} at its "
-                f"making, {type(tf.distribute.get_strategy()).__name__} now; make it under `with "
-                "strategy.scope():`, and update it in `strategy.run`"
-            )
-        rows = tf.stack(columns, axis=1)
-        if replica.num_replicas_in_sync > 1:
-            # Where all replicas are empty, all_gather crashes. Zeros have no weight.
-            missing = tf.maximum(1 - tf.shape(rows)[0], 0)
-            rows = replica.all_gather(tf.pad(rows, [[0, missing], [0, 0]]), axis=0)
-        self._store(rows)
-
-    def _store(self, rows):
-        """Keeps what a result needs of rows, which all replicas have alike."""
-        self._kept.append(rows)
+        self._append_rows(tf.stack(columns, axis=1))
 
     def kept_examples(self):
         """All examples that have weight: groups, scores, labels and weights, arrays."""
-        if not tf.executing_eagerly():
-            raise RuntimeError(
-                f"{type(self).__name__}.result() sorts on the host; call it outside tf.function, "
-                "when all batches are there"
-            )
-        columns = np.ascontiguousarray(self._kept.numpy().T)
+        columns = np.ascontiguousarray(self._kept_rows().T)
         columns = columns[:, columns[2].view(np.float64) != 0]
         scores, labels, weights = columns[:3].view(np.float64)
         if ((labels != 0) & (labels != 1)).any():

@@ -9,6 +9,7 @@ _COLUMNS = (
     # title, key in a summary, how it is shown
     ("test error", "test_error", "{:.2f} %".format),
     ("validation error", "validation_error", "{:.2f} %".format),
+    ("mAP", "test_map", "{:.4f}".format),
     ("AUC", "test_auc", "{:.4f}".format),
     ("GAUC", "test_gauc", "{:.4f}".format),
     ("log loss", "test_log_loss", "{:.4f}".format),

@@ -12,6 +12,7 @@ from rocket_tf.core.rocket_model import RocketModel
 from rocket_tf.core.smoothing import SmoothedCrossEntropy
 from rocket_tf.errors import ConfigError
 from rocket_tf.metrics.approximate import BinnedAUC, SampledGroupAUC
+from rocket_tf.metrics.average_precision import MeanAveragePrecision
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
     Feature,
@@ -87,7 +88,7 @@ def build_model(config, card, teacher=None, own=own_parts.NONE):
     with own.answering("compile", "build_losses"):
         model.compile(
             optimizer=make_optimizer(config, options.total_steps(config, card)),
-            loss=_losses(config, own),
+            loss=_losses(config, card, own),
             loss_weights=(
                 {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else None
             ),
@@ -114,10 +115,12 @@ def _assemble(config, card, light, booster, teacher, own):
     )
 
 
-def _losses(config, own):
+def _losses(config, card, own):
     """The label losses, as `RocketModel.compile` takes them."""
     if own.has("build_losses"):
         return own.losses()
+    if card.multi_label:
+        return keras.losses.BinaryCrossentropy(from_logits=True)
     if mixes_labels(config):
         smoothing = config["label_smoothing"]
         return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
@@ -167,6 +170,10 @@ def _click_nets(config, card):
 
 
 def _metrics(config, card):
+    if card.multi_label:
+        # As well by name, if it were not for losses of one's own.
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+        return [accuracy, MeanAveragePrecision(card.num_classes)]
     if card.kind != "clicks":
         return ["accuracy"]
     metrics = ["accuracy", *_ranking_metrics(config, card)]

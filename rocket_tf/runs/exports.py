@@ -119,15 +119,24 @@ def _export_run(
         yield _export_savedmodel(folder, data, output, optimize, precision, origin)
     prover = _Prover(light, data)
     origin = {**origin, "net": describe_net(light)}
+    task = {"multi_label": data.card.multi_label}
     if "litert" in formats:
         calibration, _ = data.train.first(calibration_examples)
         contents = {
-            "light.tflite": ("LiteRT, float32", converters.to_litert(light), LARGEST_DIFFERENCE),
-            "light_int8.tflite": ("LiteRT, int8", converters.to_litert(light, calibration), None),
+            "light.tflite": (
+                "LiteRT, float32",
+                converters.to_litert(light, **task),
+                LARGEST_DIFFERENCE,
+            ),
+            "light_int8.tflite": (
+                "LiteRT, int8",
+                converters.to_litert(light, calibration, **task),
+                None,
+            ),
         }
         yield from _write(output / "litert", contents, prover, data.class_names, origin)
     if "onnx" in formats:
-        contents = {"light.onnx": ("ONNX", converters.to_onnx(light), LARGEST_DIFFERENCE)}
+        contents = {"light.onnx": ("ONNX", converters.to_onnx(light, **task), LARGEST_DIFFERENCE)}
         yield from _write(output / "onnx", contents, prover, data.class_names, origin)
 
 
@@ -174,7 +183,7 @@ class _Prover:
             logits = run({name: arrays[name] for name in run.inputs})["logits"]
             largest.append(difference(expected, logits))
             if labels is not None:
-                wrong += int(np.count_nonzero(logits.argmax(-1) != labels))
+                wrong += _wrong(logits, labels)
         largest = float(np.max(largest))  # which is NaN if one of them is
         if allowed is not None and not largest <= allowed:
             raise ExportError(
@@ -201,6 +210,13 @@ class _Prover:
             if isinstance(inputs, dict):
                 inputs = {name: inputs[name] for name in self._light.input}
             yield inputs, labels
+
+
+def _wrong(logits, labels):
+    """How many answers are wrong; of several classes an example, each has a share in its answer."""
+    if labels.ndim > 1:
+        return float(np.mean((logits > 0) != (labels > 0), axis=-1).sum())
+    return int(np.count_nonzero(logits.argmax(-1) != labels))
 
 
 def _test_examples(data):

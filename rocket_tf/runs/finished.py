@@ -69,19 +69,20 @@ def provenance(folder, config, summary):
 
 
 def export_arguments(data, light):
-    """What `export_light` is told of a run's net that reads columns, beside its names.
+    """What `export_light` is told of a run's net beside its names.
 
     Args:
         data: the run's `rocket_tf.data.DataSet`.
         light: its light net.
 
     Returns:
-        Dict of keyword arguments: examples to warm up with, and the inputs that are the same for
-        all candidates of a request, if others are not; empty for nets on images.
+        Dict of keyword arguments: of nets that read columns, examples to warm up with, and the
+        inputs that are the same for all candidates of a request, if others are not; of images that
+        may have several classes, that they may.
     """
     card = data.card
     if card.kind != "clicks":
-        return {}
+        return {"multi_label": True} if card.multi_label else {}
     of_request = {*card.request_columns, card.columns.history}
     split = data.validation if data.validation.examples else data.test
     examples, _ = split.first(_WARM_UP_EXAMPLES)
@@ -188,7 +189,8 @@ def _result_directory(config, folder):
 
 def result_epoch(config, folder):
     """The last epoch; with validation, the first of those with the fewest validation errors, or,
-    of clicks, with the highest AUC.
+    of clicks, with the highest AUC, of several classes an image with the highest mean average
+    precision.
 
     `None` as long as nothing was measured.
     """
@@ -214,8 +216,8 @@ def _evaluated(config, folder):
 def _best_epoch(config, evaluated):
     """The first of the best epochs; `None` of none."""
     net = options.trained_net(config)
-    clicks = bool(evaluated) and f"val_{net}_auc" in evaluated[0]
-    metric = f"val_{net}_auc" if clicks else f"val_{net}_accuracy"
+    names = [f"val_{net}_{metric}" for metric in ("auc", "map", "accuracy")]
+    metric = next((name for name in names if evaluated and name in evaluated[0]), names[-1])
     # The AUC of one label alone is not defined.
     known = [line for line in evaluated if math.isfinite(line[metric])] or evaluated
     best = max(known, key=lambda line: line[metric], default={})

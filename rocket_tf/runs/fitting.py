@@ -99,6 +99,8 @@ def evaluate(model, split, config, card, strategy):
 def errors_by_class(model, split, config, card):
     """How many examples of each class a model takes for another.
 
+    Where examples may have several classes, of how many it is wrong about that class.
+
     Args:
         model: a `RocketModel`.
         split: the examples, a `rocket_tf.data.Split`.
@@ -112,8 +114,11 @@ def errors_by_class(model, split, config, card):
     predict = tf.function(lambda inputs: model(inputs, training=False))
     for inputs, labels in split.evaluation_batches(config["batch_size"]):
         for net, logits in predict(inputs).items():
-            missed = tf.boolean_mask(labels, tf.argmax(logits, -1, labels.dtype) != labels)
-            counts = tf.math.bincount(tf.cast(missed, tf.int32), minlength=card.num_classes)
+            if card.multi_label:
+                counts = tf.math.count_nonzero((logits > 0) != (labels > 0), 0, dtype=tf.int32)
+            else:
+                missed = tf.boolean_mask(labels, tf.argmax(logits, -1, labels.dtype) != labels)
+                counts = tf.math.bincount(tf.cast(missed, tf.int32), minlength=card.num_classes)
             wrong[net] = wrong.get(net, 0) + counts
     if options.trained_net(config) == "booster":
         wrong = {"booster": wrong["light"]}

@@ -46,13 +46,16 @@ def figures(logs, examples):
 
     Returns:
         Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
-        and "test_log_loss" in nats.
+        and "test_log_loss" in nats; of several classes an image, "test_map", and the error is over
+        all pairs of an image and a class.
     """
     by_net = {}
     for net in ("light", "booster"):
         if f"{net}_accuracy" not in logs:
             continue
         by_net[net] = {f"{examples}_error": round(100 * (1 - logs[f"{net}_accuracy"]), 4)}
+        if f"{net}_map" in logs:
+            by_net[net][f"{examples}_map"] = _rounded(logs[f"{net}_map"])
         if f"{net}_auc" in logs:
             log_loss = "log_loss" if f"{net}_log_loss" in logs else "loss"
             names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}

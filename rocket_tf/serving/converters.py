@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from rocket_tf.core import tensorflow_internals
 from rocket_tf.errors import ExportError
+from rocket_tf.serving.answers import tasks_of
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.signatures import DEFAULT, input_names, make_functions, signatures_of
 from rocket_tf.system.startup import stderr_kept_back
@@ -16,7 +17,7 @@ from rocket_tf.system.startup import stderr_kept_back
 _OPSET = 18
 
 
-def to_litert(net, calibration=None):
+def to_litert(net, calibration=None, multi_label=False):
     """The net's inference for LiteRT, as a flat buffer.
 
     It has one signature, `serving_default`, with the inputs, the outputs and the batch sizes of the
@@ -26,6 +27,7 @@ def to_litert(net, calibration=None):
         net: functional `keras.Model` of float32, logits as its output.
         calibration: inputs of the net, arrays in the structure of its inputs, whose activations
             set the ranges of an int8 model; `None`: a float32 model.
+        multi_label: whether each of several logits is a yes or no of its own.
 
     Returns:
         bytes, the content of a `.tflite` file.
@@ -33,7 +35,7 @@ def to_litert(net, calibration=None):
     Raises:
         ExportError: if the converter fails.
     """
-    function = _frozen_function(net)
+    function = _frozen_function(net, multi_label)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
     if calibration is not None:
         arrays = dict(zip(input_names(net), keras.tree.flatten(calibration), strict=True))
@@ -58,7 +60,7 @@ def to_litert(net, calibration=None):
             raise ExportError(f"LiteRT's converter fails: {_last_line(error)}") from error
 
 
-def to_onnx(net):
+def to_onnx(net, multi_label=False):
     """The net's inference as an ONNX model of opset 18.
 
     Inputs, outputs and batch sizes are those of the SavedModel's `serving_default`, less
@@ -66,6 +68,7 @@ def to_onnx(net):
 
     Args:
         net: functional `keras.Model` of float32, logits as its output.
+        multi_label: as of `to_litert`.
 
     Returns:
         bytes, the content of an `.onnx` file.
@@ -75,7 +78,7 @@ def to_onnx(net):
     """
     import tf2onnx
 
-    function = _frozen_function(net)
+    function = _frozen_function(net, multi_label)
     frozen = tensorflow_internals.with_constants(function)  # what layers hold beside variables
     outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
@@ -98,6 +101,7 @@ def _last_line(error):
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1]}"
 
 
-def _frozen_function(net):
+def _frozen_function(net, multi_label):
     folded, _ = fold_batch_normalization(net)
-    return make_functions(signatures_of(net), as_constants(folded))[DEFAULT]
+    tasks = tasks_of(net, multi_label=multi_label or None)
+    return make_functions(signatures_of(net), as_constants(folded), tasks=tasks)[DEFAULT]

@@ -120,6 +120,8 @@ def test_checking_a_configuration_needs_no_tensorflow():
 
 LOG = {"dataset": "click_log", "data_path": "log"}
 CLICKS = {"dataset": "simulated_clicks"}
+FOLDER = {"dataset": "image_folder", "data_path": "images"}
+LABELS = {**FOLDER, "labels_file": "labels.csv", "part_column": "part"}
 OWN_NETS = {"own_functions": ("build_nets",), "own_code_sha256": 64 * "0"}
 OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
 
@@ -238,6 +240,22 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"tfds_train_split": ""}, "tfds_train_split"),
         ({"tfds_test_split": ""}, "tfds_test_split"),
         ({"unreadable_images": "ignore"}, "unreadable_images"),
+        (
+            {"test_fraction": 0.1},
+            "test_fraction: got 0.1 with dataset=cifar10, expected 0.0: it is",
+        ),
+        ({"labels_file": "a.csv"}, "labels_file: got 'a.csv' with dataset=cifar10"),
+        ({**FOLDER, "labels_file": "a\0b"}, "labels_file"),
+        ({**FOLDER, "image_column": "file"}, "image_column: got 'file' with labels_file=''"),
+        ({**LABELS, "image_column": ""}, "image_column: got '', expected a name"),
+        ({**LABELS, "class_column": " label"}, "class_column"),
+        ({**LABELS, "class_column": "image"}, "class_column: got 'image' beside image_column"),
+        ({**LABELS, "part_column": "label"}, "class_column: got 'label' beside .* part_column"),
+        ({**LABELS, "part_column": "a\n"}, "part_column"),
+        ({**LABELS, "class_separator": 'a"'}, "class_separator"),
+        ({**FOLDER, "class_separator": "|"}, r"class_separator: got '\|' with labels_file=''"),
+        ({**LABELS, "part_column": ""}, "part_column: got '' with labels_file and test_fraction=0"),
+        ({**LABELS, "test_fraction": 0.2}, "part_column: got 'part' with labels_file and test_fr"),
         ({"label_column": ""}, "label_column"),
         ({"user_column": " user"}, "user_column"),
         ({"category_columns": ("a", "a")}, "category_columns"),

@@ -232,7 +232,7 @@ class TestImageDataset:
         assert len(dataset) == {"validation": 1, "test": 2}[part]
 
     def test_mistakes(self, folder):
-        with pytest.raises(ValueError, match=r'"test"\. Received: .val'):
+        with pytest.raises(ValueError, match=r"or 'test'\. Received: part='val'"):
             image_dataset(folder, "val")
         for given in ({"epochs": 2}, {"flip": True}):
             with pytest.raises(ValueError, match="Images of test come once, as they are"):

@@ -153,6 +153,20 @@ def finished_data(finished):
     return folder.known_data(folder.read_config())
 
 
+def test_another_fraction_is_another_run(images, tmp_path):
+    config = config_of(images / "train", "always")
+    config.update(test_fraction=0.5)
+    folder = RunFolder(tmp_path / "run")
+    folder.write_config(config)
+    folder.check(config, open_data(config))
+    config.update(test_fraction=0.6)
+    with pytest.raises(
+        ConfigError, match=r"other settings \(test_fraction: 0\.5 → 0\.6\)"
+    ) as error:
+        folder.check(config, open_data(config))
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_cards_survive_json():
     for card in (*catalog.DATASETS.values(), catalog.DATASETS["movielens_1m"]):
         assert catalog.from_json(json.loads(json.dumps(catalog.as_json(card)))) == card

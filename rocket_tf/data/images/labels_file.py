@@ -1,0 +1,352 @@
+"""The classes of images from a CSV or Parquet file beside them. Free of TensorFlow."""
+
+import dataclasses
+import hashlib
+import os
+import posixpath
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from rocket_tf.data.clicks import values
+from rocket_tf.data.images import files as image_files
+from rocket_tf.data.images import labels_table
+from rocket_tf.data.images.listing import TEST_NAMES, Listing, is_test
+from rocket_tf.data.local_files import check_class_names
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
+
+_WHOLE = r"0|-?[1-9][0-9]*"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsFile:
+    """A file with a row for each image.
+
+    Attributes:
+        path: of the file, .csv, .csv.gz or .parquet; where it is relative, in the images' folder.
+        image_column: its column of paths, relative to the images' folder, with "/" between parts.
+        class_column: its column of classes, texts or whole numbers. Images may have several
+            classes, or none: in Parquet, where it is a column of lists; or by `separator`.
+        part_column: its column of "train" and "test" (or "val", or "validation"); empty: a
+            fraction decides.
+        separator: between the classes of a row; empty: a row has one class.
+    """
+
+    path: str
+    image_column: str = "image"
+    class_column: str = "label"
+    part_column: str = ""
+    separator: str = ""
+
+
+def list_images(path, labels, test_fraction, tell):
+    """The images that a file of labels names.
+
+    Args:
+        path: the images' folder, a `pathlib.Path`.
+        labels: a `LabelsFile`.
+        test_fraction: the share of test images, chosen by a hash of their paths
+            (`listing.is_test`), where the file has no column of parts.
+        tell: function that takes a line about images that are not read.
+
+    Returns:
+        `listing.Listing`. The classes are those of training images, in the order of their names,
+        or as numbers where all are whole numbers. Images are in the order of their paths. Where
+        they may have several classes, labels are multi-hot, float32 of shape (images, classes).
+
+    Raises:
+        DamagedDataError: for a row that is wrong.
+        DataUnavailableError: if there is no such file, column or folder, or a part has no images.
+        OSError: if a folder cannot be read.
+    """
+    rows = _Rows(path, labels, test_fraction, tell)
+    train, test = rows.of_part("train"), rows.of_part("test")
+    for name, own in (("train", train), ("test", test)):
+        if not own:
+            raise DataUnavailableError(rows.without_images(name))
+    class_names = _in_order({name for row in train for name in rows.classes[row]})
+    check_class_names(rows.path, class_names)
+    if rows.are_multi_label and len(class_names) < 2:
+        raise DataUnavailableError(
+            f"{rows.path}: training images have {len(class_names)} classes in "
+            f"{labels.class_column!r}; several classes an image need two at least"
+        )
+    rows.check_images([*train, *test])
+    return rows.listing(class_names, train, test, "no training image has that class")
+
+
+def list_test_images(path, labels, class_names, test_fraction, tell):
+    """The images of the test part alone; those of the training part need not be there.
+
+    Args:
+        path: as of `list_images`.
+        labels: as of `list_images`.
+        class_names: names of the classes, in their order.
+        test_fraction: as of `list_images`.
+        tell: as of `list_images`.
+
+    Returns:
+        `listing.Listing` without training images.
+
+    Raises:
+        DamagedDataError, DataUnavailableError, OSError: as `list_images`.
+    """
+    rows = _Rows(path, labels, test_fraction, tell)
+    test = rows.of_part("test")
+    if not test:
+        raise DataUnavailableError(rows.without_images("test"))
+    rows.check_images(test)
+    return rows.listing(class_names, [], test, "the run has no such class")
+
+
+class _Rows:
+    """The rows of a file, checked as far as can be without the images.
+
+    Attributes:
+        path: of the file.
+        classes: the classes of each row, a list of tuples of strings.
+        are_multi_label: whether a row may have several, or none.
+    """
+
+    def __init__(self, folder, labels, test_fraction, tell):
+        if not folder.is_dir():
+            raise DataUnavailableError(f"{folder}: no such folder; expected that of the images")
+        self._folder, self._columns, self._tell = folder, labels, tell
+        self._fraction = test_fraction
+        self.path = folder / Path(labels.path).expanduser()
+        if bool(labels.part_column) == bool(test_fraction):
+            raise DataUnavailableError(
+                f"{self.path}: got part_column={labels.part_column!r} and "
+                f"test_fraction={test_fraction}, expected one of the two, to say which images are "
+                "the test part"
+            )
+        arrays, self.where = labels_table.read(self.path, labels)
+        kind = arrays[labels.class_column].type
+        self.are_multi_label = bool(labels.separator) or pa.types.is_large_list(kind)
+        self.classes = self._classes(arrays[labels.class_column])
+        self._names = self._paths(arrays[labels.image_column])
+        self._parts = self._parts_of_rows(arrays)
+        self._rows = self._each_once()  # of each image the first
+
+    def of_part(self, part):
+        """The rows of images of a part, in the order of their paths."""
+        own = [row for row in self._rows if self._parts[row] == part]
+        return sorted(own, key=lambda row: self._names[row].split("/"))
+
+    def without_images(self, part):
+        """What to say of a part of which there are none."""
+        if self._columns.part_column:
+            return (
+                f"{self.path}: no row has {part!r} in {self._columns.part_column!r}; expected "
+                "training and test images"
+            )
+        return (
+            f"{self.path}: of its {len(self._rows)} images none is of the part {part!r} by "
+            f"config.test_fraction={self._fraction}; {'lower' if part == 'train' else 'raise'} it"
+        )
+
+    def check_images(self, rows):
+        """Checks that the images of rows are there, and says how many others are."""
+        images, _ = image_files.find(self._folder)
+        there = {Path(os.path.relpath(image, self._folder)).as_posix() for image in images}
+        # Those in linked folders, say, are found by name alone.
+        missing = [row for row in rows if self._names[row] not in there and self._is_missing(row)]
+        if missing:
+            row = min(missing)
+            raise DamagedDataError(
+                f"{self._cell(row)}: no such file in {self._folder} (so it is of {len(missing)} of "
+                f"{len(rows)} images); put it there, or delete the row"
+            )
+        for row in rows:
+            if not self._names[row].lower().endswith(image_files.SUFFIXES):
+                raise DamagedDataError(
+                    f"{self._cell(row)}: is no image by its name; expected one of "
+                    f"{' '.join(image_files.SUFFIXES)}"
+                )
+        unnamed = len(there.difference(self._names))
+        if unnamed:
+            self._tell(
+                f"{self.path}: names {len(there) - unnamed} of the {len(there)} images in "
+                f"{self._folder}; the other {unnamed} are not read"
+            )
+
+    def listing(self, class_names, train, test, otherwise):
+        """A `Listing` of rows; `otherwise` is what to say of a test image of another class."""
+        fingerprint, parts = {}, {}
+        for part, rows in (("train", train), ("test", test)):
+            found = self._labels(rows, class_names, otherwise)
+            checksum = hashlib.sha256()
+            for row in rows:
+                texts = (self._names[row], *sorted(self.classes[row]), "\0")
+                checksum.update("\0".join(texts).encode("utf-8", "surrogateescape"))
+            fingerprint[f"{part}_labels"] = checksum.hexdigest()[:16]
+            parts[part] = [str(self._folder / self._names[row]) for row in rows], found
+
+        def place_of_class(part, name):
+            return f"{self.path}: class {name!r} in {part}"
+
+        return Listing(
+            class_names,
+            **parts,
+            place_of_class=place_of_class,
+            way_out="delete their rows",
+            fingerprint=fingerprint,
+        )
+
+    def _labels(self, rows, class_names, otherwise):
+        places = {name: place for place, name in enumerate(class_names)}
+        for row in rows:
+            for name in self.classes[row]:
+                if name not in places:
+                    raise DamagedDataError(
+                        f"{self.where(row)}: {name!r} in {self._columns.class_column!r}: "
+                        f"{otherwise}; name one that there is, or delete the row"
+                    )
+        if not self.are_multi_label:
+            return np.array([places[self.classes[row][0]] for row in rows], np.int64)
+        labels = np.zeros((len(rows), len(class_names)), np.float32)
+        for place, row in enumerate(rows):
+            labels[place, [places[name] for name in self.classes[row]]] = 1
+        return labels
+
+    def _classes(self, array):
+        """The classes of each row."""
+        column, separator = self._columns.class_column, self._columns.separator
+        if not self.are_multi_label:
+            return [(text,) for text in self._texts(array, column)]
+        if pa.types.is_large_list(array.type):
+            if separator:
+                raise DataUnavailableError(
+                    f"{self.path}: {column!r} is a column of lists, and class_separator="
+                    f"{separator!r} is for texts; leave that out"
+                )
+            self._check_type(array.type.value_type, column)
+            cells = array.to_pylist()
+        else:
+            self._check_type(array.type, column)
+            texts = array.cast(pa.large_string()).to_pylist()
+            cells = [text and text.split(separator) for text in texts]
+        without = 0
+        for row, cell in enumerate(cells):
+            names = [] if cell == "" else cell
+            without += names == []
+            problem = _problem_of(names)
+            if problem:
+                raise DamagedDataError(f"{self.where(row)}: {cell!r} in {column!r}: {problem}")
+            cells[row] = tuple(map(str, names))
+        if without:
+            self._tell(f"{self.path}: {without} of {len(cells)} rows have no class in {column!r}")
+        return cells
+
+    def _check_type(self, kind, column):
+        if not (values.is_text(kind) or pa.types.is_integer(kind)):
+            raise DataUnavailableError(
+                f"{self.path}: {column!r} is a column of {kind}, expected texts or whole numbers"
+            )
+
+    def _texts(self, array, column):
+        """Values as a list of strings, none of them empty or with spaces around."""
+        self._check_type(array.type, column)
+        values.check_category(array, column, self.where)
+        texts = array.cast(pa.large_string())
+        spaced = compute.index(compute.match_substring_regex(texts, r"^\s|\s$"), True).as_py()
+        if spaced >= 0:
+            raise DamagedDataError(
+                f"{self.where(spaced)}: {texts[spaced].as_py()!r} in {column!r} has a space at an "
+                "end, which makes it another value; take it away"
+            )
+        return texts.to_pylist()
+
+    def _paths(self, array):
+        """Paths in the folder, in one spelling."""
+        column = self._columns.image_column
+        if not values.is_text(array.type):
+            raise DataUnavailableError(
+                f"{self.path}: {column!r} is a column of {array.type}, expected paths"
+            )
+        values.check_category(array, column, self.where)
+        names = [posixpath.normpath(name) for name in array.to_pylist()]
+        for row, name in enumerate(names):
+            if name.startswith("/") or name.split("/")[0] in ("..", "."):
+                raise DamagedDataError(
+                    f"{self.where(row)}: {name!r} in {column!r}; expected a path in "
+                    f"{self._folder}, relative to it"
+                )
+        return names
+
+    def _parts_of_rows(self, arrays):
+        """The part of each row, a list: "train", "test", or another that is not read."""
+        column = self._columns.part_column
+        if not column:
+            return ["test" if is_test(name, self._fraction) else "train" for name in self._names]
+        parts = self._texts(arrays[column], column)
+        expected = ("train", *TEST_NAMES)
+        for row, part in enumerate(parts):
+            if part not in expected:
+                raise DamagedDataError(
+                    f"{self.where(row)}: {part!r} in {column!r}; expected one of "
+                    f"{', '.join(expected)}"
+                )
+        read = next((name for name in TEST_NAMES if name in parts), "test")
+        for other in sorted({*parts} - {"train", read}):
+            self._tell(
+                f"{self.path}: {parts.count(other)} of {len(parts)} rows have {other!r} in "
+                f"{column!r}, beside {read!r}, and are not read"
+            )
+        return ["test" if part == read else "train" if part == "train" else "" for part in parts]
+
+    def _each_once(self):
+        """The first row of each image."""
+        first, again = {}, 0
+        for row, name in enumerate(self._names):
+            earlier = first.setdefault(name, row)
+            if earlier == row:
+                continue
+            again += 1
+            for column, one, other in (
+                (self._columns.class_column, *(self.classes[each] for each in (row, earlier))),
+                (self._columns.part_column, *([self._parts[each]] for each in (row, earlier))),
+            ):
+                if set(one) != set(other):
+                    raise DamagedDataError(
+                        f"{self._cell(row)}: is {_listed(one)} in {column!r}, and "
+                        f"{_listed(other)} in {self.where(earlier)}; leave one of the two rows"
+                    )
+        if again:
+            self._tell(
+                f"{self.path}: {again} of {len(self._names)} rows name an image again, with the "
+                f"same {'classes' if self.are_multi_label else 'class'}; each is read once"
+            )
+        return list(first.values())
+
+    def _is_missing(self, row):
+        return not os.path.isfile(self._folder / self._names[row])
+
+    def _cell(self, row):
+        return f"{self.where(row)}: {self._names[row]!r} in {self._columns.image_column!r}"
+
+
+def _problem_of(names):
+    """What is wrong with the classes of a row, which may have several; `None` if nothing is."""
+    if names is None or any(name is None or not str(name).strip() for name in names):
+        return "expected classes that are not empty"
+    if any(isinstance(name, int) and name < 0 for name in names):
+        return "expected numbers from 0 on, or texts"
+    if any(str(name) != str(name).strip() for name in names):
+        return "a class has a space at an end, which makes it another; take it away"
+    if len({*names}) < len(names):
+        return "a class is there twice; name each once"
+    return None
+
+
+def _listed(names):
+    return ", ".join(map(repr, names)) or "of no class"
+
+
+def _in_order(class_names):
+    """Classes by their names; as numbers, where all are whole numbers."""
+    are_whole = all(re.fullmatch(_WHOLE, name) for name in class_names)
+    return sorted(class_names, key=int if are_whole else None)

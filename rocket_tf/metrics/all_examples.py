@@ -1,0 +1,70 @@
+"""What metrics that need all examples of an evaluation at once have in common."""
+
+import keras
+import tensorflow as tf
+
+from rocket_tf.metrics.growing_rows import GrowingRows
+
+
+class MetricOfAllExamples(keras.metrics.Metric):
+    """A metric that keeps a row of each example of an evaluation, on every replica.
+
+    A subclass calls `_append_rows` in `update_state`, also in a `tf.function` and in
+    `strategy.run`, whose replicas may have different numbers of examples, or none; and
+    `_kept_rows` in `result`. A row of zeros must say nothing.
+
+    Args:
+        width: whole numbers of 64 bits in a row.
+        name: name of the metric.
+        dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
+
+    Example:
+        >>> class LargestLabel(MetricOfAllExamples):
+        ...     def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+        ...         self._append_rows(tf.constant(y_true, tf.int64)[:, None])
+        ...     def result(self):
+        ...         return int(self._kept_rows().max())
+        >>> metric = LargestLabel(width=1)
+        >>> metric.update_state([3, 7], y_pred=None)
+        >>> metric.update_state([5], y_pred=None)
+        >>> metric.result()
+        7
+    """
+
+    ranks_all_examples = True  # so that a RocketModel asks for its result once an evaluation
+
+    def __init__(self, width, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self._strategy = tf.distribute.get_strategy()
+        self._kept = GrowingRows(width)
+
+    def reset_state(self):
+        self._kept.clear()
+
+    def _append_rows(self, rows):
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.strategy is not self._strategy:
+            raise ValueError(
+                f"{type(self).__name__} must be made under the scope of the strategy that runs "
+                f"update_state, on its replicas. Received: {type(self._strategy).__name__} at its "
+                f"making, {type(tf.distribute.get_strategy()).__name__} now; make it under `with "
+                "strategy.scope():`, and update it in `strategy.run`"
+            )
+        if replica.num_replicas_in_sync > 1:
+            # Where all replicas are empty, all_gather crashes.
+            missing = tf.maximum(1 - tf.shape(rows)[0], 0)
+            rows = replica.all_gather(tf.pad(rows, [[0, missing], [0, 0]]), axis=0)
+        self._store(rows)
+
+    def _store(self, rows):
+        """Keeps what a result needs of rows, which all replicas have alike."""
+        self._kept.append(rows)
+
+    def _kept_rows(self):
+        """All rows, an int64 array."""
+        if not tf.executing_eagerly():
+            raise RuntimeError(
+                f"{type(self).__name__}.result() sorts on the host; call it outside tf.function, "
+                "when all batches are there"
+            )
+        return self._kept.numpy()

@@ -1,0 +1,102 @@
+"""How well the scores of examples rank those that have a class, where they may have several."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rocket_tf.metrics.all_examples import MetricOfAllExamples
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class MeanAveragePrecision(MetricOfAllExamples):
+    """The mean of the classes' average precisions, exact.
+
+    Of a class, examples are taken from the highest logit down, those with the same logit at once.
+    Each time, the gain in recall counts with the precision so far: the area under the steps between
+    precision and recall, without interpolation. Classes that no example has are left out.
+
+    All examples of an evaluation are kept, 8 bytes for each class and 8 more, on every replica, as
+    of `ExactAUC`. Under `tf.distribute`, make it under the strategy's scope.
+
+    Args:
+        num_classes: how many classes there are.
+        name: name of the metric.
+        dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
+
+    Example:
+        >>> metric = MeanAveragePrecision(2)
+        >>> metric.update_state([[1, 0], [0, 0], [1, 1]], [[3.0, 1.0], [2.0, 5.0], [1.0, 3.0]])
+        >>> round(metric.result(), 4)  # of (1 + 2/3) / 2 and 1/2
+        0.6667
+    """
+
+    def __init__(self, num_classes, name="map", dtype=None):
+        super().__init__(num_classes + 1, name=name, dtype=dtype)
+        self.num_classes = num_classes
+
+    def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+        """Adds a batch.
+
+        Args:
+            y_true: 0 or 1, shape (batch, classes).
+            y_pred: logits, shape (batch, classes), which are ranked as float32.
+            sample_weight: `None`; examples do not weigh differently.
+            groups: whom each example belongs to, which is of no use to this metric.
+
+        Raises:
+            ValueError: if a shape is not as above, there are weights, or the metric was made under
+                another strategy.
+        """
+        if sample_weight is not None:
+            raise ValueError(
+                f"{self.name} does not weigh examples. Received: sample_weight; pass it among "
+                "metrics, not weighted_metrics"
+            )
+        y_true, y_pred = (tf.cast(each, tf.float32) for each in (y_true, y_pred))
+        for name, values in (("y_true", y_true), ("y_pred", y_pred)):
+            if not values.shape.is_compatible_with((None, self.num_classes)):
+                raise ValueError(
+                    f"{name} must have the shape (batch, {self.num_classes}). "
+                    f"Received: {values.shape}"
+                )
+        is_label = tf.reduce_all((y_true == 0) | (y_true == 1), axis=-1, keepdims=True)
+        # Beside the bits of a logit one for the label; in front, 1, or 2 for an impossible label.
+        bits = tf.cast(tf.bitcast(y_pred, tf.int32), tf.int64)
+        packed = 2 * bits + tf.cast(y_true == 1, tf.int64)
+        self._append_rows(tf.concat([2 - tf.cast(is_label, tf.int64), packed], axis=-1))
+
+    def result(self):
+        """The metric of all batches since `reset_state`.
+
+        Returns:
+            A float, NaN where no example has a class, or a logit is NaN.
+
+        Raises:
+            ValueError: if a label is neither 0 nor 1.
+            RuntimeError: within a `tf.function`.
+        """
+        rows = self._kept_rows()
+        rows = rows[rows[:, 0] != 0]
+        if (rows[:, 0] == 2).any():
+            raise ValueError(f"{self.name}: labels must be 0 or 1. Received others among them")
+        found = []
+        for column in rows.T[1:]:
+            scores, labels = (column >> 1).astype(np.int32).view(np.float32), column & 1
+            if np.isnan(scores).any():
+                return math.nan
+            if labels.any():
+                found.append(_average_precision(scores, labels))
+        return float(np.mean(found)) if found else math.nan
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+def _average_precision(scores, labels):
+    order = np.argsort(-scores)
+    scores, hits = scores[order], np.cumsum(labels[order])
+    last_of_ties = np.append(scores[1:] != scores[:-1], True)
+    hits, taken = hits[last_of_ties], np.flatnonzero(last_of_ties) + 1
+    return float(np.sum(np.diff(hits, prepend=0) * (hits / taken)) / hits[-1])
