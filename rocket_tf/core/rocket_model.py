@@ -336,7 +336,7 @@ class RocketModel(DistributedModel):
 
     @property
     def metrics(self):
-        """The metrics behind the logs: the loss, its terms, then those of `compile`."""
+        """The metrics behind the logs, in order; the loss, its terms, then those of `compile`."""
         if not self.compiled:
             return []
         means, ranking = self._means.values(), self.head_metrics.ranking.metrics
@@ -344,7 +344,7 @@ class RocketModel(DistributedModel):
 
     @property
     def trainable_variables(self):
-        """All that a step may change: nothing of the teacher, whatever its flags say."""
+        """All that a step may change. The teacher has none, whatever its flags say."""
         return _without(super().trainable_variables, getattr(self.teacher, "variables", ()))
 
     @property

@@ -79,7 +79,7 @@ class Feature:
 
     @property
     def padding(self):
-        """What fills up a history: `""`, or -1 for integers. It stands for no value."""
+        """The value that fills up a history and stands for none; `""`, or -1 for integers."""
         return "" if self.dtype == "string" else -1
 
     @property
