@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,12 +41,14 @@ class ExactAUC(keras.metrics.Metric):
     ranks_all_examples = True  # so that a RocketModel asks for its result once an evaluation
     _columns = 3
 
-    def __init__(self, name="auc", dtype=None):
+    def __init__(self, name: str = "auc", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self._strategy = tf.distribute.get_strategy()
         self._kept = GrowingRows(self._columns)
 
-    def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
+    ) -> None:
         """Adds a batch.
 
         Args:
@@ -61,7 +64,7 @@ class ExactAUC(keras.metrics.Metric):
         """
         self._append(_columns_of(y_true, y_pred, sample_weight))
 
-    def result(self):
+    def result(self) -> float:
         """The metric of all batches since `reset_state`.
 
         Returns:
@@ -75,7 +78,7 @@ class ExactAUC(keras.metrics.Metric):
         areas, weights = areas_of(*self.kept_examples())
         return float(np.average(areas, weights=weights)) if len(areas) else math.nan
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self._kept.clear()
 
     def _append(self, columns):
@@ -143,11 +146,13 @@ class GroupAUC(ExactAUC):
 
     _columns = 4
 
-    def __init__(self, group_by="user", name="gauc", dtype=None):
+    def __init__(self, group_by: str = "user", name: str = "gauc", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.group_by = group_by
 
-    def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
+    ) -> None:
         """Adds a batch, as `ExactAUC.update_state` does.
 
         Args:
@@ -170,7 +175,7 @@ class GroupAUC(ExactAUC):
         columns = _columns_of(y_true, y_pred, sample_weight)
         self._append([*columns, _group_numbers(groups, columns[0])])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "group_by": self.group_by}
 
 

@@ -1,8 +1,11 @@
 """The light net alone, as a SavedModel for TensorFlow Serving."""
 
 import functools
+import os
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -21,26 +24,27 @@ from rocket_tf.system.transfers import shown, size_of
 
 _LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
 _COMPARED_EXAMPLES = 8
+Task = Literal["classification", "multi_label", "regression"]
 # Of an optimized graph's latency to the plain one's: less is noise.
 _LEAST_GAIN = 0.98
 
 
 def export_light(
-    model,
-    directory,
-    class_names=None,
-    input_dtype=None,
+    model: keras.Model,
+    directory: str | os.PathLike[str],
+    class_names: Sequence[str] | None = None,
+    input_dtype: str | None = None,
     *,
-    optimize=False,
-    examples=None,
-    provenance=None,
-    version=None,
-    overwrite=False,
-    prove=None,
-    user_inputs=(),
-    multi_label=None,
-    task=None,
-):
+    optimize: bool = False,
+    examples: Any = None,
+    provenance: Mapping[str, Any] | None = None,
+    version: int | None = None,
+    overwrite: bool = False,
+    prove: Callable[[Path], Any] | None = None,
+    user_inputs: Sequence[str] = (),
+    multi_label: bool | None = None,
+    task: Task | Mapping[str, Task] | None = None,
+) -> Path:
     """Writes the inference path of the light net to `<directory>/<version>/`.
 
     The SavedModel holds each variable that the light net reads once, and nothing of the booster,
