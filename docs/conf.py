@@ -29,6 +29,7 @@ CONTENTS = {
         "docs/recipes",
         "docs/training",
         "docs/serving",
+        "docs/what_works",
     ),
     "Results": ("docs/results", "docs/studies", "docs/when_it_helps", "docs/paper_tables"),
     "Reference": (
