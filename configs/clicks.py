@@ -1,4 +1,4 @@
-"""Click-through rates: shared embeddings, towers as in the paper's Table 5.
+"""Click-through rates of a simulated log, MovieLens or your own: the paper's towers (Table 5).
 
 python -m rocket_tf.main --config=configs/clicks.py --workdir=runs/clicks
 

@@ -1,4 +1,4 @@
-"""One's own images in folders, train/<class>/*.jpg and test/<class>/*.jpg, of any size and format.
+"""Your own images, in train/<class>/*.jpg and test/<class>/*.jpg, of any size and format.
 
 python -m rocket_tf.main --config=configs/image_folder.py --config.data_path=<folder>
 

@@ -2,6 +2,7 @@
 
 import re as _re
 import sys as _sys
+import typing as _typing
 from importlib.util import find_spec as _find_spec
 from pathlib import Path as _Path
 
@@ -56,11 +57,28 @@ _MODULES = {
     "optimizers": "rocket_tf.optimizers",
 }
 __all__ = [*_DEFINED_IN, *_MODULES]
-__getattr__, __dir__ = _lazy_names(__name__, _DEFINED_IN, _MODULES)
+if _typing.TYPE_CHECKING:  # what the lazy names are
+    from rocket_tf import networks as networks
+    from rocket_tf import optimizers as optimizers
+    from rocket_tf.analysis.gradient_flow import attention_maps as attention_maps
+    from rocket_tf.analysis.gradient_flow import gradient_flow as gradient_flow
+    from rocket_tf.analysis.ownership import ownership as ownership
+    from rocket_tf.core.hints import Hint as Hint
+    from rocket_tf.core.rocket_model import RocketModel as RocketModel
+    from rocket_tf.core.smoothing import SmoothedCrossEntropy as SmoothedCrossEntropy
+    from rocket_tf.metrics.approximate import BinnedAUC as BinnedAUC
+    from rocket_tf.metrics.approximate import SampledGroupAUC as SampledGroupAUC
+    from rocket_tf.metrics.ranking import ExactAUC as ExactAUC
+    from rocket_tf.metrics.ranking import GroupAUC as GroupAUC
+    from rocket_tf.networks import backbone_names as backbone_names
+    from rocket_tf.serving.saved_model import export_light as export_light
+else:
+    __getattr__, __dir__ = _lazy_names(__name__, _DEFINED_IN, _MODULES)
 
 # Commands answer mistakes before they load TensorFlow, which takes seconds. Everybody else gets
 # all names at once, and Keras the classes that it needs to load saved models.
 if not _is_command():
     for _name in __all__:
-        for _inner in getattr(__getattr__(_name), "__all__", ()):
-            getattr(__getattr__(_name), _inner)
+        _value = getattr(_sys.modules[__name__], _name)
+        for _inner in getattr(_value, "__all__", ()):
+            getattr(_value, _inner)

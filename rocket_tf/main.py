@@ -9,7 +9,9 @@ From a clone, `python -m rocket_tf.main` is the same.
 import difflib
 import sys
 
+import rocket_tf
 from rocket_tf import commands
+from rocket_tf.config import bundled
 from rocket_tf.errors import ConfigError
 from rocket_tf.system.answering import answer
 
@@ -20,6 +22,8 @@ def main(argv=None):
     first = argv[0] if argv else "--"
     if first in ("--help", "-h"):
         return answer("rocket_tf", _help)
+    if first == "--version":
+        return answer("rocket_tf", lambda: print(f"rocket_tf {rocket_tf.__version__}"))
     if first.startswith("-"):
         return commands.load("train").main(argv)
     name = first.replace("_", "-")
@@ -30,9 +34,13 @@ def main(argv=None):
 
 def _help():
     print("rocket-tf <command> …, and rocket-tf --config=… for rocket-tf train --config=…\n")
+    print("Commands:")
     for name in commands.COMMANDS:
         print(f"  {name:<20}{commands.summary(name)}")
-    print("\nrocket-tf <command> --help says more.")
+    print("\nConfigurations, as in --config=digits:")
+    for name, summary in bundled.summaries().items():
+        print(f"  {name:<20}{summary}")
+    print("\nrocket-tf <command> --help says more; rocket-tf --version prints the version.")
 
 
 def _refuse(name):

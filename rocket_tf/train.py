@@ -3,10 +3,14 @@
 import contextlib
 import json
 import logging
+import os
 import signal
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from rocket_tf import config as options
+from rocket_tf.data import DataSet
 from rocket_tf.data.tensorflow_errors import damage_named
 from rocket_tf.distribution.cluster import read_cluster
 from rocket_tf.distribution.strategy import make_strategy
@@ -30,7 +34,12 @@ from rocket_tf.system import files
 _LOGGER = logging.getLogger(__name__)
 
 
-def train_and_evaluate(config, workdir, verbose=True, data=None):
+def train_and_evaluate(
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike[str],
+    verbose: bool = True,
+    data: DataSet | None = None,
+) -> dict[str, Any]:
     """Trains a run to its end, resuming where it was interrupted; a finished run is left as it is.
 
     Where the method follows a trained booster, that booster's run is found, or trained first.
@@ -242,7 +251,13 @@ def _warn_of_other_replicas(replicas, strategy, config):
     )
 
 
-def evaluate(workdir, data_dir="", data=None, details=False, data_path=""):
+def evaluate(
+    workdir: str | os.PathLike[str],
+    data_dir: str = "",
+    data: DataSet | None = None,
+    details: bool = False,
+    data_path: str = "",
+) -> dict[str, Any]:
     """Evaluates a finished run's nets on the test examples again.
 
     Args:

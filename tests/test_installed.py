@@ -73,6 +73,7 @@ def test_the_package_is_the_wheels(environment, tmp_path):
     assert result.returncode == 0, result.stderr
     place, name = result.stdout.split()
     assert Path(place).is_relative_to(environment) and name == "RocketModel"
+    assert Path(place).with_name("py.typed").is_file()
 
 
 def test_help_and_a_mistake(command):
@@ -80,6 +81,9 @@ def test_help_and_a_mistake(command):
     assert (result.returncode, result.stderr) == (0, "")
     for name in ("train", "export", "serve-check", "choose-hint-weight", "interruptions"):
         assert f"\n  {name} " in result.stdout
+    assert "\n  image_folder " in result.stdout
+    result = command("--version")
+    assert (result.returncode, result.stdout) == (0, "rocket_tf 0.2.0\n")
     result = command("--config=digit")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("rocket_tf: --config: got digit, expected the path")

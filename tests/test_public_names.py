@@ -1,5 +1,7 @@
 """The package's face: what users reach, and that commands load nothing for it."""
 
+import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -48,6 +50,24 @@ def test_every_name_is_what_it_says(package, names):
         assert KINDS[kind](getattr(package, name)), name
     with pytest.raises(AttributeError, match="no attribute 'student'"):
         package.student  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["", ".data", ".networks", ".optimizers"])
+def test_type_checkers_see_the_same_names_in_the_same_modules(name):
+    package = importlib.import_module(f"rocket_tf{name}")
+    (guarded,) = [
+        node
+        for node in ast.parse(Path(package.__file__).read_text()).body
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    ]
+    seen = {}
+    for statement in guarded.body:
+        (alias,) = statement.names
+        assert alias.asname == alias.name  # or it would not be the package's own
+        seen[alias.name] = statement.module
+    modules = getattr(package, "_MODULES", {})
+    parents = {public: module.rpartition(".")[0] for public, module in modules.items()}
+    assert seen == package._DEFINED_IN | parents
 
 
 def in_a_fresh_process(code):

@@ -2,10 +2,12 @@
 
 import math
 
+import keras
+
 from rocket_tf.analysis import multiply_adds
 
 
-def count_parameters(model):
+def count_parameters(model: keras.Model) -> int:
     """Parameters of a model, shared ones once; batch normalisation's moving statistics count.
 
     Args:
@@ -34,7 +36,7 @@ def is_parameter(variable):
     return "seed_generator" not in variable.path
 
 
-def count_multiply_adds(model):
+def count_multiply_adds(model: keras.Model) -> int | None:
     """Multiply-adds of one inference: those of matrix products and convolutions.
 
     Products of single elements, such as those of batch normalisation, gates and activations, do

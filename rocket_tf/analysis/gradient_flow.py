@@ -1,5 +1,8 @@
 """What the objective does inside a model: where its gradients go, where its nets look."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,8 +11,13 @@ from rocket_tf.core import graph
 from rocket_tf.core.hint_losses import attention_map
 from rocket_tf.core.objective import SHARED, parts
 
+if TYPE_CHECKING:
+    from rocket_tf.core.rocket_model import RocketModel
 
-def gradient_flow(model, x, y, sample_weight=None):
+
+def gradient_flow(
+    model: "RocketModel", x: Any, y: Any, sample_weight: Any = None
+) -> dict[str, dict[str, float | None]]:
     """How strongly each term of the objective pulls at each part of a model, for one batch.
 
     Args:
@@ -78,7 +86,7 @@ def gradient_flow(model, x, y, sample_weight=None):
             variable.assign(value)
 
 
-def attention_maps(net, images, layers):
+def attention_maps(net: keras.Model, images: Any, layers: Sequence[str]) -> list[np.ndarray]:
     """Where layers of a net are active (the paper's Figure 5).
 
     Args:

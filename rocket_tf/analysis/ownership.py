@@ -2,10 +2,14 @@
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 from rocket_tf.analysis.costs import count_multiply_adds, is_parameter
 from rocket_tf.core.graph import leaf_layers
 from rocket_tf.core.objective import PARTS, parts
+
+if TYPE_CHECKING:
+    from rocket_tf.core.rocket_model import RocketModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +31,9 @@ class Ownership:
         24
     """
 
-    parameters: dict
-    layers: dict
-    multiply_adds: dict
+    parameters: dict[str, int]
+    layers: dict[str, list[str]]
+    multiply_adds: dict[str, int | None]
 
     def __str__(self):
         lines = [f"{'':13} {'parameters':>12}  layers"]
@@ -45,7 +49,7 @@ class Ownership:
         return "\n".join(lines)
 
 
-def ownership(model):
+def ownership(model: "RocketModel") -> Ownership:
     """Who owns which parameters of a model, and what its nets cost.
 
     Args:

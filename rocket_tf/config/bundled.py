@@ -1,5 +1,6 @@
 """The configurations that come along, in a clone or in an installed package, by name."""
 
+import ast
 import importlib.util
 import re
 import traceback
@@ -19,6 +20,14 @@ def paths():
         if configs:
             return configs
     return {}
+
+
+def summaries():
+    """Dict from the names to what each configuration is for, in a line, without running any."""
+    return {
+        name: ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
+        for name, path in paths().items()
+    }
 
 
 def load(name, method="rocket"):

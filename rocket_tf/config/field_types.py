@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from typing import Any
 
 from rocket_tf.config.read_by import EVERY_RUN, Reader
 
@@ -22,11 +23,11 @@ class Field:
         changes_results: whether runs that differ in it may compute something else.
     """
 
-    default: object
+    default: Any
     meaning: str
     expected: str
-    accepts: Callable[[object], bool]
-    before: object = None
+    accepts: Callable[[Any], bool]
+    before: Any = None
     read_by: Reader = EVERY_RUN
     changes_results: bool = True
 

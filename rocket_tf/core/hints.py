@@ -2,7 +2,10 @@
 
 import math
 import numbers
+import os
 import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
@@ -24,6 +27,24 @@ HINT_LOSSES = {
     "euclidean": hint_losses.EuclideanDistance,
     "attention": hint_losses.AttentionMSE,
 }
+HintLoss: TypeAlias = (
+    Literal[
+        "logits_mse",
+        "softmax_mse",
+        "kd",
+        "dkd",
+        "dist",
+        "sigmoid_mse",
+        "sigmoid_kd",
+        "cosine",
+        "euclidean",
+        "attention",
+    ]
+    | keras.losses.Loss
+)
+Weight: TypeAlias = float | LearningRateSchedule
+FilePath: TypeAlias = str | os.PathLike[str]
+AnyHint: TypeAlias = "HintLoss | Hint | Sequence[Hint] | None"
 _WITH_TEMPERATURE = ("kd", "sigmoid_kd", "dkd", "dist")
 _DEFAULT_WEIGHT = 0.03
 _DEFAULT_NAMES = {
@@ -88,15 +109,15 @@ class Hint:
 
     def __init__(
         self,
-        loss="logits_mse",
-        weight=0.03,
-        follows="booster",
-        name=None,
-        temperature=None,
-        layers=None,
-        projection=False,
-        standardize=False,
-    ):
+        loss: HintLoss = "logits_mse",
+        weight: Weight = 0.03,
+        follows: Literal["booster", "teacher", "light"] = "booster",
+        name: str | None = None,
+        temperature: float | None = None,
+        layers: Mapping[str, str] | None = None,
+        projection: bool = False,
+        standardize: bool = False,
+    ) -> None:
         weight = _checked_weight(weight)
         if follows not in _DEFAULT_NAMES:
             raise ValueError(
@@ -132,7 +153,7 @@ class Hint:
                 f"projection={projection} with loss={self.loss.name!r} and layers={layers}; leave "
                 "it out"
             )
-        self._objectives = weakref.WeakSet()
+        self._objectives: weakref.WeakSet[Any] = weakref.WeakSet()
         self.weight = weight
         self.follows = follows
         self.follower = follower
@@ -154,12 +175,12 @@ class Hint:
                 objective.follow_weight(self)
 
     @property
-    def temperature(self):
+    def temperature(self) -> float | None:
         """T of a loss that has one, else `None`."""
         return getattr(self.loss, "temperature", None)
 
     @temperature.setter
-    def temperature(self, value):
+    def temperature(self, value: float) -> None:
         if self.temperature is None:
             raise ValueError(
                 f"temperature belongs to loss={_named(_WITH_TEMPERATURE)}. Received: "
@@ -178,7 +199,7 @@ class Hint:
     def __setstate__(self, state):  # of a copy, which has no part in the objectives
         vars(self).update(state, _objectives=weakref.WeakSet())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "weight": keras.saving.serialize_keras_object(self.weight),
@@ -189,7 +210,7 @@ class Hint:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Hint":
         resolved = {
             name: keras.saving.deserialize_keras_object(config[name]) for name in ("loss", "weight")
         }

@@ -1,6 +1,7 @@
 """RocketModel: a light net and its booster, trained together."""
 
 import warnings
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -90,16 +91,16 @@ class RocketModel(DistributedModel):
     @saving.refuses_cloning
     def __init__(
         self,
-        light,
-        booster=None,
-        hint="logits_mse",
-        hint_weight=None,
-        gradient_block=True,
-        temperature=None,
-        teacher=None,
-        shared_layers_learn_from="both",
-        name="rocket",
-    ):
+        light: keras.Model,
+        booster: keras.Model | None = None,
+        hint: hints.AnyHint = "logits_mse",
+        hint_weight: hints.Weight | None = None,
+        gradient_block: bool = True,
+        temperature: float | None = None,
+        teacher: keras.Model | None = None,
+        shared_layers_learn_from: Literal["both", "booster"] = "both",
+        name: str = "rocket",
+    ) -> None:
         light, booster, teacher = (
             None if net is None else graph.checked(role, net)
             for role, net in (("light", light), ("booster", booster), ("teacher", teacher))
@@ -118,7 +119,7 @@ class RocketModel(DistributedModel):
         self.hints = tuple(resolved)
         self.gradient_block = bool(gradient_block)
         self.shared_layers_learn_from = shared_layers_learn_from
-        self.objective = None  # until compile
+        self.objective: Any = None  # until compile
         self.head_metrics = HeadMetrics(heads, outputs, {})
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
         self._read_light = graph.taking(inputs, light).__call__
@@ -134,13 +135,13 @@ class RocketModel(DistributedModel):
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-        **kwargs,
-    ):
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        loss: Any = None,
+        loss_weights: dict[str, Any] | None = None,
+        metrics: list[Any] | dict[str, Any] | None = None,
+        weighted_metrics: list[Any] | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Sets optimizer, losses and metrics; `keras.Model.compile` has the other arguments.
 
         Args:
@@ -336,7 +337,7 @@ class RocketModel(DistributedModel):
 
     @property
     def metrics(self):
-        """The metrics behind the logs: the loss, its terms, then those of `compile`."""
+        """The metrics behind the logs, in order; the loss, its terms, then those of `compile`."""
         if not self.compiled:
             return []
         means, ranking = self._means.values(), self.head_metrics.ranking.metrics
@@ -344,7 +345,7 @@ class RocketModel(DistributedModel):
 
     @property
     def trainable_variables(self):
-        """All that a step may change: nothing of the teacher, whatever its flags say."""
+        """All that a step may change. The teacher has none, whatever its flags say."""
         return _without(super().trainable_variables, getattr(self.teacher, "variables", ()))
 
     @property
@@ -366,7 +367,7 @@ class RocketModel(DistributedModel):
         if name in changes.WATCHED:
             changes.pass_on_attribute(self, name)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return saving.config_of(self)
 
     @classmethod
@@ -384,12 +385,12 @@ class RocketModel(DistributedModel):
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
-    def save(self, filepath, *args, **kwargs):
+    def save(self, filepath: hints.FilePath, *args: Any, **kwargs: Any) -> None:
         """As in Keras, to a `.keras` file."""
         saving.check_format(filepath)
         return super().save(filepath, *args, **kwargs)
 
-    def export(self, filepath, *args, **kwargs):
+    def export(self, filepath: hints.FilePath, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, of the light net alone; `export_light` writes a smaller SavedModel."""
         return self.light.export(filepath, *args, **kwargs)
 

@@ -2,13 +2,17 @@
 
 import functools
 import random
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import keras
 
 from rocket_tf.core import graph, keras_internals
 
+Init = TypeVar("Init", bound=Callable[..., None])
 
-def refuses_cloning(init):
+
+def refuses_cloning(init: Init) -> Init:
     """Decorator of `__init__`: `keras.models.clone_model` of such a model raises a `ValueError`.
 
     Of a functional model of one's own class, Keras makes a plain one, without what the class adds;
@@ -27,7 +31,7 @@ def refuses_cloning(init):
     """
 
     @functools.wraps(init)
-    def checked(self, *args, **kwargs):
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
         if args and any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(args)):
             name = type(self).__name__
             raise ValueError(
@@ -35,9 +39,9 @@ def refuses_cloning(init):
                 f"without what that adds. Received: tensors; make another with "
                 f"{name}.from_config(model.get_config()), or clone one of its nets"
             )
-        return init(self, *args, **kwargs)
+        init(self, *args, **kwargs)
 
-    return checked
+    return cast(Init, checked)
 
 
 def check_format(path):

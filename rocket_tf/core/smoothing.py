@@ -1,5 +1,7 @@
 """Label smoothing for labels that are whole numbers, which Keras has for one-hot ones alone."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -30,7 +32,9 @@ class SmoothedCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
 
     labels_are_of_one_class = True
 
-    def __init__(self, label_smoothing, name="smoothed_cross_entropy", **kwargs):
+    def __init__(
+        self, label_smoothing: float, name: str = "smoothed_cross_entropy", **kwargs: Any
+    ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ValueError(
                 "label_smoothing must be at least 0 and below 1. "
@@ -44,5 +48,5 @@ class SmoothedCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         smoothing = self.label_smoothing
         return (1 - smoothing) * super().call(y_true, y_pred) + smoothing * even
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}

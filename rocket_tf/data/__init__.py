@@ -15,6 +15,8 @@ Free of TensorFlow until a split is asked for batches, so that a mistake in a co
 answered before TensorFlow loads.
 """
 
+from typing import TYPE_CHECKING
+
 from rocket_tf.system.lazy import lazy_names
 
 _DEFINED_IN = {
@@ -27,4 +29,13 @@ _DEFINED_IN = {
     "open_data": "rocket_tf.data.opening",
 }
 __all__ = list(_DEFINED_IN)
-__getattr__, __dir__ = lazy_names(__name__, _DEFINED_IN)
+if TYPE_CHECKING:  # what the lazy names are
+    from rocket_tf.data.catalog import DatasetCard as DatasetCard
+    from rocket_tf.data.for_fit import click_dataset as click_dataset
+    from rocket_tf.data.for_fit import image_dataset as image_dataset
+    from rocket_tf.data.in_memory import ArraySplit as ArraySplit
+    from rocket_tf.data.interface import DataSet as DataSet
+    from rocket_tf.data.interface import Split as Split
+    from rocket_tf.data.opening import open_data as open_data
+else:
+    __getattr__, __dir__ = lazy_names(__name__, _DEFINED_IN)

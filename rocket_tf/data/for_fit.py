@@ -1,13 +1,28 @@
 """Images and clicks for `fit` from Python, from the sources that the command trains on."""
 
 import math
+import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from rocket_tf.data.interface import DataSet
 from rocket_tf.data.opening import DEFAULTS, open_data
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def image_dataset(source, part="train", *, batch_size=32, epochs=1, seed=0, **augmentation):
+Part = Literal["train", "validation", "test"]
+
+
+def image_dataset(
+    source: str | os.PathLike[str] | Mapping[str, Any] | DataSet,
+    part: Part = "train",
+    *,
+    batch_size: int = 32,
+    epochs: int = 1,
+    seed: int = 0,
+    **augmentation: Any,
+) -> "tf.data.Dataset":
     """Images in batches, as a `tf.data.Dataset`, in memory or streamed.
 
     The order of an epoch depends on (seed, epoch), and the augmentation of an image on (seed,
@@ -46,16 +61,23 @@ def image_dataset(source, part="train", *, batch_size=32, epochs=1, seed=0, **au
             f"Images of {part} come once, as they are. Received: epochs={epochs}, {augmentation}"
         )
     if not isinstance(source, DataSet):
-        is_mapping = isinstance(source, Mapping)
-        source = open_data(
-            source if is_mapping else {"dataset": "image_folder", "data_path": str(source)}
-        )
+        if not isinstance(source, Mapping):
+            source = {"dataset": "image_folder", "data_path": str(source)}
+        source = open_data(source)
     return _batches(getattr(source, part), part, batch_size, epochs, seed, **augmentation)
 
 
 def click_dataset(
-    path, part="train", *, batch_size, epochs=1, seed=0, first_epoch=0, first_step=0, **fields
-):
+    path: str | os.PathLike[str],
+    part: Part = "train",
+    *,
+    batch_size: int,
+    epochs: int = 1,
+    seed: int = 0,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    **fields: Any,
+) -> "tf.data.Dataset":
     """The batches of one's own click log, in memory or streamed.
 
     They are those of the command with the same fields: the order of an epoch is a function of

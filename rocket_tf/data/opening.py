@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 from rocket_tf.data import own_data
 from rocket_tf.data.catalog import CLICK_CLASSES, DATASETS, LOCAL_DATASETS, SIMULATED
@@ -23,7 +25,7 @@ DEFAULTS = {
 }
 
 
-def open_data(mapping):
+def open_data(mapping: Mapping[str, Any]) -> DataSet:
     """Opens the data that a configuration names.
 
     The data sets of the catalog are open at once; their examples are read, and downloaded first

@@ -1,6 +1,7 @@
 """AUC and its average over users in memory that does not grow, with bounds of their errors."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,9 +39,9 @@ class BinnedAUC(ExactAUC):
         (0.75, 0.0)
     """
 
-    def __init__(self, name="auc", dtype=None):
+    def __init__(self, name: str = "auc", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.largest_error = None
+        self.largest_error: float | None = None
         per_replica = {
             "trainable": False,
             "synchronization": tf.VariableSynchronization.ON_READ,
@@ -50,10 +51,10 @@ class BinnedAUC(ExactAUC):
             # Weights of others and of clicks in each bin, then sums of what must not be there.
             self._sums = tf.Variable(tf.zeros([_BINS + 2, 2], tf.float64), **per_replica)
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self._sums.assign(tf.zeros_like(self._sums))
 
-    def result(self):
+    def result(self) -> float:
         """The metric of all batches since `reset_state`; as `ExactAUC.result`."""
         sums = self._sums.numpy()
         (not_numbers, wrong), (negative, _) = sums[_BINS:]
@@ -117,17 +118,19 @@ class SampledGroupAUC(GroupAUC):
         (0.5, 0.96)
     """
 
-    def __init__(self, group_by="user", share=0.1, name="gauc", dtype=None):
+    def __init__(
+        self, group_by: str = "user", share: float = 0.1, name: str = "gauc", dtype: Any = None
+    ) -> None:
         super().__init__(group_by=group_by, name=name, dtype=dtype)
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and at most 1. Received: share={share}")
         self.share = share
-        self.largest_error = None
+        self.largest_error: float | None = None
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "share": self.share}
 
-    def result(self):
+    def result(self) -> float:
         """The metric of all batches since `reset_state`; as `GroupAUC.result`."""
         areas, weights = areas_of(*self.kept_examples())
         if not len(areas):

@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,10 +40,12 @@ class ExactAUC(MetricOfAllExamples):
 
     _columns = 3
 
-    def __init__(self, name="auc", dtype=None):
+    def __init__(self, name: str = "auc", dtype: Any = None) -> None:
         super().__init__(self._columns, name=name, dtype=dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
+    ) -> None:
         """Adds a batch.
 
         Args:
@@ -58,7 +61,7 @@ class ExactAUC(MetricOfAllExamples):
         """
         self._append(_columns_of(y_true, y_pred, sample_weight))
 
-    def result(self):
+    def result(self) -> float:
         """The metric of all batches since `reset_state`.
 
         Returns:
@@ -115,11 +118,13 @@ class GroupAUC(ExactAUC):
 
     _columns = 4
 
-    def __init__(self, group_by="user", name="gauc", dtype=None):
+    def __init__(self, group_by: str = "user", name: str = "gauc", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.group_by = group_by
 
-    def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
+    ) -> None:
         """Adds a batch, as `ExactAUC.update_state` does.
 
         Args:
@@ -142,7 +147,7 @@ class GroupAUC(ExactAUC):
         columns = _columns_of(y_true, y_pred, sample_weight)
         self._append([*columns, _group_numbers(groups, columns[0])])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "group_by": self.group_by}
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 
 import keras
 from keras import layers
@@ -10,7 +11,14 @@ from rocket_tf.networks.backbone_names import KERAS_CV
 from rocket_tf.networks.branching import branch
 
 
-def backbone_pair(light, booster, num_classes, input_shape, branch_layer="", dropout=0.0):
+def backbone_pair(
+    light: str,
+    booster: str,
+    num_classes: int,
+    input_shape: Sequence[int],
+    branch_layer: str = "",
+    dropout: float = 0.0,
+) -> tuple[keras.Model, keras.Model]:
     """A light net and its booster, each a backbone with global average pooling and a classifier.
 
     Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32, which a
@@ -39,12 +47,12 @@ def backbone_pair(light, booster, num_classes, input_shape, branch_layer="", dro
         >>> light.output.shape, light.count_params() < booster.count_params()
         ((None, 10), True)
     """
-    booster = _classifier("booster", booster, num_classes, input_shape, dropout)
+    large = _classifier("booster", booster, num_classes, input_shape, dropout)
     if branch_layer:
-        light = branch(booster, branch_layer)
-        _check_own_name(booster.get_layer(branch_layer))
-        return light, booster
-    return _classifier("light", light, num_classes, input_shape, 0.0), booster
+        small = branch(large, branch_layer)
+        _check_own_name(large.get_layer(branch_layer))
+        return small, large
+    return _classifier("light", light, num_classes, input_shape, 0.0), large
 
 
 def _check_own_name(layer):

@@ -1,6 +1,8 @@
 """A light net that branches off within any booster: the paper's bottom layout for any net."""
 
 import difflib
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers
@@ -8,7 +10,12 @@ from keras import layers
 from rocket_tf.core import graph, keras_internals
 
 
-def branch(booster, layer, head=None, name="light"):
+def branch(
+    booster: keras.Model,
+    layer: str,
+    head: Callable[[Any], Any] | None = None,
+    name: str = "light",
+) -> keras.Model:
     """A light net that is a booster's layers up to one of them, with a head of its own.
 
     What lies below is shared, batch normalisations too (in the paper's nets those are separate). A

@@ -4,11 +4,14 @@ Towers: Zhou et al., "Rocket Launching" (AAAI 2018), section on the display adve
 attention over histories: Zhou et al., "Deep Interest Network" (KDD 2018).
 """
 
+from collections.abc import Sequence
+from typing import Literal
+
 import keras
 from keras import layers
 
 from rocket_tf.networks.embedding import Embedding
-from rocket_tf.networks.features import check_features
+from rocket_tf.networks.features import Feature, check_features
 from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
 from rocket_tf.networks.normalization import FusedBatchNormalization
 from rocket_tf.networks.number_layers import CentredNumber
@@ -16,17 +19,17 @@ from rocket_tf.networks.seeds import layer_seed
 
 
 def click_pair(
-    features,
+    features: Sequence[Feature],
     *,
-    light_tower=(200, 80),
-    booster_tower=(720, 360, 240, 180, 90),
-    logits=2,
-    share=True,
-    attention=False,
-    booster_batch_normalization=True,
-    booster_dropout=0.0,
-    seed=None,
-):
+    light_tower: Sequence[int] = (200, 80),
+    booster_tower: Sequence[int] = (720, 360, 240, 180, 90),
+    logits: Literal[1, 2] = 2,
+    share: bool = True,
+    attention: bool = False,
+    booster_batch_normalization: bool = True,
+    booster_dropout: float = 0.0,
+    seed: int | None = None,
+) -> tuple[keras.Model, keras.Model]:
     """A light click-through net and its booster, as two functional models over the same inputs.
 
     Inputs are a dict of raw values by the features' names: categories and numbers of shape

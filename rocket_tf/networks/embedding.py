@@ -1,5 +1,7 @@
 """An embedding table that is read row by row."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -23,12 +25,12 @@ class Embedding(keras.layers.Embedding):
         TensorShape([2, 2, 3])
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # XLA wants shapes that are known, and how many ids of a batch differ is not.
         self.supports_jit = False
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         if self.lora_enabled or self.quantization_mode:
             return super().call(inputs)
         if keras.backend.standardize_dtype(inputs.dtype) not in ("int32", "int64"):

@@ -78,12 +78,12 @@ class Feature:
             self._check_history()
 
     @property
-    def padding(self):
-        """What fills up a history: `""`, or -1 for integers. It stands for no value."""
+    def padding(self) -> str | int:
+        """The value that fills up a history and stands for none; `""`, or -1 for integers."""
         return "" if self.dtype == "string" else -1
 
     @property
-    def table_size(self):
+    def table_size(self) -> int:
         """Rows of a category's embedding table."""
         return self.buckets if self.vocabulary is None else len(self.vocabulary) + 1
 

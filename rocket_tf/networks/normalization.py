@@ -1,5 +1,7 @@
 """Batch normalisation in one kernel."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -32,7 +34,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         TensorShape([2, 4, 4, 3])
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None or not self._kernel_takes(inputs):
             return super().call(inputs, training=training, mask=mask)
         use_batch_statistics = bool(training) and self.trainable

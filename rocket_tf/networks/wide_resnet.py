@@ -6,6 +6,8 @@ normalisations): the authors' PyTorch release.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Literal
 
 import keras
 from keras import layers
@@ -22,21 +24,21 @@ _CIFAR_PIXEL_STD = (63.0, 62.1, 66.7)
 
 
 def wide_resnet_pair(
-    light_depth=16,
-    booster_depth=40,
-    width=1,
-    num_classes=10,
-    input_shape=(32, 32, 3),
-    layout="interval",
-    share=True,
+    light_depth: int | None = 16,
+    booster_depth: int = 40,
+    width: int = 1,
+    num_classes: int = 10,
+    input_shape: Sequence[int] = (32, 32, 3),
+    layout: Literal["interval", "bottom", "constant"] = "interval",
+    share: bool = True,
     *,
-    share_stem=False,
-    pixel_mean=None,
-    pixel_std=None,
-    batch_normalization="fused",
-    booster_dropout=0.0,
-    seed=None,
-):
+    share_stem: bool = False,
+    pixel_mean: Sequence[float] | None = None,
+    pixel_std: Sequence[float] | None = None,
+    batch_normalization: Literal["fused", "synchronized", "keras"] = "fused",
+    booster_dropout: float = 0.0,
+    seed: int | None = None,
+) -> tuple[keras.Model, keras.Model]:
     """A light wide residual net and its booster, as two functional models over one `Input`.
 
     Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32; outputs are
@@ -108,7 +110,7 @@ def wide_resnet_pair(
     return build("light", light_blocks, 0.0), build("booster", booster_blocks, booster_dropout)
 
 
-def group_outputs(net):
+def group_outputs(net: keras.Model) -> list[str]:
     """The layers whose outputs end the groups of a net of `wide_resnet_pair`.
 
     Args:
@@ -123,7 +125,7 @@ def group_outputs(net):
         >>> len(group_outputs(booster))
         3
     """
-    groups = {}
+    groups: dict[int, tuple[int, str]] = {}
     for layer in net.layers:
         match = re.fullmatch(r"\w+_group(\d+)_block(\d+)_add", layer.name)
         if match:

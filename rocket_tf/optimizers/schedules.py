@@ -1,12 +1,18 @@
 """Learning rate schedules."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
+from keras.optimizers.schedules import LearningRateSchedule
 
 from rocket_tf.optimizers.drops import drop_steps
 
 
-def piecewise_schedule(learning_rate, drops, factor, total_steps):
+def piecewise_schedule(
+    learning_rate: float, drops: Sequence[float], factor: float, total_steps: int
+) -> LearningRateSchedule:
     """A learning rate that is multiplied by a factor at fractions of the training.
 
     Args:
@@ -46,16 +52,16 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         [0.25, 0.5, 1.0, 0.5]
     """
 
-    def __init__(self, schedule, steps):
+    def __init__(self, schedule: LearningRateSchedule, steps: int) -> None:
         self.schedule = schedule
         self.steps = steps
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         learning_rate = self.schedule(step)
         done = tf.cast(step, learning_rate.dtype) + 1
         return learning_rate * tf.minimum(done / self.steps, 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         schedule = keras.saving.serialize_keras_object(self.schedule)
         return {"schedule": schedule, "steps": self.steps}
 

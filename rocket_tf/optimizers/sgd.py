@@ -1,7 +1,10 @@
 """SGD as the paper's code has it."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+from keras.optimizers.schedules import LearningRateSchedule
 
 from rocket_tf.optimizers.sparse import SparseSGD, rows_of
 
@@ -26,7 +29,14 @@ class SGDWithL2(SparseSGD):
         ValueError: if `l2` is negative.
     """
 
-    def __init__(self, learning_rate=0.1, momentum=0.9, l2=5e-4, name="sgd_with_l2", **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.1,
+        momentum: float = 0.9,
+        l2: float = 5e-4,
+        name: str = "sgd_with_l2",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, momentum=momentum, name=name, **kwargs)
         if not l2 >= 0:
             raise ValueError(f"l2 must be at least 0. Received: l2={l2}")
@@ -41,5 +51,5 @@ class SGDWithL2(SparseSGD):
         gradient += self.l2 * rows_of(variable, ids)
         super().update_rows(ids, gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}

@@ -36,7 +36,13 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         (0.0010000000474974513, 0.05000000074505806)
     """
 
-    def __init__(self, tables, rest, global_clipnorm=None, name="split_optimizer"):
+    def __init__(
+        self,
+        tables: keras.optimizers.Optimizer,
+        rest: keras.optimizers.Optimizer,
+        global_clipnorm: float | None = None,
+        name: str = "split_optimizer",
+    ) -> None:
         for role, optimizer in (("tables", tables), ("rest", rest)):
             if not isinstance(optimizer, keras.optimizers.Optimizer):
                 raise ValueError(

@@ -10,7 +10,8 @@ import numpy as np
 from rocket_tf.errors import ConfigError, DataUnavailableError, ExportError
 from rocket_tf.runs import finished as finished_run
 from rocket_tf.runs.folder import RunFolder
-from rocket_tf.serving import companions, converters, runtimes
+from rocket_tf.serving import companions, converters, model_card, runtimes
+from rocket_tf.serving.descriptions import hints_of
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
 from rocket_tf.serving.saved_model import (
     allowed_difference,
@@ -114,6 +115,7 @@ def _export_run(
     model, _, _ = finished_run.restore(workdir, "float32", data)
     light = model.light
     origin = finished_run.provenance(folder, config, summary)
+    origin["hints"] = hints_of(model)
     output = Path(output or workdir)
     if "savedmodel" in formats:
         yield _export_savedmodel(folder, data, output, optimize, precision, origin)
@@ -244,6 +246,8 @@ def _write(directory, contents, prover, class_names, origin):
             exports.append(prover.prove(kind, folder / name, allowed))
         companions.write_labels(folder / companions.LABELS, class_names)
         companions.write_provenance(folder / companions.PROVENANCE, origin)
+        measured = [{**dataclasses.asdict(one), "name": one.path.name} for one in exports]
+        model_card.write(exports[0].path, contents=measured)
 
     final = files.write_version(directory, write)
     return [dataclasses.replace(export, path=final / export.path.name) for export in exports]

@@ -59,6 +59,7 @@ def provenance(folder, config, summary):
         "data": {name: summary[name] for name in ("train_examples", "test_examples")}
         | {"dataset": config["dataset"]},
         error: {net: summary[net][error] for net in ("light", "booster") if net in summary},
+        "nets": {net: summary[net] for net in ("light", "booster", "teacher") if net in summary},
         "epoch": summary["epoch"],
         "checkpoint": str(
             Progress(summary["epoch"])

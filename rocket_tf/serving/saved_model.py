@@ -1,18 +1,22 @@
 """The light net alone, as a SavedModel for TensorFlow Serving."""
 
 import functools
+import os
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from rocket_tf.analysis.costs import count_parameters
-from rocket_tf.core import keras_internals
+from rocket_tf.core import graph, keras_internals
 from rocket_tf.errors import ExportError
-from rocket_tf.serving import answers, companions, warmup
+from rocket_tf.serving import answers, companions, model_card, warmup
 from rocket_tf.serving import signatures as serving_signatures
+from rocket_tf.serving.descriptions import costs_of, hints_of, way
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.parity import IDS, LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.serving.signatures import DEFAULT, input_names, signatures_of
@@ -21,26 +25,27 @@ from rocket_tf.system.transfers import shown, size_of
 
 _LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
 _COMPARED_EXAMPLES = 8
+Task = Literal["classification", "multi_label", "regression"]
 # Of an optimized graph's latency to the plain one's: less is noise.
 _LEAST_GAIN = 0.98
 
 
 def export_light(
-    model,
-    directory,
-    class_names=None,
-    input_dtype=None,
+    model: keras.Model,
+    directory: str | os.PathLike[str],
+    class_names: Sequence[str] | None = None,
+    input_dtype: str | None = None,
     *,
-    optimize=False,
-    examples=None,
-    provenance=None,
-    version=None,
-    overwrite=False,
-    prove=None,
-    user_inputs=(),
-    multi_label=None,
-    task=None,
-):
+    optimize: bool = False,
+    examples: Any = None,
+    provenance: Mapping[str, Any] | None = None,
+    version: int | None = None,
+    overwrite: bool = False,
+    prove: Callable[[Path], Any] | None = None,
+    user_inputs: Sequence[str] = (),
+    multi_label: bool | None = None,
+    task: Task | Mapping[str, Task] | None = None,
+) -> Path:
     """Writes the inference path of the light net to `<directory>/<version>/`.
 
     The SavedModel holds each variable that the light net reads once, and nothing of the booster,
@@ -70,11 +75,12 @@ def export_light(
       ones.
 
     With it come `assets/labels.txt` (the class names, a line each), warm-up requests for TensorFlow
-    Serving and `assets.extra/provenance.json`. Before the folder gets its name, the export is
-    loaded, the warm-up requests are run, and their logits compared with the model's.
+    Serving, `assets.extra/provenance.json` and, for people, `assets.extra/model_card.md`. Before
+    the folder gets its name, the export is loaded, the warm-up requests are run, and their logits
+    compared with the model's.
 
     Args:
-        model: a `RocketModel`, or a functional `keras.Model` to export as it is.
+        model: a `RocketModel`, or a functional or sequential `keras.Model` to export as it is.
         directory: the model's folder, as TensorFlow Serving's `base_path`; without brackets and
             backslashes, which TensorFlow takes for patterns when it loads an export.
         class_names: names of the classes, in their order; not of nets with several outputs.
@@ -87,7 +93,8 @@ def export_light(
         examples: inputs of the net, of which the warm-up requests take the first, and the
             comparison with the model the first eight; arrays in the structure of the net's inputs.
             `None`: made up.
-        provenance: dict that goes into `provenance.json` beside versions and time.
+        provenance: dict that goes into `provenance.json` beside versions and time, and onto the
+            card; "test_error" is a dict from "light" and "booster" to errors in per cent.
         version: number of the version. `None`: one more than the highest.
         overwrite: whether a version that is there is replaced, once the new one is whole.
         prove: called with the folder before it gets its name, for proofs of one's own; if it
@@ -123,6 +130,8 @@ def export_light(
         ...     rocket_tf.export_light(light, folder, class_names=["no", "yes"]).name
         '1'
     """
+    if isinstance(model, keras.Sequential):
+        model = graph.as_functional("model", model)
     light = getattr(model, "light", model)
     _check_directory(directory)
     tasks = answers.tasks_of(model, task, multi_label, named=class_names is not None)
@@ -140,6 +149,9 @@ def export_light(
     )
     functions = make_functions(lambda inputs: light(inputs, training=False))
     origin = {**(provenance or {}), "net": describe_net(light), "optimized": False}
+    known = origin if model_card.is_of_run(origin) else {}
+    origin["nets"] = known.get("nets") or costs_of(model)
+    origin["hints"] = known.get("hints") or hints_of(model)
     if optimize:
         own_names = [answers.own_name(*output) for output in tasks.items()]
         faster, measured = _optimized(
@@ -156,6 +168,8 @@ def export_light(
             requests = {each.name: each.request(warmup_example) for each in signatures}
             warmup.write(folder, requests)
             companions.write_provenance(companions.provenance_of(folder), origin)
+            ways = [way(name, functions[name], asked) for name, asked in requests.items()]
+            model_card.write(folder, ways, tasks.values())
             _prove(light, tasks, signatures, folder, examples)
         except tf.errors.OpError as error:  # of TensorFlow's own file system
             raise OSError(f"{directory}: cannot be written: {error.message}") from error

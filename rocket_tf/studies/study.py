@@ -13,8 +13,9 @@ where it was:
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rocket_tf import config as options
 from rocket_tf.config.methods import METHODS, with_method
@@ -89,7 +90,7 @@ class Study:
     # Whether validation examples are held out, and the test examples opened last.
     holds_out = True
     # What is done about a run that diverges, as of `running.complete`.
-    diverged = staticmethod(note_divergence)
+    diverged: Callable[..., Any] | None = staticmethod(note_divergence)
     kind_in_messages = "study"
 
     def __init__(

@@ -18,14 +18,40 @@ FACE = "import json, sys, rocket_tf; print(json.dumps(['tensorflow' in sys.modul
 
 
 class TestDispatch:
-    def test_help_lists_every_command_with_a_line(self, capsys):
+    @staticmethod
+    def listed(capsys, heading):
+        """What the help lists under a heading: dict from names to the lines about them."""
         assert main.main(["--help"]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        listed = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
+        _, _, rest = capsys.readouterr().out.partition(f"\n{heading}\n")
+        lines = rest.partition("\n\n")[0].splitlines()
+        assert lines and all(line.startswith("  ") for line in lines)
+        return dict(line.split(maxsplit=1) for line in lines)
+
+    def test_help_lists_every_command_with_a_line(self, capsys):
+        listed = self.listed(capsys, "Commands:")
         assert list(listed) == list(commands.COMMANDS)
         assert len(set(listed.values())) == len(listed)
         for name, line in listed.items():
             assert line == commands.load(name).__doc__.splitlines()[0]
+
+    def test_help_lists_every_configuration_with_what_it_is_for(self, capsys):
+        listed = self.listed(capsys, "Configurations, as in --config=digits:")
+        files = sorted((ROOT / "configs").glob("*.py"))
+        assert list(listed) == [path.stem for path in files]
+        for path in files:
+            assert path.read_text().startswith(f'"""{listed[path.stem]}\n')
+        for name, words in (("digits", "no download"), ("svhn", "SVHN"), ("clicks", "Click")):
+            assert words in listed[name]
+
+    def test_version_is_that_of_the_package_and_needs_no_tensorflow(self):
+        code = (
+            "import sys\nsys.argv[0] = 'rocket-tf'\nfrom rocket_tf.main import main\n"
+            "code = main(['--version'])\nassert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+            "sys.exit(code)"
+        )
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert (result.returncode, result.stdout) == (0, "rocket_tf 0.2.0\n")
+        assert result.stderr == ""
 
     def test_every_module_and_every_tool_is_a_command(self):
         modules = {path.stem for path in Path(commands.__file__).parent.glob("[a-z]*.py")}

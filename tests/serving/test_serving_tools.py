@@ -113,6 +113,8 @@ def test_every_format_has_labels_and_provenance(exports):
         folder = exports / kind / "1"
         assert (folder / "labels.txt").read_text().split() == list("0123456789")
         assert json.loads((folder / "provenance.json").read_text())["config"]["dataset"] == "digits"
+        card = (folder / "model_card.md").read_text()
+        assert card.count("| `light") == {"litert": 2, "onnx": 1}[kind] and "`hint_loss`" in card
 
 
 def test_a_savedmodel_that_computes_something_else_is_not_kept(
