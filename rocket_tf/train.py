@@ -58,10 +58,10 @@ def train_and_evaluate(config, workdir, verbose=True, data=None):
         WorkerLostError: if another worker is gone.
         OSError: if something cannot be written.
     """
+    config = run_starts.prepared(config, RunFolder(workdir))
+    data = options.check(config, data)
     cluster = read_cluster()
     folder = RunFolder(workdir, writes=cluster.is_chief)
-    config = run_starts.prepared(config, folder)
-    data = options.check(config, data)
     folder.check(config, data)
     summary = folder.read_summary_of(config)
     if summary is not None:
