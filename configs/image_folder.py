@@ -3,7 +3,9 @@
 python -m rocket_tf.main --config=configs/image_folder.py --config.data_path=<folder>
 
 MobileNetV3Small in EfficientNetB0, both from random weights, with RandAugment. Any two of
-`backbone_names.BACKBONES` will do, or wide residual nets where none are named.
+`backbone_names.BACKBONES` will do, or wide residual nets where none are named. From trained ones:
+
+    --config.booster_weights=imagenet --config.light_weights=imagenet
 """
 
 from rocket_tf import config as options
@@ -14,7 +16,6 @@ def get_config(method="rocket"):
     """Images of 64 by 64 pixels, 30 epochs of Adam."""
     config = options.default()
     config.dataset = "image_folder"
-    config.image_size = 64  # pixels
     config.light_backbone = "MobileNetV3Small"
     config.booster_backbone = "EfficientNetB0"
     config.epochs = 30

@@ -18,6 +18,7 @@ from rocket_tf.distribution.workers import Workers
 from rocket_tf.errors import ConfigError, Preempted
 from rocket_tf.runs import fitting, own_parts
 from rocket_tf.runs import pictures as run_pictures
+from rocket_tf.runs import starts as run_starts
 from rocket_tf.runs import summary as summarizing
 from rocket_tf.runs.building import build_model
 from rocket_tf.runs.checkpoints import Checkpoints
@@ -66,7 +67,7 @@ def train_and_evaluate(
         WorkerLostError: if another worker is gone.
         OSError: if something cannot be written.
     """
-    config = dict(config)
+    config = run_starts.prepared(config, RunFolder(workdir))
     data = options.check(config, data)
     cluster = read_cluster()
     folder = RunFolder(workdir, writes=cluster.is_chief)
@@ -90,6 +91,10 @@ def train_and_evaluate(
             data.load()
             with keras_settings(config):
                 rehearse(config, data, folder.own_code)
+        starts = run_starts.of(config, folder)
+        if config["booster_weights"] or config["light_weights"]:
+            with keras_settings(config):
+                starts.nets(data.card)  # so that mistakes show early
         booster_folder = folder.booster_folder(config)
         if booster_folder is not None:
             booster_config = booster_folder.config_of_booster(config, data)
@@ -119,7 +124,7 @@ def train_and_evaluate(
             with strategy.scope():
                 teacher = load_booster(booster_folder, data)
                 own = own_parts.of(config, data, folder.own_code)
-                model = build_model(config, data.card, teacher, own)
+                model = build_model(config, data.card, teacher, own, starts)
                 checkpoints = Checkpoints(
                     folder.checkpoints, model, config["checkpoints_kept"], folder.writes
                 )
@@ -128,6 +133,7 @@ def train_and_evaluate(
             _check_workers_agree(workers, progress, workdir)
             _warn_of_other_replicas(restored.replicas, strategy, config)
             folder.begin(config, data, booster_folder, progress)
+            run_starts.keep(starts, folder, booster_folder)
             reading_booster.close()
             checkpoints.forget_after(progress)
             workers.wait()
@@ -150,6 +156,7 @@ def train_and_evaluate(
                 is_preempted=lambda: workers.any(has_come()),
                 of_any_worker=workers.any,
                 verbose=verbose,
+                starts=starts,
             )
             try:
                 fitting.fit(run, restored)

@@ -22,7 +22,15 @@ from rocket_tf.studies.study_result import result_of
 from tests.small_runs import metrics, quick_runs, state
 
 DOCS = Path(__file__).parents[1] / "docs"
-GUIDES = ("own_nets", "hints", "clicks", "image_folders", "choosing_hints", "from_distiller")
+GUIDES = (
+    "own_nets",
+    "hints",
+    "clicks",
+    "image_folders",
+    "pretrained",
+    "choosing_hints",
+    "from_distiller",
+)
 
 
 def run(guide):
@@ -171,6 +179,13 @@ def test_image_folders(tmp_path):
     summary = run("image_folders")["summary"]
     assert summary["train_examples"] == 16 and summary["test_examples"] == 4
     assert (tmp_path / "runs" / "colours" / summary["export"] / "saved_model.pb").exists()
+
+
+def test_pretrained(tmp_path):
+    names = run("pretrained")
+    assert names["export"].path.samefile(tmp_path / "runs/low/keras/1/booster.keras")
+    assert (tmp_path / "runs/high/nets.json").exists()
+    assert names["summary"]["epochs"] == 2
 
 
 def test_choosing_hints():

@@ -2,7 +2,8 @@
 
     rocket-tf export --workdir=runs/digits --formats=savedmodel,litert,onnx
 
-Writes <output>/light/<version>, <output>/litert/<version> and <output>/onnx/<version>.
+Writes <output>/light/<version>, <output>/litert/<version> and <output>/onnx/<version>; with keras,
+<output>/keras/<version>, which has the booster's file, too, for another training.
 """
 
 from pathlib import Path
@@ -28,7 +29,9 @@ def _parse(argv):
     parser = Parser("export", __doc__)
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a finished run")
     parser.add_argument(
-        "--formats", default="savedmodel", help="some of savedmodel,litert,onnx (%(default)s)"
+        "--formats",
+        default="savedmodel",
+        help="some of savedmodel,litert,onnx,keras (%(default)s)",
     )
     parser.add_argument("--output", type=Path, help="folder to write to (the run's own)")
     parser.add_argument(

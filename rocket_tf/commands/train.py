@@ -24,6 +24,7 @@ from rocket_tf.distribution.cluster import read_cluster
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.closing_table import closing_table
 from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.starts import prepared
 from rocket_tf.system.answering import answer
 from rocket_tf.system.startup import load_tensorflow_quietly
 
@@ -66,10 +67,10 @@ def _train():
             "--config: missing; expected a configuration file, or the name of one that comes "
             "along, such as --config=digits"
         )
-    config = CONFIG.value
     workdir = WORKDIR.value or f"runs/{config_name()}"
-    data = options.check(config)
     folder = RunFolder(workdir)
+    config = prepared(CONFIG.value, folder)
+    data = options.check(config)
     folder.check(config, data)
     read_cluster()
     summary = folder.read_summary_of(config)
@@ -87,11 +88,11 @@ def _evaluate():
     data_dir = data_path = ""
     data = None
     if CONFIG.value is not None:
-        options.check_fields(CONFIG.value)
-        known = folder.known_data(CONFIG.value) if folder.holds_run() else None
-        data = options.check(CONFIG.value, known)
-        folder.check(CONFIG.value, data)
-        data_dir, data_path = CONFIG.value["data_dir"], CONFIG.value["data_path"]
+        config = prepared(CONFIG.value, folder)
+        known = folder.known_data(config) if folder.holds_run() else None
+        data = options.check(config, known)
+        folder.check(config, data)
+        data_dir, data_path = config["data_dir"], config["data_path"]
     folder.read_config()
     read_cluster()
     print(f"Evaluating the run in {folder.path} again")

@@ -25,6 +25,7 @@ from rocket_tf.config.configuration import (
     trained_net,
     unknown_field_message,
     unread_fields,
+    with_image_size,
     with_older_fields,
     with_unread_at_defaults,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "trained_net",
     "unknown_field_message",
     "unread_fields",
+    "with_image_size",
     "with_older_fields",
     "with_unread_at_defaults",
 ]

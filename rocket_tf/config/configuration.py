@@ -17,6 +17,10 @@ from rocket_tf.config.cross_checks import check_before_data, check_with_data
 from rocket_tf.config.fields import FIELDS
 from rocket_tf.data import DataSet, DatasetCard, open_data
 from rocket_tf.errors import ConfigError, DataUnavailableError
+from rocket_tf.networks.weight_sources import image_size_of_net
+
+# Of nets with random weights, in pixels.
+_IMAGE_SIZE = 64
 
 
 def default() -> ml_collections.ConfigDict:
@@ -148,12 +152,38 @@ def check(config: Mapping, data: DataSet | None = None) -> DataSet:
     """
     check_fields(config)
     try:
-        data = open_data(config) if data is None else data.reopen(config)
+        sized = with_image_size(config)
+        data = open_data(sized) if data is None else data.reopen(sized)
     except (DataUnavailableError, OSError) as error:  # of one's own data, which is read here
         field = "tfds_name" if config["dataset"] == "tfds" else "data_path"
         raise ConfigError(f"config.{field}: {error}") from error
     check_with_data(config, data.card, number_of_training_examples(config, data.card))
     return data
+
+
+def with_image_size(config: Mapping) -> dict:
+    """The configuration with the image size that its nets are made for, where it gives none.
+
+    Raises:
+        ConfigError: if a net takes images of any size, or its file cannot be read.
+    """
+    if config["image_size"] or "image_size" in unread_fields(config):
+        return dict(config)
+    for net in ("booster", "light"):
+        weights = config[f"{net}_weights"]
+        if not weights:
+            continue
+        try:
+            size = image_size_of_net(weights, config[f"{net}_backbone"])
+        except ValueError as error:
+            raise ConfigError(f"config.{net}_weights: got {weights!r}: {error}") from error
+        if not size:
+            raise ConfigError(
+                f"config.image_size: got 0 with {net}_weights={weights!r}, expected a size, since "
+                "that net does not say one; add --config.image_size=224, for example"
+            )
+        return {**config, "image_size": size}
+    return {**config, "image_size": _IMAGE_SIZE}
 
 
 def number_of_training_examples(config: Mapping, card: DatasetCard) -> int:

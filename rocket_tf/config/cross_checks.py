@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from rocket_tf.config.fields import FIELDS, is_depth
+from rocket_tf.config.net_checks import check_nets
 from rocket_tf.config.optimization_checks import check_class_weights, check_optimization
 from rocket_tf.config.read_by import HINTS
 from rocket_tf.data.catalog import LOCAL_DATASETS, SPLIT_BY_SEED, DatasetCard
@@ -32,7 +33,7 @@ def check_before_data(config: Mapping) -> None:
     _check_click_columns(config)
     _check_labels_file(config)
     _check_own_code(config)
-    _check_backbones(config)
+    check_nets(config)
     if config["layout"] == "bottom" and config["light_depth"] != 0:
         raise ConfigError(
             f"config.light_depth: got {config['light_depth']} with layout=bottom, expected 0: the "
@@ -306,34 +307,6 @@ def _check_own_code(config):
             "config.method: got no_joint_training with build_hints of one's own, expected another: "
             "there the light net follows a trained booster; leave build_hints out of "
             "--config.own_functions, or take --config.method=kd"
-        )
-
-
-def _check_backbones(config):
-    light, booster = config["light_backbone"], config["booster_backbone"]
-    branch = config["branch_layer"]
-    if not booster:
-        for name in ("light_backbone", "branch_layer"):
-            if config[name]:
-                raise ConfigError(
-                    f"config.{name}: got {config[name]!r} without a booster, expected ''; add "
-                    "--config.booster_backbone=ResNet50, for example"
-                )
-        return
-    if bool(light) == bool(branch):
-        raise ConfigError(
-            f"config.light_backbone: got {light!r} with branch_layer={branch!r}, expected one of "
-            "the two: a light net of its own, or one that branches off the booster"
-        )
-    if config["method"] == "at":
-        raise ConfigError(
-            "config.method: got at with backbones, expected another: attention transfer pairs the "
-            "groups of wide residual nets; take --config.method=kd, for example"
-        )
-    if config["method"] == "no_joint_training" and not branch:
-        raise ConfigError(
-            "config.method: got no_joint_training with two backbones, expected nets that share "
-            "layers, from which the light net could start; set branch_layer instead"
         )
 
 

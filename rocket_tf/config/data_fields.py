@@ -26,6 +26,7 @@ from rocket_tf.config.read_by import (
     CUT_BY_FRACTION,
     IMAGE_FILES,
     IMAGE_FOLDERS,
+    IMAGE_SIZES,
     IMAGES,
     LABELS_FILES,
     STREAMABLE,
@@ -77,11 +78,14 @@ DATA_FIELDS: Mapping[str, Field] = {
     "tfds_test_split": name(
         "test", "its split to test on, or a part of one, such as train[80%:]", read_by=TFDS
     ),
-    "image_size": integer(
-        64,
-        "height and width, in pixels, that images are resized and cropped to",
-        8,
-        read_by=IMAGE_FILES,
+    "image_size": Field(
+        0,
+        "height and width, in pixels, that images are resized and cropped to; 0: those that the "
+        "booster with trained weights is made for, or the light net; 64 where both are random",
+        "a whole number from 8 to 2**31 - 1, or 0",
+        lambda value: value == 0 or 8 <= value < 2**31,
+        before=64,
+        read_by=IMAGE_SIZES,
     ),
     "unreadable_images": choice(
         "refuse",

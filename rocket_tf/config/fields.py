@@ -21,6 +21,7 @@ from rocket_tf.config.field_types import (
     switch,
 )
 from rocket_tf.config.optimization_fields import OPTIMIZATION_FIELDS
+from rocket_tf.config.pretrained_fields import PRETRAINED_FIELDS
 from rocket_tf.config.read_by import (
     ATTENTION_TRANSFER,
     BUILT_IN_NETS,
@@ -69,7 +70,8 @@ FIELDS: Mapping[str, Field] = {
     **own_code.FIELDS,
     "booster_backbone": choice(
         "",
-        "the booster: a net by name, of keras.applications or KerasCV; empty: a wide residual net",
+        "the booster: a net by name, of keras.applications or KerasCV; empty: that of "
+        "booster_weights, or a wide residual net",
         "",
         *BACKBONES,
         read_by=IMAGE_NETS,
@@ -77,18 +79,20 @@ FIELDS: Mapping[str, Field] = {
     "light_backbone": choice(
         "",
         "a net by name, of keras.applications or KerasCV, instead of a wide residual net; "
-        "needs a booster_backbone; empty with one: see branch_layer",
+        "needs a booster by name or by weights; empty with one: that of light_weights, or see "
+        "branch_layer",
         "",
         *BACKBONES,
         read_by=IMAGE_NETS,
     ),
     "branch_layer": name(
         "",
-        "layer of booster_backbone at which the light net branches off, sharing what is "
+        "layer of the named booster at which the light net branches off, sharing what is "
         "below; empty: the light net is light_backbone, and shares nothing",
         may_be_empty=True,
         read_by=IMAGE_NETS,
     ),
+    **PRETRAINED_FIELDS,
     "layout": choice(
         "interval",
         "which low layers the light net shares. interval: the first blocks of every group; bottom: "

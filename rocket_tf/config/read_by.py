@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
+from rocket_tf.networks.weight_sources import has_net
 
 # Those that follow a booster that was trained before.
 METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
@@ -50,8 +51,13 @@ def has_own(function):
 _has_own_nets = has_own("build_nets")
 
 
+def has_named_nets(config: Mapping) -> bool:
+    """Whether a configuration names its booster, by a backbone or by what has a net of its own."""
+    return bool(config["booster_backbone"] or has_net(config["booster_weights"]))
+
+
 def _has_wide_resnets(config):
-    return _is_of_images(config) and not config["booster_backbone"] and not _has_own_nets(config)
+    return _is_of_images(config) and not has_named_nets(config) and not _has_own_nets(config)
 
 
 def _has_hint(config):
@@ -79,7 +85,7 @@ def _dataset_or_own_nets(config):
 def _dataset_or_backbones(config):
     if _has_own_nets(config):
         return _dataset_or_own_nets(config)
-    return "backbones" if _is_of_images(config) and config["booster_backbone"] else _dataset(config)
+    return "backbones" if _is_of_images(config) and has_named_nets(config) else _dataset(config)
 
 
 def _sharing(config):
@@ -136,6 +142,32 @@ CLICK_NETS = Reader(
     "built-in nets on clicks",
     lambda config: not _is_of_images(config) and not _has_own_nets(config),
     _dataset_or_own_nets,
+)
+# 64 was the default before it became 0.
+IMAGE_SIZES = Reader(
+    IMAGE_FILES.words,
+    IMAGE_FILES.reads,
+    lambda config: None if config["image_size"] == 64 else _dataset(config),
+)
+PRETRAINED_BOOSTERS = Reader(
+    "runs with booster_weights",
+    lambda config: bool(config["booster_weights"]),
+    lambda config: "booster_weights=''",
+)
+PRETRAINED_LIGHT_NETS = Reader(
+    "runs with light_weights",
+    lambda config: bool(config["light_weights"]),
+    lambda config: "light_weights=''",
+)
+PRETRAINED = Reader(
+    "runs with booster_weights or light_weights",
+    lambda config: bool(config["booster_weights"] or config["light_weights"]),
+    lambda config: "random weights",
+)
+WITH_FROZEN_LAYERS = Reader(
+    "runs with booster_freeze_until or light_freeze_until",
+    lambda config: bool(config["booster_freeze_until"] or config["light_freeze_until"]),
+    lambda config: "nothing that is frozen",
 )
 WIDE_RESNETS = Reader("wide residual nets", _has_wide_resnets, _dataset_or_backbones)
 STEMS = Reader(

@@ -174,6 +174,7 @@ def settings_of(mapping):
     """What is read of a configuration, with lists as tuples, as they may come from JSON."""
     given = {name: mapping.get(name, value) for name, value in DEFAULTS.items()}
     given["dataset"] = mapping["dataset"]
+    given["image_size"] = given["image_size"] or DEFAULTS["image_size"]
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }

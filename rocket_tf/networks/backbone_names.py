@@ -14,3 +14,56 @@ KERAS_APPLICATIONS = (
 # sizes download their configuration.
 KERAS_CV = {"keras_cv/ResNet18V2": (2, 2, 2, 2), "keras_cv/ResNet34V2": (3, 4, 6, 3)}
 BACKBONES = (*KERAS_APPLICATIONS, *KERAS_CV)
+
+# Images that an application was trained on, in pixels a side, where that is not 224.
+_SIZES = {
+    **dict(
+        zip(
+            (f"EfficientNetB{size}" for size in range(1, 8)),
+            (240, 260, 300, 380, 456, 528, 600),
+            strict=True,
+        )
+    ),
+    **{"EfficientNetV2B1": 240, "EfficientNetV2B2": 260, "EfficientNetV2B3": 300},
+    **{"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
+}
+# By the first letters of an application's name, what its `preprocess_input` does with pixels of 0
+# to 255: "tf", "caffe" or "torch" of `keras.applications.imagenet_utils`; "inside" does nothing,
+# since the net has it in its first layers. The longest that fits counts.
+_PREPROCESSING = {
+    "ConvNeXt": "inside",
+    "DenseNet": "torch",
+    "EfficientNet": "inside",
+    "MobileNet": "tf",
+    "MobileNetV3": "inside",
+    "ResNet": "caffe",
+    **{f"ResNet{depth}V2": "tf" for depth in (50, 101, 152)},
+    "VGG": "caffe",
+}
+
+
+def image_size_of(name):
+    """Height and width, in pixels, of the images that a net of keras.applications is made for.
+
+    Example:
+        >>> image_size_of("EfficientNetB1")
+        240
+    """
+    return _SIZES.get(name, 224)
+
+
+def preprocessing_of(name):
+    """What a net of keras.applications does with pixels before its first layer with weights.
+
+    Args:
+        name: one of `KERAS_APPLICATIONS`.
+
+    Returns:
+        "tf", "caffe" or "torch", as of `keras.applications.imagenet_utils.preprocess_input`; or
+        "inside", where the net's own first layers do it.
+
+    Example:
+        >>> preprocessing_of("ResNet50"), preprocessing_of("ResNet50V2")
+        ('caffe', 'tf')
+    """
+    return _PREPROCESSING[max(filter(name.startswith, _PREPROCESSING), key=len)]

@@ -1,4 +1,4 @@
-"""Pairs of nets from backbones by name: of keras.applications or KerasCV, with random weights."""
+"""Pairs of nets from backbones: by name, with random weights, or with trained ones."""
 
 import inspect
 import re
@@ -9,6 +9,7 @@ from keras import layers
 
 from rocket_tf.networks.backbone_names import KERAS_CV
 from rocket_tf.networks.branching import branch
+from rocket_tf.networks.pretrained import classify
 
 
 def backbone_pair(
@@ -22,16 +23,17 @@ def backbone_pair(
     """A light net and its booster, each a backbone with global average pooling and a classifier.
 
     Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32, which a
-    net's first layer brings to -1 to 1; outputs are logits of shape (batch, num_classes) and dtype
-    float32.
+    net's first layer brings to -1 to 1 where its weights are random; outputs are logits of shape
+    (batch, num_classes) and dtype float32.
 
     Args:
-        light: a name in `backbone_names.BACKBONES`; empty with `branch_layer`.
+        light: a name in `backbone_names.BACKBONES`, for random weights; or trained weights, a
+            `pretrained.Start`; empty with `branch_layer`.
         booster: the same of the booster.
         num_classes: number of logits.
         input_shape: (height, width, channels) of an image.
-        branch_layer: layer of the booster, one of keras.applications, where the light net branches
-            off, sharing all below; empty: two nets with nothing in common.
+        branch_layer: layer of the booster, not one of KerasCV's, where the light net branches off,
+            sharing all below; empty: two nets with nothing in common.
         dropout: fraction of the booster's pooled features that is dropped in training.
 
     Returns:
@@ -47,12 +49,13 @@ def backbone_pair(
         >>> light.output.shape, light.count_params() < booster.count_params()
         ((None, 10), True)
     """
-    large = _classifier("booster", booster, num_classes, input_shape, dropout)
+    booster_net = _classifier("booster", booster, num_classes, input_shape, dropout)
     if branch_layer:
-        small = branch(large, branch_layer)
-        _check_own_name(large.get_layer(branch_layer))
-        return small, large
-    return _classifier("light", light, num_classes, input_shape, 0.0), large
+        light_net = branch(booster_net, branch_layer)
+        if isinstance(booster, str):  # a description keeps all names
+            _check_own_name(booster_net.get_layer(branch_layer))
+        return light_net, booster_net
+    return _classifier("light", light, num_classes, input_shape, 0.0), booster_net
 
 
 def _check_own_name(layer):
@@ -66,6 +69,8 @@ def _check_own_name(layer):
 
 
 def _classifier(role, name, num_classes, input_shape, dropout):
+    if not isinstance(name, str):
+        return classify(role, name, num_classes, dropout)
     images = keras.Input(input_shape, name="images")
     # In float32 under every policy: bfloat16 would blur the pixels.
     pixels = layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name=f"{role}_rescaled")(images)

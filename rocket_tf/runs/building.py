@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from rocket_tf import config as options
+from rocket_tf.config.read_by import has_named_nets
 from rocket_tf.core.graph import common_layers, leaf_layers
 from rocket_tf.core.hints import Hint
 from rocket_tf.core.rocket_model import RocketModel
@@ -16,7 +17,6 @@ from rocket_tf.metrics.average_precision import MeanAveragePrecision
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
     Feature,
-    backbone_pair,
     click_pair,
     group_outputs,
     wide_resnet_pair,
@@ -25,9 +25,10 @@ from rocket_tf.optimizers.catalog import OPTIMIZERS
 from rocket_tf.optimizers.schedules import WarmUp, piecewise_schedule
 from rocket_tf.optimizers.split import SplitOptimizer
 from rocket_tf.runs import own_parts
+from rocket_tf.runs.starts import Starts
 
 
-def build_nets(config, card, own=own_parts.NONE):
+def build_nets(config, card, own=own_parts.NONE, starts=None):
     """The light net and the booster of a configuration, as functional models.
 
     Args:
@@ -35,23 +36,14 @@ def build_nets(config, card, own=own_parts.NONE):
         card: of its data, a `rocket_tf.data.DatasetCard`.
         own: what `rocket_tf.runs.own_parts.of` gives for it; the booster of its nets may be `None`,
             where method=light.
+        starts: the run's `Starts`; `None`: weights that nets start from are read.
     """
     if own.has("build_nets"):
         return own.nets()
     if card.kind == "clicks":
         return _click_nets(config, card)
-    if config["booster_backbone"]:
-        try:
-            return backbone_pair(
-                config["light_backbone"],
-                config["booster_backbone"],
-                card.num_classes,
-                card.image_shape,
-                config["branch_layer"],
-                config["booster_dropout"],
-            )
-        except ValueError as error:  # an image too small, or a layer that there is not
-            raise ConfigError(f"config.booster_backbone: {error}") from error
+    if has_named_nets(config):
+        return (starts or Starts(config)).nets(card)
     return wide_resnet_pair(
         light_depth=config["light_depth"] or None,
         booster_depth=config["booster_depth"],
@@ -69,7 +61,7 @@ def build_nets(config, card, own=own_parts.NONE):
     )
 
 
-def build_model(config, card, teacher=None, own=own_parts.NONE):
+def build_model(config, card, teacher=None, own=own_parts.NONE, starts=None):
     """The compiled model of a configuration; a net that is trained alone is its light net.
 
     Args:
@@ -78,22 +70,31 @@ def build_model(config, card, teacher=None, own=own_parts.NONE):
         teacher: the trained booster, for the methods in `config.METHODS_WITH_TEACHER`; it becomes
             frozen.
         own: as of `build_nets`.
+        starts: as of `build_nets`.
 
     Returns:
-        A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns.
+        A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns. What
+        is frozen in all epochs is.
     """
-    light, booster = build_nets(config, card, own)
+    starts = starts or Starts(config)
+    light, booster = build_nets(config, card, own, starts)
     with own.answering("the rocket", "build_hints"):
         model = _assemble(config, card, light, booster, teacher, own)
     with own.answering("compile", "build_losses"):
         model.compile(
-            optimizer=make_optimizer(config, options.total_steps(config, card)),
+            optimizer=starts.optimizer(
+                make_optimizer(config, options.total_steps(config, card)),
+                options.steps_per_epoch(config, card),
+            ),
             loss=_losses(config, card, own),
             loss_weights=(
                 {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else None
             ),
             metrics=_metrics(config, card),
         )
+    # What is thawed later has its place in the optimizer, and is frozen as the training begins.
+    if not config["unfreeze_epoch"]:
+        starts.freeze(1)
     return model
 
 

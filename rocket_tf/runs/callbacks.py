@@ -157,6 +157,36 @@ class KeepChosen(keras.callbacks.Callback):
             self._checkpoints.save(epoch + 1)
 
 
+class Freeze(keras.callbacks.Callback):
+    """Freezes layers, or lets them train, as each epoch begins.
+
+    Averages of frozen weights stay these weights, which a mean of equal numbers may miss by their
+    last bit.
+
+    Args:
+        freeze: called with an epoch, counted from 1.
+    """
+
+    def __init__(self, freeze):
+        super().__init__()
+        self._freeze = freeze
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._freeze(epoch + 1)
+
+    def on_test_begin(self, logs=None):
+        self._keep_averages()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._keep_averages()
+
+    def _keep_averages(self):
+        trained = {id(variable) for variable in self.model.trainable_variables}
+        for weight, average in averages_of(self.model.optimizer):
+            if id(weight) not in trained:
+                average.assign(weight)
+
+
 class EvaluateAverages(keras.callbacks.Callback):
     """Puts the averages of the weights in the weights' place while there is an evaluation.
 

@@ -60,8 +60,9 @@ def export_run(
 ):
     """Writes a finished run's light net, format by format.
 
-    A version is written to `<output>/light`, `<output>/litert` or `<output>/onnx`; it gets its name
-    when all of it is written and proved on the run's test images.
+    A version is written to `<output>/light`, `<output>/litert`, `<output>/onnx` or
+    `<output>/keras`; it gets its name when all of it is written and proved on the run's test
+    images. `keras` are files for another training, with the booster's beside the light net's.
 
     Args:
         workdir: the run's folder.
@@ -105,8 +106,10 @@ def _export_run(
     runtimes.check_formats(formats)
     runtimes.check_folder(output or workdir, formats)
     folder, config, summary, data = finished_run.open_run(workdir, data_dir, data, data_path)
-    if "light" not in summary:
-        raise ConfigError(f"--workdir: {workdir} trained no light net, only a booster")
+    if "light" not in summary and set(formats) - {"keras"}:
+        raise ConfigError(
+            f"--workdir: {workdir} trained no light net, only a booster; --formats=keras saves it"
+        )
     if data.card.kind == "clicks" and set(formats) - {"savedmodel"}:
         raise ConfigError(
             f"--formats: got {','.join(formats)} for a net that reads ids and strings, expected "
@@ -140,6 +143,11 @@ def _export_run(
     if "onnx" in formats:
         contents = {"light.onnx": ("ONNX", converters.to_onnx(light, **task), LARGEST_DIFFERENCE)}
         yield from _write(output / "onnx", contents, prover, data.class_names, origin)
+    if "keras" in formats:
+        nets = {"light": light, "booster": model.booster}
+        if "light" not in summary:
+            nets = {"booster": light}
+        yield from _write_keras(output / "keras", nets, data, origin)
 
 
 def _export_savedmodel(folder, data, output, optimize, precision, origin):
@@ -174,7 +182,7 @@ class _Prover:
 
     def prove(self, kind, path, allowed=LARGEST_DIFFERENCE):
         """What is measured of an export; `allowed=None` where it may differ from the model."""
-        run = runtimes.load(path)
+        run = _LoadedNet(path) if path.suffix == ".keras" else runtimes.load(path)
         names = input_names(self._light)
         wrong, largest, error = 0, [], None
         for (inputs, labels), expected in zip(self._batches(), self._logits, strict=True):
@@ -236,13 +244,41 @@ def _test_examples(data):
         return None
 
 
-def _write(directory, contents, prover, class_names, origin):
-    """Writes a version with the files that `contents` names: their kind, bytes and allowance."""
+def _write_keras(directory, nets, data, origin):
+    """Writes a version with a `.keras` file of each net that there is."""
+    contents = {
+        f"{role}.keras": (f"Keras, {role}", converters.to_keras(net), LARGEST_DIFFERENCE)
+        for role, net in nets.items()
+        if net is not None
+    }
+    provers = {f"{role}.keras": _Prover(net, data) for role, net in nets.items() if net is not None}
+    yield from _write(directory, contents, provers, data.class_names, origin)
+
+
+class _LoadedNet:
+    """A `.keras` file, asked as an export is."""
+
+    def __init__(self, path):
+        self._net = keras.models.load_model(path)
+        self.inputs = input_names(self._net)
+
+    def __call__(self, inputs):
+        arrays = [inputs[name] for name in self.inputs]
+        arrays = keras.tree.pack_sequence_as(self._net.input, arrays)
+        return {"logits": self._net.predict_on_batch(arrays)}
+
+
+def _write(directory, contents, provers, class_names, origin):
+    """Writes a version with the files that `contents` names: their kind, bytes and allowance.
+
+    `provers` is a `_Prover` for all of them, or a dict of one for each.
+    """
     exports = []
 
     def write(folder):
         for name, (kind, content, allowed) in contents.items():
             files.write_bytes(folder / name, content)
+            prover = provers[name] if isinstance(provers, dict) else provers
             exports.append(prover.prove(kind, folder / name, allowed))
         companions.write_labels(folder / companions.LABELS, class_names)
         companions.write_provenance(folder / companions.PROVENANCE, origin)

@@ -10,6 +10,7 @@ from rocket_tf import config as options
 from rocket_tf.core.objective import sum_of_gradients
 from rocket_tf.core.tensorflow_internals import aggregate_gradients_by
 from rocket_tf.runs import own_parts
+from rocket_tf.runs import starts as run_starts
 from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.checkpoints import restore_weights
 from rocket_tf.runs.folder import RunFolder
@@ -145,9 +146,11 @@ def trained_model(config, data, folder, strategy):
         if followed is not None:
             # Its weights are in the run's own checkpoints.
             booster_config = config | followed["config"]
-            teacher = _booster(booster_config, data, folder.own_code_of_booster)
+            starts = run_starts.of_begun(booster_config, folder.nets_of_booster)
+            teacher = _booster(booster_config, data, folder.own_code_of_booster, starts)
         own = own_parts.of(config, data, folder.own_code)
-        model = build_model(config, data.card, teacher, own)
+        starts = run_starts.of_begun(config, folder.nets)
+        model = build_model(config, data.card, teacher, own, starts)
         restore_result(model, config, folder)
     return model
 
@@ -162,15 +165,15 @@ def load_booster(folder, data):
     if folder is None:
         return None
     config = folder.read_config()
-    booster = _booster(config, data, folder.own_code)
+    booster = _booster(config, data, folder.own_code, run_starts.of_begun(config, folder.nets))
     restore_result(booster, config, folder)
     return booster
 
 
-def _booster(config, data, own_code):
+def _booster(config, data, own_code, starts):
     """The booster of a run, with new weights; `own_code` is the copy of its own functions' file."""
     data = data.reopen(config)
-    _, booster = build_nets(config, data.card, own_parts.of(config, data, own_code))
+    _, booster = build_nets(config, data.card, own_parts.of(config, data, own_code), starts)
     return booster
 
 

@@ -19,6 +19,7 @@ from rocket_tf.runs.checkpoints import Checkpoints, Restored
 from rocket_tf.runs.finished import has_lost_patience, result_epoch
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
+from rocket_tf.runs.starts import Starts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Run:
         is_preempted: whether the run has to stop, asked by all workers at once.
         of_any_worker: whether something is so on any worker, asked by all at once.
         verbose: whether to show progress.
+        starts: what its nets start from, a `rocket_tf.runs.starts.Starts`.
     """
 
     config: dict
@@ -46,6 +48,7 @@ class Run:
     is_preempted: Callable[[], bool]
     of_any_worker: Callable[[bool], bool]
     verbose: bool
+    starts: Starts
 
 
 def fit(run, restored):
@@ -192,6 +195,7 @@ def _callbacks(run, restored, own):
         # First of all, so that nothing is written of an epoch that went wrong.
         run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
         *([run_callbacks.RestoreMetrics(restored.metrics)] if first_step else []),
+        *([run_callbacks.Freeze(run.starts.freeze)] if config["unfreeze_epoch"] else []),
         *own,  # before anything is written of an epoch, which they may still change
         run_callbacks.LogEpochs(
             folder.append_metrics,

@@ -30,7 +30,7 @@ _MATCHED_BY_COPY = (
 )
 
 # The folders in it that exports are written to.
-_EXPORTS = ("light", "litert", "onnx")
+_EXPORTS = ("light", "litert", "onnx", "keras")
 
 
 class RunFolder:
@@ -42,6 +42,7 @@ class RunFolder:
             checkpoint that validation chose, `light` the exported versions.
         own_code, own_code_of_booster: files in it, copies of what builds the run's parts, and of
             what has built the booster that it follows; there where they have such a file.
+        nets, nets_of_booster: files in it: what nets with trained weights are built from.
         writes: whether this process writes its files; of several workers, only the chief does.
     """
 
@@ -55,6 +56,8 @@ class RunFolder:
         self.light = self.path / "light"
         self.own_code = self.path / "own_code.py"
         self.own_code_of_booster = self.path / "own_code_of_booster.py"
+        self.nets = self.path / "nets.json"
+        self.nets_of_booster = self.path / "nets_of_booster.json"
         self._config = self.path / "config.json"
         self._metrics = self.path / "metrics.jsonl"
         self._followed = self.path / "booster.json"

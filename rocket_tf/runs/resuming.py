@@ -26,6 +26,8 @@ def refused_changes(before, now, progress, card):
     Returns:
         A list of texts, each with a field, its two values and, where there is one, the way out.
     """
+    if not now["image_size"]:  # the nets decide it, as they did
+        now = {**now, "image_size": before["image_size"]}
     allowed = list(options.fields_without_effect(now))
     if progress == Progress():  # so that a mistake that stopped the first epoch can be mended
         allowed += ["own_functions", "own_code_sha256"]

@@ -1,7 +1,9 @@
-"""The light net for other runtimes: LiteRT (phones, small machines) and ONNX."""
+"""Nets for other runtimes, LiteRT (phones, small machines) and ONNX; and as `.keras` files."""
 
 import logging
+import tempfile
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +17,21 @@ from rocket_tf.serving.signatures import DEFAULT, input_names, make_functions, s
 from rocket_tf.system.startup import stderr_kept_back
 
 _OPSET = 18
+
+
+def to_keras(net):
+    """The net as Keras saves it, for another training.
+
+    Args:
+        net: functional `keras.Model`.
+
+    Returns:
+        bytes, the content of a `.keras` file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.keras"
+        net.save(path)
+        return path.read_bytes()
 
 
 def to_litert(net, calibration=None, multi_label=False):

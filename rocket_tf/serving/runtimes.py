@@ -20,7 +20,12 @@ PACKAGES = {
 
 
 # By format: what it takes beside TensorFlow, to be written and to be proved.
-FORMATS = {"savedmodel": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
+FORMATS = {
+    "savedmodel": (),
+    "litert": ("ai_edge_litert",),
+    "onnx": ("tf2onnx", "onnxruntime"),
+    "keras": (),
+}
 
 
 def check_formats(formats):

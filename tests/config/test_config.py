@@ -123,6 +123,8 @@ CLICKS = {"dataset": "simulated_clicks"}
 FOLDER = {"dataset": "image_folder", "data_path": "images"}
 LABELS = {**FOLDER, "labels_file": "labels.csv", "part_column": "part"}
 OWN_NETS = {"own_functions": ("build_nets",), "own_code_sha256": 64 * "0"}
+TWO_NETS = {"light_backbone": "MobileNet", "booster_backbone": "ResNet50"}
+FROZEN = {**TWO_NETS, "booster_weights": "imagenet", "booster_freeze_until": "conv5_block3_out"}
 OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
 
 
@@ -232,6 +234,7 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"data_path": "x.npz"}, "data_path: got 'x.npz' with dataset=cifar10, expected nothing"),
         ({"dataset": "npz", "data_path": "x.npz"}, "data_path: x.npz"),
         ({"image_size": 7}, "image_size"),
+        ({"image_size": 32}, "image_size: got 32 with dataset=cifar10, expected 0"),
         ({"streaming": "sometimes"}, "streaming: got 'sometimes', expected one of auto, always"),
         ({"streaming": "always"}, "streaming: got 'always' with dataset=cifar10"),
         ({"dataset": "tfds"}, "tfds_name: got '' with dataset=tfds, expected the name"),
@@ -275,6 +278,48 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"booster_backbone": "resnet50"}, "booster_backbone"),
         ({"booster_backbone": "ResNet50"}, "light_backbone: got '' with branch_layer=''"),
         ({"branch_layer": "conv1"}, "branch_layer: got 'conv1' without a booster"),
+        (
+            {"booster_weights": "ImageNet"},
+            "booster_weights: got 'ImageNet', expected imagenet, the",
+        ),
+        ({"booster_weights": "model.h5"}, "booster_weights: got 'model.h5', expected"),
+        ({"light_weights": "hub/"}, "light_weights: got 'hub/'"),
+        ({**CLICKS, "booster_weights": "imagenet"}, "booster_weights: got 'imagenet' with "),
+        ({**OWN_NETS, "light_weights": "a.keras"}, "light_weights: got 'a.keras' with build_nets"),
+        ({"booster_weights": "imagenet"}, "booster_weights: got 'imagenet' without booster_backb"),
+        ({**TWO_NETS, "light_weights": "a.keras"}, "light_weights: got 'a.keras' with light_back"),
+        ({**TWO_NETS, "booster_weights": "hub/x"}, "booster_weights: got 'hub/x' with booster_ba"),
+        (
+            {
+                "booster_backbone": "VGG16",
+                "light_weights": "a.keras",
+                "branch_layer": "block1_conv1",
+            },
+            "light_backbone: got 'a.keras' with branch_layer='block1_conv1', expected one",
+        ),
+        (
+            {**TWO_NETS, "light_backbone": "", "branch_layer": "c", "light_weights": "imagenet"},
+            "light_weights: got 'imagenet' without light_backbone",
+        ),
+        ({"light_weights": "a.keras"}, "light_weights: got 'a.keras' without a booster"),
+        (
+            {**TWO_NETS, "booster_backbone": "keras_cv/ResNet18V2", "booster_weights": "imagenet"},
+            "booster_weights: got 'imagenet' with booster_backbone='keras_cv/ResNet18V2'",
+        ),
+        (
+            {**TWO_NETS, "light_backbone": "EfficientNetB0", "light_weights": "a.weights.h5"},
+            "light_weights: got 'a.weights.h5' with light_backbone='EfficientNetB0', expected a .k",
+        ),
+        ({"booster_preprocessing": "rgb"}, "booster_preprocessing: got 'rgb', expected one of"),
+        ({**TWO_NETS, "booster_preprocessing": "tf"}, "booster_preprocessing: got 'tf' with boos"),
+        ({**TWO_NETS, "light_preprocessing": "tf"}, "light_preprocessing: got 'tf' with light_we"),
+        ({**TWO_NETS, "booster_freeze_until": "c"}, "booster_freeze_until: got 'c' with booster_"),
+        ({**TWO_NETS, "light_freeze_until": "c"}, "light_freeze_until: got 'c' with light_weight"),
+        ({**TWO_NETS, "unfreeze_epoch": 3}, "unfreeze_epoch: got 3 with nothing that is frozen"),
+        ({**FROZEN, "unfreeze_epoch": 1}, "unfreeze_epoch: got 1, expected 2 to epochs, 200, or"),
+        ({**FROZEN, "unfreeze_epoch": 201}, "unfreeze_epoch: got 201, expected 2 to epochs"),
+        ({**TWO_NETS, "pretrained_learning_rate_factor": 0.1}, "pretrained_learning_rate_factor: "),
+        ({**FROZEN, "pretrained_learning_rate_factor": 0.0}, "pretrained_learning_rate_factor: "),
         ({"shared_layers_learn_from": "light"}, "shared_layers_learn_from"),
         ({**LOG, "category_columns": ("click",)}, "label_column: got 'click', and columns"),
         ({**LOG, "category_columns": ()}, "category_columns: got"),
@@ -369,6 +414,30 @@ def test_overrides(name, text, value):
 def test_bad_overrides(name, text):
     with pytest.raises(ConfigError, match=f"config.{name}: got '"):
         options.parse_override(name, text)
+
+
+@pytest.mark.parametrize(
+    "changes, size",
+    [
+        ({}, 64),
+        ({"image_size": 40, **FROZEN}, 40),
+        (FROZEN, 224),
+        ({**FROZEN, "booster_backbone": "EfficientNetB3"}, 300),
+        # The booster decides, and the light net where the booster's weights are random.
+        ({**TWO_NETS, "light_backbone": "EfficientNetV2S", "light_weights": "imagenet"}, 384),
+    ],
+)
+def test_the_size_of_images_follows_the_net(changes, size):
+    config = {**options.default(), "dataset": "image_folder", "data_path": "x", **changes}
+    assert options.with_image_size(config)["image_size"] == size
+
+
+def test_the_size_of_images_stays_where_it_is_not_read():
+    assert options.with_image_size(options.default()) == dict(options.default())
+
+
+def test_a_configuration_of_a_time_when_64_was_the_default():
+    options.check_fields({**options.default(), "image_size": 64})
 
 
 def test_steps_per_epoch_count_the_last_batch():
