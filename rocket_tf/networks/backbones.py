@@ -9,12 +9,12 @@ from keras import layers
 
 from rocket_tf.networks.backbone_names import KERAS_CV
 from rocket_tf.networks.branching import branch
-from rocket_tf.networks.pretrained import classify
+from rocket_tf.networks.pretrained import Start, classify
 
 
 def backbone_pair(
-    light: str,
-    booster: str,
+    light: str | Start,
+    booster: str | Start,
     num_classes: int,
     input_shape: Sequence[int],
     branch_layer: str = "",

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
@@ -39,7 +39,7 @@ class Run:
         starts: what its nets start from, a `rocket_tf.runs.starts.Starts`.
     """
 
-    config: dict
+    config: Mapping
     folder: RunFolder
     strategy: tf.distribute.Strategy
     data: DataSet
