@@ -25,6 +25,7 @@ CONTENTS = {
         "docs/from_distiller",
         "docs/clicks",
         "docs/image_folders",
+        "docs/pretrained",
         "docs/runs",
         "docs/recipes",
         "docs/training",
