@@ -10,11 +10,13 @@ from rocket_tf.reporting import markdown
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table, figure { display: block; max-width: 100%; margin: 1rem 0; overflow-x: auto; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; }
 th { background: #f3f3f3; }
 pre { background: #f3f3f3; padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
 img { max-width: 100%; }
+@media (max-width: 40rem) { img { max-width: 40rem; } td, th { padding: .25rem .4rem; } }
 """
 
 
@@ -135,7 +137,8 @@ def whole(title, parts):
     title = html.escape(title)
     body = "\n".join(filter(None, parts))
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>\n'
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{title}</title>\n'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
     )
 
@@ -187,5 +190,6 @@ def images(pictures):
     for caption, png in pictures.items():
         data = base64.b64encode(png).decode()
         parts.append(heading(caption))
-        parts.append(f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">')
+        image = f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'
+        parts.append(f"<figure>{image}</figure>")
     return parts
