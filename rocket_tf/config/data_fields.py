@@ -25,6 +25,7 @@ from rocket_tf.config.read_by import (
     CROPS,
     IMAGE_FILES,
     IMAGES,
+    SIMULATED_LOGS,
     STREAMABLE,
     TFDS,
 )
@@ -147,6 +148,16 @@ DATA_FIELDS: Mapping[str, Field] = {
         read_by=AUGMENTED,
     ),
     # Clicks
+    "simulated_dwell": choice(
+        "off",
+        "a further column of simulated clicks, dwell: how long an item stayed in view, which rises "
+        "with the chance of a click, weakly or strongly, or is noise",
+        "off",
+        "noise",
+        "weak",
+        "strong",
+        read_by=SIMULATED_LOGS,
+    ),
     "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),
     "user_column": name(
         "user", "column of users, whose AUCs GAUC is the mean of", read_by=CLICK_LOGS
@@ -225,6 +236,12 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "embedding_dimension": integer(
         16, "width of the embedding of each category", 1, read_by=CLICK_NETS
+    ),
+    "booster_only": names(
+        (),
+        "columns of categories and numbers that only the booster reads, as what is known after a "
+        "click; the export does without them, and so may the test part of a log",
+        read_by=CLICK_NETS,
     ),
     "light_tower": sizes(
         (200, 80), "units of the light net's hidden layers (Table 5)", read_by=CLICK_NETS

@@ -6,7 +6,7 @@ A field is read by all runs, by runs on some data, by runs of some nets, or by r
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
+from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS, SIMULATED
 
 # Those that follow a booster that was trained before.
 METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
@@ -109,6 +109,9 @@ AUGMENTED = Reader(
 CROPS = Reader("crop_padding above 0", lambda config: config["crop_padding"] > 0)
 CLICKS = Reader("clicks", lambda config: kind_of(config) == "clicks", _dataset)
 CLICK_LOGS = Reader("dataset=click_log", lambda config: config["dataset"] == "click_log", _dataset)
+SIMULATED_LOGS = Reader(
+    f"dataset={', '.join(SIMULATED)}", lambda config: config["dataset"] in SIMULATED, _dataset
+)
 # By nets
 BUILT_IN_NETS = Reader(
     "built-in nets", lambda config: not _has_own_nets(config), _dataset_or_own_nets

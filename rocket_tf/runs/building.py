@@ -160,6 +160,7 @@ def _click_nets(config, card):
             share=config["share"],
             attention=config["history_attention"],
             booster_dropout=config["booster_dropout"],
+            booster_only=config["booster_only"],
             seed=config["seed"],
         )
     except ValueError as error:  # such as of columns that cannot name inputs

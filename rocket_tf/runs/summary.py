@@ -5,6 +5,7 @@ import math
 
 from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
 from rocket_tf.config import trained_net
+from rocket_tf.core.light_alone import of_light
 from rocket_tf.runs import fitting
 from rocket_tf.runs.finished import export_arguments, provenance, restore_result, result_epoch
 from rocket_tf.serving.companions import comes_from
@@ -34,7 +35,8 @@ def measure(run):
         return figures(logs, "validation")
     test_logs = fitting.evaluate(run.model, data.test, config, data.card, run.strategy)
     validation = figures(logs, "validation")
-    return {net: own | validation[net] for net, own in figures(test_logs, "test").items()}
+    tested = figures(test_logs, "test")  # of the light net alone, where the booster lacks columns
+    return {net: tested.get(net, {}) | own for net, own in validation.items()}
 
 
 def figures(logs, examples):
@@ -93,6 +95,8 @@ def summarize(run, measured, teacher=None):
         costs = {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)}
         summary[role] = own | costs
     errors = run.model.head_metrics.ranking.largest_errors
+    if data.card.test_lacks and not config["validation_examples"]:
+        errors = of_light(run.model, errors)
     if errors:
         renamed = fitting.renamed(config, errors)
         summary["largest_errors"] = {name: round(error, 8) for name, error in renamed.items()}

@@ -124,6 +124,53 @@ def expected_logits(net, role, x, depth):
     return x @ last["kernel"] + last["bias"]
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_the_booster_alone_reads_some_features(share):
+    only = ("price", "shop")
+    light, booster = click_pair(FEATURES, booster_only=only, share=share, **SMALL)
+    randomize(light, booster)
+    of_light = [feature for feature in FEATURES if feature.name not in only]
+    assert list(light.input) == [feature.name for feature in of_light]
+    assert list(booster.input) == [feature.name for feature in FEATURES]
+    if share:
+        more = [feature for feature in FEATURES if feature.name in only]
+        common = expected_vector(light, "shared", of_light, EXAMPLES, False)
+        own = expected_vector(booster, "booster", more, EXAMPLES, False)
+        vectors = common, np.concatenate([common, own], axis=1)
+    else:
+        vectors = (
+            expected_vector(light, "light", of_light, EXAMPLES, False),
+            expected_vector(booster, "booster", FEATURES, EXAMPLES, False),
+        )
+    for net, role, vector, depth in zip(
+        (light, booster), ("light", "booster"), vectors, (2, 3), strict=True
+    ):
+        inputs = {name: as_tensors()[name] for name in net.input}
+        expected = expected_logits(net, role, vector, depth)
+        np.testing.assert_allclose(net(inputs), expected, rtol=1e-5, atol=1e-5)
+    rocket = RocketModel(light, booster)
+    assert set(rocket.booster_only_inputs) == set(only)
+    without = {name: own for name, own in EXAMPLES.items() if name not in only}
+    np.testing.assert_allclose(
+        rocket.predict_on_batch(as_tensors(without)), light(as_tensors(without)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "features, only, message",
+    [
+        (FEATURES, ("clicked",), "names of categories or numbers among"),
+        (FEATURES, ("prize",), "names of categories or numbers among"),
+        (FEATURES, "price", "names of categories or numbers among"),
+        (FEATURES, ("item",), "The history 'clicked', which both nets read, has values of 'item'"),
+        (FEATURES[4:6], ("price", "age"), "must leave the light net a feature"),
+    ],
+)
+def test_features_that_the_booster_alone_cannot_have(features, only, message):
+    with pytest.raises(ValueError, match=message):
+        click_pair(features, booster_only=only, **SMALL)
+
+
 def layers_with_variables(net):
     return {layer.name: layer for layer in net.layers if layer.variables}
 

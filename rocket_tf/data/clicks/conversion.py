@@ -15,11 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from rocket_tf.data import fingerprints
-from rocket_tf.data.clicks import csv as click_csv
 from rocket_tf.data.clicks import scan, values
-from rocket_tf.data.clicks import tfrecords as click_tfrecords
 from rocket_tf.data.clicks.files import LogFiles
-from rocket_tf.data.clicks.folder import check_headers
+from rocket_tf.data.clicks.folder import columns_by_part
 from rocket_tf.data.clicks.storage import LocalStorage
 from rocket_tf.errors import DataUnavailableError
 from rocket_tf.system.transfers import shown
@@ -77,14 +75,12 @@ def convert(files, columns, target, more_column="", tell=print):
     if more_column and more_column not in columns.all:
         columns = dataclasses.replace(columns, categories=(*columns.categories, more_column))
     paths = {part: files.paths(part) for part in _PARTS if files.paths(part)}
-    reader = click_csv if files.form == "CSV" else click_tfrecords
-    if files.form == "CSV":
-        check_headers([path for own in paths.values() for path in own], columns)
+    by_part, reader = columns_by_part(files.form, paths, columns)
     partial = target.with_name(f".{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir(parents=True)
-        facts = _Facts(columns)
-        for part, place, path, batch in _batches(paths, reader, columns, "Checking"):
+        facts = _Facts(by_part)
+        for part, place, path, batch in _batches(paths, reader, by_part, "Checking"):
             facts.add(part, batch, _where(reader, path, place))
         for part in paths:
             if not facts.rows.get(part):
@@ -97,7 +93,8 @@ def convert(files, columns, target, more_column="", tell=print):
         for line in facts.lines(str(files.storage.root)):
             tell(line)
         folders = {part: part if files.test is not None else "all" for part in paths}
-        _write(partial, folders, paths, reader, columns, facts.schema())
+        schemas = {part: facts.schema(part) for part in paths}
+        _write(partial, folders, paths, reader, by_part, schemas)
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             if not target.exists():
@@ -120,15 +117,15 @@ def convert(files, columns, target, more_column="", tell=print):
 class _Facts:
     """What decides how columns are written, from all values."""
 
-    def __init__(self, columns):
-        self._columns = columns
+    def __init__(self, by_part):
+        self._by_part = by_part  # the columns
         self._is_whole = {}
         self._spellings = {}
         self.rows = {}
         self.history = scan.HistoryFacts()
 
     def add(self, part, batch, where):
-        columns = self._columns
+        columns = self._by_part[part]
         self.rows[part] = self.rows.get(part, 0) + len(batch[columns.label])
         values.labels(batch[columns.label], columns.label, where)
         for name in columns.numbers:
@@ -145,7 +142,7 @@ class _Facts:
             self._add_history(part, batch, where)
 
     def _add_history(self, part, batch, where):
-        columns = self._columns
+        columns = self._by_part[part]
         lists, items = batch[columns.history], batch[columns.item]
         flat, ends = lists.flatten(), np.asarray(lists.offsets)[1:]
         whole = values.is_whole(flat)
@@ -167,9 +164,9 @@ class _Facts:
                 found += scan.spelling_lines(name, column, by_part)
         return found
 
-    def schema(self):
-        """The Arrow schema of what is written."""
-        columns = self._columns
+    def schema(self, part):
+        """The Arrow schema of what is written of a part."""
+        columns = self._by_part[part]
         kinds = {columns.label: pa.int64()}
         for name in columns.numbers:
             kinds[name] = pa.int64() if self._is_whole[name] else pa.float64()
@@ -180,7 +177,7 @@ class _Facts:
         return pa.schema(kinds.items())
 
 
-def _batches(paths, reader, columns, text):
+def _batches(paths, reader, by_part, text):
     """All rows, some at a time: `(part, rows before it in its file, path, batch)`."""
     size = sum(os.path.getsize(path) for own in paths.values() for path in own)
     done, of_file = [0], [0]
@@ -188,7 +185,7 @@ def _batches(paths, reader, columns, text):
     with shown(f"{text} {name}", size, lambda: done[0] + of_file[0]):
         for part, own in paths.items():
             for path in own:
-                first = 0
+                first, columns = 0, by_part[part]
                 for batch in reader.batches(path, columns, lambda b: of_file.__setitem__(0, b)):
                     yield part, first, path, batch
                     first += len(batch[columns.label])
@@ -196,10 +193,11 @@ def _batches(paths, reader, columns, text):
                 of_file[0] = 0
 
 
-def _write(folder, folders, paths, reader, columns, schema):
+def _write(folder, folders, paths, reader, by_part, schemas):
     writers, waiting = {}, {}
     with contextlib.ExitStack() as stack:
-        for part, _, path, batch in _batches(paths, reader, columns, "Writing Parquet of"):
+        for part, _, path, batch in _batches(paths, reader, by_part, "Writing Parquet of"):
+            schema = schemas[part]
             if path not in writers:
                 for earlier in list(waiting):
                     _flush(writers[earlier], waiting.pop(earlier))

@@ -48,7 +48,7 @@ class ParquetFiles:
 
     def __init__(self, storage, names, columns):
         self.storage, self.names = storage, list(names)
-        self._columns = tuple(columns)
+        self.columns = tuple(columns)
         self.keys = [_keys(name) for name in self.names]
         self.footers = [self._footer(number) for number in range(len(self.names))]
 
@@ -110,28 +110,45 @@ class ParquetFiles:
             with self._open(number) as (raw, parquet):
                 metadata, schema = parquet.metadata, parquet.schema_arrow
                 counts = Counter(schema.names)
-                sizes = _sizes(metadata, self._columns)
+                sizes = _sizes(metadata, self.columns)
                 fingerprint = _fingerprint(raw)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise DamagedDataError(
-                f"{path}: is no Parquet file that can be read: {reason_of(error)}; write it anew"
-            ) from error
-        twice = [name for name in self._columns if counts[name] > 1]
+            raise _unreadable(path, error) from error
+        twice = [name for name in self.columns if counts[name] > 1]
         if twice:
             raise DataUnavailableError(f"{path}: names {twice[0]!r} twice; give each its own name")
         keys = self.keys[number]
-        check_columns(path, self._columns, [*schema.names, *keys])
+        check_columns(path, self.columns, [*schema.names, *keys])
         kinds = {
             name: pa.string() if name in keys else _plain(schema.field(name).type)
-            for name in self._columns
+            for name in self.columns
         }
         groups = (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
         return Footer(
             kinds,
             tuple(groups),
-            {name: sizes.get(name, 0) for name in self._columns},
+            {name: sizes.get(name, 0) for name in self.columns},
             fingerprint,
         )
+
+
+def names_in(storage, name):
+    """Names of the columns of a file, also of those that folders give.
+
+    Raises:
+        DamagedDataError: if it cannot be read.
+    """
+    try:
+        with _Opened(storage, name) as (_, parquet):
+            return [*parquet.schema_arrow.names, *_keys(name)]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(storage.path(name), error) from error
+
+
+def _unreadable(path, error):
+    return DamagedDataError(
+        f"{path}: is no Parquet file that can be read: {reason_of(error)}; write it anew"
+    )
 
 
 def check_schemas(*parts):
