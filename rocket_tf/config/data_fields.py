@@ -181,6 +181,15 @@ DATA_FIELDS: Mapping[str, Field] = {
         read_by=CLICK_LOGS,
     ),
     "item_column": name("item", "column of the items that the history holds", read_by=CLICK_LOGS),
+    "missing_values": choice(
+        "refuse",
+        "values that are null, empty or NaN are refused; or, with own_row, categories have an "
+        "embedding of their own for them, which then may be any ids of 64 bits, and numbers an "
+        "indicator beside them",
+        "refuse",
+        "own_row",
+        read_by=CLICK_LOGS,
+    ),
     "history_length": integer(
         20, "the most recent so many items of the history", 1, read_by=CLICKS
     ),

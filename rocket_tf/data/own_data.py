@@ -43,6 +43,7 @@ DEFAULTS = {
     "shuffle": True,
     "shuffle_row_groups": 8,
     "booster_only": (),
+    "missing_values": "refuse",
 }
 
 
@@ -156,6 +157,7 @@ def columns_of(config):
         item=config["item_column"],
         history_length=config["history_length"],
         booster_only=tuple(config["booster_only"]),
+        missing=config["missing_values"] == "own_row",
     )
 
 

@@ -11,7 +11,7 @@ from rocket_tf.networks.embedding import Embedding
 from rocket_tf.networks.features import check_features
 from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
 from rocket_tf.networks.normalization import FusedBatchNormalization
-from rocket_tf.networks.number_layers import CentredNumber
+from rocket_tf.networks.number_layers import CentredNumber, MissingRow, NumberOrMissing
 from rocket_tf.networks.seeds import layer_seed
 
 
@@ -215,9 +215,16 @@ class _SideBySide:
             ),
             name=name,
         )
-        return lambda values: embedding(ids(values))
+        if not category.missing:
+            return lambda values: embedding(ids(values))
+        row = category.table_size - 1
+        rows = MissingRow(category.padding, row, name=self._name(category, "rows"))
+        return lambda values: embedding(rows(values, ids(values)))
 
     def _scale(self, number, values):
+        if number.missing:
+            name = self._name(number, "scaled")
+            return NumberOrMissing(number.mean, number.variance, name=name)(values)
         if number.dtype != "float32":
             name = self._name(number, "scaled")
             return CentredNumber(number.mean, number.variance, name=name)(values)

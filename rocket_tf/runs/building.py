@@ -136,13 +136,23 @@ def _click_nets(config, card):
                 dtype=card.dtypes[name],
                 buckets=config["hash_buckets"],
                 dimension=config["embedding_dimension"],
+                missing=columns.missing,
             )
             for name in columns.categories
         ]
         for name in columns.numbers:
             mean, variance = card.moments[name]
             dtype = card.dtypes[name]
-            features.append(Feature(name, "number", dtype, mean=mean, variance=variance))
+            features.append(
+                Feature(
+                    name,
+                    "number",
+                    dtype,
+                    mean=mean,
+                    variance=variance,
+                    missing=columns.missing,
+                )
+            )
         if columns.history:
             features.append(
                 Feature(
@@ -151,6 +161,7 @@ def _click_nets(config, card):
                     dtype=card.dtypes[columns.item],
                     of=columns.item,
                     length=columns.history_length,
+                    missing=columns.missing,
                 )
             )
         return click_pair(

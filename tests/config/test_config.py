@@ -246,6 +246,11 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"history_column": "a\n"}, "history_column"),
         ({"item_column": ""}, "item_column"),
         ({"history_length": 0}, "history_length"),
+        ({"missing_values": "zero"}, "missing_values: got 'zero', expected one of refuse, own_row"),
+        (
+            {**CLICKS, "missing_values": "own_row"},
+            "missing_values: got 'own_row' with dataset=simulated_clicks",
+        ),
         ({"hash_buckets": 1}, "hash_buckets"),
         ({"embedding_dimension": 0}, "embedding_dimension"),
         ({"light_tower": ()}, "light_tower"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet
 
 from rocket_tf.data import fingerprints
@@ -46,7 +47,8 @@ def converted(files, columns, settings, tell=print):
     place = (root.parent if files.storage.is_file else root) / _FOLDER
     paths = [path for part in _PARTS for path in files.paths(part)]
     names = files.train, files.test, [_fingerprint(path) for path in paths]
-    target = place / scan.key_of([names, columns.all, columns.item, settings["test_column"]])
+    own = [names, columns.all, columns.item, settings["test_column"]]
+    target = place / scan.key_of([*own, "missing"] if columns.missing else own)
     if not target.exists():
         convert(files, columns, target, settings["test_column"], tell)
     return _files_in(target, files.test is not None)
@@ -129,17 +131,24 @@ class _Facts:
         self.rows[part] = self.rows.get(part, 0) + len(batch[columns.label])
         values.labels(batch[columns.label], columns.label, where)
         for name in columns.numbers:
-            numbers = values.numbers(batch[name], name, where)
+            numbers = values.numbers(batch[name], name, where, columns.missing)
             self._is_whole[name] = self._is_whole.get(name, True) and numbers.dtype.kind == "i"
         for name in dict.fromkeys((columns.user, *columns.categories)):
             array = batch[name]
-            whole = values.is_whole(array)
+            whole = values.is_whole(values.present(array) if columns.missing else array)
             self._is_whole[name] = self._is_whole.get(name, True) and whole
-            values.check_category(array.cast(pa.int64()) if whole else array, name, where, array)
+            if columns.missing:
+                values.marked(array, whole, name, where)
+            else:
+                self._check(array, whole, name, where)
             if values.is_text(array.type):
                 scan.count_spellings(self._spellings.setdefault(name, {}), part, array)
         if columns.history:
             self._add_history(part, batch, where)
+
+    @staticmethod
+    def _check(array, whole, name, where):
+        values.check_category(array.cast(pa.int64()) if whole else array, name, where, array)
 
     def _add_history(self, part, batch, where):
         columns = self._by_part[part]
@@ -151,9 +160,8 @@ class _Facts:
         def where_of_value(place):
             return where(int(np.searchsorted(ends, place, side="right")))
 
-        values.check_category(
-            flat.cast(pa.int64()) if whole else flat, columns.history, where_of_value, flat
-        )
+        check = values.marked if columns.missing else self._check
+        check(flat, whole, columns.history, where_of_value)
         texts = np.zeros(0) if values.is_whole(items) else items
         self.history.add(part, values.as_texts(flat), texts, where_of_value)
 
@@ -207,7 +215,8 @@ def _write(folder, folders, paths, reader, by_part, schemas):
                 file.parent.mkdir(exist_ok=True)
                 writer = pa.parquet.ParquetWriter(file, schema, compression="zstd")
                 writers[path] = stack.enter_context(writer)
-            arrays = [_cast(batch[field.name], field.type) for field in schema]
+            may_miss = by_part[part].missing
+            arrays = [_cast(batch[field.name], field.type, may_miss) for field in schema]
             rows = [*waiting.get(path, []), pa.Table.from_arrays(arrays, schema=schema)]
             if sum(map(len, rows)) >= ROWS:
                 table = pa.concat_tables(rows)
@@ -225,8 +234,11 @@ def _flush(writer, rows):
         writer.write_table(table, row_group_size=ROWS)
 
 
-def _cast(array, kind):
-    """Values of a file as the column's type; of texts, numbers."""
+def _cast(array, kind, may_miss):
+    """Values of a file as the column's type; of texts, numbers; null where they are missing."""
+    if may_miss and not pa.types.is_list(kind):
+        missing = values.missing_in(array, pa.types.is_floating(kind))
+        array = compute.if_else(missing, pa.scalar(None, array.type), array)
     if values.is_text(array.type) and pa.types.is_floating(kind):
         return array.cast(pa.float64())
     if pa.types.is_integer(kind) and pa.types.is_floating(array.type):

@@ -7,6 +7,8 @@ import numpy as np
 
 from rocket_tf.errors import DataUnavailableError
 
+MISSING = -(2**63)  # among whole numbers that may be missing
+
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
@@ -22,6 +24,9 @@ class Columns:
         history_length: so many of the most recent values are kept.
         booster_only: those that only the booster reads. All of them may be missing from the test
             part.
+        missing: whether values may be missing. Categories then are any whole numbers of 64 bits but
+            the smallest, `MISSING`, which stands for no value and pads histories; or texts, of
+            which "" does. Numbers are NaN.
 
     Raises:
         ValueError: if there is a history and `item` is no category.
@@ -35,6 +40,7 @@ class Columns:
     item: str = "item"
     history_length: int = 20
     booster_only: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    missing: bool = dataclasses.field(default=False, repr=False)
 
     def __post_init__(self):
         if self.history and self.item not in self.categories:

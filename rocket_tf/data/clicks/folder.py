@@ -53,7 +53,9 @@ def read(path, columns, tell=print, files=None):
     inputs = [{} for _ in both]
     for name in columns.numbers:
         own = [part for part in both if name in part.columns]
-        found = [values.numbers(part.columns[name], name, part.where) for part in own]
+        found = [
+            values.numbers(part.columns[name], name, part.where, columns.missing) for part in own
+        ]
         if any(numbers.dtype.kind == "f" for numbers in found):
             found = [numbers.astype(np.float64) for numbers in found]
         facts = NumberFacts()
@@ -68,7 +70,8 @@ def read(path, columns, tell=print, files=None):
         if with_history:
             lists = [part.columns[columns.history] for part in both]
             tables += [each.flatten() for each in lists]
-        is_whole = all(map(values.is_whole, tables))
+        found = [values.present(array) for array in tables] if columns.missing else tables
+        is_whole = all(map(values.is_whole, found))
         if with_history and not is_whole:
             _check_separator(both, columns)
         if not is_whole:
@@ -78,7 +81,7 @@ def read(path, columns, tell=print, files=None):
             }
             lines += spelling_lines(folder, name, spellings)
         for mine, part in zip(inputs, own, strict=False):
-            mine[name] = _category(part.columns[name], name, part.where, is_whole)
+            mine[name] = _category(part.columns[name], name, part.where, is_whole, columns.missing)
             if with_history:
                 mine[columns.history] = _history(part, columns, is_whole)
     tell(
@@ -200,8 +203,11 @@ def _join(arrays):
     return pa.concat_arrays(arrays)
 
 
-def _category(array, name, where, is_whole):
+def _category(array, name, where, is_whole, missing):
     """The values as NumPy has them."""
+    if missing:
+        array = values.marked(array, is_whole, name, where)
+        return array.to_numpy(zero_copy_only=False) if is_whole else values.as_objects(array)
     written, array = array, array.cast(pa.int64()) if is_whole else values.as_texts(array)
     values.check_category(array, name, where, written)
     return array.to_numpy(zero_copy_only=False) if is_whole else values.as_objects(array)
@@ -216,8 +222,11 @@ def _history(part, columns, is_whole):
         columns.history,
         lambda place: part.where(part.list_of(place, columns.history)),
         is_whole,
+        columns.missing,
     )
-    return values.padded(found, starts[:-1], np.diff(starts), columns.history_length)
+    return values.padded(
+        found, starts[:-1], np.diff(starts), columns.history_length, columns.missing
+    )
 
 
 def _check_separator(parts, columns):

@@ -52,7 +52,7 @@ class ParquetLog:
                 of_test = columns.of_test(names_in(files.test_storage, files.test[0]))
             own = [name for name in names if name in of_test.all]
             test = ParquetFiles(files.test_storage, files.test, own)
-        check_schemas(train, test)
+        check_schemas(train, test, missing=columns.missing)
         dtypes = dtypes_of(train.footers[0].schema, columns, train.path(0))
         both = [train] if files.test is None else [train, test]
         if any(part.keys and any(part.keys) for part in both):
@@ -67,6 +67,7 @@ class ParquetLog:
                 "files": identity,
                 "columns": [repr(columns)],
                 "cut": [settings[name] for name in _CUT_FIELDS],
+                **({"missing": True} if columns.missing else {}),
             }
         )
         found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))

@@ -151,11 +151,13 @@ def _unreadable(path, error):
     )
 
 
-def check_schemas(*parts):
+def check_schemas(*parts, missing=False):
     """Checks that all files of all parts have the same types of the columns that are read.
 
     Args:
         *parts: `ParquetFiles`.
+        missing: whether values may be missing, so that integers may be floats in some files, as
+            pandas writes them.
 
     Raises:
         DataUnavailableError: for the first file with another type than the first file of all.
@@ -164,7 +166,7 @@ def check_schemas(*parts):
     for part in parts:
         for number, footer in enumerate(part.footers):
             for name, kind in footer.schema.items():
-                if _family(kind) != _family(first[name]):
+                if _family(kind, missing) != _family(first[name], missing):
                     raise DataUnavailableError(
                         f"{part.path(number)}: has {name!r} as {kind}, and {first_path} as "
                         f"{first[name]}; give all files the same types"
@@ -200,11 +202,11 @@ def _plain(kind):
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _family(kind):
+def _family(kind, missing=False):
     """What must be the same in all files: integers of any width are."""
     kind = _plain(kind)
     if pa.types.is_integer(kind):
-        return "integer"
+        return "float" if missing else "integer"
     if pa.types.is_floating(kind):
         return "float"
     if is_text(kind):
