@@ -10,6 +10,7 @@ from rocket_tf.commands import compare_clicks
 from rocket_tf.errors import ConfigError
 from rocket_tf.studies import statistics
 from rocket_tf.studies.click_comparison import FIGURES, NETS, ClickComparison, as_markdown
+from rocket_tf.studies.dwell_comparison import NETS as DWELL_NETS
 from rocket_tf.studies.dwell_comparison import DwellComparison
 from rocket_tf.studies.dwell_comparison import as_markdown as dwell_markdown
 from rocket_tf.studies.hint_weights import compare
@@ -102,6 +103,12 @@ def test_the_committed_tables_are_their_figures(name):
         by_seed = row["test_auc"]["by_seed"]
         found = statistics.paired_difference(by_seed, base)
         assert found["interval"] == pytest.approx(row["test_auc"]["difference"]["interval"])
+
+
+def test_the_committed_table_of_dwell_times_is_its_figures():
+    result = json.loads((RESULTS / "clicks_dwell.json").read_text())
+    assert dwell_markdown(result) == (RESULTS / "clicks_dwell.md").read_text()
+    assert [row["title"] for row in result["rows"]] == list(DWELL_NETS.values())
 
 
 @pytest.mark.parametrize("name", ["clicks", "kd", "softmax_mse"])
