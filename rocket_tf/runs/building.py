@@ -12,6 +12,7 @@ from rocket_tf.core.rocket_model import RocketModel
 from rocket_tf.core.smoothing import SmoothedCrossEntropy
 from rocket_tf.errors import ConfigError
 from rocket_tf.metrics.approximate import BinnedAUC, SampledGroupAUC
+from rocket_tf.metrics.calibration import Calibration, CalibrationError
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
     Feature,
@@ -181,7 +182,7 @@ def _click_nets(config, card):
 def _metrics(config, card):
     if card.kind != "clicks":
         return ["accuracy"]
-    metrics = ["accuracy", *_ranking_metrics(config, card)]
+    metrics = ["accuracy", *_ranking_metrics(config, card), Calibration(), CalibrationError()]
     if config["label_smoothing"] or weighs_classes(config):  # where the loss is no log loss
         log_loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
         metrics.append(log_loss)

@@ -11,6 +11,8 @@ from rocket_tf.runs.finished import export_arguments, provenance, restore_result
 from rocket_tf.serving.companions import comes_from
 from rocket_tf.serving.saved_model import export_light
 
+_CALIBRATION = ("calibration", "calibration_error")
+
 
 def measure(run):
     """The figures of the epoch that counts, whose weights the model has afterwards.
@@ -47,8 +49,9 @@ def figures(logs, examples):
         examples: of which examples they are, "test" or "validation".
 
     Returns:
-        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
-        and "test_log_loss" in nats.
+        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc",
+        "test_log_loss" in nats, "test_calibration", the predicted clicks for each that there is,
+        and "test_calibration_error".
     """
     by_net = {}
     for net in ("light", "booster"):
@@ -58,6 +61,8 @@ def figures(logs, examples):
         if f"{net}_auc" in logs:
             log_loss = "log_loss" if f"{net}_log_loss" in logs else "loss"
             names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
+            # Which runs of earlier versions do not have.
+            names |= {n: n for n in _CALIBRATION if f"{net}_{n}" in logs}
             by_net[net] |= {
                 f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
             }
