@@ -57,6 +57,17 @@ def inputs_of_net(net, rocket, x):
 
     Raises:
         ValueError: if one is missing.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> inputs_of_net(light, rocket, {"price": 1, "dwell": 2})
+        {'price': 1}
     """
     if not rocket.booster_only_inputs:
         return inputs_of(rocket, x)
@@ -78,6 +89,19 @@ def test_light(rocket, x, y, sample_weight):
 
     Returns:
         The logs as a dict.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> rocket.compile("sgd", "mse")
+        >>> one = np.ones((2, 1), "float32")
+        >>> list(test_light(rocket, {"price": one}, one, None))
+        ['loss', 'light_loss']
     """
     outputs = call_on_replica(rocket.read_light, inputs_of_net(rocket.light, rocket, x), False)
     outputs = by_output(outputs)
@@ -90,7 +114,19 @@ def test_light(rocket, x, y, sample_weight):
 
 
 def of_light(rocket, logs):
-    """Those logs that an evaluation of the light net alone has."""
+    """Those logs that an evaluation of the light net alone has.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> of_light(rocket, {"light_loss": 1, "booster_loss": 2, "hint_loss": 3})
+        {'light_loss': 1}
+    """
     others = {hint.name for hint in rocket.hints}
     return {
         name: value
@@ -105,6 +141,18 @@ def completed(rocket, data_batch):
     Args:
         rocket: a `RocketModel`.
         data_batch: `(x, y)` or `(x, y, sample_weight)`.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> x, y = completed(rocket, ({"price": np.ones((2, 1))}, np.ones((2, 1))))
+        >>> sorted(x), x["dwell"].shape
+        (['dwell', 'price'], TensorShape([2, 1]))
     """
     x, *others = data_batch
     if not lacks_booster_only(rocket, x):
