@@ -40,6 +40,8 @@ def _is_command():
 
 _DEFINED_IN = {
     "BinnedAUC": "rocket_tf.metrics.approximate",
+    "Calibration": "rocket_tf.metrics.calibration",
+    "CalibrationError": "rocket_tf.metrics.calibration",
     "ExactAUC": "rocket_tf.metrics.ranking",
     "GroupAUC": "rocket_tf.metrics.ranking",
     "Hint": "rocket_tf.core.hints",

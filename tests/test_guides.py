@@ -173,6 +173,8 @@ def guide(name):
 def test_clicks(tmp_path):
     names = run("clicks")
     assert names["answers"]["probabilities"].shape == (3, 2)
+    assert list(names["alone"]) == ["loss", "light_loss", "light_auc"]
+    assert names["alone"]["light_auc"] == names["both"]["light_auc"] < names["both"]["booster_auc"]
 
 
 def test_image_folders(tmp_path):

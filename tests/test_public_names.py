@@ -13,6 +13,8 @@ import pytest
 import rocket_tf
 
 EXPECTED = {
+    "Calibration": "class",
+    "CalibrationError": "class",
     "ExactAUC": "class",
     "BinnedAUC": "class",
     "GroupAUC": "class",

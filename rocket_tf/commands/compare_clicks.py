@@ -3,15 +3,17 @@
     rocket-tf compare-clicks --seeds=5 --output=results/clicks
 
 Every seed has a log and initial weights of its own, the same for all methods. Figures are of the
-last epoch, on the last tenth of the log. Runs that are there are not run again; interrupted, the
-same command goes on. Writes <output>.json and <output>.md.
+last epoch, on the last tenth of the log. With --dwell, it compares rockets whose booster reads a
+column that the light net lacks: how long items stayed in view, as noise and in two strengths.
+Runs that are there are not run again; interrupted, the same command goes on. Writes <output>.json
+and <output>.md.
 """
 
 from pathlib import Path
 
 from rocket_tf import config as options
 from rocket_tf.commands import Parser, as_called
-from rocket_tf.studies.click_comparison import ClickComparison, as_markdown
+from rocket_tf.studies import click_comparison, dwell_comparison
 from rocket_tf.system import files
 from rocket_tf.system.answering import answer
 
@@ -23,9 +25,11 @@ def main(argv=None):
 
 
 def _compare(arguments):
-    comparison = ClickComparison(
-        arguments.seeds, options.parse_overrides(arguments.set), arguments.runs
-    )
+    settings = options.parse_overrides(arguments.set)
+    kind, as_markdown = click_comparison.ClickComparison, click_comparison.as_markdown
+    if arguments.dwell:
+        kind, as_markdown = dwell_comparison.DwellComparison, dwell_comparison.as_markdown
+    comparison = kind(arguments.seeds, settings, arguments.runs)
     comparison.complete(arguments.processes)
     result = comparison.result(_command(arguments))
     table = as_markdown(result)
@@ -38,6 +42,9 @@ def _compare(arguments):
 def _parse(argv):
     parser = Parser("compare_clicks", __doc__)
     parser.add_run_arguments(seeds=5, setting="epochs=4", runs="runs/compare_clicks")
+    parser.add_argument(
+        "--dwell", action="store_true", help="compare boosters that read the simulated dwell time"
+    )
     parser.add_processes(1)
     parser.add_argument("--output", help="path without its suffix; without it, print only")
     return parser.parse_args(argv)
@@ -45,6 +52,7 @@ def _parse(argv):
 
 def _command(arguments):
     parts = [f"{as_called('compare_clicks')} --seeds={arguments.seeds}"]
+    parts += ["--dwell"] if arguments.dwell else []
     parts += [f"--set={setting}" for setting in arguments.set]
     if arguments.processes != 1:  # since the number of threads decides about last digits
         parts.append(f"--processes={arguments.processes}")

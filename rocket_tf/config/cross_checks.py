@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from rocket_tf.config.booster_only_checks import check_booster_only, check_test_part
 from rocket_tf.config.fields import FIELDS, is_depth
 from rocket_tf.config.net_checks import check_nets
 from rocket_tf.config.optimization_checks import check_class_weights, check_optimization
 from rocket_tf.config.read_by import HINTS
 from rocket_tf.data.catalog import LOCAL_DATASETS, SPLIT_BY_SEED, DatasetCard
+from rocket_tf.data.own_data import columns_of
 from rocket_tf.errors import ConfigError
 from rocket_tf.system.argument_names import differ_in_case_only, is_argument_name
 
@@ -123,6 +125,8 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
     check_class_weights(config, card)
     if card.kind == "clicks":
         _check_clicks(config)
+        check_booster_only(config, card.columns)
+        check_test_part(config, card)
         return
     # What is padded must lie in the image: all but the edge pixel, where that is not repeated.
     most = min(card.image_shape[:2]) - (config["crop_padding_mode"] == "reflect")
@@ -243,6 +247,7 @@ def _check_click_columns(config):
             f"{config['history_column']!r}, expected one of category_columns "
             f"{config['category_columns']}: the history's values share its embeddings"
         )
+    check_booster_only(config, columns_of(config))
 
 
 def _check_test_part(config):

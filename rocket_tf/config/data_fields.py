@@ -29,6 +29,7 @@ from rocket_tf.config.read_by import (
     IMAGE_SIZES,
     IMAGES,
     LABELS_FILES,
+    SIMULATED_LOGS,
     STREAMABLE,
     TFDS,
 )
@@ -181,6 +182,16 @@ DATA_FIELDS: Mapping[str, Field] = {
         read_by=AUGMENTED,
     ),
     # Clicks
+    "simulated_dwell": choice(
+        "off",
+        "a further column of simulated clicks, dwell: how long an item stayed in view, which rises "
+        "with the chance of a click, weakly or strongly, or is noise",
+        "off",
+        "noise",
+        "weak",
+        "strong",
+        read_by=SIMULATED_LOGS,
+    ),
     "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),
     "user_column": name(
         "user", "column of users, whose AUCs GAUC is the mean of", read_by=CLICK_LOGS
@@ -204,6 +215,15 @@ DATA_FIELDS: Mapping[str, Field] = {
         read_by=CLICK_LOGS,
     ),
     "item_column": name("item", "column of the items that the history holds", read_by=CLICK_LOGS),
+    "missing_values": choice(
+        "refuse",
+        "values that are null, empty or NaN are refused; or, with own_row, categories have an "
+        "embedding of their own for them, which then may be any ids of 64 bits, and numbers an "
+        "indicator beside them",
+        "refuse",
+        "own_row",
+        read_by=CLICK_LOGS,
+    ),
     "history_length": integer(
         20, "the most recent so many items of the history", 1, read_by=CLICKS
     ),
@@ -260,6 +280,12 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "embedding_dimension": integer(
         16, "width of the embedding of each category", 1, read_by=CLICK_NETS
+    ),
+    "booster_only": names(
+        (),
+        "columns of categories and numbers that only the booster reads, as what is known after a "
+        "click; the export does without them, and so may the test part of a log",
+        read_by=CLICK_NETS,
     ),
     "light_tower": sizes(
         (200, 80), "units of the light net's hidden layers (Table 5)", read_by=CLICK_NETS

@@ -6,7 +6,7 @@ A field is read by all runs, by runs on some data, by runs of some nets, or by r
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
+from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS, SIMULATED
 from rocket_tf.networks.weight_sources import has_net
 
 # Those that follow a booster that was trained before.
@@ -129,6 +129,9 @@ CUT_BY_FRACTION = Reader(
     _dataset,
 )
 CLICK_LOGS = Reader("dataset=click_log", lambda config: config["dataset"] == "click_log", _dataset)
+SIMULATED_LOGS = Reader(
+    f"dataset={', '.join(SIMULATED)}", lambda config: config["dataset"] in SIMULATED, _dataset
+)
 # By nets
 BUILT_IN_NETS = Reader(
     "built-in nets", lambda config: not _has_own_nets(config), _dataset_or_own_nets

@@ -7,7 +7,14 @@ import keras
 from rocket_tf.core import keras_internals
 from rocket_tf.core.calls import Calls, common_where_masks_are_taken
 from rocket_tf.core.heads import Head, by_output
-from rocket_tf.core.inputs import in_order_of, inputs_like, order_of, specification
+from rocket_tf.core.inputs import (
+    called,
+    in_order_of,
+    inputs_like,
+    keys_of,
+    specification,
+    take_the_same,
+)
 from rocket_tf.core.nesting import models_to_inline, overrides_call
 
 _PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
@@ -20,7 +27,7 @@ def join(light, booster, hidden=None):
     stay common and are computed once, whether or not the nets were built over the same `Input`.
     Nets without are taken as they are, if built over the same `Input`, or called as a layer each,
     unless hidden layers are asked for. Inputs belong together as `inputs.order_of` has it, and are
-    in the booster's order.
+    the booster's, in its order; the light net may lack some.
 
     Args:
         light: functional `keras.Model` with one output, logits, or a dict of several (`checked`).
@@ -54,10 +61,9 @@ def join(light, booster, hidden=None):
         check_pair(light, booster, "booster")
     if hidden or _share_layers(*nets.values()):
         inputs, outputs, hidden_outputs = _repeat_calls(nets, hidden)
-    elif booster is None:
-        inputs, outputs = light.input, {"light": light.output}
-    elif light.inputs == booster.inputs:
-        inputs, outputs = booster.input, {role: net.output for role, net in nets.items()}
+    elif booster is None or light.inputs == booster.inputs:
+        inputs = (booster or light).input
+        outputs = {role: net.output for role, net in nets.items()}
     else:
         if light.name == booster.name:
             raise ValueError(
@@ -100,24 +106,6 @@ def reader(role, net, names):
     """
     inputs, logits, hidden = _repeat_calls({role: net}, {role: names})
     return keras.Model(inputs, (logits[role], hidden.get(role, {})), name=f"{role}_reader")
-
-
-def taking(inputs, net):
-    """The net as a model whose inputs are listed in the order of others; the net itself if it is.
-
-    Example:
-        >>> import keras
-        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
-        >>> net = keras.Model([price, age], keras.layers.Subtract()([price, age]))
-        >>> [tensor.name for tensor in taking([age, price], net).inputs]
-        ['age', 'price']
-        >>> taking([price, age], net) is net
-        True
-    """
-    ordered = in_order_of(inputs, net.input)
-    if keras.tree.flatten(ordered) == net.inputs:
-        return net
-    return keras.Model(ordered, net.output, name=net.name)
 
 
 def as_functional(role, net):
@@ -177,7 +165,10 @@ def net_config(role, net, model):
     """
     is_layer = any(layer is net for layer in model.layers)
     outputs = list(net.output) if isinstance(net.output, dict) else None
-    return {"role": role, "name": net.name, "is_layer": is_layer, "outputs": outputs}
+    config = {"role": role, "name": net.name, "is_layer": is_layer, "outputs": outputs}
+    if len(net.inputs) < len(model.inputs):
+        config["inputs"] = keras.tree.pack_sequence_as(net.input, keys_of(net.input))
+    return config
 
 
 def net_from_config(config, model):
@@ -195,7 +186,8 @@ def net_from_config(config, model):
         return model.get_layer(config["name"])
     role, names = config["role"], config.get("outputs")
     heads = {name: model.output[Head(role, name).name] for name in names or [None]}
-    return keras.Model(model.input, heads if names else heads[None], name=config["name"])
+    inputs = called(config["inputs"], model.input) if "inputs" in config else model.input
+    return keras.Model(inputs, heads if names else heads[None], name=config["name"])
 
 
 def common_layers(*nets):
@@ -330,6 +322,8 @@ def check_net(role, net):
 def check_pair(light, other, role):
     """Checks that the light net and the booster, or the teacher, take and give the same.
 
+    A booster may have more inputs.
+
     Raises:
         ValueError: if their inputs' structure, shapes or dtypes differ (by name, in lists), or
             their logits' shapes.
@@ -350,21 +344,12 @@ def check_pair(light, other, role):
             f"Received: light {mine}, {role} {theirs}"
         )
     mine, theirs = specification(light.input), specification(other.input)
-    if not _take_the_same(light, other, role):
+    if not take_the_same(light, other, f"light and {role}", may_have_more=role == "booster"):
+        more = "; a booster may have more of them, matched by name" if role == "booster" else ""
         raise ValueError(
-            f"light and {role} must take inputs of one structure, shape and dtype. "
+            f"light and {role} must take inputs of one structure, shape and dtype{more}. "
             f"Received: light {mine}, {role} {theirs}"
         )
-
-
-def _take_the_same(light, other, role):
-    try:
-        keras.tree.assert_same_structure(light.input, other.input)
-    except ValueError:
-        return False
-    places = order_of(light.input, other.input, f"light and {role}")
-    theirs = specification([other.inputs[place] for place in places])
-    return theirs == specification(light.inputs)
 
 
 def _shapes(outputs):

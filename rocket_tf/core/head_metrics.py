@@ -129,7 +129,11 @@ def logs_in_order(measure):
         given.arguments["return_dict"] = True
         logs = measure(*given.args, **given.kwargs)
         if measure.__name__ != "train_on_batch":
-            logs |= self.head_metrics.ranking.results()
+            is_whole = set(self.objective.names) <= set(logs)
+            if not is_whole:  # of the light net alone; Keras sums up whole ones over replicas
+                found = self.get_metrics_result()
+                logs = {name: float(found[name]) for name in logs}
+            logs |= self.head_metrics.ranking.results(None if is_whole else "light")
         logs = _in_order(self.metrics_names, logs)
         return logs if return_dict else list(logs.values())
 
@@ -212,6 +216,8 @@ class RankingMetrics:
     def update(self, x, y, logits, sample_weight=None):
         """Adds a batch to what is ranked; the arguments are as in `RocketModel.compute_loss`."""
         for head, metric, is_weighted in self._named.values():
+            if head not in logits:  # where the light net is evaluated alone
+                continue
             group_by = getattr(metric, "group_by", None)
             own = self._heads[head]
             weight = None
@@ -225,9 +231,13 @@ class RankingMetrics:
                 groups=x.get(group_by) if isinstance(x, dict) else None,
             )
 
-    def results(self):
-        """Floats by the metrics' names in the logs."""
-        return {name: float(metric.result()) for name, (_, metric, _) in self._named.items()}
+    def results(self, net=None):
+        """Floats by the metrics' names in the logs, of all nets or of one."""
+        return {
+            name: float(metric.result())
+            for name, (head, metric, _) in self._named.items()
+            if net in (None, self._heads[head].net)
+        }
 
 
 def _without_ranking(metrics):

@@ -10,26 +10,34 @@ def order_of(reference, inputs, what="nets"):
 
     Entries of a dict belong together by their keys. Those of a list belong together by the inputs'
     names, if both lists have the same names; by their positions otherwise, as where Keras made up
-    the names.
+    the names. Where there are fewer in the reference, keys or names decide.
 
     Args:
         reference: structure of inputs, such as `net.input`: a tensor, a list or a dict.
-        inputs: inputs of the same structure.
+        inputs: inputs of the same structure, or with more entries.
         what: whose they are, in messages.
 
     Returns:
         List of positions in the flat `inputs`, one for each of the flat `reference`.
 
     Raises:
-        ValueError: if some names are in both, at other positions.
+        ValueError: if some names are in both, at other positions, or one of fewer is missing.
 
     Example:
         >>> import keras
         >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
-        >>> order_of([price, age], [age, price])
-        [1, 0]
+        >>> order_of([price, age], [age, price]), order_of([price], [age, price])
+        ([1, 0], [1])
     """
     places = list(range(len(keras.tree.flatten(reference))))
+    if len(places) < len(keras.tree.flatten(inputs)):
+        keys, given = keys_of(reference), keys_of(inputs)
+        if not set(keys) <= set(given):
+            raise ValueError(
+                f"{what} have inputs that do not belong together by name. Received: {keys}, not "
+                f"all among {given}"
+            )
+        return [given.index(key) for key in keys]
     if isinstance(reference, dict):
         return places
     wanted, given = (_names(tensors) for tensors in (reference, inputs))
@@ -58,6 +66,85 @@ def in_order_of(reference, inputs):
     return keras.tree.pack_sequence_as(reference, ordered)
 
 
+def keys_of(inputs):
+    """What inputs are called, in the order of `keras.tree.flatten`: by a dict's keys, or by name.
+
+    Example:
+        >>> import keras
+        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
+        >>> keys_of([price, age]), keys_of({"price": price, "age": age})
+        (['price', 'age'], ['age', 'price'])
+    """
+    if isinstance(inputs, dict) and not any(map(keras.tree.is_nested, inputs.values())):
+        return keras.tree.flatten({key: key for key in inputs})
+    return _names(inputs)
+
+
+def called(names, inputs):
+    """Those inputs that names, in any structure, are the `keys_of`.
+
+    Example:
+        >>> import keras
+        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
+        >>> [tensor.name for tensor in called(["age"], [price, age])]
+        ['age']
+    """
+    by_key = dict(zip(keys_of(inputs), keras.tree.flatten(inputs), strict=True))
+    return keras.tree.map_structure(by_key.get, names)
+
+
+def only_of(booster, light):
+    """The keys of the inputs that the booster has and the light net lacks, in the booster's order.
+
+    Example:
+        >>> import keras
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model([price], keras.layers.Dense(1)(price))
+        >>> both = keras.layers.Concatenate()([dwell, price])
+        >>> only_of(keras.Model([dwell, price], keras.layers.Dense(1)(both)), light)
+        ('dwell',)
+    """
+    if booster is None or len(booster.inputs) <= len(light.inputs):
+        return ()
+    own = keys_of(light.input)
+    return tuple(key for key in keys_of(booster.input) if key not in own)
+
+
+def take_the_same(light, other, what, may_have_more=False):
+    """Whether two nets take inputs of one structure, shape and dtype.
+
+    Args:
+        light: functional model.
+        other: functional model.
+        what: whose inputs they are, in messages.
+        may_have_more: whether the other may have inputs beside those of the light net, which are
+            matched by a dict's keys, or by name.
+
+    Raises:
+        ValueError: as `order_of`.
+
+    Example:
+        >>> import keras
+        >>> price = keras.Input((1,), name="price")
+        >>> net = keras.Model(price, keras.layers.Dense(1)(price))
+        >>> take_the_same(net, net, "both")
+        True
+    """
+    more = may_have_more and len(other.inputs) > len(light.inputs)
+    if more:
+        if isinstance(light.input, dict) != isinstance(other.input, dict):
+            return False
+        if not set(keys_of(light.input)) <= set(keys_of(other.input)):
+            return False
+    else:
+        try:
+            keras.tree.assert_same_structure(light.input, other.input)
+        except ValueError:
+            return False
+    places = order_of(light.input, other.input, what)
+    return specification([other.inputs[place] for place in places]) == specification(light.inputs)
+
+
 def specification(inputs):
     """What two nets' inputs must have in common: shape, dtype, and whether sparse or ragged.
 
@@ -77,7 +164,7 @@ def specification(inputs):
 def inputs_like(*nets):
     """New inputs for nets of one `specification`, in the last net's structure and order.
 
-    An input is optional if it is in all nets.
+    The last net may have more of them. An input is optional if it is in all nets that have it.
 
     Example:
         >>> import keras
@@ -87,18 +174,45 @@ def inputs_like(*nets):
     """
     reference = nets[-1].input
 
-    def like(*tensors):
+    needed = set()
+    for net in nets:
+        places = order_of(net.input, reference)
+        needed |= {p for p, own in zip(places, net.inputs, strict=True) if not _is_optional(own)}
+
+    def like(place, tensor):
         return keras.Input(
-            batch_shape=tensors[0].shape,
-            dtype=tensors[0].dtype,
-            sparse=tensors[0].sparse,
-            ragged=tensors[0].ragged,
-            optional=all(_is_optional(tensor) for tensor in tensors),
-            name=tensors[0].name,
+            batch_shape=tensor.shape,
+            dtype=tensor.dtype,
+            sparse=tensor.sparse,
+            ragged=tensor.ragged,
+            optional=place not in needed,
+            name=tensor.name,
         )
 
-    others = [in_order_of(reference, net.input) for net in nets[:-1]]
-    return keras.tree.map_structure(like, reference, *others)
+    flat = [like(*each) for each in enumerate(keras.tree.flatten(reference))]
+    return keras.tree.pack_sequence_as(reference, flat)
+
+
+def taking(inputs, net):
+    """The net as a model whose inputs are listed in the order of others; the net itself if it is.
+
+    Also the net itself where it has fewer inputs.
+
+    Example:
+        >>> import keras
+        >>> price, age = keras.Input((1,), name="price"), keras.Input((1,), name="age")
+        >>> net = keras.Model([price, age], keras.layers.Subtract()([price, age]))
+        >>> [tensor.name for tensor in taking([age, price], net).inputs]
+        ['age', 'price']
+        >>> taking([price, age], net) is net
+        True
+    """
+    if len(net.inputs) < len(keras.tree.flatten(inputs)):
+        return net
+    ordered = in_order_of(inputs, net.input)
+    if keras.tree.flatten(ordered) == net.inputs:
+        return net
+    return keras.Model(ordered, net.output, name=net.name)
 
 
 def _is_optional(tensor):

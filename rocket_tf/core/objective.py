@@ -129,13 +129,7 @@ class Objective:
         Raises:
             ValueError: if labels are missing, or sample weights fit no values.
         """
-        terms = {}
-        for name, loss in self.label_losses.items():
-            head = self.heads[name]
-            weights = self._weights(sample_weight, head.net, head.output)
-            label = label_of(head.output, y)
-            value = mean_of(loss, label, logits[name], weights, labels_of=name)
-            terms[f"{name}_loss"] = self.label_weights[name], value
+        terms = self.label_terms(y, logits, sample_weight)
         for hint in self.hints:
             by_step = callable(hint.weight)
             weight = hint.weight(step) if by_step else self._hint_weights[hint.name]
@@ -144,12 +138,48 @@ class Objective:
             terms[hint.name] = weight, sum(mean_of(hint.loss, *each) for each in compared)
         return terms
 
+    def label_terms(self, y, logits, sample_weight=None):
+        """The label losses alone, as `terms` has them, of those heads that logits are given of."""
+        terms = {}
+        for name, loss in self.label_losses.items():
+            if name not in logits:
+                continue
+            head = self.heads[name]
+            weights = self._weights(sample_weight, head.net, head.output)
+            label = label_of(head.output, y)
+            value = mean_of(loss, label, logits[name], weights, labels_of=name)
+            terms[f"{name}_loss"] = self.label_weights[name], value
+        return terms
+
     def losses(self, terms):
         """The objective by parts: a dict from `part_of` the terms to sums of weight · value."""
         by_part = {}
         for name, (weight, value) in terms.items():
             by_part.setdefault(self.part_of(name), []).append(weight * value)
         return {part: sum_in_order(values) for part, values in by_part.items()}
+
+    def record(self, terms, of_layers, logits, term_means, loss_mean):
+        """Records the terms of a step, and their sum, for the logs.
+
+        Args:
+            terms: as `terms` gives them.
+            of_layers: list of losses of layers, such as of regularizers.
+            logits: of the step, by heads' names.
+            term_means: dict from names to the `keras.metrics.Mean`s of the terms.
+            loss_mean: that of the sum.
+
+        Returns:
+            `(losses, regularization)`: as of `losses`, and the layers' as scalars.
+        """
+        examples = tf.shape(keras.tree.flatten(logits)[0])[0]
+        losses = self.losses(terms)
+        regularization = [tf.cast(tf.reduce_sum(x), keras.config.floatx()) for x in of_layers]
+        for name, (_, value) in terms.items():
+            term_means[name].update_state(value, sample_weight=examples)
+        total = [*losses.values(), *regularization]
+        # Of a light net without a label loss, evaluated alone, there is nothing.
+        loss_mean.update_state(sum_in_order(total) if total else 0.0, sample_weight=examples)
+        return losses, regularization
 
     def gradients(self, tape, losses, variables, shared=()):
         """The gradient of each variable, of the losses that may move it.
@@ -222,6 +252,18 @@ def sum_in_order(values):
         1.0
     """
     return tf.reduce_sum(tf.stack(list(values)), axis=0)
+
+
+def without(values, others):
+    """Those of some values that are not among others, by identity.
+
+    Example:
+        >>> one, two = [1], [1]
+        >>> without([one, two], [two])[0] is one
+        True
+    """
+    others = {id(other): other for other in others}  # kept, so that their ids stay theirs
+    return [value for value in values if id(value) not in others]
 
 
 def sum_of_gradients(gradients, otherwise):

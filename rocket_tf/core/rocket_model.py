@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import changes, graph, hint_checks, hints, keras_internals, saving
+from rocket_tf.core import changes, graph, hint_checks, hints, keras_internals, light_alone, saving
 from rocket_tf.core.batch import for_metrics, inputs_of, weights_of_classes
 from rocket_tf.core.class_weights import weighs_classes_of_positions
 from rocket_tf.core.distributed_model import (
@@ -17,8 +17,9 @@ from rocket_tf.core.distributed_model import (
 )
 from rocket_tf.core.head_metrics import HeadMetrics, history_in_order, logs_in_order, names_in_logs
 from rocket_tf.core.heads import flat, heads_of
+from rocket_tf.core.inputs import only_of, taking
 from rocket_tf.core.label_losses import given_by_head, label_losses_by_head, label_weights_by_head
-from rocket_tf.core.objective import SHARED, Objective, check_routing, parts, sum_in_order
+from rocket_tf.core.objective import SHARED, Objective, check_routing, parts, sum_in_order, without
 
 
 @weighs_classes_of_positions
@@ -52,8 +53,8 @@ class RocketModel(DistributedModel):
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
             classes), or a dict of several.
-        booster: a net of the same kind, with inputs and logits like the light net's. Layers that
-            both nets use are shared. `None`: the light net follows a teacher only.
+        booster: a net of the same kind, with logits like the light net's and its inputs, or more
+            (by name). Layers that both use are shared. `None`: there is a teacher only.
         hint: a name as `Hint` takes it, such as `"logits_mse"` or `"kd"`, a `keras.losses.Loss`, a
             `Hint`, or a list of `Hint`s; `None` or an empty list: none.
         hint_weight: weight of the hint where `hint` is a loss; a `Hint` has its own. 0.03 where
@@ -113,6 +114,7 @@ class RocketModel(DistributedModel):
         heads, outputs = heads_of(outputs), flat(outputs)
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self.heads = heads
+        self.booster_only_inputs = only_of(booster, light)  # their names
         self.light = light
         self.booster = booster
         self.teacher = teacher  # which freezes it
@@ -122,11 +124,11 @@ class RocketModel(DistributedModel):
         self.objective: Any = None  # until compile
         self.head_metrics = HeadMetrics(heads, outputs, {})
         # Bound methods, so that Keras does not take the graphs behind them for further layers.
-        self._read_light = graph.taking(inputs, light).__call__
+        self.read_light = taking(inputs, light).__call__
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
         if teacher is not None:
-            reader = graph.taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
+            reader = taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
         hint_checks.check_hidden(resolved, hidden)
@@ -188,8 +190,8 @@ class RocketModel(DistributedModel):
             "loss_weights": weights,
             **own.by_head,
         }
-        self._means = {name: keras.metrics.Mean(name=name) for name in objective.names}
-        self._loss_mean, compiled = keras_internals.running_metrics(self)
+        self.term_means = {name: keras.metrics.Mean(name=name) for name in objective.names}
+        self.loss_mean, compiled = keras_internals.running_metrics(self)
         self._compiled_metrics = [] if compiled is None else [compiled]
 
     def train_step(self, data):
@@ -212,6 +214,8 @@ class RocketModel(DistributedModel):
     def test_step(self, data):
         """The logs for a batch, in inference mode."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if light_alone.lacks_booster_only(self, x):
+            return light_alone.test_light(self, x, y, sample_weight)
         logits, hidden = self.forward(x, training=False)
         self.compute_loss(x, y, logits, sample_weight, training=False, hidden=hidden)
         self.head_metrics.ranking.update(x, y, logits, sample_weight)
@@ -220,7 +224,7 @@ class RocketModel(DistributedModel):
     def predict_step(self, data):
         """The light net's logits for a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self._read_light(inputs_of(self, x), training=False)
+        return self.read_light(light_alone.inputs_of_net(self.light, self, x), training=False)
 
     # Made again where something that is traced has changed.
     make_train_function = changes.remade(DistributedModel.make_train_function)
@@ -285,7 +289,9 @@ class RocketModel(DistributedModel):
             ValueError: if labels are missing.
         """
         if self._read_teacher is not None:
-            logits, layers = call_on_replica(self._read_teacher, inputs_of(self, x), training=False)
+            has_less = bool(self.booster_only_inputs)
+            x = light_alone.inputs_of_net(self.teacher, self, x) if has_less else inputs_of(self, x)
+            logits, layers = call_on_replica(self._read_teacher, x, training=False)
             y_pred, hidden = {**y_pred, "teacher": logits}, {**(hidden or {}), "teacher": layers}
         # Without an optimizer, a model can be evaluated.
         step = 0 if self.optimizer is None else self.optimizer.iterations
@@ -296,16 +302,9 @@ class RocketModel(DistributedModel):
 
         The values' sum is what `compute_loss` gives.
         """
-        examples = tf.shape(keras.tree.flatten(logits)[0])[0]
         terms = self.objective_terms(x, y, logits, sample_weight, hidden)
-        means = self.objective.losses(terms)
+        means, regularization = self.record(terms, self, logits)
         dtype = next(iter(means.values())).dtype
-        of_layers = _without(self.losses, getattr(self.teacher, "losses", ()))
-        regularization = [tf.cast(tf.reduce_sum(loss), dtype) for loss in of_layers]
-        for name, (_, value) in terms.items():
-            self._means[name].update_state(value, sample_weight=examples)
-        total = sum_in_order([*means.values(), *regularization])
-        self._loss_mean.update_state(total, sample_weight=examples)
         share = share_of_global_batch(logits if x is None else inputs_of(self, x), dtype)
         losses = {part: mean * share for part, mean in means.items()}
         if regularization:
@@ -313,6 +312,13 @@ class RocketModel(DistributedModel):
             equal = tf.cast(1 / tf.distribute.get_strategy().num_replicas_in_sync, dtype)
             losses["regularization"] = sum_in_order([loss * equal for loss in regularization])
         return losses
+
+    def record(self, terms, net, logits):
+        """Records terms for the logs; the objective by parts, and what a net's layers add."""
+        of_layers = without(net.losses, getattr(self.teacher, "losses", ()))
+        return self.objective.record(terms, of_layers, logits, self.term_means, self.loss_mean)
+
+    complete = light_alone.completed
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics of all nets with the same labels; the logs as a dict."""
@@ -322,7 +328,7 @@ class RocketModel(DistributedModel):
 
     def get_metrics_result(self):
         """The logs as a dict, each metric of `compile` under the name of its head."""
-        logs = {mean.name: mean.result() for mean in (self._loss_mean, *self._means.values())}
+        logs = {mean.name: mean.result() for mean in (self.loss_mean, *self.term_means.values())}
         # Keras leaves out the output's name where there is one alone.
         before = f"{next(iter(self.heads))}_" if len(self.heads) == 1 else ""
         for metric in self._compiled_metrics:
@@ -340,25 +346,25 @@ class RocketModel(DistributedModel):
         """The metrics behind the logs, in order; the loss, its terms, then those of `compile`."""
         if not self.compiled:
             return []
-        means, ranking = self._means.values(), self.head_metrics.ranking.metrics
-        return [self._loss_mean, *means, *self._compiled_metrics, *ranking]
+        means, ranking = self.term_means.values(), self.head_metrics.ranking.metrics
+        return [self.loss_mean, *means, *self._compiled_metrics, *ranking]
 
     @property
     def trainable_variables(self):
         """All that a step may change. The teacher has none, whatever its flags say."""
-        return _without(super().trainable_variables, getattr(self.teacher, "variables", ()))
+        return without(super().trainable_variables, getattr(self.teacher, "variables", ()))
 
     @property
     def non_trainable_variables(self):
-        return _without(self.variables, self.trainable_variables)
+        return without(self.variables, self.trainable_variables)
 
     @property
     def trainable_weights(self):
-        return _without(super().trainable_weights, getattr(self.teacher, "weights", ()))
+        return without(super().trainable_weights, getattr(self.teacher, "weights", ()))
 
     @property
     def non_trainable_weights(self):
-        return _without(self.weights, self.trainable_weights)
+        return without(self.weights, self.trainable_weights)
 
     def __setattr__(self, name, value):
         if name in changes.WATCHED:
@@ -393,8 +399,3 @@ class RocketModel(DistributedModel):
     def export(self, filepath: hints.FilePath, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, of the light net alone; `export_light` writes a smaller SavedModel."""
         return self.light.export(filepath, *args, **kwargs)
-
-
-def _without(values, others):
-    others = {id(other): other for other in others}  # kept, so that their ids stay theirs
-    return [value for value in values if id(value) not in others]

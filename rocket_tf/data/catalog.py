@@ -30,6 +30,7 @@ class DatasetCard:
         dtypes: of the columns that nets read, by name: "int64" or "string"; of numbers,
             "float32", or "float64" or "int64" where that would blur them.
         moments: (mean, variance) of the columns of numbers, by name.
+        test_lacks: the columns of clicks that the test part lacks, which only the booster reads.
         tfds_name: name in TensorFlow Datasets; empty for data that needs no download.
         train_parts: the splits that make up the training examples, each with its share of the
             examples that are held out for validation.
@@ -47,6 +48,7 @@ class DatasetCard:
     request_columns: tuple[str, ...] = ()
     dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     moments: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    test_lacks: tuple[str, ...] = ()
     tfds_name: str = ""
     train_parts: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"train": 1.0})
     source: str = ""
@@ -167,6 +169,17 @@ def _simulated_clicks(impressions):
         },
         moments={"price": (22.8, 147.0)},
         **_CLICKS,
+    )
+
+
+def with_dwell(card):
+    """The card of a simulated log that has a column of how long items stayed in view."""
+    name, columns = simulated_clicks.DWELL, card.columns
+    return dataclasses.replace(
+        card,
+        columns=dataclasses.replace(columns, numbers=(*columns.numbers, name)),
+        dtypes={**card.dtypes, name: _NUMBER},
+        moments={**card.moments, name: simulated_clicks.DWELL_MOMENTS},
     )
 
 

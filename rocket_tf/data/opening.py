@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rocket_tf.data import own_data
-from rocket_tf.data.catalog import CLICK_CLASSES, DATASETS, LOCAL_DATASETS, SIMULATED
+from rocket_tf.data.catalog import (
+    CLICK_CLASSES,
+    DATASETS,
+    LOCAL_DATASETS,
+    SIMULATED,
+    with_dwell,
+)
 from rocket_tf.data.clicks import movielens
 from rocket_tf.data.clicks import opening as click_opening
 from rocket_tf.data.clicks import simulated as simulated_clicks
@@ -21,6 +27,7 @@ _CUT = {"train_examples": 0, "validation_examples": 0}
 DEFAULTS = {
     **_CUT,
     "split_seed": 0,
+    "simulated_dwell": "off",
     **own_data.DEFAULTS,
 }
 
@@ -103,7 +110,13 @@ class _CatalogDataSet(_InMemoryDataSet):
     def __init__(self, settings):
         card = DATASETS[settings["dataset"]]
         if card.kind == "clicks":
-            columns = dataclasses.replace(card.columns, history_length=settings["history_length"])
+            if settings["simulated_dwell"] != "off":
+                card = with_dwell(card)
+            columns = dataclasses.replace(
+                card.columns,
+                history_length=settings["history_length"],
+                booster_only=settings["booster_only"],
+            )
             card = dataclasses.replace(card, columns=columns)
         super().__init__(settings, card)
 
@@ -116,7 +129,10 @@ class _CatalogDataSet(_InMemoryDataSet):
         if dataset in SIMULATED:
             impressions = self.card.train_examples + self.card.test_examples
             clicks, _ = simulated_clicks.simulate(
-                impressions, seed=split_seed, history_length=history_length
+                impressions,
+                seed=split_seed,
+                history_length=history_length,
+                dwell=self._settings["simulated_dwell"],
             )
         else:
             version = dataset.removeprefix("movielens_")

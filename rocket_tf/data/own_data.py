@@ -48,6 +48,8 @@ DEFAULTS = {
     "test_fraction": 0.0,
     "shuffle": True,
     "shuffle_row_groups": 8,
+    "booster_only": (),
+    "missing_values": "refuse",
 }
 
 
@@ -160,6 +162,8 @@ def columns_of(config):
         history=config["history_column"],
         item=config["item_column"],
         history_length=config["history_length"],
+        booster_only=tuple(config["booster_only"]),
+        missing=config["missing_values"] == "own_row",
     )
 
 
@@ -218,6 +222,7 @@ def read_clicks(files, columns, config):
         request_columns=tuple(config["request_columns"]),
         dtypes={name: _dtype_of(array) for name, array in inputs.items()},
         moments={name: moments_of(inputs[name]) for name in columns.numbers},
+        test_lacks=tuple(name for name in columns.booster_only if name not in log.test.inputs),
     )
     train, test = ((part.inputs, part.labels) for part in (log.train, log.test))
     return OwnData(card, train, test, list(CLICK_CLASSES))

@@ -1,1 +1,1 @@
-"""Metrics of rankings."""
+"""Metrics of rankings, and of how well probabilities are calibrated."""

@@ -14,7 +14,7 @@ from rocket_tf.networks.embedding import Embedding
 from rocket_tf.networks.features import Feature, check_features
 from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
 from rocket_tf.networks.normalization import FusedBatchNormalization
-from rocket_tf.networks.number_layers import CentredNumber
+from rocket_tf.networks.number_layers import CentredNumber, MissingRow, NumberOrMissing
 from rocket_tf.networks.seeds import layer_seed
 
 
@@ -28,6 +28,7 @@ def click_pair(
     attention: bool = False,
     booster_batch_normalization: bool = True,
     booster_dropout: float = 0.0,
+    booster_only: Sequence[str] = (),
     seed: int | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """A light click-through net and its booster, as two functional models over the same inputs.
@@ -55,6 +56,9 @@ def click_pair(
             normalisation before its ReLU, as in the paper.
         booster_dropout: fraction of the activations of each of the booster's hidden layers that is
             dropped in training.
+        booster_only: names of categories and numbers that only the booster has as inputs, beside
+            all that the light net has, such as what is known after the click alone. Their vectors
+            stand behind the others, or in their places if the nets share nothing.
         seed: seed of the initial weights; each layer's follow from it and the layer's name alone.
             `None`: other weights each time.
 
@@ -74,6 +78,8 @@ def click_pair(
     by_name = check_features(features)
     _check_towers(light_tower=light_tower, booster_tower=booster_tower)
     _check_options(by_name, logits, attention, booster_dropout)
+    _check_booster_only(by_name, booster_only)
+    of_light = {name: own for name, own in by_name.items() if name not in booster_only}
     inputs = {
         name: keras.Input(
             (feature.length,) if feature.kind == "history" else (), dtype=feature.dtype, name=name
@@ -81,20 +87,33 @@ def click_pair(
         for name, feature in by_name.items()
     }
 
-    def side_by_side(owner):
-        return _SideBySide(owner, by_name, attention, seed)(inputs)
+    def side_by_side(owner, features):
+        return _SideBySide(owner, features, attention, seed)(inputs)
 
-    def build(owner, vector, widths, batch_normalization, dropout):
+    def build(owner, features, vector, widths, batch_normalization, dropout):
         tower = _Tower(owner, widths, batch_normalization, dropout, seed)
-        return keras.Model(inputs, tower(vector, logits), name=owner)
+        read = {name: inputs[name] for name in features}
+        return keras.Model(read, tower(vector, logits), name=owner)
 
     if share:
-        light_vector = booster_vector = side_by_side("shared")
+        light_vector = booster_vector = side_by_side("shared", of_light)
+        if booster_only:
+            more = {name: own for name, own in by_name.items() if name in booster_only}
+            both = [light_vector, side_by_side("booster", more)]
+            booster_vector = layers.Concatenate(name="booster_all_features")(both)
     else:
-        light_vector, booster_vector = side_by_side("light"), side_by_side("booster")
-    light = build("light", light_vector, light_tower, False, 0.0)
+        light_vector, booster_vector = (
+            side_by_side("light", of_light),
+            side_by_side("booster", by_name),
+        )
+    light = build("light", of_light, light_vector, light_tower, False, 0.0)
     booster = build(
-        "booster", booster_vector, booster_tower, booster_batch_normalization, booster_dropout
+        "booster",
+        by_name,
+        booster_vector,
+        booster_tower,
+        booster_batch_normalization,
+        booster_dropout,
     )
     return light, booster
 
@@ -127,6 +146,28 @@ def _check_options(by_name, logits, attention, booster_dropout):
         raise ValueError(
             f"booster_dropout must be in [0, 1). Received: booster_dropout={booster_dropout}"
         )
+
+
+def _check_booster_only(by_name, booster_only):
+    kinds = {name: feature.kind for name, feature in by_name.items()}
+    allowed = [name for name, kind in kinds.items() if kind != "history"]
+    unknown = [name for name in booster_only if name not in allowed]
+    if isinstance(booster_only, str) or unknown:
+        raise ValueError(
+            f"booster_only must be names of categories or numbers among {allowed}. Received: "
+            f"booster_only={booster_only!r}"
+        )
+    if set(kinds) <= set(booster_only):
+        raise ValueError(
+            "booster_only must leave the light net a feature. Received: "
+            f"booster_only={booster_only!r}, all there are"
+        )
+    for name, feature in by_name.items():
+        if feature.kind == "history" and feature.of in booster_only:
+            raise ValueError(
+                f"The history {name!r}, which both nets read, has values of {feature.of!r}. "
+                f"Received: booster_only={booster_only!r}; leave that out"
+            )
 
 
 class _SideBySide:
@@ -177,9 +218,16 @@ class _SideBySide:
             ),
             name=name,
         )
-        return lambda values: embedding(ids(values))
+        if not category.missing:
+            return lambda values: embedding(ids(values))
+        row = category.table_size - 1
+        rows = MissingRow(category.padding, row, name=self._name(category, "rows"))
+        return lambda values: embedding(rows(values, ids(values)))
 
     def _scale(self, number, values):
+        if number.missing:
+            name = self._name(number, "scaled")
+            return NumberOrMissing(number.mean, number.variance, name=name)(values)
         if number.dtype != "float32":
             name = self._name(number, "scaled")
             return CentredNumber(number.mean, number.variance, name=name)(values)

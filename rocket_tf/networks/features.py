@@ -16,6 +16,7 @@ _DTYPES = {
     "number": ("float32", "float64", "int64"),
     "history": ("string", "int64"),
 }
+_MISSING = -(2**63)  # as the data has it
 _RESERVED_PREFIXES = ("shared_", "light_", "booster_")
 
 
@@ -41,6 +42,9 @@ class Feature:
         of: of a history: the category whose values it has, and whose embedding table it uses.
         length: of a history: values in a sequence; shorter ones are padded at the end with
             `padding`.
+        missing: whether values may be missing: of a category, `""`, or -2⁶³ among integers, which
+            has a row of its own; of a number, NaN, which becomes the mean, beside an indicator. A
+            history has what its category has.
 
     Raises:
         ValueError: if a field is out of range, or belongs to another kind.
@@ -63,11 +67,14 @@ class Feature:
     variance: float = 1.0
     of: str | None = None
     length: int = 0
+    missing: bool = False
 
     def __post_init__(self):
         self._check_name_and_kind()
         if self.dtype is None:
             object.__setattr__(self, "dtype", _DTYPES[self.kind][0])
+        if not isinstance(self.missing, bool):
+            raise self._error("missing", "True or False")
         if self.dtype not in _DTYPES[self.kind]:
             raise self._error("dtype", f"one of {_DTYPES[self.kind]} for a {self.kind}")
         if self.kind == "category":
@@ -79,13 +86,16 @@ class Feature:
 
     @property
     def padding(self) -> str | int:
-        """The value that fills up a history and stands for none; `""`, or -1 for integers."""
-        return "" if self.dtype == "string" else -1
+        """What stands for no value: `""`; of integers -1, or -2⁶³ where values may be missing."""
+        if self.dtype == "string":
+            return ""
+        return _MISSING if self.missing else -1
 
     @property
     def table_size(self) -> int:
         """Rows of a category's embedding table."""
-        return self.buckets if self.vocabulary is None else len(self.vocabulary) + 1
+        rows = self.buckets if self.vocabulary is None else len(self.vocabulary) + 1
+        return rows + self.missing
 
     def _check_name_and_kind(self):
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z]\w*", self.name, re.ASCII):
@@ -132,6 +142,8 @@ class Feature:
         object.__setattr__(self, "vocabulary", values)
 
     def _check_number(self):
+        if self.missing and self.dtype == "int64":
+            raise self._error("dtype", "float32 or float64 with missing=True: integers have no NaN")
         if not math.isfinite(self.mean):
             raise self._error("mean", "a finite number")
         if not 0 < self.variance < math.inf:
@@ -189,5 +201,10 @@ def check_features(features):
             raise ValueError(
                 f"Feature {feature.name!r}: got dtype={feature.dtype!r}, expected "
                 f"{category.dtype!r}, that of {category.name!r}, whose values it has"
+            )
+        if category.missing != feature.missing:
+            raise ValueError(
+                f"Feature {feature.name!r}: got missing={feature.missing}, expected "
+                f"{category.missing}, that of {category.name!r}, whose values it has"
             )
     return by_name

@@ -1,8 +1,46 @@
-"""Numbers that float32 would blur: centred before they become float32."""
+"""Numbers that float32 would blur, centred before they become float32; values that are missing."""
 
 import keras
 import tensorflow as tf
 from keras import layers
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class MissingRow(layers.Layer):
+    """The rows of a category's table, the last one where the raw value stands for none.
+
+    Takes raw values and their rows, of one shape; gives rows.
+
+    Args:
+        mark: the string or integer that stands for no value; of strings, blanks do, too.
+        row: the row of such values.
+        **kwargs: as in `keras.layers.Layer`.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> layer = MissingRow(mark="", row=9)
+        >>> layer(tf.constant(["Oslo", ""]), tf.constant([4, 5])).numpy().tolist()
+        [4, 9]
+    """
+
+    def __init__(self, mark, row, **kwargs):
+        super().__init__(**{**kwargs, "autocast": False})
+        self.mark, self.row = mark, row
+        self.supports_jit = False  # XLA knows no strings
+
+    def call(self, values, rows):
+        if values.dtype == tf.string:
+            values = tf.strings.strip(values)
+        missing = tf.equal(values, tf.constant(self.mark, values.dtype))
+        return tf.where(missing, tf.constant(self.row, rows.dtype), rows)
+
+    def compute_output_spec(self, values, rows):
+        return keras.KerasTensor(rows.shape, dtype=rows.dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {**config, "mark": self.mark, "row": self.row}
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -45,3 +83,25 @@ class CentredNumber(layers.Layer):
         config = super().get_config()
         config.pop("autocast", None)
         return {**config, "mean": self.mean, "variance": self.variance}
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class NumberOrMissing(CentredNumber):
+    """Numbers as of `CentredNumber`, of which some are NaN: 0 there, and 1 in a second column.
+
+    Takes float32 or float64 of shape (batch,); gives float32 of shape (batch, 2).
+
+    Example:
+        >>> import tensorflow as tf
+        >>> layer = NumberOrMissing(mean=5.0, variance=4.0)
+        >>> layer(tf.constant([9.0, float("nan")])).numpy().tolist()
+        [[2.0, 0.0], [0.0, 1.0]]
+    """
+
+    def call(self, numbers):
+        missing = tf.math.is_nan(numbers)
+        scaled = super().call(tf.where(missing, tf.zeros_like(numbers), numbers))[:, 0]
+        return tf.stack([tf.where(missing, 0.0, scaled), tf.cast(missing, tf.float32)], axis=1)
+
+    def compute_output_spec(self, numbers):
+        return keras.KerasTensor((numbers.shape[0], 2), dtype="float32")

@@ -13,6 +13,8 @@ _COLUMNS = (
     ("AUC", "test_auc", "{:.4f}".format),
     ("GAUC", "test_gauc", "{:.4f}".format),
     ("log loss", "test_log_loss", "{:.4f}".format),
+    ("calibration", "test_calibration", "{:.3f}".format),
+    ("ECE", "test_calibration_error", "{:.4f}".format),
     ("parameters", "parameters", "{:,}".format),
     ("multiply-adds", "multiply_adds", count_in_words),
 )
@@ -29,9 +31,11 @@ def closing_table(summary, workdir):
         Text of several lines, with where the light net was exported and the next command to try.
     """
     nets = [net for net in ("light", "booster") if net in summary]
-    columns = [column for column in _COLUMNS if all(_has(summary[net], column[1]) for net in nets)]
+    columns = [column for column in _COLUMNS if any(_has(summary[net], column[1]) for net in nets)]
     rows = [("net", *(title for title, _, _ in columns))]
-    rows += [(net, *(show(summary[net][name]) for _, name, show in columns)) for net in nets]
+    rows += [
+        (net, *(_shown(summary[net], name, show) for _, name, show in columns)) for net in nets
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -49,6 +53,11 @@ def closing_table(summary, workdir):
         lines.append(f"the exported light net is in {workdir}/{summary['export']}")
     lines.append(f"next: {_python()} -m tensorboard.main --logdir={workdir}/tensorboard")
     return "\n".join(lines)
+
+
+def _shown(figures, name, show):
+    """A figure; "-" where a net has none, as of a test part without columns that it reads."""
+    return show(figures[name]) if _has(figures, name) else "-"
 
 
 def _has(figures, name):

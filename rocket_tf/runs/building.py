@@ -14,6 +14,7 @@ from rocket_tf.core.smoothing import SmoothedCrossEntropy
 from rocket_tf.errors import ConfigError
 from rocket_tf.metrics.approximate import BinnedAUC, SampledGroupAUC
 from rocket_tf.metrics.average_precision import MeanAveragePrecision
+from rocket_tf.metrics.calibration import Calibration, CalibrationError
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
 from rocket_tf.networks import (
     Feature,
@@ -140,13 +141,23 @@ def _click_nets(config, card):
                 dtype=card.dtypes[name],
                 buckets=config["hash_buckets"],
                 dimension=config["embedding_dimension"],
+                missing=columns.missing,
             )
             for name in columns.categories
         ]
         for name in columns.numbers:
             mean, variance = card.moments[name]
             dtype = card.dtypes[name]
-            features.append(Feature(name, "number", dtype, mean=mean, variance=variance))
+            features.append(
+                Feature(
+                    name,
+                    "number",
+                    dtype,
+                    mean=mean,
+                    variance=variance,
+                    missing=columns.missing,
+                )
+            )
         if columns.history:
             features.append(
                 Feature(
@@ -155,6 +166,7 @@ def _click_nets(config, card):
                     dtype=card.dtypes[columns.item],
                     of=columns.item,
                     length=columns.history_length,
+                    missing=columns.missing,
                 )
             )
         return click_pair(
@@ -164,6 +176,7 @@ def _click_nets(config, card):
             share=config["share"],
             attention=config["history_attention"],
             booster_dropout=config["booster_dropout"],
+            booster_only=config["booster_only"],
             seed=config["seed"],
         )
     except ValueError as error:  # such as of columns that cannot name inputs
@@ -177,7 +190,7 @@ def _metrics(config, card):
         return [accuracy, MeanAveragePrecision(card.num_classes)]
     if card.kind != "clicks":
         return ["accuracy"]
-    metrics = ["accuracy", *_ranking_metrics(config, card)]
+    metrics = ["accuracy", *_ranking_metrics(config, card), Calibration(), CalibrationError()]
     if config["label_smoothing"] or weighs_classes(config):  # where the loss is no log loss
         log_loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
         metrics.append(log_loss)

@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 
 from rocket_tf import config as options
+from rocket_tf.core.batch import inputs_of
+from rocket_tf.core.light_alone import lacks_booster_only
 from rocket_tf.data import DataSet, pipeline
 from rocket_tf.data.images import kerascv
 from rocket_tf.runs import callbacks as run_callbacks
@@ -114,7 +116,13 @@ def errors_by_class(model, split, config, card):
         Dict from "light" and "booster", those there are, to lists of counts, one a class.
     """
     wrong = {}
-    predict = tf.function(lambda inputs: model(inputs, training=False))
+
+    @tf.function
+    def predict(inputs):
+        if lacks_booster_only(model, inputs):
+            return {"light": model.light(inputs_of(model.light, inputs), training=False)}
+        return model(inputs, training=False)
+
     for inputs, labels in split.evaluation_batches(config["batch_size"]):
         for net, logits in predict(inputs).items():
             if card.multi_label:

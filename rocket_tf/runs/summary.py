@@ -5,10 +5,13 @@ import math
 
 from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
 from rocket_tf.config import trained_net
+from rocket_tf.core.light_alone import of_light
 from rocket_tf.runs import fitting
 from rocket_tf.runs.finished import export_arguments, provenance, restore_result, result_epoch
 from rocket_tf.serving.companions import comes_from
 from rocket_tf.serving.saved_model import export_light
+
+_CALIBRATION = ("calibration", "calibration_error")
 
 
 def measure(run):
@@ -34,7 +37,8 @@ def measure(run):
         return figures(logs, "validation")
     test_logs = fitting.evaluate(run.model, data.test, config, data.card, run.strategy)
     validation = figures(logs, "validation")
-    return {net: own | validation[net] for net, own in figures(test_logs, "test").items()}
+    tested = figures(test_logs, "test")  # of the light net alone, where the booster lacks columns
+    return {net: tested.get(net, {}) | own for net, own in validation.items()}
 
 
 def figures(logs, examples):
@@ -45,9 +49,10 @@ def figures(logs, examples):
         examples: of which examples they are, "test" or "validation".
 
     Returns:
-        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
-        and "test_log_loss" in nats; of several classes an image, "test_map", and the error is over
-        all pairs of an image and a class.
+        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc",
+        "test_log_loss" in nats, "test_calibration", the predicted clicks for each that there is,
+        and "test_calibration_error"; of several classes an image, "test_map", and the error is
+        over all pairs of an image and a class.
     """
     by_net = {}
     for net in ("light", "booster"):
@@ -59,6 +64,8 @@ def figures(logs, examples):
         if f"{net}_auc" in logs:
             log_loss = "log_loss" if f"{net}_log_loss" in logs else "loss"
             names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
+            # Which runs of earlier versions do not have.
+            names |= {n: n for n in _CALIBRATION if f"{net}_{n}" in logs}
             by_net[net] |= {
                 f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
             }
@@ -96,6 +103,8 @@ def summarize(run, measured, teacher=None):
         costs = {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)}
         summary[role] = own | costs
     errors = run.model.head_metrics.ranking.largest_errors
+    if data.card.test_lacks and not config["validation_examples"]:
+        errors = of_light(run.model, errors)
     if errors:
         renamed = fitting.renamed(config, errors)
         summary["largest_errors"] = {name: round(error, 8) for name, error in renamed.items()}

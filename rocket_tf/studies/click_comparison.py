@@ -29,7 +29,7 @@ NETS = {
 
 
 class ClickComparison(Study):
-    """All `ARMS` on the same logs, one log and one start a seed.
+    """All arms on the same logs, one log and one start a seed.
 
     Like the committed tables, it trains on all training impressions and shows the last epoch, where
     a study holds some out to choose one.
@@ -43,12 +43,14 @@ class ClickComparison(Study):
         ConfigError: if a run cannot be made as asked, or its folder holds another one.
     """
 
+    arms = ARMS
+    rows = NETS
     holds_out = False
     diverged = None  # it ends the comparison
     kind_in_messages = "comparison"
 
     def __init__(self, seeds, settings, runs):
-        super().__init__(ready_configs.load("clicks"), ARMS, seeds, settings, runs)
+        super().__init__(ready_configs.load("clicks"), self.arms, seeds, settings, runs)
 
     def result(self, command):
         """What came out, as JSON can hold it.
@@ -61,7 +63,7 @@ class ClickComparison(Study):
             their mean, spread and median, and the paired difference to the first row.
         """
         rows = []
-        for (arm, net), title in NETS.items():
+        for (arm, net), title in self.rows.items():
             summaries = {seed: each[net] for seed, each in self.summaries(arm).items()}
             row = {"title": title, "multiply_adds": summaries[0]["multiply_adds"]}
             for figure in FIGURES:

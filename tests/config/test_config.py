@@ -267,6 +267,11 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"history_column": "a\n"}, "history_column"),
         ({"item_column": ""}, "item_column"),
         ({"history_length": 0}, "history_length"),
+        ({"missing_values": "zero"}, "missing_values: got 'zero', expected one of refuse, own_row"),
+        (
+            {**CLICKS, "missing_values": "own_row"},
+            "missing_values: got 'own_row' with dataset=simulated_clicks",
+        ),
         ({"hash_buckets": 1}, "hash_buckets"),
         ({"embedding_dimension": 0}, "embedding_dimension"),
         ({"light_tower": ()}, "light_tower"),
@@ -358,6 +363,26 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**CLICKS, "flip": True}, "flip: got True with dataset=simulated_clicks"),
         ({**CLICKS, "crop_padding": 2}, "crop_padding: got 2"),
         ({**CLICKS, "method": "at"}, "method: got at"),
+        ({"simulated_dwell": "much"}, "simulated_dwell: got 'much', expected one of off, noise"),
+        ({**LOG, "simulated_dwell": "weak"}, "simulated_dwell: got 'weak' with dataset=click_log"),
+        ({"booster_only": ("",)}, "booster_only"),
+        ({"booster_only": ("item",)}, r"booster_only: got \('item',\) with dataset=cifar10"),
+        ({**CLICKS, "booster_only": ("dwell",)}, "booster_only: got 'dwell', expected columns"),
+        ({**CLICKS, "booster_only": ("item",)}, "booster_only: got 'item' with history 'history'"),
+        (
+            {**CLICKS, "booster_only": ("hour",), "request_columns": ("hour",)},
+            "request_columns: got",  # which simulated clicks do not read
+        ),
+        (
+            {**CLICKS, "booster_only": ("hour",), "method": "kd"},
+            r"booster_only: got \('hour',\) with method=kd",
+        ),
+        ({**LOG, "booster_only": ("history",)}, "booster_only: got 'history', expected columns"),
+        ({**LOG, "booster_only": ("user", "item")}, "booster_only: got .*have nothing to read"),
+        (
+            {**LOG, "booster_only": ("item",), "request_columns": ("item",)},
+            "booster_only: got 'item', which request_columns has, too",
+        ),
         ({"evaluate_test": False}, "evaluate_test: got False"),
         ({"own_functions": ("build_net",)}, "own_functions: got"),
         ({"own_functions": ("build_nets",)}, "own_code_sha256: got ''"),

@@ -120,6 +120,29 @@ class TestSimulatedClicks:
         np.testing.assert_array_equal(inputs["history"], expected)
         assert (np.diff(inputs["hour"]) % 24 <= 12).mean() > 0.99
 
+    def test_the_dwell_time_leaves_all_else_as_it_is(self):
+        sizes = {"examples": 3000, "users": 40, "items": 30, "seed": 5}
+        (plain, truth), *others = (
+            simulate(**sizes, dwell=dwell) for dwell in ("off", "noise", "weak", "strong")
+        )
+        log_odds = np.log(truth / (1 - truth))
+        likeness = []
+        for data, other_truth in others:
+            np.testing.assert_array_equal(other_truth, truth)
+            for part, own in ((plain.train, data.train), (plain.test, data.test)):
+                np.testing.assert_array_equal(own.labels, part.labels)
+                assert set(own.inputs) == {*part.inputs, "dwell"}
+                for name, array in part.inputs.items():
+                    np.testing.assert_array_equal(own.inputs[name], array)
+            dwell = np.concatenate([data.train.inputs["dwell"], data.test.inputs["dwell"]])
+            assert dwell.dtype == np.float32 and dwell.shape == (3000,) and dwell.min() >= 0
+            assert dwell.mean() == pytest.approx(30, abs=1) and dwell.std() == pytest.approx(
+                10, 0.1
+            )
+            likeness.append(np.corrcoef(data.test.inputs["dwell"], log_odds)[0, 1])
+        # s / sqrt(s² + 1) for s = 0, 0.5 and 2.
+        np.testing.assert_allclose(likeness, [0, 0.447, 0.894], atol=0.15)
+
     def test_the_seed_decides_all(self):
         (first, truth), (again, _), (other, _) = (
             simulate(examples=500, users=20, items=30, seed=seed) for seed in (3, 3, 4)

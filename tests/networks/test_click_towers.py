@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import rocket_tf
 from rocket_tf import RocketModel
 from rocket_tf.analysis.costs import count_multiply_adds
 from rocket_tf.networks.click_towers import click_pair
@@ -122,6 +123,155 @@ def expected_logits(net, role, x, depth):
         x = np.maximum(x, 0)
     last = weights(net, f"{role}_logits")
     return x @ last["kernel"] + last["bias"]
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_the_booster_alone_reads_some_features(share):
+    only = ("price", "shop")
+    light, booster = click_pair(FEATURES, booster_only=only, share=share, **SMALL)
+    randomize(light, booster)
+    of_light = [feature for feature in FEATURES if feature.name not in only]
+    assert list(light.input) == [feature.name for feature in of_light]
+    assert list(booster.input) == [feature.name for feature in FEATURES]
+    if share:
+        more = [feature for feature in FEATURES if feature.name in only]
+        common = expected_vector(light, "shared", of_light, EXAMPLES, False)
+        own = expected_vector(booster, "booster", more, EXAMPLES, False)
+        vectors = common, np.concatenate([common, own], axis=1)
+    else:
+        vectors = (
+            expected_vector(light, "light", of_light, EXAMPLES, False),
+            expected_vector(booster, "booster", FEATURES, EXAMPLES, False),
+        )
+    for net, role, vector, depth in zip(
+        (light, booster), ("light", "booster"), vectors, (2, 3), strict=True
+    ):
+        inputs = {name: as_tensors()[name] for name in net.input}
+        expected = expected_logits(net, role, vector, depth)
+        np.testing.assert_allclose(net(inputs), expected, rtol=1e-5, atol=1e-5)
+    rocket = RocketModel(light, booster)
+    assert set(rocket.booster_only_inputs) == set(only)
+    without = {name: own for name, own in EXAMPLES.items() if name not in only}
+    np.testing.assert_allclose(
+        rocket.predict_on_batch(as_tensors(without)), light(as_tensors(without)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "features, only, message",
+    [
+        (FEATURES, ("clicked",), "names of categories or numbers among"),
+        (FEATURES, ("prize",), "names of categories or numbers among"),
+        (FEATURES, "price", "names of categories or numbers among"),
+        (FEATURES, ("item",), "The history 'clicked', which both nets read, has values of 'item'"),
+        (FEATURES[4:6], ("price", "age"), "must leave the light net a feature"),
+    ],
+)
+def test_features_that_the_booster_alone_cannot_have(features, only, message):
+    with pytest.raises(ValueError, match=message):
+        click_pair(features, booster_only=only, **SMALL)
+
+
+MISSING = -(2**63)
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_missing_values_have_rows_and_indicators_of_their_own(attention, tmp_path):
+    features = [
+        dataclasses.replace(feature, missing=True) for feature in FEATURES if feature.name != "age"
+    ]
+    features.append(Feature("age", "number", "float64", mean=1e9, variance=4.0, missing=True))
+    examples = EXAMPLES | {
+        "user": np.array(["anna", "bo", "", " "], object),
+        "item": np.array([10, -1, 99, MISSING]),
+        "shop": np.array([MISSING, -1, 2**62, MISSING]),
+        "price": np.array([5.0, 9.0, np.nan, 0.0], np.float32),
+        "age": np.array([1e9 + 1, np.nan, 1e9 - 4, 1e9]),
+        "clicked": np.array(
+            [[10, -1, MISSING, MISSING], [MISSING] * 4, [77, 30, 30, 88], [20, *3 * [MISSING]]]
+        ),
+    }
+    light, booster = click_pair(features, attention=attention, **SMALL)
+    randomize(light, booster)
+    tables = {
+        name: weights(light, f"shared_{name}_embedding")["embeddings"]
+        for name in ("user", "city", "item", "shop")
+    }
+    # One row more than without, which is the last one.
+    assert {name: len(table) for name, table in tables.items()} == {
+        "user": 8,
+        "city": 5,
+        "item": 5,
+        "shop": 6,
+    }
+    side_by_side = keras.Model(light.input, light.get_layer("shared_features").output)
+    vector = np.asarray(side_by_side(as_tensors(examples)), np.float64)
+    by_name = {feature.name: feature for feature in features}
+
+    def rows(name, values):
+        mark = "" if by_name[name].dtype == "string" else MISSING
+        plain = dataclasses.replace(by_name[name], missing=False)
+        missing = np.array([str(value).strip() == str(mark) for value in values])
+        return tables[name][np.where(missing, len(tables[name]) - 1, ids_of(plain, values))]
+
+    place, expected = 0, {}
+    for feature in features:
+        own = examples[feature.name]
+        if feature.kind == "category":
+            expected[feature.name] = rows(feature.name, own)
+        elif feature.kind == "number":
+            scaled = (own.astype(np.float64) - feature.mean) / feature.variance**0.5
+            missing = np.isnan(scaled)
+            expected[feature.name] = np.stack([np.where(missing, 0, scaled), missing], axis=1)
+        elif not attention:
+            means = []
+            for values in own:
+                there = values[values != by_name[feature.name].padding]
+                width = tables[feature.of].shape[1]
+                means.append(rows(feature.of, there).mean(0) if len(there) else np.zeros(width))
+            expected[feature.name] = np.array(means)
+        width = {"price": 2, "age": 2}.get(feature.name) or tables[
+            feature.of or feature.name
+        ].shape[1]
+        if feature.name in expected:
+            np.testing.assert_allclose(
+                vector[:, place : place + width],
+                expected[feature.name],
+                rtol=1e-5,
+                atol=1e-6,
+                err_msg=feature.name,
+            )
+        place += width
+    assert place == vector.shape[1] and np.isfinite(vector).all()
+
+    # The export takes raw values, and a saved net is the same.
+    version = rocket_tf.export_light(light, tmp_path / "light", examples=examples)
+    serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+    logits = light(as_tensors(examples))
+    np.testing.assert_allclose(
+        serve(**as_tensors(examples))["logits"], logits, rtol=1e-5, atol=1e-6
+    )
+    light.save(tmp_path / "light.keras")
+    again = keras.models.load_model(tmp_path / "light.keras")
+    np.testing.assert_array_equal(again(as_tensors(examples)), logits)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"missing": 1}, "got missing=1, expected True or False"),
+        ({"missing": True, "dtype": "int64"}, "got dtype='int64', expected float32 or float64"),
+    ],
+)
+def test_features_that_cannot_be_missing(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Feature("price", "number", **changes)
+
+
+def test_a_history_is_missing_as_its_category_is():
+    features = [dataclasses.replace(FEATURES[2], missing=True), FEATURES[6]]
+    with pytest.raises(ValueError, match="'clicked': got missing=False, expected True, that of"):
+        click_pair(features, **SMALL)
 
 
 def layers_with_variables(net):

@@ -65,6 +65,11 @@ def test_figures_equal_scikit_learns(run):
             if 0 < labels[users == user].mean() < 1
         ]
         areas, impressions = zip(*of_users, strict=True)
+        rate = labels.mean()
+        assert own["test_calibration"] == pytest.approx(scores.mean() / rate, abs=2e-6)
+        bins = np.minimum(np.floor(scores * 20), 19)
+        error = sum(abs(scores[bins == b].sum() - labels[bins == b].sum()) for b in range(20))
+        assert own["test_calibration_error"] == pytest.approx(error / len(labels), abs=2e-6)
         gauc = np.average(areas, weights=impressions)
         assert own["test_gauc"] == pytest.approx(gauc, abs=2e-6)
 
@@ -74,7 +79,11 @@ def test_metrics_table_and_pictures(run):
     last = metrics(workdir)[-1]
     assert last["val_light_auc"] == pytest.approx(summary["light"]["test_auc"], abs=1e-6)
     assert "light_auc" not in last and "light_loss" in last
-    assert "GAUC" in closing_table(summary, workdir)
+    table = closing_table(summary, workdir)
+    assert "GAUC" in table and f"{summary['light']['test_calibration']:.3f}" in table
+    assert last["val_booster_calibration_error"] == pytest.approx(
+        summary["booster"]["test_calibration_error"], abs=1e-6
+    )
     drawn = {path.name for path in (workdir / "pictures").iterdir()}
     assert drawn == {"learning_curves.png", "gradient_flow.png"}
 

@@ -10,6 +10,9 @@ from rocket_tf.commands import compare_clicks
 from rocket_tf.errors import ConfigError
 from rocket_tf.studies import statistics
 from rocket_tf.studies.click_comparison import FIGURES, NETS, ClickComparison, as_markdown
+from rocket_tf.studies.dwell_comparison import NETS as DWELL_NETS
+from rocket_tf.studies.dwell_comparison import DwellComparison
+from rocket_tf.studies.dwell_comparison import as_markdown as dwell_markdown
 from rocket_tf.studies.hint_weights import compare
 from rocket_tf.studies.running import missing
 from rocket_tf.studies.search import validation_error
@@ -102,6 +105,12 @@ def test_the_committed_tables_are_their_figures(name):
         assert found["interval"] == pytest.approx(row["test_auc"]["difference"]["interval"])
 
 
+def test_the_committed_table_of_dwell_times_is_its_figures():
+    result = json.loads((RESULTS / "clicks_dwell.json").read_text())
+    assert dwell_markdown(result) == (RESULTS / "clicks_dwell.md").read_text()
+    assert [row["title"] for row in result["rows"]] == list(DWELL_NETS.values())
+
+
 @pytest.mark.parametrize("name", ["clicks", "kd", "softmax_mse"])
 def test_the_committed_weights_are_chosen_again(name):
     result = json.loads((RESULTS / f"hint_weight_{name}.json").read_text())
@@ -138,3 +147,40 @@ def test_processes_are_passed_on_and_written_down(tmp_path, monkeypatch, capsys)
     assert compare_clicks.main([*arguments, "--processes=3"]) == 0
     assert "--seeds=1 --processes=3" in capsys.readouterr().out
     assert asked == [1, 3]
+
+
+def test_boosters_that_read_the_dwell_time_are_compared_with_the_plain_rocket(
+    tmp_path, monkeypatch
+):
+    comparison = DwellComparison(2, {}, tmp_path)
+    configs = {arm.name: comparison.planned(arm.name, 1).config for arm in comparison.arms}
+    read = {name: (own["simulated_dwell"], own["booster_only"]) for name, own in configs.items()}
+    assert read == {
+        "light": ("off", ()),
+        "rocket": ("off", ()),
+        **{f"rocket_dwell_{each}": (each, ("dwell",)) for each in ("noise", "weak", "strong")},
+    }
+    random = np.random.default_rng(0)
+    figures = {
+        (name, seed): {
+            net: {**{figure: random.random() for figure in FIGURES}, "multiply_adds": 9}
+            for net in ("light", "booster")
+        }
+        for name in configs
+        for seed in (0, 1)
+    }
+    monkeypatch.setattr(
+        DwellComparison, "summaries", lambda _, arm: {s: figures[arm, s] for s in (0, 1)}
+    )
+    result = comparison.result("the command")
+    strong = next(
+        row for row in result["rows"] if "light net" in row["title"] and "much" in row["title"]
+    )
+    for figure in FIGURES:
+        own = [figures["rocket_dwell_strong", seed]["light"][figure] for seed in (0, 1)]
+        for key, arm in (("difference", "light"), ("difference_to_rocket", "rocket")):
+            base = [figures[arm, seed]["light"][figure] for seed in (0, 1)]
+            assert strong[figure][key]["mean"] == pytest.approx(np.mean(np.subtract(own, base)))
+    table = dwell_markdown(result)
+    assert table.count("light net in the rocket whose booster reads dwell, which says much") == 3
+    assert f"{strong['test_auc']['mean']:.4f}" in table and table.endswith("    the command\n")

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet
 
 from rocket_tf.data import fingerprints
-from rocket_tf.data.clicks import csv as click_csv
 from rocket_tf.data.clicks import scan, values
-from rocket_tf.data.clicks import tfrecords as click_tfrecords
 from rocket_tf.data.clicks.files import LogFiles
-from rocket_tf.data.clicks.folder import check_headers
+from rocket_tf.data.clicks.folder import columns_by_part
 from rocket_tf.data.clicks.storage import LocalStorage
 from rocket_tf.errors import DataUnavailableError
 from rocket_tf.system.transfers import shown
@@ -48,7 +47,8 @@ def converted(files, columns, settings, tell=print):
     place = (root.parent if files.storage.is_file else root) / _FOLDER
     paths = [path for part in _PARTS for path in files.paths(part)]
     names = files.train, files.test, [_fingerprint(path) for path in paths]
-    target = place / scan.key_of([names, columns.all, columns.item, settings["test_column"]])
+    own = [names, columns.all, columns.item, settings["test_column"]]
+    target = place / scan.key_of([*own, "missing"] if columns.missing else own)
     if not target.exists():
         convert(files, columns, target, settings["test_column"], tell)
     return _files_in(target, files.test is not None)
@@ -77,14 +77,12 @@ def convert(files, columns, target, more_column="", tell=print):
     if more_column and more_column not in columns.all:
         columns = dataclasses.replace(columns, categories=(*columns.categories, more_column))
     paths = {part: files.paths(part) for part in _PARTS if files.paths(part)}
-    reader = click_csv if files.form == "CSV" else click_tfrecords
-    if files.form == "CSV":
-        check_headers([path for own in paths.values() for path in own], columns)
+    by_part, reader = columns_by_part(files.form, paths, columns)
     partial = target.with_name(f".{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir(parents=True)
-        facts = _Facts(columns)
-        for part, place, path, batch in _batches(paths, reader, columns, "Checking"):
+        facts = _Facts(by_part)
+        for part, place, path, batch in _batches(paths, reader, by_part, "Checking"):
             facts.add(part, batch, _where(reader, path, place))
         for part in paths:
             if not facts.rows.get(part):
@@ -97,7 +95,8 @@ def convert(files, columns, target, more_column="", tell=print):
         for line in facts.lines(str(files.storage.root)):
             tell(line)
         folders = {part: part if files.test is not None else "all" for part in paths}
-        _write(partial, folders, paths, reader, columns, facts.schema())
+        schemas = {part: facts.schema(part) for part in paths}
+        _write(partial, folders, paths, reader, by_part, schemas)
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             if not target.exists():
@@ -120,32 +119,39 @@ def convert(files, columns, target, more_column="", tell=print):
 class _Facts:
     """What decides how columns are written, from all values."""
 
-    def __init__(self, columns):
-        self._columns = columns
+    def __init__(self, by_part):
+        self._by_part = by_part  # the columns
         self._is_whole = {}
         self._spellings = {}
         self.rows = {}
         self.history = scan.HistoryFacts()
 
     def add(self, part, batch, where):
-        columns = self._columns
+        columns = self._by_part[part]
         self.rows[part] = self.rows.get(part, 0) + len(batch[columns.label])
         values.labels(batch[columns.label], columns.label, where)
         for name in columns.numbers:
-            numbers = values.numbers(batch[name], name, where)
+            numbers = values.numbers(batch[name], name, where, columns.missing)
             self._is_whole[name] = self._is_whole.get(name, True) and numbers.dtype.kind == "i"
         for name in dict.fromkeys((columns.user, *columns.categories)):
             array = batch[name]
-            whole = values.is_whole(array)
+            whole = values.is_whole(values.present(array) if columns.missing else array)
             self._is_whole[name] = self._is_whole.get(name, True) and whole
-            values.check_category(array.cast(pa.int64()) if whole else array, name, where, array)
+            if columns.missing:
+                values.marked(array, whole, name, where)
+            else:
+                self._check(array, whole, name, where)
             if values.is_text(array.type):
                 scan.count_spellings(self._spellings.setdefault(name, {}), part, array)
         if columns.history:
             self._add_history(part, batch, where)
 
+    @staticmethod
+    def _check(array, whole, name, where):
+        values.check_category(array.cast(pa.int64()) if whole else array, name, where, array)
+
     def _add_history(self, part, batch, where):
-        columns = self._columns
+        columns = self._by_part[part]
         lists, items = batch[columns.history], batch[columns.item]
         flat, ends = lists.flatten(), np.asarray(lists.offsets)[1:]
         whole = values.is_whole(flat)
@@ -154,9 +160,8 @@ class _Facts:
         def where_of_value(place):
             return where(int(np.searchsorted(ends, place, side="right")))
 
-        values.check_category(
-            flat.cast(pa.int64()) if whole else flat, columns.history, where_of_value, flat
-        )
+        check = values.marked if columns.missing else self._check
+        check(flat, whole, columns.history, where_of_value)
         texts = np.zeros(0) if values.is_whole(items) else items
         self.history.add(part, values.as_texts(flat), texts, where_of_value)
 
@@ -167,9 +172,9 @@ class _Facts:
                 found += scan.spelling_lines(name, column, by_part)
         return found
 
-    def schema(self):
-        """The Arrow schema of what is written."""
-        columns = self._columns
+    def schema(self, part):
+        """The Arrow schema of what is written of a part."""
+        columns = self._by_part[part]
         kinds = {columns.label: pa.int64()}
         for name in columns.numbers:
             kinds[name] = pa.int64() if self._is_whole[name] else pa.float64()
@@ -180,7 +185,7 @@ class _Facts:
         return pa.schema(kinds.items())
 
 
-def _batches(paths, reader, columns, text):
+def _batches(paths, reader, by_part, text):
     """All rows, some at a time: `(part, rows before it in its file, path, batch)`."""
     size = sum(os.path.getsize(path) for own in paths.values() for path in own)
     done, of_file = [0], [0]
@@ -188,7 +193,7 @@ def _batches(paths, reader, columns, text):
     with shown(f"{text} {name}", size, lambda: done[0] + of_file[0]):
         for part, own in paths.items():
             for path in own:
-                first = 0
+                first, columns = 0, by_part[part]
                 for batch in reader.batches(path, columns, lambda b: of_file.__setitem__(0, b)):
                     yield part, first, path, batch
                     first += len(batch[columns.label])
@@ -196,10 +201,11 @@ def _batches(paths, reader, columns, text):
                 of_file[0] = 0
 
 
-def _write(folder, folders, paths, reader, columns, schema):
+def _write(folder, folders, paths, reader, by_part, schemas):
     writers, waiting = {}, {}
     with contextlib.ExitStack() as stack:
-        for part, _, path, batch in _batches(paths, reader, columns, "Writing Parquet of"):
+        for part, _, path, batch in _batches(paths, reader, by_part, "Writing Parquet of"):
+            schema = schemas[part]
             if path not in writers:
                 for earlier in list(waiting):
                     _flush(writers[earlier], waiting.pop(earlier))
@@ -209,7 +215,8 @@ def _write(folder, folders, paths, reader, columns, schema):
                 file.parent.mkdir(exist_ok=True)
                 writer = pa.parquet.ParquetWriter(file, schema, compression="zstd")
                 writers[path] = stack.enter_context(writer)
-            arrays = [_cast(batch[field.name], field.type) for field in schema]
+            may_miss = by_part[part].missing
+            arrays = [_cast(batch[field.name], field.type, may_miss) for field in schema]
             rows = [*waiting.get(path, []), pa.Table.from_arrays(arrays, schema=schema)]
             if sum(map(len, rows)) >= ROWS:
                 table = pa.concat_tables(rows)
@@ -227,8 +234,11 @@ def _flush(writer, rows):
         writer.write_table(table, row_group_size=ROWS)
 
 
-def _cast(array, kind):
-    """Values of a file as the column's type; of texts, numbers."""
+def _cast(array, kind, may_miss):
+    """Values of a file as the column's type; of texts, numbers; null where they are missing."""
+    if may_miss and not pa.types.is_list(kind):
+        missing = values.missing_in(array, pa.types.is_floating(kind))
+        array = compute.if_else(missing, pa.scalar(None, array.type), array)
     if values.is_text(array.type) and pa.types.is_floating(kind):
         return array.cast(pa.float64())
     if pa.types.is_integer(kind) and pa.types.is_floating(array.type):

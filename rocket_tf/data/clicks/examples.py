@@ -7,6 +7,8 @@ import numpy as np
 
 from rocket_tf.errors import DataUnavailableError
 
+MISSING = -(2**63)  # among whole numbers that may be missing
+
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
@@ -20,6 +22,11 @@ class Columns:
         history: a sequence of values of `item`, the most recent first; empty: none.
         item: the category that the history holds.
         history_length: so many of the most recent values are kept.
+        booster_only: those that only the booster reads. All of them may be missing from the test
+            part.
+        missing: whether values may be missing. Categories then are any whole numbers of 64 bits but
+            the smallest, `MISSING`, which stands for no value and pads histories; or texts, of
+            which "" does. Numbers are NaN.
 
     Raises:
         ValueError: if there is a history and `item` is no category.
@@ -32,6 +39,8 @@ class Columns:
     history: str = ""
     item: str = "item"
     history_length: int = 20
+    booster_only: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    missing: bool = dataclasses.field(default=False, repr=False)
 
     def __post_init__(self):
         if self.history and self.item not in self.categories:
@@ -39,6 +48,22 @@ class Columns:
                 f"the history {self.history!r} holds values of {self.item!r}, which is none of the "
                 f"categories {self.categories}; add it, or name another item"
             )
+
+    def of_test(self, present):
+        """The columns of a test part: without those of `booster_only` if it has none of them.
+
+        Args:
+            present: list of the names that there are.
+        """
+        own = set(self.booster_only)
+        if not own or own & set(present):
+            return self
+        return dataclasses.replace(
+            self,
+            categories=tuple(name for name in self.categories if name not in own),
+            numbers=tuple(name for name in self.numbers if name not in own),
+            booster_only=(),
+        )
 
     @property
     def scalars(self):

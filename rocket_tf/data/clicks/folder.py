@@ -52,21 +52,26 @@ def read(path, columns, tell=print, files=None):
     ]
     inputs = [{} for _ in both]
     for name in columns.numbers:
-        found = [values.numbers(part.columns[name], name, part.where) for part in both]
+        own = [part for part in both if name in part.columns]
+        found = [
+            values.numbers(part.columns[name], name, part.where, columns.missing) for part in own
+        ]
         if any(numbers.dtype.kind == "f" for numbers in found):
             found = [numbers.astype(np.float64) for numbers in found]
         facts = NumberFacts()
         facts.add(found[0])
-        for mine, numbers in zip(inputs, found, strict=True):
+        for mine, numbers in zip(inputs, found, strict=False):
             mine[name] = numbers.astype(facts.dtype)
     lines = []
     for name in dict.fromkeys((columns.user, *columns.categories)):
         with_history = bool(columns.history) and name == columns.item
-        tables = [part.columns[name] for part in both]
+        own = [part for part in both if name in part.columns]
+        tables = [part.columns[name] for part in own]
         if with_history:
             lists = [part.columns[columns.history] for part in both]
             tables += [each.flatten() for each in lists]
-        is_whole = all(map(values.is_whole, tables))
+        found = [values.present(array) for array in tables] if columns.missing else tables
+        is_whole = all(map(values.is_whole, found))
         if with_history and not is_whole:
             _check_separator(both, columns)
         if not is_whole:
@@ -75,8 +80,8 @@ def read(path, columns, tell=print, files=None):
                 for part, array in zip(("train", "test"), tables, strict=False)
             }
             lines += spelling_lines(folder, name, spellings)
-        for mine, part in zip(inputs, both, strict=True):
-            mine[name] = _category(part.columns[name], name, part.where, is_whole)
+        for mine, part in zip(inputs, own, strict=False):
+            mine[name] = _category(part.columns[name], name, part.where, is_whole, columns.missing)
             if with_history:
                 mine[columns.history] = _history(part, columns, is_whole)
     tell(
@@ -118,17 +123,42 @@ class _Part:
 
 def _read_parts(files, columns):
     """The training and the test part."""
-    paths = [files.paths(part) for part in ("train", "test")]
-    if files.form == "CSV":
-        check_headers([path for part in paths for path in part], columns)
-    reader = click_csv if files.form == "CSV" else click_tfrecords
-    train, test = (_read_part(part, columns, reader) for part in paths)
+    paths = {part: files.paths(part) for part in ("train", "test")}
+    by_part, reader = columns_by_part(files.form, paths, columns)
+    train, test = (_read_part(paths[part], own, reader) for part, own in by_part.items())
     if columns.history and not len(train.columns[columns.history].flatten()):
         raise DataUnavailableError(
             f"{train.files[0]}: {columns.history!r} is empty in all training examples; check its "
             "name, or leave the history out"
         )
     return train, test
+
+
+def columns_by_part(form, paths, columns):
+    """The columns of each part, and what reads its files. CSV files' headers are checked.
+
+    Args:
+        form: "CSV" or "TFRecord".
+        paths: dict from parts, "train" first, to lists of files.
+        columns: `examples.Columns`. All of `booster_only` may be missing from the test part.
+
+    Returns:
+        `(by_part, reader)`: a dict from parts to `examples.Columns`, and a module.
+
+    Raises:
+        DataUnavailableError: if a column is missing, or CSV files of a part differ.
+    """
+    reader = click_csv if form == "CSV" else click_tfrecords
+    by_part = dict.fromkeys(paths, columns)
+    if "test" in paths and columns.booster_only:
+        by_part["test"] = columns.of_test(reader.header(paths["test"][0]))
+    if form == "CSV":
+        together = list(paths.values())
+        if by_part.get("test", columns) is columns:
+            together = [[path for own in together for path in own]]
+        for own, names in zip(together, by_part.values(), strict=False):
+            check_headers(own, names)
+    return by_part, reader
 
 
 def check_headers(files, columns):
@@ -173,8 +203,11 @@ def _join(arrays):
     return pa.concat_arrays(arrays)
 
 
-def _category(array, name, where, is_whole):
+def _category(array, name, where, is_whole, missing):
     """The values as NumPy has them."""
+    if missing:
+        array = values.marked(array, is_whole, name, where)
+        return array.to_numpy(zero_copy_only=False) if is_whole else values.as_objects(array)
     written, array = array, array.cast(pa.int64()) if is_whole else values.as_texts(array)
     values.check_category(array, name, where, written)
     return array.to_numpy(zero_copy_only=False) if is_whole else values.as_objects(array)
@@ -189,8 +222,11 @@ def _history(part, columns, is_whole):
         columns.history,
         lambda place: part.where(part.list_of(place, columns.history)),
         is_whole,
+        columns.missing,
     )
-    return values.padded(found, starts[:-1], np.diff(starts), columns.history_length)
+    return values.padded(
+        found, starts[:-1], np.diff(starts), columns.history_length, columns.missing
+    )
 
 
 def _check_separator(parts, columns):

@@ -9,7 +9,7 @@ import pyarrow as pa
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
 from rocket_tf.data.clicks import row_groups, scan
 from rocket_tf.data.clicks.ordered import OrderedArrays
-from rocket_tf.data.clicks.parquet import ParquetFiles, check_schemas
+from rocket_tf.data.clicks.parquet import ParquetFiles, check_schemas, names_in
 from rocket_tf.data.clicks.row_groups import Piece, Rows, dtypes_of
 from rocket_tf.data.clicks.streamed import StreamedClicks
 from rocket_tf.data.clicks.values import is_whole
@@ -46,17 +46,20 @@ class ParquetLog:
         cut = _cut_of(settings)
         names = [*columns.all, *([cut[0]] if cut and cut[0] not in columns.all else [])]
         train = ParquetFiles(files.storage, files.train, names)
-        test = train
+        test, of_test = train, columns
         if files.test is not None:
-            test = ParquetFiles(files.test_storage, files.test, names)
-        check_schemas(train, test)
+            if columns.booster_only:
+                of_test = columns.of_test(names_in(files.test_storage, files.test[0]))
+            own = [name for name in names if name in of_test.all]
+            test = ParquetFiles(files.test_storage, files.test, own)
+        check_schemas(train, test, missing=columns.missing)
         dtypes = dtypes_of(train.footers[0].schema, columns, train.path(0))
         both = [train] if files.test is None else [train, test]
         if any(part.keys and any(part.keys) for part in both):
             dtypes |= _dtypes_of_keys(both, columns)
         rows = {
-            part: Rows(own, columns, dtypes, (*cut, part) if cut else None)
-            for part, own in (("train", train), ("test", test))
+            part: Rows(own, own_columns, dtypes, (*cut, part) if cut else None)
+            for part, own, own_columns in (("train", train, columns), ("test", test, of_test))
         }
         identity = [[own.names, [footer.fingerprint for footer in own.footers]] for own in both]
         key = scan.key_of(
@@ -64,6 +67,7 @@ class ParquetLog:
                 "files": identity,
                 "columns": [repr(columns)],
                 "cut": [settings[name] for name in _CUT_FIELDS],
+                **({"missing": True} if columns.missing else {}),
             }
         )
         found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
@@ -94,6 +98,7 @@ class ParquetLog:
             request_columns=tuple(settings["request_columns"]),
             dtypes=dtypes | ({columns.history: dtypes[columns.item]} if columns.history else {}),
             moments={name: tuple(own) for name, own in facts["moments"].items()},
+            test_lacks=tuple(name for name in columns.scalars if name not in of_test.scalars),
         )
         self.fingerprint = {
             "train_examples": examples["train"],
@@ -111,7 +116,7 @@ class ParquetLog:
         each = 8 * len(columns.scalars) + lists
         texts = {name for name in columns.all if card.dtypes.get(name) == row_groups.TEXT}
         files = {id(rows.files): rows.files for rows, _ in self.parts.values()}.values()
-        sizes = (own.bytes_in_memory[name] for f in files for own in f.footers for name in texts)
+        sizes = (own.bytes_in_memory.get(n, 0) for f in files for own in f.footers for n in texts)
         return each * (card.train_examples + card.test_examples) + 2 * sum(sizes)
 
     def _find(self, rows, fraction):
@@ -262,7 +267,7 @@ def _dtypes_of_keys(parts, columns):
     """Of columns that folders give: whole numbers where all folders have these."""
     dtypes = {}
     for name in dict.fromkeys((columns.user, *columns.categories)):
-        own = [keys.get(name) for part in parts for keys in part.keys]
+        own = [keys.get(name) for part in parts for keys in part.keys if name in part.columns]
         if all(value is not None for value in own):
             is_int = is_whole(pa.array(own, pa.string()))
             dtypes[name] = row_groups.WHOLE if is_int else row_groups.TEXT

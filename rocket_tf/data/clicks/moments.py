@@ -32,7 +32,9 @@ class Moments:
         self._base = 0  # a whole number among whole numbers, from which these are counted
 
     def add(self, values):
-        """Adds an array of numbers."""
+        """Adds an array of numbers; NaN is left out."""
+        if values.dtype.kind == "f":
+            values = values[~np.isnan(values)]
         if not len(values):
             return
         if values.dtype.kind == "i" and not self._number:

@@ -48,7 +48,7 @@ class ParquetFiles:
 
     def __init__(self, storage, names, columns):
         self.storage, self.names = storage, list(names)
-        self._columns = tuple(columns)
+        self.columns = tuple(columns)
         self.keys = [_keys(name) for name in self.names]
         self.footers = [self._footer(number) for number in range(len(self.names))]
 
@@ -110,35 +110,54 @@ class ParquetFiles:
             with self._open(number) as (raw, parquet):
                 metadata, schema = parquet.metadata, parquet.schema_arrow
                 counts = Counter(schema.names)
-                sizes = _sizes(metadata, self._columns)
+                sizes = _sizes(metadata, self.columns)
                 fingerprint = _fingerprint(raw)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise DamagedDataError(
-                f"{path}: is no Parquet file that can be read: {reason_of(error)}; write it anew"
-            ) from error
-        twice = [name for name in self._columns if counts[name] > 1]
+            raise _unreadable(path, error) from error
+        twice = [name for name in self.columns if counts[name] > 1]
         if twice:
             raise DataUnavailableError(f"{path}: names {twice[0]!r} twice; give each its own name")
         keys = self.keys[number]
-        check_columns(path, self._columns, [*schema.names, *keys])
+        check_columns(path, self.columns, [*schema.names, *keys])
         kinds = {
             name: pa.string() if name in keys else _plain(schema.field(name).type)
-            for name in self._columns
+            for name in self.columns
         }
         groups = (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
         return Footer(
             kinds,
             tuple(groups),
-            {name: sizes.get(name, 0) for name in self._columns},
+            {name: sizes.get(name, 0) for name in self.columns},
             fingerprint,
         )
 
 
-def check_schemas(*parts):
+def names_in(storage, name):
+    """Names of the columns of a file, also of those that folders give.
+
+    Raises:
+        DamagedDataError: if it cannot be read.
+    """
+    try:
+        with _Opened(storage, name) as (_, parquet):
+            return [*parquet.schema_arrow.names, *_keys(name)]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(storage.path(name), error) from error
+
+
+def _unreadable(path, error):
+    return DamagedDataError(
+        f"{path}: is no Parquet file that can be read: {reason_of(error)}; write it anew"
+    )
+
+
+def check_schemas(*parts, missing=False):
     """Checks that all files of all parts have the same types of the columns that are read.
 
     Args:
         *parts: `ParquetFiles`.
+        missing: whether values may be missing, so that integers may be floats in some files, as
+            pandas writes them.
 
     Raises:
         DataUnavailableError: for the first file with another type than the first file of all.
@@ -147,7 +166,7 @@ def check_schemas(*parts):
     for part in parts:
         for number, footer in enumerate(part.footers):
             for name, kind in footer.schema.items():
-                if _family(kind) != _family(first[name]):
+                if _family(kind, missing) != _family(first[name], missing):
                     raise DataUnavailableError(
                         f"{part.path(number)}: has {name!r} as {kind}, and {first_path} as "
                         f"{first[name]}; give all files the same types"
@@ -183,11 +202,11 @@ def _plain(kind):
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _family(kind):
+def _family(kind, missing=False):
     """What must be the same in all files: integers of any width are."""
     kind = _plain(kind)
     if pa.types.is_integer(kind):
-        return "integer"
+        return "float" if missing else "integer"
     if pa.types.is_floating(kind):
         return "float"
     if is_text(kind):

@@ -43,11 +43,13 @@ class Lists:
         values: int64 array, or Arrow array of texts.
         starts: int64, shape (rows,).
         lengths: int64, shape (rows,).
+        missing: as of `examples.Columns`.
     """
 
     values: object
     starts: np.ndarray
     lengths: np.ndarray
+    missing: bool = False
 
 
 class Rows:
@@ -118,10 +120,14 @@ class Rows:
             ) from error
 
     def _number(self, array, name, where):
-        numbers = values.numbers(array, name, where)
+        numbers = values.numbers(array, name, where, self.columns.missing)
         return numbers.astype(self.dtypes.get(name, numbers.dtype), copy=False)
 
     def _category(self, array, name, where, checked):
+        if self.columns.missing:
+            whole = self.dtypes[name] == WHOLE
+            array = values.marked(array, whole, name, where)
+            return array.to_numpy(zero_copy_only=False) if whole else array
         if self.dtypes[name] == WHOLE:
             array = _to_int64(array, name, where)
         elif not is_text(array.type):
@@ -135,14 +141,17 @@ class Rows:
         if is_text(array.type):
             array = compute.utf8_split_whitespace(compute.utf8_trim_whitespace(array))
             array = array.cast(pa.large_list(pa.large_string()))
-        if not checked:
+        if not checked and not columns.missing:
             array = compute.list_slice(array, 0, columns.history_length)
         lengths = compute.fill_null(compute.list_value_length(array), 0)
         lengths = lengths.cast(pa.int64()).to_numpy(zero_copy_only=False)
         flat = array.flatten()
         # Of an empty text, there is one empty value.
-        if is_text(flat.type) and len(lengths):
-            kept = compute.not_equal(flat, "")
+        if (is_text(flat.type) or columns.missing) and len(lengths):
+            if columns.missing:
+                kept = compute.invert(values.missing_in(flat))
+            else:
+                kept = compute.not_equal(flat, "")
             if not compute.all(kept, min_count=0).as_py():
                 rows = np.repeat(np.arange(len(lengths)), lengths)
                 kept = kept.to_numpy(zero_copy_only=False)
@@ -151,11 +160,13 @@ class Rows:
         row_of = lambda place: where(np.searchsorted(np.cumsum(lengths), place, "right"))  # noqa: E731
         dtype = self.dtypes[columns.item]
         flat = self._flat(flat, dtype, row_of)
-        if checked:
+        if columns.missing:
+            flat = values.marked(flat, dtype == WHOLE, columns.history, row_of)
+        elif checked:
             values.check_category(flat, columns.history, row_of)
         starts = np.cumsum(lengths) - lengths
         flat = flat.to_numpy(zero_copy_only=False) if dtype == WHOLE else flat
-        return Lists(flat, starts, lengths)
+        return Lists(flat, starts, lengths, columns.missing)
 
     def _flat(self, flat, dtype, where):
         if dtype == WHOLE:
@@ -201,7 +212,8 @@ def dtypes_of(schema, columns, path):
     dtypes = {}
     for name in dict.fromkeys((columns.user, *columns.categories)):
         kind = schema[name]
-        if not (types.is_integer(kind) or is_text(kind) or types.is_boolean(kind)):
+        whole = types.is_integer(kind) or types.is_boolean(kind)
+        if not (whole or is_text(kind) or (columns.missing and types.is_floating(kind))):
             refuse(name, "integers or texts (ids as floats are what pandas makes of gaps)")
         dtypes[name] = TEXT if is_text(kind) else WHOLE
     if columns.history:
@@ -228,6 +240,7 @@ def concatenate(parts):
             concatenate([part.values for part in parts]),
             np.concatenate([p.starts + s for p, s in zip(parts, sizes[:-1], strict=True)]),
             np.concatenate([part.lengths for part in parts]),
+            first.missing,
         )
     return np.concatenate(parts) if isinstance(first, np.ndarray) else pa.concat_arrays(parts)
 
@@ -258,7 +271,7 @@ def take(column, places, width):
         flat = flat[own]
     else:
         flat = values.as_objects(flat.take(pa.array(own)))
-    return values.padded(flat, ends - lengths, lengths, width)
+    return values.padded(flat, ends - lengths, lengths, width, column.missing)
 
 
 def _to_int64(array, name, where):

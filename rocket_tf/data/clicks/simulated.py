@@ -14,6 +14,13 @@ COLUMNS = Columns(
     history="history",
 )
 
+# A column that only a booster can read: its mean and variance, and how strongly it rises with the
+# log-odds of a click, as the ratio of that share's deviation to the noise's.
+DWELL = "dwell"
+DWELL_MOMENTS = (30.0, 100.0)
+DWELL_STRENGTHS = {"noise": 0.0, "weak": 0.5, "strong": 2.0}
+_DWELL_STREAM = 1
+
 _BASE_RATE = 0.2
 _DAYS = 28
 _CATEGORIES = 20
@@ -24,7 +31,13 @@ _ZIPF = 0.8  # exponent of how often items are shown, by their rank
 
 
 def simulate(
-    examples=200_000, users=2000, items=1000, seed=0, history_length=20, test_fraction=0.1
+    examples=200_000,
+    users=2000,
+    items=1000,
+    seed=0,
+    history_length=20,
+    test_fraction=0.1,
+    dwell="off",
 ):
     """Simulates a click log; always the same for the same arguments.
 
@@ -41,6 +54,9 @@ def simulate(
         seed: a non-negative integer.
         history_length: so many items that the user clicked before are kept.
         test_fraction: share of the test examples, which are the last in time.
+        dwell: "off", or one of `DWELL_STRENGTHS`: a further column of numbers, "dwell", is how many
+            seconds the item stayed in view, which no server knows in advance. It rises with the
+            log-odds of the click, or is "noise". All else stays as it is.
 
     Returns:
         `(data, truth)`. data: `ClickData` with `COLUMNS`, but for `history_length`. truth: float64,
@@ -84,8 +100,19 @@ def simulate(
         "price": price_of.astype(np.float32)[item],
         "history": histories(user, item, labels, times, history_length),
     }
+    if dwell != "off":
+        inputs[DWELL] = _dwell(log_odds, DWELL_STRENGTHS[dwell], seed)
     data = split(inputs, labels, test_fraction)
     return data, probabilities[len(data.train.labels) :]
+
+
+def _dwell(log_odds, strength, seed):
+    """Seconds in view, of mean 30 and deviation 10, from a stream of random numbers of its own."""
+    noise = np.random.default_rng([seed, _DWELL_STREAM]).normal(size=len(log_odds))
+    interest = (log_odds - log_odds.mean()) / log_odds.std()
+    standard = (strength * interest + noise) / (strength**2 + 1) ** 0.5
+    mean, variance = DWELL_MOMENTS
+    return np.maximum(mean + variance**0.5 * standard, 0).astype(np.float32)
 
 
 def _shares(weights):

@@ -41,6 +41,27 @@ def read(path, columns):
     return {name: pa.concat_arrays([part[name] for part in parts]) for name in columns.all}
 
 
+def header(path):
+    """Names of the features of the first record; none, if there is no record.
+
+    Raises:
+        DamagedDataError: if it cannot be read.
+    """
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    try:
+        check_regular(path)
+        records = tf.data.TFRecordDataset(path, "GZIP" if is_gzipped(path) else "")
+        for record in records.take(1).as_numpy_iterator():
+            return list(tf.train.Example.FromString(record).features.feature)
+    except (OSError, DecodeError) as error:
+        raise DamagedDataError(f"{path}: record 1 cannot be read: {reason_of(error)}") from error
+    except tf.errors.OpError as error:
+        raise DamagedDataError(f"{path}: record 1 cannot be read: {reason(error)}") from error
+    return []
+
+
 def batches(path, columns, progress=lambda done: None):
     """The same, some records at a time.
 

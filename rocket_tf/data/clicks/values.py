@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from rocket_tf.data.clicks.examples import padding_of
+from rocket_tf.data.clicks.examples import MISSING, padding_of
 from rocket_tf.errors import DamagedDataError
 
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -49,11 +49,75 @@ def as_texts(array):
     return array.cast(pa.large_string())
 
 
-def numbers(array, name, where):
-    """Numbers, checked; arguments as of `labels`.
+def missing_in(array, is_number=False):
+    """Which values are missing: null, NaN, or texts without letters; of numbers, the text nan, too.
+
+    Args:
+        array: Arrow array.
+        is_number: whether it is one of numbers.
 
     Returns:
-        int64 array of whole numbers alone, or float64.
+        Arrow array of booleans.
+    """
+    missing = compute.is_null(array, nan_is_null=True)
+    if not is_text(array.type):
+        return missing
+    blank = r"^\s*([nN][aA][nN]\s*)?$" if is_number else r"^\s*$"
+    return compute.or_(
+        missing, compute.fill_null(compute.match_substring_regex(array, blank), True)
+    )
+
+
+def present(array):
+    """The values that are not missing."""
+    return array.filter(compute.invert(missing_in(array)))
+
+
+def marked(array, whole, name, where):
+    """A category whose values may be missing, with marks for those that are.
+
+    Args:
+        array: Arrow array of integers, floats that are whole, or texts.
+        whole: whether its values become int64, `MISSING` where there is none; or texts, "" there.
+        name: as of `labels`.
+        where: as of `labels`.
+
+    Returns:
+        Arrow array.
+
+    Raises:
+        DamagedDataError: if one is the mark, or a float is not whole.
+    """
+    array = compute.if_else(missing_in(array), pa.scalar(None, array.type), array)
+    if not whole:
+        return compute.fill_null(as_texts(array), "")
+    try:
+        array = array.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise DamagedDataError(
+            f"{where(0).rpartition(',')[0] or where(0)}: {name!r} has values that are no whole "
+            f"numbers of 64 bits: {error}"
+        ) from error
+    place = compute.index(array, pa.scalar(MISSING, pa.int64())).as_py()
+    if place >= 0:
+        raise DamagedDataError(
+            f"{where(place)}: {MISSING} in {name!r}; expected a larger number: this one stands for "
+            "values that are missing"
+        )
+    return compute.fill_null(array, MISSING)
+
+
+def numbers(array, name, where, missing=False):
+    """Numbers, checked; arguments as of `labels`.
+
+    Args:
+        array: as of `labels`.
+        name: as of `labels`.
+        where: as of `labels`.
+        missing: whether values may be missing, which are NaN then.
+
+    Returns:
+        int64 array of whole numbers alone, or float64; where they may be missing, float64.
 
     Raises:
         DamagedDataError: if one is not finite, or beyond 32 bits.
@@ -61,11 +125,15 @@ def numbers(array, name, where):
     values = _to_float64(array)
     with np.errstate(over="ignore"):
         wrong = ~np.isfinite(values.astype(np.float32))
+    if missing:
+        wrong &= ~missing_in(array, is_number=True).to_numpy(zero_copy_only=False)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DamagedDataError(
             f"{where(row)}: {_shown(array, row)} in {name!r}; expected a finite number of 32 bits"
         )
+    if missing:
+        return values
     are_whole = is_whole(array) if is_text(array.type) else pa.types.is_integer(array.type)
     if are_whole and len(array):
         return array.cast(pa.int64()).to_numpy(zero_copy_only=False)
@@ -134,7 +202,7 @@ def as_objects(array):
     return texts[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
-def padded(values, starts, lengths, width):
+def padded(values, starts, lengths, width, missing=False):
     """Lists as the rows of a table, their first values, padded at the end.
 
     Args:
@@ -142,11 +210,13 @@ def padded(values, starts, lengths, width):
         starts: int64, shape (rows,): where each list begins.
         lengths: int64, shape (rows,).
         width: values in a row of the table.
+        missing: whether values may be missing, so that integers are padded with `MISSING`.
 
     Returns:
         Array of shape (rows, width).
     """
-    values = np.append(values, np.array([padding_of(values)], values.dtype))
+    padding = MISSING if missing and values.dtype.kind == "i" else padding_of(values)
+    values = np.append(values, np.array([padding], values.dtype))
     places = np.arange(width)
     last = len(values) - 1
     return values[np.where(places < lengths[:, None], starts[:, None] + places, last)]

@@ -1,0 +1,71 @@
+"""Which columns of clicks only the booster may read."""
+
+from collections.abc import Mapping
+
+from rocket_tf.config.fields import FIELDS
+from rocket_tf.config.read_by import METHODS_WITH_TEACHER
+from rocket_tf.data.catalog import DatasetCard
+from rocket_tf.data.clicks.examples import Columns
+from rocket_tf.errors import ConfigError
+
+
+def check_booster_only(config: Mapping, columns: Columns) -> None:
+    """Checks the columns that only the booster reads.
+
+    Args:
+        config: a configuration of clicks.
+        columns: those of its data.
+
+    Raises:
+        ConfigError: if one is none of the categories and numbers, the light net would be left
+            without any, a history that it reads has the values of one, a request of the export
+            would have one, or the method has a light net that follows a booster trained before.
+    """
+    chosen = tuple(config["booster_only"])
+    if not chosen:
+        return
+
+    def refuse(expected, given=chosen):
+        raise ConfigError(f"config.booster_only: got {given!r}{expected}")
+
+    read = (*columns.categories, *columns.numbers)
+    unknown = [name for name in chosen if name not in read]
+    if unknown:
+        refuse(
+            f", expected columns of categories or numbers that the nets read, of {read}", unknown[0]
+        )
+    if set(chosen) >= set(read) and not columns.history:
+        refuse(", expected fewer: the light net would have nothing to read; leave some out")
+    if columns.history and columns.item in chosen:
+        refuse(
+            f" with history {columns.history!r}, expected another: both nets read the history, "
+            "whose values it has; leave it out",
+            columns.item,
+        )
+    asked = [name for name in config["request_columns"] if name in chosen]
+    if asked and tuple(config["request_columns"]) != FIELDS["request_columns"].default:
+        refuse(
+            ", which request_columns has, too, expected another: the export has no such input; "
+            "take it out of one of the two",
+            asked[0],
+        )
+    if config["method"] in METHODS_WITH_TEACHER:
+        refuse(
+            f" with method={config['method']}, expected (): there the light net follows a booster "
+            "that was trained before, on the light net's inputs; take --config.method=rocket"
+        )
+
+
+def check_test_part(config: Mapping, card: DatasetCard) -> None:
+    """Checks that a booster alone has a test part to be evaluated on.
+
+    Raises:
+        ConfigError: if the test part lacks columns that it reads.
+    """
+    if card.test_lacks and config["method"] == "booster" and config["evaluate_test"]:
+        raise ConfigError(
+            f"config.method: got booster with a test part that lacks {', '.join(card.test_lacks)}, "
+            "expected one with the booster's columns; add them to the test part, or hold examples "
+            "out and leave it closed, as with --config.validation_examples=1000 "
+            "--config.evaluate_test=False"
+        )

@@ -1,0 +1,174 @@
+"""Data without the inputs that only the booster reads: what is evaluated then is the light net."""
+
+import keras
+import tensorflow as tf
+
+from rocket_tf.core.batch import inputs_of
+from rocket_tf.core.distributed_model import call_on_replica
+from rocket_tf.core.heads import by_output
+from rocket_tf.core.inputs import keys_of, order_of
+
+
+def lacks_booster_only(rocket, x):
+    """Whether data has none of the inputs that only the booster reads.
+
+    Args:
+        rocket: a `RocketModel`.
+        x: the inputs of a batch: a dict by name, or in the structure of the rocket's inputs, or in
+            that of the light net's.
+
+    Raises:
+        ValueError: if a dict has some of them.
+
+    Example:
+        >>> import keras, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model([price], keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> booster = keras.Model([price, dwell], keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> rocket.booster_only_inputs, lacks_booster_only(rocket, {"price": [[1.0]]})
+        (('dwell',), True)
+    """
+    names = rocket.booster_only_inputs
+    if not names:
+        return False
+    if not isinstance(x, dict):
+        return len(keras.tree.flatten(x)) == len(rocket.light.inputs)
+    missing = [name for name in names if name not in x]
+    if missing and len(missing) < len(names):
+        raise ValueError(
+            f"Data has all inputs that only the booster reads, {list(names)}, or none of them; "
+            f"then the light net is evaluated alone. Received: {list(x)}; {missing} are missing"
+        )
+    return bool(missing)
+
+
+def inputs_of_net(net, rocket, x):
+    """Of the inputs of a batch, those of a net that may take fewer than the rocket.
+
+    Args:
+        net: the light net, or one that takes what it takes.
+        rocket: a `RocketModel`.
+        x: as of `lacks_booster_only`.
+
+    Returns:
+        The net's inputs in its structure; in the rocket's, where it takes as many.
+
+    Raises:
+        ValueError: if one is missing.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> inputs_of_net(light, rocket, {"price": 1, "dwell": 2})
+        {'price': 1}
+    """
+    if not rocket.booster_only_inputs:
+        return inputs_of(rocket, x)
+    flat = keras.tree.flatten(x)
+    if isinstance(x, dict) or len(flat) == len(net.inputs):
+        return inputs_of(net, x)
+    chosen = [flat[place] for place in order_of(net.input, rocket.input)]
+    return keras.tree.pack_sequence_as(net.input, chosen)
+
+
+def test_light(rocket, x, y, sample_weight):
+    """One step of an evaluation of the light net alone: its label losses, and its metrics.
+
+    Args:
+        rocket: a `RocketModel`.
+        x: as of `lacks_booster_only`.
+        y: labels, as of `RocketModel.compute_loss`.
+        sample_weight: as there.
+
+    Returns:
+        The logs as a dict.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> rocket.compile("sgd", "mse")
+        >>> one = np.ones((2, 1), "float32")
+        >>> list(test_light(rocket, {"price": one}, one, None))
+        ['loss', 'light_loss']
+    """
+    outputs = call_on_replica(rocket.read_light, inputs_of_net(rocket.light, rocket, x), False)
+    outputs = by_output(outputs)
+    logits = {name: outputs[h.output] for name, h in rocket.heads.items() if h.net == "light"}
+    terms = rocket.objective.label_terms(y, logits, sample_weight)
+    rocket.record(terms, rocket.light, logits)
+    rocket.head_metrics.ranking.update(x, y, logits, sample_weight)
+    logits = _with_stand_ins(rocket, logits)
+    return of_light(rocket, rocket.compute_metrics(x, y, logits, sample_weight))
+
+
+def of_light(rocket, logs):
+    """Those logs that an evaluation of the light net alone has.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> of_light(rocket, {"light_loss": 1, "booster_loss": 2, "hint_loss": 3})
+        {'light_loss': 1}
+    """
+    others = {hint.name for hint in rocket.hints}
+    return {
+        name: value
+        for name, value in logs.items()
+        if name not in others and not name.startswith("booster_")
+    }
+
+
+def completed(rocket, data_batch):
+    """A batch that Keras builds from, with zeros for the inputs that only the booster reads.
+
+    Args:
+        rocket: a `RocketModel`.
+        data_batch: `(x, y)` or `(x, y, sample_weight)`.
+
+    Example:
+        >>> import keras, numpy as np, rocket_tf
+        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+        >>> both = keras.layers.Concatenate()([price, dwell])
+        >>> inputs = {"price": price, "dwell": dwell}
+        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+        >>> rocket = rocket_tf.RocketModel(light, booster)
+        >>> x, y = completed(rocket, ({"price": np.ones((2, 1))}, np.ones((2, 1))))
+        >>> sorted(x), x["dwell"].shape
+        (['dwell', 'price'], TensorShape([2, 1]))
+    """
+    x, *others = data_batch
+    if not lacks_booster_only(rocket, x):
+        return data_batch
+    own = inputs_of_net(rocket.light, rocket, x)
+    named = dict(zip(keys_of(rocket.light.input), keras.tree.flatten(own), strict=True))
+    for name, tensor in zip(keys_of(rocket.input), rocket.inputs, strict=True):
+        if name in rocket.booster_only_inputs:
+            named[name] = tf.zeros((tf.shape(others[0])[0], *tensor.shape[1:]), tensor.dtype)
+    return (named, *others)
+
+
+def _with_stand_ins(rocket, logits):
+    """Logits by heads' names, where the booster's heads have the light net's.
+
+    Keras's metrics want logits of all heads. Those of the booster are not logged.
+    """
+    of_output = {rocket.heads[name].output: own for name, own in logits.items()}
+    return {name: of_output[head.output] for name, head in rocket.heads.items()}
