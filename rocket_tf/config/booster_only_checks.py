@@ -9,12 +9,12 @@ from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.errors import ConfigError
 
 
-def check_booster_only(config: Mapping, columns: Columns) -> None:
+def check_booster_only(config: Mapping, columns: Columns | None) -> None:
     """Checks the columns that only the booster reads.
 
     Args:
         config: a configuration of clicks.
-        columns: those of its data.
+        columns: those of its data, which clicks have.
 
     Raises:
         ConfigError: if one is none of the categories and numbers, the light net would be left
@@ -22,7 +22,7 @@ def check_booster_only(config: Mapping, columns: Columns) -> None:
             would have one, or the method has a light net that follows a booster trained before.
     """
     chosen = tuple(config["booster_only"])
-    if not chosen:
+    if not chosen or columns is None:
         return
 
     def refuse(expected, given=chosen):

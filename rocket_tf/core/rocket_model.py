@@ -69,9 +69,8 @@ class RocketModel(DistributedModel):
         name: name of the model.
 
     Raises:
-        ValueError: if a net is not functional or ends in probabilities, if the nets' inputs or
-            logits differ, if the hints do not fit the rest, if shared layers are to learn from a
-            booster that there is not, or if what layers share would be lost in a saved rocket.
+        ValueError: if a net is not functional or ends in probabilities, inputs or logits differ,
+            hints do not fit, or there is no booster to learn from, or sharing would not be saved.
 
     Example:
         >>> import keras, numpy as np, rocket_tf

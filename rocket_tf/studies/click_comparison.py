@@ -43,7 +43,7 @@ class ClickComparison(Study):
         ConfigError: if a run cannot be made as asked, or its folder holds another one.
     """
 
-    arms = ARMS
+    arms: tuple[Arm, ...] = ARMS
     rows = NETS
     holds_out = False
     diverged = None  # it ends the comparison
