@@ -86,7 +86,7 @@ class Feature:
 
     @property
     def padding(self) -> str | int:
-        """What stands for no value: `""`; of integers -1, or -2⁶³ where values may be missing."""
+        """The value of none; `""`, or of integers -1, or -2⁶³ where values may be missing."""
         if self.dtype == "string":
             return ""
         return _MISSING if self.missing else -1
