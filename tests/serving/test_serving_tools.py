@@ -167,7 +167,7 @@ def test_a_format_that_computes_something_else_is_not_kept(workdir, tmp_path, mo
     light = restore(workdir)[0].light
     light.get_layer("light_logits").bias.assign_add(np.full(10, 0.01, np.float32))
     wrong = converters.to_onnx(light)
-    monkeypatch.setattr(converters, "to_onnx", lambda net: wrong)
+    monkeypatch.setattr(converters, "to_onnx", lambda net, **task: wrong)
     arguments = [f"--workdir={workdir}", f"--output={tmp_path}", "--formats=onnx"]
     assert export.main(arguments) == 1
     assert "ONNX does not compute what the model computes" in capsys.readouterr().err
