@@ -45,6 +45,7 @@ _DEFINED_IN = {
     "ExactAUC": "rocket_tf.metrics.ranking",
     "GroupAUC": "rocket_tf.metrics.ranking",
     "Hint": "rocket_tf.core.hints",
+    "MeanAveragePrecision": "rocket_tf.metrics.average_precision",
     "RocketModel": "rocket_tf.core.rocket_model",
     "SampledGroupAUC": "rocket_tf.metrics.approximate",
     "SmoothedCrossEntropy": "rocket_tf.core.smoothing",
@@ -70,6 +71,9 @@ if _typing.TYPE_CHECKING:  # what the lazy names are
     from rocket_tf.core.smoothing import SmoothedCrossEntropy as SmoothedCrossEntropy
     from rocket_tf.metrics.approximate import BinnedAUC as BinnedAUC
     from rocket_tf.metrics.approximate import SampledGroupAUC as SampledGroupAUC
+    from rocket_tf.metrics.average_precision import MeanAveragePrecision as MeanAveragePrecision
+    from rocket_tf.metrics.calibration import Calibration as Calibration
+    from rocket_tf.metrics.calibration import CalibrationError as CalibrationError
     from rocket_tf.metrics.ranking import ExactAUC as ExactAUC
     from rocket_tf.metrics.ranking import GroupAUC as GroupAUC
     from rocket_tf.networks import backbone_names as backbone_names

@@ -9,9 +9,9 @@ from rocket_tf.metrics.growing_rows import GrowingRows
 class MetricOfAllExamples(keras.metrics.Metric):
     """A metric that keeps a row of each example of an evaluation, on every replica.
 
-    A subclass calls `_append_rows` in `update_state`, also in a `tf.function` and in
+    A subclass calls `append_rows` in `update_state`, also in a `tf.function` and in
     `strategy.run`, whose replicas may have different numbers of examples, or none; and
-    `_kept_rows` in `result`. A row of zeros must say nothing.
+    `kept_rows` in `result`. A row of zeros must say nothing.
 
     Args:
         width: whole numbers of 64 bits in a row.
@@ -21,9 +21,9 @@ class MetricOfAllExamples(keras.metrics.Metric):
     Example:
         >>> class LargestLabel(MetricOfAllExamples):
         ...     def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
-        ...         self._append_rows(tf.constant(y_true, tf.int64)[:, None])
+        ...         self.append_rows(tf.constant(y_true, tf.int64)[:, None])
         ...     def result(self):
-        ...         return int(self._kept_rows().max())
+        ...         return int(self.kept_rows().max())
         >>> metric = LargestLabel(width=1)
         >>> metric.update_state([3, 7], y_pred=None)
         >>> metric.update_state([5], y_pred=None)
@@ -41,7 +41,7 @@ class MetricOfAllExamples(keras.metrics.Metric):
     def reset_state(self):
         self._kept.clear()
 
-    def _append_rows(self, rows):
+    def append_rows(self, rows):
         replica = tf.distribute.get_replica_context()
         if replica is None or replica.strategy is not self._strategy:
             raise ValueError(
@@ -60,7 +60,7 @@ class MetricOfAllExamples(keras.metrics.Metric):
         """Keeps what a result needs of rows, which all replicas have alike."""
         self._kept.append(rows)
 
-    def _kept_rows(self):
+    def kept_rows(self):
         """All rows, an int64 array."""
         if not tf.executing_eagerly():
             raise RuntimeError(

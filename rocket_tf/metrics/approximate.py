@@ -72,7 +72,7 @@ class BinnedAUC(ExactAUC):
         return float((clicks * (below + others / 2)).sum() / pairs)
 
     def _store(self, rows):
-        scores, labels, weights = tf.unstack(tf.bitcast(rows, tf.float64), axis=1)
+        scores, labels, weights = tf.unstack(tf.bitcast(rows, tf.float64), num=3, axis=1)
         is_number = ~(tf.math.is_nan(scores) | tf.math.is_nan(weights))
         is_label = (labels == 0) | (labels == 1)
         is_used = is_number & is_label & (weights > 0)

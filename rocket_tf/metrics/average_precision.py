@@ -65,7 +65,7 @@ class MeanAveragePrecision(MetricOfAllExamples):
         # Beside the bits of a logit one for the label; in front, 1, or 2 for an impossible label.
         bits = tf.cast(tf.bitcast(y_pred, tf.int32), tf.int64)
         packed = 2 * bits + tf.cast(y_true == 1, tf.int64)
-        self._append_rows(tf.concat([2 - tf.cast(is_label, tf.int64), packed], axis=-1))
+        self.append_rows(tf.concat([2 - tf.cast(is_label, tf.int64), packed], axis=-1))
 
     def result(self):
         """The metric of all batches since `reset_state`.
@@ -77,7 +77,7 @@ class MeanAveragePrecision(MetricOfAllExamples):
             ValueError: if a label is neither 0 nor 1.
             RuntimeError: within a `tf.function`.
         """
-        rows = self._kept_rows()
+        rows = self.kept_rows()
         rows = rows[rows[:, 0] != 0]
         if (rows[:, 0] == 2).any():
             raise ValueError(f"{self.name}: labels must be 0 or 1. Received others among them")

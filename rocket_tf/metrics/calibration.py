@@ -46,7 +46,7 @@ class _ByBins(ExactAUC):
         return None if not_numbers else sums[:_BINS].T
 
     def _store(self, rows):
-        scores, labels, weights = tf.unstack(tf.bitcast(rows, tf.float64), axis=1)
+        scores, labels, weights = tf.unstack(tf.bitcast(rows, tf.float64), num=3, axis=1)
         is_number = ~(tf.math.is_nan(scores) | tf.math.is_nan(weights))
         is_label = (labels == 0) | (labels == 1)
         is_used = is_number & is_label & (weights > 0)

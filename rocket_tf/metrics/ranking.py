@@ -76,11 +76,11 @@ class ExactAUC(MetricOfAllExamples):
         return float(np.average(areas, weights=weights)) if len(areas) else math.nan
 
     def _append(self, columns):
-        self._append_rows(tf.stack(columns, axis=1))
+        self.append_rows(tf.stack(columns, axis=1))
 
     def kept_examples(self):
         """All examples that have weight: groups, scores, labels and weights, arrays."""
-        columns = np.ascontiguousarray(self._kept_rows().T)
+        columns = np.ascontiguousarray(self.kept_rows().T)
         columns = columns[:, columns[2].view(np.float64) != 0]
         scores, labels, weights = columns[:3].view(np.float64)
         if ((labels != 0) & (labels != 1)).any():

@@ -5,7 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from rocket_tf.core import keras_internals
+from rocket_tf.core import optimizer_internals
 
 
 def with_part_rates(optimizer, factor_of, late_of=None, first_step=0):
@@ -63,7 +63,7 @@ class _PartRates:
     def build(self, variables):
         if self.built:
             return
-        decayed = [keras_internals.decays(self, variable) for variable in variables]
+        decayed = [optimizer_internals.decays(self, variable) for variable in variables]
         self.parts = [
             (self.factor_of(variable), self.late_of(variable), is_decayed)
             for variable, is_decayed in zip(variables, decayed, strict=True)
@@ -79,7 +79,7 @@ class _PartRates:
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        factor, is_late, is_decayed = keras_internals.slot_of(self, "parts", variable)
+        factor, is_late, is_decayed = optimizer_internals.slot_of(self, "parts", variable)
         learning_rate *= factor
         if is_decayed and factor != 1:
             rate = tf.cast(learning_rate * self.weight_decay, variable.dtype)

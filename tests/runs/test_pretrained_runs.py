@@ -13,7 +13,7 @@ from PIL import Image
 
 from rocket_tf import config as options
 from rocket_tf import train
-from rocket_tf.core.keras_internals import averages_of
+from rocket_tf.core.optimizer_internals import averages_of
 from rocket_tf.data.images import named as images
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.building import build_model
