@@ -21,6 +21,7 @@ EXPECTED = {
     "SampledGroupAUC": "class",
     "SmoothedCrossEntropy": "class",
     "Hint": "class",
+    "MeanAveragePrecision": "class",
     "RocketModel": "class",
     "attention_maps": "function",
     "backbone_names": "module",
