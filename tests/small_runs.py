@@ -29,6 +29,26 @@ SMALL = {
     "pictures": False,
 }
 
+# On a log of `data.clicks.made_up` of 250 rows.
+SMALL_CLICK_LOG = {
+    "dataset": "click_log",
+    "user_column": "hour",
+    "category_columns": ("user", "item", "query"),
+    "number_columns": ("price",),
+    "history_column": "history",
+    "history_length": 4,
+    "request_columns": ("user",),
+    "shuffle_row_groups": 2,
+    "epochs": 1,
+    "batch_size": 110,  # three steps, the last one smaller
+    "hash_buckets": 40,
+    "embedding_dimension": 3,
+    "light_tower": (6,),
+    "booster_tower": (7, 5),
+    "learning_rate": 0.01,
+    "pictures": False,
+}
+
 
 def small_config(**changes):
     """A run of seconds: 80 digits, 3 epochs, WRN-10-1 in WRN-16-1."""

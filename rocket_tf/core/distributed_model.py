@@ -12,12 +12,6 @@ import tensorflow as tf
 
 from rocket_tf.core import keras_internals, reductions
 
-_STRATEGIES = (
-    tf.distribute.OneDeviceStrategy,
-    tf.distribute.MirroredStrategy,
-    tf.distribute.MultiWorkerMirroredStrategy,
-)
-
 
 @keras_internals.hooks_of_fit
 class DistributedModel(keras.Model):
@@ -74,18 +68,13 @@ class DistributedModel(keras.Model):
             return None
         if keras_internals.build_before_trace(self, iterator, None if metrics_built else metrics):
             return None
-        strategy = self.distribute_strategy
-        if iterator is not None and (
-            strategy.num_replicas_in_sync > 1 or isinstance(strategy, _STRATEGIES)
-        ):
+        if iterator is not None:
+            strategy = self.distribute_strategy
             _, _, batches = next(iter(iterator))
             data_batch = keras.tree.map_structure(
                 lambda value: strategy.experimental_local_results(value)[0], next(batches)
             )
-            iterator = None
-        if iterator is None:
-            data_batch = self.complete(data_batch)
-        return iterator, data_batch
+        return None, self.complete(data_batch)
 
     def complete(self, data_batch):
         """A batch to build from, with all inputs that the model has."""

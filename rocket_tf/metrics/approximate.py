@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rocket_tf.metrics.ranking import ExactAUC, GroupAUC, areas_of
+from rocket_tf.metrics.ranking import GroupAUC, areas_of
+from rocket_tf.metrics.sums import MetricOfSums, usable
 
 # Of the logit of a click, which is clipped: 2**20 bins of 2**-14 each.
 _LARGEST_LOGIT, _BINS = 32, 2**20
@@ -17,7 +18,7 @@ _CONFIDENCE = 0.95
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
-class BinnedAUC(ExactAUC):
+class BinnedAUC(MetricOfSums):
     """Area under the ROC curve, from counts of clicks and others by bins of the score.
 
     Takes what `ExactAUC` takes; its scores must be logits. Examples in one bin count as ties, so
@@ -40,28 +41,15 @@ class BinnedAUC(ExactAUC):
     """
 
     def __init__(self, name: str = "auc", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+        # Weights of others and of clicks in each bin, then the numbers of what must not be there.
+        super().__init__([_BINS + 2, 2], name=name, dtype=dtype)
         self.largest_error: float | None = None
-        per_replica = {
-            "trainable": False,
-            "synchronization": tf.VariableSynchronization.ON_READ,
-            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        }
-        with tf.device("CPU:0"):
-            # Weights of others and of clicks in each bin, then sums of what must not be there.
-            self._sums = tf.Variable(tf.zeros([_BINS + 2, 2], tf.float64), **per_replica)
-
-    def reset_state(self) -> None:
-        self._sums.assign(tf.zeros_like(self._sums))
 
     def result(self) -> float:
         """The metric of all batches since `reset_state`; as `ExactAUC.result`."""
-        sums = self._sums.numpy()
+        sums = self.totals.numpy()
         (not_numbers, wrong), (negative, _) = sums[_BINS:]
-        if wrong:
-            raise ValueError(f"{self.name}: labels must be 0 or 1. Received others among them")
-        if negative:
-            raise ValueError(f"{self.name}: sample weights must be at least 0. Received less")
+        self.check(wrong, negative)
         others, clicks = sums[:_BINS].T
         pairs = clicks.sum() * others.sum()
         if not_numbers or not pairs:
@@ -72,24 +60,15 @@ class BinnedAUC(ExactAUC):
         return float((clicks * (below + others / 2)).sum() / pairs)
 
     def _store(self, rows):
-        scores, labels, weights = tf.unstack(tf.bitcast(rows, tf.float64), num=3, axis=1)
-        is_number = ~(tf.math.is_nan(scores) | tf.math.is_nan(weights))
-        is_label = (labels == 0) | (labels == 1)
-        is_used = is_number & is_label & (weights > 0)
-        scores = tf.where(is_number, scores, tf.zeros_like(scores))
+        scores, labels, weights, faults = usable(rows)
         bins = tf.floor((scores + _LARGEST_LOGIT) * (_BINS / (2 * _LARGEST_LOGIT)))
         bins = tf.cast(tf.clip_by_value(bins, 0, _BINS - 1), tf.int64)
         columns = tf.cast(labels == 1, tf.int64)
-        added = tf.where(is_used, weights, tf.zeros_like(weights))
-        faults = [
-            tf.math.count_nonzero(fault, dtype=tf.float64)
-            for fault in (~is_number & (weights != 0), ~is_label & (weights != 0), weights < 0)
-        ]
         places = tf.constant([[_BINS, 0], [_BINS, 1], [_BINS + 1, 0]], tf.int64)
         tf.raw_ops.ResourceScatterNdAdd(
-            ref=self._sums.handle,
+            ref=self.totals.handle,
             indices=tf.concat([tf.stack([bins, columns], axis=1), places], axis=0),
-            updates=tf.concat([added, tf.stack(faults)], axis=0),
+            updates=tf.concat([weights, faults], axis=0),
         )
 
 

@@ -6,27 +6,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rocket_tf.metrics.ranking import ExactAUC
+from rocket_tf.metrics.sums import MetricOfSums, usable
 
 _BINS = 20  # of the predicted probability, each 0.05 wide
 
 
-class _ByBins(ExactAUC):
+class _ByBins(MetricOfSums):
     """Sums of weights, of predicted probabilities and of clicks, by bins of the former."""
 
     def __init__(self, name, dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        per_replica = {
-            "trainable": False,
-            "synchronization": tf.VariableSynchronization.ON_READ,
-            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        }
-        with tf.device("CPU:0"):
-            # In the last row, sums of what must not be there.
-            self._sums = tf.Variable(tf.zeros([_BINS + 1, 3], tf.float64), **per_replica)
-
-    def reset_state(self):
-        self._sums.assign(tf.zeros_like(self._sums))
+        # In the last row, the numbers of what must not be there.
+        super().__init__([_BINS + 1, 3], name=name, dtype=dtype)
 
     def sums(self):
         """What was added since `reset_state`: weights, predicted clicks and clicks by bins.
@@ -37,30 +27,18 @@ class _ByBins(ExactAUC):
         Raises:
             ValueError: if a label is neither 0 nor 1, or a weight is negative.
         """
-        sums = self._sums.numpy()
-        not_numbers, wrong, negative = sums[_BINS]
-        if wrong:
-            raise ValueError(f"{self.name}: labels must be 0 or 1. Received others among them")
-        if negative:
-            raise ValueError(f"{self.name}: sample weights must be at least 0. Received less")
+        sums = self.totals.numpy()
+        not_numbers, *faults = sums[_BINS]
+        self.check(*faults)
         return None if not_numbers else sums[:_BINS].T
 
     def _store(self, rows):
-        scores, labels, weights = tf.unstack(tf.bitcast(rows, tf.float64), num=3, axis=1)
-        is_number = ~(tf.math.is_nan(scores) | tf.math.is_nan(weights))
-        is_label = (labels == 0) | (labels == 1)
-        is_used = is_number & is_label & (weights > 0)
-        zeros = tf.zeros_like(scores)
-        predicted = tf.sigmoid(tf.where(is_number, scores, zeros))
-        weight = tf.where(is_used, weights, zeros)
+        scores, labels, weights, faults = usable(rows)
+        predicted = tf.sigmoid(scores)
         bins = tf.cast(tf.minimum(tf.floor(predicted * _BINS), _BINS - 1), tf.int64)
-        added = tf.stack([weight, weight * predicted, weight * tf.where(is_used, labels, zeros)], 1)
-        faults = [
-            tf.math.count_nonzero(fault, dtype=tf.float64)
-            for fault in (~is_number & (weights != 0), ~is_label & (weights != 0), weights < 0)
-        ]
+        added = tf.stack([weights, weights * predicted, weights * labels], axis=1)
         by_bin = tf.math.unsorted_segment_sum(added, bins, _BINS)
-        self._sums.assign_add(tf.concat([by_bin, tf.stack(faults)[None]], axis=0))
+        self.totals.assign_add(tf.concat([by_bin, faults[None]], axis=0))
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")

@@ -71,7 +71,7 @@ def provenance(folder, config, summary):
 
 
 def export_arguments(data, light):
-    """What `export_light` is told of a run's net beside its names.
+    """What `export_light` is given of a run's net beside its names.
 
     Args:
         data: the run's `rocket_tf.data.DataSet`.

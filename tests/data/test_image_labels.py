@@ -259,26 +259,26 @@ class TestLabelsFile:
 class TestLines:
     """What is not read is counted."""
 
-    def told(self, folder, rows, capsys, **changes):
+    def opened(self, folder, rows, capsys, **changes):
         rows.write(folder / "labels.csv")
         data = labelled(folder, **changes)
         return data, capsys.readouterr().out
 
     def test_nothing(self, folder, rows, capsys):
-        assert self.told(folder, rows, capsys)[1] == ""
+        assert self.opened(folder, rows, capsys)[1] == ""
 
     def test_images_without_a_row(self, folder, rows, capsys):
         for column in (rows.image, rows.label, rows.part):
             del column[-2:]
         save(folder / "cat" / "more" / "1.png", 1)
-        data, out = self.told(folder, rows, capsys)
+        data, out = self.opened(folder, rows, capsys)
         path = folder / "labels.csv"
         assert out == (f"{path}: names 26 of the 29 images in {folder}; the other 3 are not read\n")
         assert data.train.examples + data.test.examples == 26
 
     def test_rows_of_another_part(self, folder, rows, capsys):
         rows.part[0] = rows.part[2] = "val"
-        data, out = self.told(folder, rows, capsys)
+        data, out = self.opened(folder, rows, capsys)
         assert "2 of 28 rows have 'val' in 'part', beside 'test', and are not read" in out
         assert data.train.examples + data.test.examples == 26
 
@@ -286,7 +286,7 @@ class TestLines:
         for column in (rows.image, rows.label, rows.part):
             column += column[3:5]
         rows.image[-1] = f"./{rows.image[-1]}"
-        data, out = self.told(folder, rows, capsys)
+        data, out = self.opened(folder, rows, capsys)
         assert "2 of 30 rows name an image again, with the same class; each is read once" in out
         assert data.train.examples + data.test.examples == 28
 

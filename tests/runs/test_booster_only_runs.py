@@ -13,27 +13,9 @@ from rocket_tf.data.clicks import made_up
 from rocket_tf.reporting.closing_table import closing_table
 from rocket_tf.runs.finished import restore
 from rocket_tf.runs.fitting import errors_by_class
-from tests.small_runs import metrics, quick_runs
+from tests.small_runs import SMALL_CLICK_LOG, metrics, quick_runs
 
-FIELDS = {
-    "dataset": "click_log",
-    "user_column": "hour",
-    "category_columns": ("user", "item", "query"),
-    "number_columns": ("price",),
-    "history_column": "history",
-    "history_length": 4,
-    "request_columns": ("user",),
-    "booster_only": ("query", "price"),
-    "shuffle_row_groups": 2,
-    "epochs": 1,
-    "batch_size": 110,  # of 250 rows: three steps, the last one smaller
-    "hash_buckets": 40,
-    "embedding_dimension": 3,
-    "light_tower": (6,),
-    "booster_tower": (7, 5),
-    "learning_rate": 0.01,
-    "pictures": False,
-}
+FIELDS = {**SMALL_CLICK_LOG, "booster_only": ("query", "price")}
 
 
 @pytest.fixture(scope="module")

@@ -14,27 +14,9 @@ from rocket_tf.config import bundled
 from rocket_tf.data.clicks import made_up
 from rocket_tf.data.clicks.examples import MISSING
 from rocket_tf.runs.finished import restore
-from tests.small_runs import metrics, quick_runs, state
+from tests.small_runs import SMALL_CLICK_LOG, metrics, quick_runs, state
 
-FIELDS = {
-    "dataset": "click_log",
-    "user_column": "hour",
-    "category_columns": ("user", "item", "query"),
-    "number_columns": ("price",),
-    "history_column": "history",
-    "history_length": 4,
-    "request_columns": ("user",),
-    "missing_values": "own_row",
-    "shuffle_row_groups": 2,
-    "epochs": 1,
-    "batch_size": 110,  # of 250 rows: three steps, the last one smaller
-    "hash_buckets": 40,
-    "embedding_dimension": 3,
-    "light_tower": (6,),
-    "booster_tower": (7, 5),
-    "learning_rate": 0.01,
-    "pictures": False,
-}
+FIELDS = {**SMALL_CLICK_LOG, "missing_values": "own_row"}
 
 
 @pytest.fixture(scope="module")

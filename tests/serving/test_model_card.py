@@ -152,9 +152,9 @@ def test_a_rocket_from_python_says_what_it_knows(tmp_path):
         "| light net, which this is | 12.50 % | 39 | 32 |",
         "| booster, trained beside it and not exported | not known | 91 | 76 |",
     ]
-    told = companions.read_provenance(version)
-    assert told["nets"]["light"] == {"parameters": 39, "multiply_adds": 32}
-    assert told["trained_on"] == "flowers"
+    kept = companions.read_provenance(version)
+    assert kept["nets"]["light"] == {"parameters": 39, "multiply_adds": 32}
+    assert kept["trained_on"] == "flowers"
 
 
 def test_a_plain_model_has_no_booster_and_no_errors(tmp_path):

@@ -25,7 +25,7 @@ class Columns:
         booster_only: those that only the booster reads. All of them may be missing from the test
             part.
         missing: whether values may be missing. Categories then are any whole numbers of 64 bits but
-            the smallest, `MISSING`, which stands for no value and pads histories; or texts, of
+            the smallest, `MISSING`, which marks a missing value and pads histories; or texts, of
             which "" does. Numbers are NaN.
 
     Raises:
