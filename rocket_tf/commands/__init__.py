@@ -29,6 +29,7 @@ COMMANDS = (
     "make-clicks",
     "make-images",
     "benchmark",
+    "benchmark-streaming",
     "interruptions",
 )
 

@@ -1,0 +1,76 @@
+"""Measures what streamed data costs: memory, speed, and going on within an epoch.
+
+    rocket-tf benchmark-streaming --output=results/streaming.json
+    rocket-tf benchmark-streaming --only=click_memory --rows=2000000 --folder=made
+
+Runs on data that is made from a seed: a click log in Parquet and a folder of JPEGs. Memory is that
+of whole runs, of two epochs with evaluations and checkpoints, on larger data and on a tenth of it.
+All of it takes hours and 20 GB of disk; --folder keeps the data for the next time.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from rocket_tf.benchmarks.streaming import FIGURES, Settings, measure
+from rocket_tf.commands import Parser, as_called
+from rocket_tf.errors import ConfigError
+from rocket_tf.system import files
+from rocket_tf.system.answering import answer
+
+_HELP = {
+    "rows": "impressions of the larger log (%(default)s)",
+    "images": "images of the larger folder (%(default)s)",
+    "speed_rows": "impressions of a run whose speed is measured (%(default)s)",
+    "speed_images": "images of such a run (%(default)s)",
+    "turns": "how often each speed is measured (%(default)s)",
+    "starts": "how often each start is (%(default)s)",
+}
+
+
+def main(argv=None):
+    """Measures, prints and writes; returns the process's exit code."""
+    parser = Parser("benchmark_streaming", __doc__)
+    for field in dataclasses.fields(Settings):
+        parser.add_argument(
+            f"--{field.name}", type=int, default=field.default, help=_HELP[field.name]
+        )
+    parser.add_argument("--only", help=f"figures, with commas between, of {', '.join(FIGURES)}")
+    parser.add_argument("--folder", type=Path, help="where the data is made, and stays")
+    parser.add_argument("--output", type=Path, help="JSON file to write; without it, print only")
+    arguments = parser.parse_args(argv)
+    return answer("benchmark_streaming", lambda: _benchmark(arguments))
+
+
+def _benchmark(arguments):
+    settings = Settings(
+        **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
+    )
+    settings.check()
+    names = _chosen(arguments.only)
+    if arguments.folder:
+        if arguments.folder.exists() and not arguments.folder.is_dir():
+            raise ConfigError(f"--folder: got {arguments.folder}, a file; expected a folder")
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+    report = measure(settings, names, lambda line: print(line, flush=True), arguments.folder)
+    report = {"command": _command(arguments), **report}
+    for name, range_ in report["measured"].items():
+        print(f"{range_['median']:12.1f}  {name}  ({range_['min']:.1f} to {range_['max']:.1f})")
+    for name, value in report["figures"].items():
+        print(f"{value:12.3f}  {FIGURES[name].meaning}  [{FIGURES[name].verdict(value)}]")
+    if arguments.output:
+        files.write_json(arguments.output, report)
+        print(f"written: {arguments.output}")
+
+
+def _chosen(text):
+    names = list(FIGURES) if text is None else text.split(",")
+    for name in names:
+        if name not in FIGURES:
+            raise ConfigError(f"--only: got {name!r}, expected some of {', '.join(FIGURES)}")
+    return names
+
+
+def _command(arguments):
+    sizes = [f"--{name}={getattr(arguments, name)}" for name in _HELP]
+    only = [f"--only={arguments.only}"] if arguments.only else []
+    return " ".join([as_called("benchmark_streaming"), *sizes, *only])
