@@ -30,7 +30,7 @@ PHASES = ("checkpoint", "export", "evaluation")
 DAMAGES = ("cut data", "flip data", "lose data", "cut index", "flip index", "lose index")
 DAMAGED = "damaged"
 _MOST_DELAY = 0.5  # seconds after a phase has begun
-_SECONDS_BETWEEN_LOOKS = 0.0002
+_SECONDS_BETWEEN_LOOKS = 0.001
 
 
 def disturb(
