@@ -10,8 +10,8 @@ import tensorflow as tf
 import rocket_tf
 from rocket_tf import RocketModel
 from rocket_tf.analysis.costs import count_multiply_adds
+from rocket_tf.networks import Feature
 from rocket_tf.networks.click_towers import click_pair
-from rocket_tf.networks.features import Feature
 
 CITIES = ("Oslo", "Bergen", "Bodø")
 FEATURES = (
@@ -160,9 +160,9 @@ def test_the_booster_alone_reads_some_features(share):
 @pytest.mark.parametrize(
     "features, only, message",
     [
-        (FEATURES, ("clicked",), "names of categories or numbers among"),
-        (FEATURES, ("prize",), "names of categories or numbers among"),
-        (FEATURES, "price", "names of categories or numbers among"),
+        (FEATURES, ("clicked",), "names of features but histories among"),
+        (FEATURES, ("prize",), "names of features but histories among"),
+        (FEATURES, "price", "names of features but histories among"),
         (FEATURES, ("item",), "The history 'clicked', which both nets read, has values of 'item'"),
         (FEATURES[4:6], ("price", "age"), "must leave the light net a feature"),
     ],
