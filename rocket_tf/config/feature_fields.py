@@ -96,9 +96,10 @@ def changes_of_features(first: list, second: list) -> list[str]:
 
 def with_plain(config: Mapping) -> dict:
     """A configuration whose features are as JSON can hold them."""
-    if not config.get("features"):
+    features = config.get("features")
+    if not features or not isinstance(features, tuple | list):
         return dict(config)
-    return {**config, "features": plain(config["features"])}
+    return {**config, "features": plain(features)}
 
 
 def features_of(config: Mapping) -> dict[str, Feature]:
@@ -142,8 +143,8 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
                 "feature says it itself"
             )
     columns = columns_of(config)
-    inputs = [name for name in columns.all if name not in (columns.label, columns.user)]
-    inputs += [columns.user] if columns.user in features else []
+    unread = {columns.label, columns.user} - set(features)
+    inputs = [name for name in columns.all if name not in unread]
     wrong = [name for name in inputs if not is_argument_name(name)]
     if wrong:
         raise ConfigError(

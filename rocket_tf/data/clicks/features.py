@@ -235,9 +235,9 @@ class Feature:
     def _check_number(self):
         if self.missing and self.dtype == "int64":
             raise self._error("dtype", "float32 or float64 with missing=True: integers have no NaN")
-        if not math.isfinite(self.mean):
+        if not _is_finite(self.mean):
             raise self._error("mean", "a finite number")
-        if not 0 < self.variance < math.inf:
+        if not _is_finite(self.variance) or self.variance <= 0:
             raise self._error("variance", "a number above 0; 1 leaves the scale as it is")
 
     def _check_tags(self):
@@ -253,8 +253,7 @@ class Feature:
         elif self.dtype == "int64":
             fits, expected = _is_whole(value) and -(2**63) <= value < 2**63, "a whole number"
         else:
-            fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
-            fits, expected = fits and math.isfinite(value), "a finite number"
+            fits, expected = _is_finite(value), "a finite number"
         if not fits:
             raise self._error("served_as", f"{expected}, for dtype={self.dtype!r}")
 
@@ -270,6 +269,10 @@ class Feature:
 
 def _is_whole(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_finite(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _with_article(kind):
