@@ -81,7 +81,7 @@ def _with_facts(feature, given, card):
             f"Feature {name!r}: got dtype={feature.dtype!r}, expected {facts['dtype']!r}, as which "
             "its values are read; leave it out"
         )
-    if name in card.vocabularies:
+    if feature.min_count:
         facts |= {"vocabulary": card.vocabularies[name], "min_count": 0}
     if feature.kind == "number" and (feature.mean, feature.variance) == (0.0, 1.0):
         facts["mean"], facts["variance"] = card.moments[name]

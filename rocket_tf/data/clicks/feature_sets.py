@@ -6,6 +6,8 @@ Free of TensorFlow.
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
+
 from rocket_tf.data.clicks.features import DTYPES, Feature
 
 
@@ -85,7 +87,13 @@ def _plain(feature):
             del given["dtype"]
     else:
         return feature  # which is answered where it is read
-    return {name: list(own) if isinstance(own, tuple) else own for name, own in given.items()}
+    return {name: _as_json(value) for name, value in given.items()}
+
+
+def _as_json(value):
+    if isinstance(value, tuple | list):
+        return list(map(_as_json, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def read_features(features):

@@ -133,9 +133,10 @@ class Feature:
     @property
     def default_dtype(self) -> str:
         """The dtype where none is given."""
-        of_ids = self.served_as, *(self.vocabulary or ())[:1]
-        if self.kind in _WITH_TABLE and (self.integers or any(map(_is_whole, of_ids))):
-            return "int64"
+        if self.kind in _WITH_TABLE:
+            known = self.vocabulary if isinstance(self.vocabulary, list | tuple) else ()
+            if self.integers or _is_whole(self.served_as) or any(map(_is_whole, known[:1])):
+                return "int64"
         return DTYPES[self.kind][0]
 
     @property
@@ -258,7 +259,8 @@ class Feature:
             raise self._error("served_as", f"{expected}, for dtype={self.dtype!r}")
 
     def _check_positive_integer(self, field):
-        if not _is_whole(getattr(self, field)) or getattr(self, field) < 1:
+        value = getattr(self, field)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise self._error(field, "a positive integer")
 
     def _error(self, field, expected):

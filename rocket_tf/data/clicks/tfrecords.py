@@ -1,5 +1,6 @@
 """One TFRecord file of a click log, a tf.train.Example in each record."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -153,15 +154,20 @@ def _kinds_of_list(column, kinds, records):
         return (kinds[column.of],), kind or kinds[column.of]
     if not column.has_ids:
         return _NUMBERS, kind or _NUMBERS[-1]
-    if kind is None:
-        import tensorflow as tf
+    return _CATEGORIES, kind or _first_kind(column.name, records) or _CATEGORIES[-1]
 
+
+def _first_kind(name, records):
+    """The type of a feature in the first record that has one; `None` without such a record."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    with contextlib.suppress(DecodeError):  # which is answered where all records are read
         for record in records.as_numpy_iterator():
-            feature = tf.train.Example.FromString(record).features.feature[column.name]
-            kind = feature.WhichOneof("kind")
+            kind = tf.train.Example.FromString(record).features.feature[name].WhichOneof("kind")
             if kind is not None:
-                break
-    return _CATEGORIES, kind or _CATEGORIES[-1]
+                return kind
+    return None
 
 
 def _first_damaged(records, features, error):
