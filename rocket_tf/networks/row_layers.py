@@ -126,6 +126,11 @@ class ServedAs(layers.Layer):
     Args:
         value: a string or a number.
         **kwargs: as in `keras.layers.Layer`.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> ServedAs(1)(tf.constant([3, 2])).numpy().tolist()
+        [3, 2]
     """
 
     def __init__(self, value, **kwargs):

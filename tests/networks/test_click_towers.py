@@ -36,6 +36,7 @@ EXAMPLES = {
         [["Oslo", "", ""], ["Bergen", "Rome", "Oslo"], ["", "", ""], ["Rome", "Pisa", ""]], object
     ),
 }
+TEXTS = {"name": "x", "kind": "category", "dtype": "string"}
 SMALL = {"light_tower": (5, 3), "booster_tower": (8, 6, 4), "seed": 3}
 
 
@@ -564,7 +565,7 @@ class TestErrors:
             ({"name": "x", "kind": "category", "buckets": 0}, r"got buckets=0, expected a pos"),
             ({"name": "x", "kind": "category", "dimension": 2.5}, r"got dimension=2.5"),
             ({"name": "x", "kind": "category", "vocabulary": ()}, r"one or more strings"),
-            ({"name": "x", "kind": "category", "vocabulary": (1, 2)}, r"more strings"),
+            ({**TEXTS, "vocabulary": (1, 2)}, r"more strings"),
             (
                 {"name": "x", "kind": "category", "dtype": "int64", "vocabulary": ("1",)},
                 r"got vocabulary=\('1',\), expected a tuple of one or more integers",
