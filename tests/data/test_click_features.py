@@ -226,3 +226,15 @@ def test_the_test_part_may_lack_what_only_the_booster_reads(tmp_path):
         data = open_data({**fields, "streaming": streaming})
         assert data.card.test_lacks == ("tags", "share")
         assert {"tags", "share"} & set(values_of(data.test)) == set()
+
+
+def test_another_table_turns_no_log_into_parquet_again(tmp_path, monkeypatch):
+    fields = {**write(tmp_path, "csv"), "streaming": "always"}
+    before = open_data(fields).card
+    wider = ({**FEATURES[0], "dimension": 3}, *FEATURES[1:])
+    with monkeypatch.context() as patched:
+        for function in ("conversion.convert", "scan.scan"):
+            patched.setattr(f"rocket_tf.data.clicks.{function}", None)
+        assert open_data({**fields, "features": wider}).card.vocabularies == before.vocabularies
+    rarer = ({**FEATURES[0], "min_count": 1}, *FEATURES[1:])
+    assert open_data({**fields, "features": rarer}).card.vocabularies["item"] == (5, 8, 3)

@@ -17,7 +17,6 @@ import pyarrow.parquet
 
 from rocket_tf.data import fingerprints
 from rocket_tf.data.clicks import lists, scan, values
-from rocket_tf.data.clicks.feature_sets import plain
 from rocket_tf.data.clicks.files import LogFiles
 from rocket_tf.data.clicks.folder import columns_by_part
 from rocket_tf.data.clicks.storage import LocalStorage
@@ -50,7 +49,7 @@ def converted(files, columns, settings, tell=print):
     names = files.train, files.test, [_fingerprint(path) for path in paths]
     own = [names, columns.all, columns.item, settings["test_column"]]
     if columns.features:
-        own.append(plain(columns.features))
+        own.append(columns.of_features_in_files)
     target = place / scan.key_of([*own, "missing"] if columns.missing else own)
     if not target.exists():
         convert(files, columns, target, settings["test_column"], tell)

@@ -118,6 +118,12 @@ class Columns:
             features=tuple(features),
         )
 
+    @property
+    def of_features_in_files(self):
+        """What of each feature decides how files are read, as JSON can hold it: no table's size."""
+        names = ("name", "kind", "of", "length", "missing", "weights")
+        return [[getattr(each, name) for name in names] for each in self.features]
+
     def may_miss(self, name):
         """Whether a column that is no list may lack values."""
         return self.missing or any(each.name == name and each.missing for each in self.features)

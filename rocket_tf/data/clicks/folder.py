@@ -100,12 +100,12 @@ def _read_ids(both, inputs, columns, name, folder):
     Returns:
         Lines about how they are spelled.
     """
-    lists = [each for each in columns.lists if each.has_ids and each.of == name]
-    histories = [each for each in lists if each.kind == "history"]
+    with_lists = [each for each in columns.lists if each.has_ids and each.of == name]
+    histories = [each for each in with_lists if each.kind == "history"]
     own = [part for part in both if name in part.columns]
     may_miss = columns.may_miss(name)
     tables = [part.columns[name] for part in own]
-    if lists and not histories:
+    if with_lists and not histories:
         tables = [table.flatten() for table in tables]
     for history in histories:
         tables += [part.columns[history.name].flatten() for part in both]
@@ -121,9 +121,9 @@ def _read_ids(both, inputs, columns, name, folder):
         }
         lines = spelling_lines(folder, name, spellings)
     for mine, part in zip(inputs, own, strict=False):
-        if name not in (each.name for each in lists):
+        if name not in (each.name for each in with_lists):
             mine[name] = _category(part.columns[name], name, part.where, is_whole, may_miss)
-        for column in lists:
+        for column in with_lists:
             mine[column.name] = _list_of_ids(part, column, is_whole)
     return lines
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
 from rocket_tf.data.clicks import row_groups, scan
-from rocket_tf.data.clicks.feature_sets import plain
 from rocket_tf.data.clicks.ordered import OrderedArrays
 from rocket_tf.data.clicks.parquet import ParquetFiles, check_schemas, names_in
 from rocket_tf.data.clicks.row_groups import Piece, Rows, dtypes_of
@@ -69,7 +68,7 @@ class ParquetLog:
                 "columns": [repr(columns)],
                 "cut": [settings[name] for name in _CUT_FIELDS],
                 **({"missing": True} if columns.missing else {}),
-                **({"features": plain(columns.features)} if columns.features else {}),
+                **(_of_features(columns) if columns.features else {}),
             }
         )
         found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
@@ -258,6 +257,12 @@ def _nothing(name, rows):
     dtype = rows.dtypes[name]
     shape = (0, *widths.get(name, ()))
     return np.zeros(shape, object if dtype == row_groups.TEXT else dtype)
+
+
+def _of_features(columns):
+    """What of features decides the facts of a log, as JSON can hold it."""
+    least = [each.min_count for each in columns.features]
+    return {"features": columns.of_features_in_files, "min_count": least}
 
 
 def _cut_of(settings):

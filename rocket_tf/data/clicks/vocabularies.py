@@ -28,7 +28,8 @@ class ValueCounts:
     def add(self, values):
         """Adds an array of int64 or strings, or an Arrow array of texts, less what is missing."""
         if isinstance(values, np.ndarray):
-            values = pa.array(values.ravel(), pa.string() if values.dtype == object else pa.int64())
+            kind = pa.large_string() if values.dtype == object else pa.int64()
+            values = pa.array(values.ravel(), kind)
         none = "" if not pa.types.is_integer(values.type) else MISSING
         counted = compute.value_counts(values.filter(compute.not_equal(values, none)))
         table = pa.table({"value": counted.field("values"), "number": counted.field("counts")})
