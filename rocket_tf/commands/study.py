@@ -94,7 +94,8 @@ def _parse(argv):
 
 def _planned(arguments, point, runs):
     config = ready_configs.load_file(arguments.config)
-    settings = {**options.parse_overrides(arguments.set), **point}
+    settings = options.parse_overrides(arguments.set, config)
+    settings |= options.with_named({**config, **settings}, point)
     return Study(
         config,
         arguments.methods.split(","),
@@ -121,7 +122,7 @@ def _grid(arguments):
             )
         if name in OWN_FIELDS:
             raise ConfigError(f"--grid: got {name}, which the study itself sets")
-        if name in fields or name in options.parse_overrides(arguments.set):
+        if name in fields or name in (given.partition("=")[0] for given in arguments.set):
             raise ConfigError(f"--grid: got {name}, which --grid or --set has already")
         fields[name] = found
     if not fields:

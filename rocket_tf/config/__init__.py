@@ -29,6 +29,7 @@ from rocket_tf.config.configuration import (
     with_older_fields,
     with_unread_at_defaults,
 )
+from rocket_tf.config.feature_fields import features_of, with_named, with_plain
 from rocket_tf.config.fields import FIELDS, METHODS
 from rocket_tf.config.read_by import HINTS_WITH_TEMPERATURE, METHODS_WITH_TEACHER
 from rocket_tf.errors import ConfigError
@@ -47,6 +48,7 @@ __all__ = [
     "default",
     "describe",
     "differences",
+    "features_of",
     "fields_without_effect",
     "is_before_0_2",
     "number_of_training_examples",
@@ -60,6 +62,8 @@ __all__ = [
     "unknown_field_message",
     "unread_fields",
     "with_image_size",
+    "with_named",
     "with_older_fields",
+    "with_plain",
     "with_unread_at_defaults",
 ]

@@ -29,18 +29,28 @@ def check_booster_only(config: Mapping, columns: Columns | None) -> None:
         raise ConfigError(f"config.booster_only: got {given!r}{expected}")
 
     read = (*columns.categories, *columns.numbers)
+    if columns.features:
+        read = tuple(own.name for own in columns.features if own.kind != "history")
+    histories = [own for own in columns.lists if own.kind == "history"]
     unknown = [name for name in chosen if name not in read]
     if unknown:
-        refuse(
-            f", expected columns of categories or numbers that the nets read, of {read}", unknown[0]
-        )
-    if set(chosen) >= set(read) and not columns.history:
+        kinds = "features but histories" if columns.features else "categories or numbers"
+        refuse(f", expected columns of {kinds} that the nets read, of {read}", unknown[0])
+    if set(chosen) >= set(read) and not histories:
         refuse(", expected fewer: the light net would have nothing to read; leave some out")
-    if columns.history and columns.item in chosen:
+    for history in histories:
+        if history.of in chosen:
+            refuse(
+                f" with history {history.name!r}, expected another: both nets read the history, "
+                "whose values it has; leave it out",
+                history.of,
+            )
+    fixed = [own.name for own in columns.features if own.served_as is not None]
+    if set(fixed) & set(chosen):
         refuse(
-            f" with history {columns.history!r}, expected another: both nets read the history, "
-            "whose values it has; leave it out",
-            columns.item,
+            ", which has served_as, expected another: the export has nothing that only the booster "
+            "reads; leave one of the two out",
+            next(name for name in fixed if name in chosen),
         )
     asked = [name for name in config["request_columns"] if name in chosen]
     if asked and tuple(config["request_columns"]) != FIELDS["request_columns"].default:

@@ -56,7 +56,7 @@ def load_file(text):
         load_tensorflow_quietly()  # before the file does
     try:
         with own_code.exits_answered("--config", __file__):
-            return dict(_module(path.stem, path).get_config()) | own
+            return options.with_plain(dict(_module(path.stem, path).get_config()) | own)
     except Exception as error:  # whatever the file raises
         raise ConfigError(message_of_file(error, __file__)) from error
 

@@ -14,8 +14,15 @@ from collections.abc import Mapping
 import ml_collections
 
 from rocket_tf.config.cross_checks import check_before_data, check_with_data
+from rocket_tf.config.feature_fields import (
+    changes_of_features,
+    is_of_feature,
+    parse_field,
+    with_named,
+)
 from rocket_tf.config.fields import FIELDS
 from rocket_tf.data import DataSet, DatasetCard, open_data
+from rocket_tf.data.clicks.feature_sets import plain
 from rocket_tf.errors import ConfigError, DataUnavailableError
 from rocket_tf.networks.weight_sources import image_size_of_net
 
@@ -36,7 +43,7 @@ def parse_override(name: str, text: str) -> object:
     """The value of a field from its text on the command line.
 
     Args:
-        name: the field's name, as in `--config.name=text`.
+        name: the field's name, as in `--config.name=text`, or features.<its name>.<its field>.
         text: the value as typed.
 
     Returns:
@@ -45,6 +52,8 @@ def parse_override(name: str, text: str) -> object:
     Raises:
         ConfigError: if there is no such field, or the text is not of its type.
     """
+    if is_of_feature(name):
+        return parse_field(name, text)
     if name not in FIELDS:
         raise ConfigError(unknown_field_message(name))
     field = FIELDS[name]
@@ -78,8 +87,13 @@ def _parse_tuple(text, accepts):
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def parse_overrides(overrides: list[str]) -> dict:
+def parse_overrides(overrides: list[str], config: Mapping | None = None) -> dict:
     """Fields and values, from texts such as `epochs=20`.
+
+    Args:
+        overrides: the texts.
+        config: the configuration that is overridden, whose features may be overridden by name;
+            `None`: none is.
 
     Raises:
         ConfigError: as `parse_override`.
@@ -88,7 +102,8 @@ def parse_overrides(overrides: list[str]) -> dict:
         if "=" not in override:
             raise ConfigError(f"--set: got {shortened(override)}, expected a field=value")
     parted = (override.partition("=") for override in overrides)
-    return {name: parse_override(name, text) for name, _, text in parted}
+    found = {name: parse_override(name, text) for name, _, text in parted}
+    return with_named({"features": ()} if config is None else config, found)
 
 
 def check_fields(config: Mapping) -> None:
@@ -203,11 +218,16 @@ def total_steps(config: Mapping, card: DatasetCard) -> int:
 
 def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:
     """The fields in which two configurations differ, each as `name: value → value`."""
-    return [
-        f"{name}: {_value(first, name)!r} → {_value(second, name)!r}"
-        for name in FIELDS
-        if name not in ignored and _value(first, name) != _value(second, name)
-    ]
+    found = []
+    for name in FIELDS:
+        before, after = _value(first, name), _value(second, name)
+        if name in ignored or before == after:
+            continue
+        if name == "features" and before and after:
+            found += changes_of_features(before, after)
+        else:
+            found.append(f"{name}: {before!r} → {after!r}")
+    return found
 
 
 def trained_net(config: Mapping) -> str:
@@ -301,6 +321,8 @@ def describe() -> str:
 
 def _value(config, name):
     value = config.get(name)
+    if name == "features":
+        value = plain(value or ())
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from rocket_tf.config.booster_only_checks import check_booster_only, check_test_part
+from rocket_tf.config.feature_fields import check_features
 from rocket_tf.config.fields import FIELDS, is_depth
 from rocket_tf.config.net_checks import check_nets
 from rocket_tf.config.optimization_checks import check_class_weights, check_optimization
@@ -211,6 +212,10 @@ def _check_labels_file(config):
 
 def _check_click_columns(config):
     if config["dataset"] != "click_log":
+        return
+    if config["features"]:
+        check_features(config, {name: field.default for name, field in FIELDS.items()})
+        _check_test_part(config)
         return
     nets_read = (*config["category_columns"], *config["number_columns"], config["history_column"])
     twice = sorted({name for name in nets_read if name and nets_read.count(name) > 1})

@@ -34,6 +34,7 @@ from rocket_tf.config.read_by import (
     TFDS,
 )
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
+from rocket_tf.data.clicks.features import Feature
 
 DATA_FIELDS: Mapping[str, Field] = {
     "dataset": choice(
@@ -199,6 +200,15 @@ DATA_FIELDS: Mapping[str, Field] = {
     "category_columns": names(
         ("user", "item"),
         "columns of ids and other categories that the nets read",
+        read_by=CLICK_LOGS,
+    ),
+    "features": Field(
+        (),
+        "what the nets read, each a networks.Feature or a mapping of its fields, with a table, a "
+        "width and a way from value to row of its own; in place of the fields of simple columns; "
+        "--config.features.user.buckets=1000 overrides a field of one",
+        "networks.Feature objects, or mappings of their fields",
+        lambda values: all(isinstance(value, Mapping | Feature) for value in values),
         read_by=CLICK_LOGS,
     ),
     "number_columns": names((), "columns of numbers that the nets read", read_by=CLICK_LOGS),

@@ -137,7 +137,8 @@ def _config(overrides):
                 f"{type(config).__name__}, expected a configuration, such as "
                 "rocket_tf.config.default()"
             )
-        config = dict(config) | own_code.fields_of(path) | overrides
+        config = dict(config) | own_code.fields_of(path)
+        config = options.with_plain(config | options.with_named(config, overrides))
     except Exception as error:  # whatever the objects of the configuration file raise
         raise ConfigError(_message_of_file(error)) from error
     options.check_fields(config)
@@ -190,7 +191,8 @@ def _check_values(arguments):
 def _takes_value(name):
     """Whether a flag, given without =, has its value in the next argument."""
     if name.startswith("config."):
-        field = options.FIELDS.get(name.removeprefix("config."))
+        name = name.removeprefix("config.")
+        field = options.FIELDS.get(name.partition(".")[0])
         return field is not None and not isinstance(field.default, bool)
     return name in flags.FLAGS and not flags.FLAGS[name].boolean
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from rocket_tf.data.clicks import movielens
 from rocket_tf.data.clicks import simulated as simulated_clicks
 from rocket_tf.data.clicks.examples import Columns
+from rocket_tf.data.clicks.feature_sets import read_features
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,8 @@ class DatasetCard:
         dtypes: of the columns that nets read, by name: "int64" or "string"; of numbers,
             "float32", or "float64" or "int64" where that would blur them.
         moments: (mean, variance) of the columns of numbers, by name.
+        vocabularies: of features of clicks whose vocabulary the training examples make up, its
+            values, by name.
         test_lacks: the columns of clicks that the test part lacks, which only the booster reads.
         tfds_name: name in TensorFlow Datasets; empty for data that needs no download.
         train_parts: the splits that make up the training examples, each with its share of the
@@ -48,6 +51,7 @@ class DatasetCard:
     request_columns: tuple[str, ...] = ()
     dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     moments: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    vocabularies: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
     test_lacks: tuple[str, ...] = ()
     tfds_name: str = ""
     train_parts: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"train": 1.0})
@@ -74,8 +78,11 @@ def from_json(content):
             name: tuple(value) if isinstance(value, list) else value
             for name, value in content["columns"].items()
         }
+        if columns.get("features"):
+            columns["features"] = tuple(read_features(columns["features"]).values())
         content["columns"] = Columns(**columns)
-    content["moments"] = {name: tuple(pair) for name, pair in content["moments"].items()}
+    for facts in ("moments", "vocabularies"):
+        content[facts] = {name: tuple(own) for name, own in content.get(facts, {}).items()}
     return DatasetCard(**content)
 
 

@@ -16,6 +16,7 @@ from rocket_tf.data.catalog import (
 from rocket_tf.data.clicks import movielens
 from rocket_tf.data.clicks import opening as click_opening
 from rocket_tf.data.clicks import simulated as simulated_clicks
+from rocket_tf.data.clicks.feature_sets import plain
 from rocket_tf.data.clicks.log import ParquetClicks, ParquetLog
 from rocket_tf.data.images import named as images
 from rocket_tf.data.in_memory import assemble
@@ -191,6 +192,7 @@ def settings_of(mapping):
     given = {name: mapping.get(name, value) for name, value in DEFAULTS.items()}
     given["dataset"] = mapping["dataset"]
     given["image_size"] = given["image_size"] or DEFAULTS["image_size"]
+    given["features"] = plain(given["features"])
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }

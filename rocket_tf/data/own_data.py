@@ -9,6 +9,7 @@ import numpy as np
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
 from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks.examples import Columns
+from rocket_tf.data.clicks.feature_sets import read_features
 from rocket_tf.data.clicks.moments import moments_of
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
@@ -50,6 +51,7 @@ DEFAULTS = {
     "shuffle_row_groups": 8,
     "booster_only": (),
     "missing_values": "refuse",
+    "features": (),
 }
 
 
@@ -153,7 +155,18 @@ def read_test(config, class_names):
 
 
 def columns_of(config):
-    """Which columns of a click log play which part, a `examples.Columns`."""
+    """Which columns of a click log play which part, a `examples.Columns`.
+
+    Raises:
+        ValueError: if features are wrong.
+    """
+    if config["features"]:
+        return Columns.of_features(
+            tuple(read_features(config["features"]).values()),
+            label=config["label_column"],
+            user=config["user_column"],
+            booster_only=tuple(config["booster_only"]),
+        )
     return Columns(
         label=config["label_column"],
         user=config["user_column"],
@@ -222,7 +235,12 @@ def read_clicks(files, columns, config):
         request_columns=tuple(config["request_columns"]),
         dtypes={name: _dtype_of(array) for name, array in inputs.items()},
         moments={name: moments_of(inputs[name]) for name in columns.numbers},
-        test_lacks=tuple(name for name in columns.booster_only if name not in log.test.inputs),
+        vocabularies=log.vocabularies,
+        test_lacks=tuple(
+            name
+            for name in dict.fromkeys((*columns.booster_only, *inputs))
+            if name not in log.test.inputs
+        ),
     )
     train, test = ((part.inputs, part.labels) for part in (log.train, log.test))
     return OwnData(card, train, test, list(CLICK_CLASSES))

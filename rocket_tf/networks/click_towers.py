@@ -10,12 +10,11 @@ from typing import Literal
 import keras
 from keras import layers
 
-from rocket_tf.networks.embedding import Embedding
-from rocket_tf.networks.features import Feature, check_features
-from rocket_tf.networks.history_layers import ActivationUnit, MaskedMean, ValuesPresent
+from rocket_tf.data.clicks.feature_sets import check_features
+from rocket_tf.data.clicks.features import Feature
 from rocket_tf.networks.normalization import FusedBatchNormalization
-from rocket_tf.networks.number_layers import CentredNumber, MissingRow, NumberOrMissing
 from rocket_tf.networks.seeds import layer_seed
+from rocket_tf.networks.side_by_side import SideBySide, inputs_of, names_of
 
 
 def click_pair(
@@ -33,14 +32,15 @@ def click_pair(
 ) -> tuple[keras.Model, keras.Model]:
     """A light click-through net and its booster, as two functional models over the same inputs.
 
-    Inputs are a dict of raw values by the features' names: categories and numbers of shape
-    (batch,), histories of shape (batch, length), in the features' dtypes. Hashing, look-up and
-    scaling are part of the nets, and so of what is exported. Outputs are logits of shape (batch,
-    logits) and dtype float32; of two, the second is the click's.
+    Inputs are a dict of raw values by the features' names: categories, numbers and times of shape
+    (batch,), histories, tags and vectors of shape (batch, length), in the features' dtypes; weights
+    of tags by their own names, float32, shape (batch, length). Hashing, look-up and scaling are
+    part of the nets, and so of what is exported. Outputs are logits of shape (batch, logits) and
+    dtype float32; of two, the second is the click's.
 
-    Embeddings of all categories, numbers, and a vector for each history are set side by side; a
-    tower of dense layers with ReLU makes logits of them. Layers that both nets have are named
-    "shared_...", the others "light_..." and "booster_...".
+    Embeddings of all categories and times, numbers, vectors, and one vector for each history and
+    for tags are set side by side; a tower of dense layers with ReLU makes logits of them. Layers
+    that both nets have are named "shared_...", the others "light_..." and "booster_...".
 
     Args:
         features: sequence of `Feature`s, in the order in which they are set side by side.
@@ -56,7 +56,7 @@ def click_pair(
             normalisation before its ReLU, as in the paper.
         booster_dropout: fraction of the activations of each of the booster's hidden layers that is
             dropped in training.
-        booster_only: names of categories and numbers that only the booster has as inputs, beside
+        booster_only: names of features but histories that only the booster has as inputs, beside
             all that the light net has, such as what is known after the click alone. Their vectors
             stand behind the others, or in their places if the nets share nothing.
         seed: seed of the initial weights; each layer's follow from it and the layer's name alone.
@@ -79,20 +79,16 @@ def click_pair(
     _check_towers(light_tower=light_tower, booster_tower=booster_tower)
     _check_options(by_name, logits, attention, booster_dropout)
     _check_booster_only(by_name, booster_only)
+    _check_vocabularies(by_name)
     of_light = {name: own for name, own in by_name.items() if name not in booster_only}
-    inputs = {
-        name: keras.Input(
-            (feature.length,) if feature.kind == "history" else (), dtype=feature.dtype, name=name
-        )
-        for name, feature in by_name.items()
-    }
+    inputs = inputs_of(by_name)
 
     def side_by_side(owner, features):
-        return _SideBySide(owner, features, attention, seed)(inputs)
+        return SideBySide(owner, features, attention, seed)(inputs)
 
     def build(owner, features, vector, widths, batch_normalization, dropout):
         tower = _Tower(owner, widths, batch_normalization, dropout, seed)
-        read = {name: inputs[name] for name in features}
+        read = {name: inputs[name] for name in names_of(features)}
         return keras.Model(read, tower(vector, logits), name=owner)
 
     if share:
@@ -154,7 +150,7 @@ def _check_booster_only(by_name, booster_only):
     unknown = [name for name in booster_only if name not in allowed]
     if isinstance(booster_only, str) or unknown:
         raise ValueError(
-            f"booster_only must be names of categories or numbers among {allowed}. Received: "
+            f"booster_only must be names of features but histories among {allowed}. Received: "
             f"booster_only={booster_only!r}"
         )
     if set(kinds) <= set(booster_only):
@@ -170,83 +166,13 @@ def _check_booster_only(by_name, booster_only):
             )
 
 
-class _SideBySide:
-    """From raw inputs to one vector for each example, by layers that one owner has."""
-
-    def __init__(self, owner, by_name, attention, seed):
-        self._owner = owner
-        self._features = by_name
-        self._attention = attention
-        self._seed = seed
-
-    def __call__(self, inputs):
-        """The vector, from a dict of inputs: a symbolic tensor of shape (batch, width)."""
-        embed = {
-            name: self._embedding(feature)
-            for name, feature in self._features.items()
-            if feature.kind == "category"
-        }
-        categories = {name: layer(inputs[name]) for name, layer in embed.items()}
-        vectors = []
-        for name, feature in self._features.items():
-            if feature.kind == "category":
-                vectors.append(categories[name])
-            elif feature.kind == "number":
-                vectors.append(self._scale(feature, inputs[name]))
-            else:
-                values = embed[feature.of](inputs[name])
-                vectors.append(self._pool(feature, inputs[name], values, categories[feature.of]))
-        return layers.Concatenate(name=f"{self._owner}_features")(vectors)
-
-    def _name(self, feature, part):
-        return f"{self._owner}_{feature.name}_{part}"
-
-    def _embedding(self, category):
-        """A function from a category's raw values, of any shape, to their embeddings."""
-        name = self._name(category, "ids")
-        if category.vocabulary is None:
-            ids = layers.Hashing(category.buckets, name=name)
-        else:
-            lookup = layers.StringLookup if category.dtype == "string" else layers.IntegerLookup
-            ids = lookup(vocabulary=list(category.vocabulary), num_oov_indices=1, name=name)
-        name = self._name(category, "embedding")
-        embedding = Embedding(
-            category.table_size,
-            category.dimension,
-            embeddings_initializer=keras.initializers.RandomUniform(
-                -0.05, 0.05, seed=layer_seed(self._seed, name)
-            ),
-            name=name,
-        )
-        if not category.missing:
-            return lambda values: embedding(ids(values))
-        row = category.table_size - 1
-        rows = MissingRow(category.padding, row, name=self._name(category, "rows"))
-        return lambda values: embedding(rows(values, ids(values)))
-
-    def _scale(self, number, values):
-        if number.missing:
-            name = self._name(number, "scaled")
-            return NumberOrMissing(number.mean, number.variance, name=name)(values)
-        if number.dtype != "float32":
-            name = self._name(number, "scaled")
-            return CentredNumber(number.mean, number.variance, name=name)(values)
-        # In float32 under every policy: bfloat16 would blur large numbers that differ by little.
-        column = layers.Reshape((1,), dtype="float32", name=self._name(number, "column"))(values)
-        return layers.Normalization(
-            mean=[number.mean],
-            variance=[number.variance],
-            dtype="float32",
-            name=self._name(number, "scaled"),
-        )(column)
-
-    def _pool(self, history, raw_values, values, candidate):
-        present = ValuesPresent(history.padding, name=self._name(history, "present"))(raw_values)
-        if self._attention:
-            name = self._name(history, "attention")
-            return ActivationUnit(seed=self._seed, name=name)(values, candidate, present)
-        # In float32 under every policy: bfloat16 counts to 256.
-        return MaskedMean(dtype="float32", name=self._name(history, "mean"))(values, present)
+def _check_vocabularies(by_name):
+    for name, feature in by_name.items():
+        if feature.min_count:
+            raise ValueError(
+                f"Feature {name!r}: got min_count={feature.min_count}, expected vocabulary=(...) "
+                "here: the command builds it of the training examples"
+            )
 
 
 class _Tower:

@@ -1,46 +1,8 @@
-"""Numbers that float32 would blur, centred before they become float32; values that are missing."""
+"""Numbers that float32 would blur, centred before they become float32; numbers that are missing."""
 
 import keras
 import tensorflow as tf
 from keras import layers
-
-
-@keras.saving.register_keras_serializable(package="rocket_tf")
-class MissingRow(layers.Layer):
-    """The rows of a category's table, the last one where the raw value stands for none.
-
-    Takes raw values and their rows, of one shape; gives rows.
-
-    Args:
-        mark: the string or integer that stands for no value; of strings, blanks do, too.
-        row: the row of such values.
-        **kwargs: as in `keras.layers.Layer`.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> layer = MissingRow(mark="", row=9)
-        >>> layer(tf.constant(["Oslo", ""]), tf.constant([4, 5])).numpy().tolist()
-        [4, 9]
-    """
-
-    def __init__(self, mark, row, **kwargs):
-        super().__init__(**{**kwargs, "autocast": False})
-        self.mark, self.row = mark, row
-        self.supports_jit = False  # XLA knows no strings
-
-    def call(self, values, rows):
-        if values.dtype == tf.string:
-            values = tf.strings.strip(values)
-        missing = tf.equal(values, tf.constant(self.mark, values.dtype))
-        return tf.where(missing, tf.constant(self.row, rows.dtype), rows)
-
-    def compute_output_spec(self, values, rows):
-        return keras.KerasTensor(rows.shape, dtype=rows.dtype)
-
-    def get_config(self):
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {**config, "mark": self.mark, "row": self.row}
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -105,3 +67,30 @@ class NumberOrMissing(CentredNumber):
 
     def compute_output_spec(self, numbers):
         return keras.KerasTensor((numbers.shape[0], 2), dtype="float32")
+
+
+@keras.saving.register_keras_serializable(package="rocket_tf")
+class VectorOrMissing(layers.Layer):
+    """Vectors, of which some are NaN: 0 there, and 1 in a further column.
+
+    Takes float32 of shape (batch, length); gives float32 of shape (batch, length + 1).
+
+    Example:
+        >>> import tensorflow as tf
+        >>> nan = float("nan")
+        >>> VectorOrMissing()(tf.constant([[2.0, 3.0], [nan, nan]])).numpy().tolist()
+        [[2.0, 3.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, vectors):
+        missing = tf.math.is_nan(vectors)
+        vectors = tf.where(missing, tf.zeros_like(vectors), vectors)
+        indicator = tf.reduce_all(missing, axis=1, keepdims=True)
+        return tf.concat([vectors, tf.cast(indicator, vectors.dtype)], axis=1)
+
+    def compute_output_spec(self, vectors):
+        batch, length = vectors.shape
+        return keras.KerasTensor((batch, length + 1), dtype=self.compute_dtype)

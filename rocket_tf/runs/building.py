@@ -11,21 +11,16 @@ from rocket_tf.core.graph import common_layers, leaf_layers
 from rocket_tf.core.hints import Hint
 from rocket_tf.core.rocket_model import RocketModel
 from rocket_tf.core.smoothing import SmoothedCrossEntropy
-from rocket_tf.errors import ConfigError
 from rocket_tf.metrics.approximate import BinnedAUC, SampledGroupAUC
 from rocket_tf.metrics.average_precision import MeanAveragePrecision
 from rocket_tf.metrics.calibration import Calibration, CalibrationError
 from rocket_tf.metrics.ranking import ExactAUC, GroupAUC
-from rocket_tf.networks import (
-    Feature,
-    click_pair,
-    group_outputs,
-    wide_resnet_pair,
-)
+from rocket_tf.networks import group_outputs, wide_resnet_pair
 from rocket_tf.optimizers.catalog import OPTIMIZERS
 from rocket_tf.optimizers.schedules import WarmUp, piecewise_schedule
 from rocket_tf.optimizers.split import SplitOptimizer
 from rocket_tf.runs import own_parts
+from rocket_tf.runs.click_nets import click_nets
 from rocket_tf.runs.starts import Starts
 
 
@@ -42,7 +37,7 @@ def build_nets(config, card, own=own_parts.NONE, starts=None):
     if own.has("build_nets"):
         return own.nets()
     if card.kind == "clicks":
-        return _click_nets(config, card)
+        return click_nets(config, card)
     if has_named_nets(config):
         return (starts or Starts(config)).nets(card)
     return wide_resnet_pair(
@@ -129,58 +124,6 @@ def _losses(config, card, own):
     if config["label_smoothing"]:
         return SmoothedCrossEntropy(config["label_smoothing"])
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def _click_nets(config, card):
-    columns = card.columns
-    try:
-        features = [
-            Feature(
-                name,
-                "category",
-                dtype=card.dtypes[name],
-                buckets=config["hash_buckets"],
-                dimension=config["embedding_dimension"],
-                missing=columns.missing,
-            )
-            for name in columns.categories
-        ]
-        for name in columns.numbers:
-            mean, variance = card.moments[name]
-            dtype = card.dtypes[name]
-            features.append(
-                Feature(
-                    name,
-                    "number",
-                    dtype,
-                    mean=mean,
-                    variance=variance,
-                    missing=columns.missing,
-                )
-            )
-        if columns.history:
-            features.append(
-                Feature(
-                    columns.history,
-                    "history",
-                    dtype=card.dtypes[columns.item],
-                    of=columns.item,
-                    length=columns.history_length,
-                    missing=columns.missing,
-                )
-            )
-        return click_pair(
-            features,
-            light_tower=tuple(config["light_tower"]),
-            booster_tower=tuple(config["booster_tower"]),
-            share=config["share"],
-            attention=config["history_attention"],
-            booster_dropout=config["booster_dropout"],
-            booster_only=config["booster_only"],
-            seed=config["seed"],
-        )
-    except ValueError as error:  # such as of columns that cannot name inputs
-        raise ConfigError(f"config.category_columns: {error}") from error
 
 
 def _metrics(config, card):

@@ -12,6 +12,7 @@ from rocket_tf.runs import finished as finished_run
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import companions, converters, model_card, runtimes
 from rocket_tf.serving.descriptions import hints_of
+from rocket_tf.serving.fixed_inputs import served_net
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
 from rocket_tf.serving.saved_model import (
     allowed_difference,
@@ -153,7 +154,7 @@ def _export_run(
 def _export_savedmodel(folder, data, output, optimize, precision, origin):
     model, config, _ = finished_run.restore(folder.path, precision, data)
     light = model.light
-    prover = _Prover(light, data)
+    prover = _Prover(served_net(light), data)
     kind = f"SavedModel, {precision or config['precision']}"
     proved = []
     version = export_light(

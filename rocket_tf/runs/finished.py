@@ -15,6 +15,7 @@ from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.checkpoints import restore_weights
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress
+from rocket_tf.serving.fixed_inputs import served_net
 
 _WARM_UP_EXAMPLES = 8
 
@@ -85,13 +86,15 @@ def export_arguments(data, light):
     card = data.card
     if card.kind != "clicks":
         return {"multi_label": True} if card.multi_label else {}
-    of_request = {*card.request_columns, card.columns.history}
+    histories = {each.name for each in card.columns.lists if each.kind == "history"}
+    of_request = {*card.request_columns, *histories}
     split = data.validation if data.validation.examples else data.test
     examples, _ = split.first(_WARM_UP_EXAMPLES)
-    user_inputs = [name for name in light.input if name in of_request]
+    served = list(served_net(light).input)
+    user_inputs = [name for name in served if name in of_request]
     return {
-        "examples": {name: examples[name] for name in light.input},
-        "user_inputs": user_inputs if len(user_inputs) < len(light.input) else [],
+        "examples": {name: examples[name] for name in served},
+        "user_inputs": user_inputs if len(user_inputs) < len(served) else [],
     }
 
 

@@ -38,6 +38,7 @@ def prepared(config, folder):
         ConfigError: if a field is wrong, or the weights that nets start from cannot be had and no
             checkpoint has their place.
     """
+    config = options.with_plain(config)
     options.check_fields(config)
     if folder.holds_run() and not config["image_size"]:
         config = {**config, "image_size": folder.read_config()["image_size"]}

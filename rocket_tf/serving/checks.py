@@ -260,6 +260,7 @@ def _check_checkpoint(model, directory, workdir, restore, examples):
     import keras
 
     from rocket_tf.errors import CheckpointError, ConfigError
+    from rocket_tf.serving.fixed_inputs import served_net
     from rocket_tf.serving.saved_model import allowed_difference
     from rocket_tf.serving.signatures import input_names
 
@@ -269,7 +270,7 @@ def _check_checkpoint(model, directory, workdir, restore, examples):
         net, _, _ = restore(workdir, "float32" if is_float32 else None)
     except (CheckpointError, ConfigError) as error:
         raise CheckFailed(f"{error}") from error
-    light = net.light
+    light = served_net(net.light)
     inputs = examples["serving_default"]
     names = input_names(light)
     if sorted(names) != sorted(inputs):

@@ -17,6 +17,7 @@ from rocket_tf.errors import ExportError
 from rocket_tf.serving import answers, companions, model_card, warmup
 from rocket_tf.serving import signatures as serving_signatures
 from rocket_tf.serving.descriptions import costs_of, hints_of, way
+from rocket_tf.serving.fixed_inputs import served_net
 from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 from rocket_tf.serving.parity import IDS, LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.serving.signatures import DEFAULT, input_names, signatures_of
@@ -54,7 +55,8 @@ def export_light(
     - `serving_default`: the net's inputs by their names; pixels as uint8. What TensorFlow takes for
       no argument's name is changed: characters other than letters, digits and underscores become
       underscores, `class` and `self` become `input_class` and `input_self`, and `item` beside
-      `Item` becomes `item_2`; `provenance.json` lists the names;
+      `Item` becomes `item_2`; `provenance.json` lists the names. Features of `click_pair` that have
+      `served_as` are no inputs;
     - `serve_float`, for nets on pixels: the same as float32, 0 to 255;
     - `serve_bytes`, for nets on pixels of one size and one or three channels: `image_bytes` for an
       input `images`, string, shape (batch,), PNG or JPEG files that are decoded and resized inside;
@@ -132,7 +134,7 @@ def export_light(
     """
     if isinstance(model, keras.Sequential):
         model = graph.as_functional("model", model)
-    light = getattr(model, "light", model)
+    light = served_net(getattr(model, "light", model))
     _check_directory(directory)
     tasks = answers.tasks_of(model, task, multi_label, named=class_names is not None)
     _check_class_names(light, class_names, tasks)

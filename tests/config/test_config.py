@@ -13,6 +13,7 @@ from rocket_tf.config import FIELDS
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.config.methods import METHODS
 from rocket_tf.errors import ConfigError
+from rocket_tf.networks import Feature
 from tests.small_runs import card_of
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,8 @@ def test_checking_a_configuration_needs_no_tensorflow():
 
 LOG = {"dataset": "click_log", "data_path": "log"}
 CLICKS = {"dataset": "simulated_clicks"}
+USER = {"name": "user", "kind": "category"}
+PLACE = {"name": "position", "kind": "category", "served_as": "1"}
 FOLDER = {"dataset": "image_folder", "data_path": "images"}
 LABELS = {**FOLDER, "labels_file": "labels.csv", "part_column": "part"}
 OWN_NETS = {"own_functions": ("build_nets",), "own_code_sha256": 64 * "0"}
@@ -326,6 +329,47 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**TWO_NETS, "pretrained_learning_rate_factor": 0.1}, "pretrained_learning_rate_factor: "),
         ({**FROZEN, "pretrained_learning_rate_factor": 0.0}, "pretrained_learning_rate_factor: "),
         ({"shared_layers_learn_from": "light"}, "shared_layers_learn_from"),
+        ({"features": (1,)}, r"features: got \(1,\), expected networks.Feature objects"),
+        ({**CLICKS, "features": (USER,)}, "features: got .* with dataset=simulated_clicks"),
+        ({**LOG, "features": ({"name": "x"},)}, r"features: got \{'name': 'x'\}, expected a kind"),
+        (
+            {**LOG, "features": ({**USER, "size": 3},)},
+            "features: got 'size', expected fields of a Feature: name, kind",
+        ),
+        (
+            {**LOG, "features": ({**USER, "buckets": 0},)},
+            "features: Feature 'user': got buckets=0, expected a positive integer",
+        ),
+        ({**LOG, "features": (USER, USER)}, "features: Each feature needs a name of its own"),
+        (
+            {**LOG, "features": (USER, {"name": "seen", "kind": "history", "length": 3})},
+            "features: Feature 'seen': got of=None, expected the name of the category",
+        ),
+        ({**LOG, "features": ({**USER, "name": "class"},)}, "features: got 'class', expected name"),
+        (
+            {**LOG, "features": (USER, {**USER, "name": "User"})},
+            "features: got 'User' beside 'user'",
+        ),
+        ({**LOG, "features": (USER,), "hash_buckets": 5}, "hash_buckets: got 5 with features"),
+        ({**LOG, "features": (USER, {**USER, "name": "click"})}, "label_column: got 'click'"),
+        (
+            {**LOG, "features": ({"name": "user", "kind": "time"},)},
+            "user_column: got 'user', which is no category",
+        ),
+        (
+            {**LOG, "features": (USER,), "request_columns": ("city",)},
+            r"request_columns: got 'city', expected inputs of \['user'\]",
+        ),
+        ({**LOG, "features": (USER,), "history_attention": True}, "history_attention: got True"),
+        (
+            {**LOG, "features": (USER, PLACE), "booster_only": ("position",)},
+            "booster_only: got 'position', which has served_as",
+        ),
+        (
+            {**LOG, "features": (USER, PLACE), "booster_only": ("item",)},
+            r"booster_only: got 'item', expected columns of features but histories .*'position'",
+        ),
+        ({**LOG, "features": (PLACE,)}, "features: One feature at least must be an input"),
         ({**LOG, "category_columns": ("click",)}, "label_column: got 'click', and columns"),
         ({**LOG, "category_columns": ()}, "category_columns: got"),
         ({**LOG, "category_columns": ("user id",)}, "category_columns: got 'user id', expected"),
@@ -427,6 +471,9 @@ def test_a_missing_field():
         ("hint_weight", "1e-1", 0.1),
         ("learning_rate_drops", "(0.5,)", (0.5,)),
         ("hint", "kd", "kd"),
+        ("features.user.buckets", "1000", 1000),
+        ("features.tags.pooling", "sum", "sum"),
+        ("features.city.vocabulary", "('a', 'b')", ("a", "b")),
     ],
 )
 def test_overrides(name, text, value):
@@ -439,6 +486,34 @@ def test_overrides(name, text, value):
 def test_bad_overrides(name, text):
     with pytest.raises(ConfigError, match=f"config.{name}: got '"):
         options.parse_override(name, text)
+
+
+@pytest.mark.parametrize("name", ["features.user", "features.user.size", "features..buckets"])
+def test_overrides_of_what_features_do_not_have(name):
+    with pytest.raises(ConfigError, match=rf"config\.{name}: expected features, the name of one"):
+        options.parse_override(name, "1")
+
+
+def test_fields_of_features_are_overridden_by_name():
+    features = (Feature("user", "category", buckets=5), USER | {"name": "item", "min_count": 2})
+    config = {**options.default(), "features": features}
+    texts = ["epochs=3", "features.item.min_count=7", "features.user.buckets=9"]
+    overrides = options.parse_overrides(texts, config)
+    assert overrides == {
+        "epochs": 3,
+        "features": (USER | {"buckets": 9}, USER | {"name": "item", "min_count": 7}),
+    }
+    assert options.differences(config, {**config, **overrides}) == [
+        "epochs: 200 → 3",
+        "features.user.buckets: 5 → 9",
+        "features.item.min_count: 2 → 7",
+    ]
+    with pytest.raises(
+        ConfigError, match=r"config\.features\.usr\.buckets: got 'usr', expected one"
+    ):
+        options.parse_overrides(["features.usr.buckets=9"], config)
+    with pytest.raises(ConfigError, match="expected features in the configuration"):
+        options.parse_overrides(["features.user.buckets=9"])
 
 
 @pytest.mark.parametrize(

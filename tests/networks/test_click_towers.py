@@ -10,8 +10,8 @@ import tensorflow as tf
 import rocket_tf
 from rocket_tf import RocketModel
 from rocket_tf.analysis.costs import count_multiply_adds
+from rocket_tf.networks import Feature
 from rocket_tf.networks.click_towers import click_pair
-from rocket_tf.networks.features import Feature
 
 CITIES = ("Oslo", "Bergen", "Bodø")
 FEATURES = (
@@ -36,6 +36,7 @@ EXAMPLES = {
         [["Oslo", "", ""], ["Bergen", "Rome", "Oslo"], ["", "", ""], ["Rome", "Pisa", ""]], object
     ),
 }
+TEXTS = {"name": "x", "kind": "category", "dtype": "string"}
 SMALL = {"light_tower": (5, 3), "booster_tower": (8, 6, 4), "seed": 3}
 
 
@@ -160,9 +161,9 @@ def test_the_booster_alone_reads_some_features(share):
 @pytest.mark.parametrize(
     "features, only, message",
     [
-        (FEATURES, ("clicked",), "names of categories or numbers among"),
-        (FEATURES, ("prize",), "names of categories or numbers among"),
-        (FEATURES, "price", "names of categories or numbers among"),
+        (FEATURES, ("clicked",), "names of features but histories among"),
+        (FEATURES, ("prize",), "names of features but histories among"),
+        (FEATURES, "price", "names of features but histories among"),
         (FEATURES, ("item",), "The history 'clicked', which both nets read, has values of 'item'"),
         (FEATURES[4:6], ("price", "age"), "must leave the light net a feature"),
     ],
@@ -564,7 +565,7 @@ class TestErrors:
             ({"name": "x", "kind": "category", "buckets": 0}, r"got buckets=0, expected a pos"),
             ({"name": "x", "kind": "category", "dimension": 2.5}, r"got dimension=2.5"),
             ({"name": "x", "kind": "category", "vocabulary": ()}, r"one or more strings"),
-            ({"name": "x", "kind": "category", "vocabulary": (1, 2)}, r"more strings"),
+            ({**TEXTS, "vocabulary": (1, 2)}, r"more strings"),
             (
                 {"name": "x", "kind": "category", "dtype": "int64", "vocabulary": ("1",)},
                 r"got vocabulary=\('1',\), expected a tuple of one or more integers",

@@ -16,7 +16,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet
 
 from rocket_tf.data import fingerprints
-from rocket_tf.data.clicks import scan, values
+from rocket_tf.data.clicks import lists, scan, values
 from rocket_tf.data.clicks.files import LogFiles
 from rocket_tf.data.clicks.folder import columns_by_part
 from rocket_tf.data.clicks.storage import LocalStorage
@@ -48,6 +48,8 @@ def converted(files, columns, settings, tell=print):
     paths = [path for part in _PARTS for path in files.paths(part)]
     names = files.train, files.test, [_fingerprint(path) for path in paths]
     own = [names, columns.all, columns.item, settings["test_column"]]
+    if columns.features:
+        own.append(columns.of_features_in_files)
     target = place / scan.key_of([*own, "missing"] if columns.missing else own)
     if not target.exists():
         convert(files, columns, target, settings["test_column"], tell)
@@ -81,7 +83,7 @@ def convert(files, columns, target, more_column="", tell=print):
     partial = target.with_name(f".{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir(parents=True)
-        facts = _Facts(by_part)
+        facts = _Facts(by_part, columns)
         for part, place, path, batch in _batches(paths, reader, by_part, "Checking"):
             facts.add(part, batch, _where(reader, path, place))
         for part in paths:
@@ -90,8 +92,8 @@ def convert(files, columns, target, more_column="", tell=print):
                     f"{paths[part][0]}: no examples, nor in any other file of this part; expected "
                     "at least one"
                 )
-        if columns.history:
-            facts.history.check(columns)
+        for column, own in facts.histories.items():
+            own.check(column)
         for line in facts.lines(str(files.storage.root)):
             tell(line)
         folders = {part: part if files.test is not None else "all" for part in paths}
@@ -119,51 +121,56 @@ def convert(files, columns, target, more_column="", tell=print):
 class _Facts:
     """What decides how columns are written, from all values."""
 
-    def __init__(self, by_part):
+    def __init__(self, by_part, columns):
         self._by_part = by_part  # the columns
         self._is_whole = {}
         self._spellings = {}
         self.rows = {}
-        self.history = scan.HistoryFacts()
+        self.histories = scan.history_facts(columns)
 
     def add(self, part, batch, where):
         columns = self._by_part[part]
         self.rows[part] = self.rows.get(part, 0) + len(batch[columns.label])
         values.labels(batch[columns.label], columns.label, where)
         for name in columns.numbers:
-            numbers = values.numbers(batch[name], name, where, columns.missing)
+            numbers = values.numbers(batch[name], name, where, columns.may_miss(name))
             self._is_whole[name] = self._is_whole.get(name, True) and numbers.dtype.kind == "i"
-        for name in dict.fromkeys((columns.user, *columns.categories)):
-            array = batch[name]
-            whole = values.is_whole(values.present(array) if columns.missing else array)
-            self._is_whole[name] = self._is_whole.get(name, True) and whole
-            if columns.missing:
-                values.marked(array, whole, name, where)
+        for name in columns.times:
+            values.times(batch[name], name, where, columns.may_miss(name))
+        for name in columns.ids:
+            self._add_ids(part, batch[name], name, where, columns.may_miss(name))
+        for column in columns.lists:
+            array = batch[column.name]
+            row_of = lists.rows_of(lists.lengths_of(array), where)
+            if column.kind == "tags":
+                self._add_ids(part, array.flatten(), column.name, row_of, column.missing)
+            elif column.has_ids:
+                self._add_history(part, array.flatten(), batch[column.of], column, row_of)
             else:
-                self._check(array, whole, name, where)
-            if values.is_text(array.type):
-                scan.count_spellings(self._spellings.setdefault(name, {}), part, array)
-        if columns.history:
-            self._add_history(part, batch, where)
+                tags = lists.lengths_of(batch[column.of]) if column.of else None
+                lists.numbers(array, column, where, tags)
+
+    def _add_ids(self, part, array, name, where, may_miss):
+        whole = values.is_whole(values.present(array) if may_miss else array)
+        self._is_whole[name] = self._is_whole.get(name, True) and whole
+        if may_miss:
+            values.marked(array, whole, name, where)
+        else:
+            self._check(array, whole, name, where)
+        if values.is_text(array.type):
+            scan.count_spellings(self._spellings.setdefault(name, {}), part, array)
 
     @staticmethod
     def _check(array, whole, name, where):
         values.check_category(array.cast(pa.int64()) if whole else array, name, where, array)
 
-    def _add_history(self, part, batch, where):
-        columns = self._by_part[part]
-        lists, items = batch[columns.history], batch[columns.item]
-        flat, ends = lists.flatten(), np.asarray(lists.offsets)[1:]
+    def _add_history(self, part, flat, items, column, where):
         whole = values.is_whole(flat)
-        self._is_whole[columns.item] &= whole
-
-        def where_of_value(place):
-            return where(int(np.searchsorted(ends, place, side="right")))
-
-        check = values.marked if columns.missing else self._check
-        check(flat, whole, columns.history, where_of_value)
+        self._is_whole[column.of] &= whole
+        check = values.marked if column.missing else self._check
+        check(flat, whole, column.name, where)
         texts = np.zeros(0) if values.is_whole(items) else items
-        self.history.add(part, values.as_texts(flat), texts, where_of_value)
+        self.histories[column].add(part, values.as_texts(flat), texts, where)
 
     def lines(self, name):
         found = []
@@ -178,11 +185,17 @@ class _Facts:
         kinds = {columns.label: pa.int64()}
         for name in columns.numbers:
             kinds[name] = pa.int64() if self._is_whole[name] else pa.float64()
-        for name in dict.fromkeys((columns.user, *columns.categories)):
-            kinds[name] = pa.int64() if self._is_whole[name] else pa.string()
-        if columns.history:
-            kinds[columns.history] = pa.list_(kinds[columns.item])
+        for name in columns.times:
+            kinds[name] = pa.int64()
+        for name in columns.ids:
+            kinds[name] = self._kind_of_ids(name)
+        for column in columns.lists:
+            kind = self._kind_of_ids(column.of) if column.has_ids else pa.float32()
+            kinds[column.name] = pa.list_(kind)
         return pa.schema(kinds.items())
+
+    def _kind_of_ids(self, name):
+        return pa.int64() if self._is_whole[name] else pa.string()
 
 
 def _batches(paths, reader, by_part, text):
@@ -215,8 +228,10 @@ def _write(folder, folders, paths, reader, by_part, schemas):
                 file.parent.mkdir(exist_ok=True)
                 writer = pa.parquet.ParquetWriter(file, schema, compression="zstd")
                 writers[path] = stack.enter_context(writer)
-            may_miss = by_part[part].missing
-            arrays = [_cast(batch[field.name], field.type, may_miss) for field in schema]
+            may_miss = by_part[part].may_miss
+            arrays = [
+                _cast(batch[field.name], field.type, may_miss(field.name)) for field in schema
+            ]
             rows = [*waiting.get(path, []), pa.Table.from_arrays(arrays, schema=schema)]
             if sum(map(len, rows)) >= ROWS:
                 table = pa.concat_tables(rows)

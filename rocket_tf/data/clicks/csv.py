@@ -47,12 +47,12 @@ def read(path, columns):
     Args:
         path: the file, compressed by gzip if its name ends with ".gz": UTF-8, with commas, one
             header line, and quotes (doubled within quotes) where a value has a comma. The values
-            of the history are separated by spaces.
+            of lists are separated by spaces.
         columns: `examples.Columns`, all of which the header has.
 
     Returns:
         Dict from columns to Arrow arrays of as many strings as there are lines after the header; of
-        the history, to one of lists of strings.
+        histories, tags, weights and vectors, to one of lists of strings.
 
     Raises:
         DamagedDataError: if a line has another number of values than the header, is no UTF-8, or a
@@ -128,17 +128,22 @@ def _arrays(path, table, columns, first):
                 f"{path}: {location(path, first + broken)}: the value of {name!r} goes on over "
                 "several lines; is there a quote without its end?"
             )
-    if columns.history:
-        items = arrays[columns.item]
-        spaced = pa.compute.index(pa.compute.match_substring_regex(items, r"\S\s+\S"), True).as_py()
-        if spaced >= 0:
-            raise DamagedDataError(
-                f"{path}: {location(path, first + spaced)}: {items[spaced].as_py()!r} in "
-                f"{columns.item!r} has a space, at which the values of {columns.history!r} are "
-                "separated; replace it in both columns"
-            )
-        arrays[columns.history] = _split(arrays[columns.history])
+    for column in columns.lists:
+        if column.kind == "history":
+            _check_spaces(path, arrays[column.of], column, first)
+        arrays[column.name] = _split(arrays[column.name])
     return arrays
+
+
+def _check_spaces(path, items, column, first):
+    """Refuses values with spaces of the category that a history holds."""
+    spaced = pa.compute.index(pa.compute.match_substring_regex(items, r"\S\s+\S"), True).as_py()
+    if spaced >= 0:
+        raise DamagedDataError(
+            f"{path}: {location(path, first + spaced)}: {items[spaced].as_py()!r} in "
+            f"{column.of!r} has a space, at which the values of {column.name!r} are "
+            "separated; replace it in both columns"
+        )
 
 
 def location(path, row):

@@ -5,9 +5,47 @@ import difflib
 
 import numpy as np
 
+from rocket_tf.data.clicks.features import Feature
 from rocket_tf.errors import DataUnavailableError
 
 MISSING = -(2**63)  # among whole numbers that may be missing
+
+
+@dataclasses.dataclass(frozen=True)
+class ListColumn:
+    """A column with a list of values for each example.
+
+    Attributes:
+        name: the column's.
+        kind: "history", "tags", "vector", or "weights", which tags have.
+        of: the column whose dtype the values have: a history's category, or tags themselves; of
+            weights, the tags. "" of a vector.
+        length: so many of the first values are kept; a vector has as many.
+        missing: whether values may be missing.
+    """
+
+    name: str
+    kind: str
+    of: str
+    length: int
+    missing: bool = False
+
+    @property
+    def has_ids(self):
+        """Whether values are ids, not numbers."""
+        return self.kind in ("history", "tags")
+
+    def dtype(self, dtypes):
+        """The dtype of its values, from those of the columns, a dict."""
+        return dtypes[self.of] if self.has_ids else "float32"
+
+    def padding(self, is_text):
+        """What stands for no value, where ids are texts or are not."""
+        if self.kind == "weights":
+            return 0.0
+        if self.kind == "vector":
+            return float("nan")
+        return "" if is_text else (MISSING if self.missing else -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +57,8 @@ class Columns:
         user: whose examples make a group of GAUC; nets read it only if it is a category too.
         categories: ids and other values without an order.
         numbers: finite numbers.
-        history: a sequence of values of `item`, the most recent first; empty: none.
+        history: a sequence of values of `item`, the most recent first; empty: none, or several,
+            which `features` has.
         item: the category that the history holds.
         history_length: so many of the most recent values are kept.
         booster_only: those that only the booster reads. All of them may be missing from the test
@@ -41,6 +80,7 @@ class Columns:
     history_length: int = 20
     booster_only: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     missing: bool = dataclasses.field(default=False, repr=False)
+    features: tuple[Feature, ...] = dataclasses.field(default=(), repr=False)
 
     def __post_init__(self):
         if self.history and self.item not in self.categories:
@@ -62,18 +102,67 @@ class Columns:
             self,
             categories=tuple(name for name in self.categories if name not in own),
             numbers=tuple(name for name in self.numbers if name not in own),
+            features=tuple(each for each in self.features if each.name not in own),
             booster_only=(),
         )
+
+    @classmethod
+    def of_features(cls, features, label, user, booster_only=()):
+        """The columns of features, a sequence of `Feature`s."""
+        return cls(
+            label=label,
+            user=user,
+            categories=tuple(each.name for each in features if each.kind == "category"),
+            numbers=tuple(each.name for each in features if each.kind == "number"),
+            booster_only=booster_only,
+            features=tuple(features),
+        )
+
+    @property
+    def of_features_in_files(self):
+        """What of each feature decides how files are read, as JSON can hold it: no table's size."""
+        names = ("name", "kind", "of", "length", "missing", "weights")
+        return [[getattr(each, name) for name in names] for each in self.features]
+
+    def may_miss(self, name):
+        """Whether a column that is no list may lack values."""
+        return self.missing or any(each.name == name and each.missing for each in self.features)
+
+    @property
+    def times(self):
+        """Names of the columns of times."""
+        return tuple(each.name for each in self.features if each.kind == "time")
+
+    @property
+    def ids(self):
+        """Names of the columns with one id for each example, each once, the user first."""
+        return tuple(dict.fromkeys((self.user, *self.categories)))
+
+    @property
+    def lists(self):
+        """The columns of lists, each a `ListColumn`; weights stand after their tags."""
+        if self.history:
+            own = (self.history, "history", self.item, self.history_length, self.missing)
+            return (ListColumn(*own),)
+        found = []
+        for each in self.features:
+            if each.kind not in ("history", "tags", "vector"):
+                continue
+            of = each.of or (each.name if each.kind == "tags" else "")
+            found.append(ListColumn(each.name, each.kind, of, each.length, each.missing))
+            if each.weights is not None:
+                found.append(ListColumn(each.weights, "weights", each.name, each.length))
+        return tuple(found)
 
     @property
     def scalars(self):
         """Names of the columns with one value for each example, each once, the label first."""
-        return tuple(dict.fromkeys((self.label, self.user, *self.categories, *self.numbers)))
+        return tuple(dict.fromkeys((self.label, *self.ids, *self.numbers, *self.times)))
 
     @property
     def all(self):
-        """Names of all columns, each once, the label first and the history last."""
-        return (*self.scalars, self.history) if self.history else self.scalars
+        """Names of all columns, each once, the label first and lists last."""
+        return (*self.scalars, *(each.name for each in self.lists))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +172,9 @@ class ClickExamples:
     Attributes:
         inputs: dict from columns to arrays whose first axis is that of the examples. Categories and
             the user: shape (examples,), int64 from 0 on if all values of both parts are whole
-            numbers, otherwise objects that are strings. Numbers: float32, shape (examples,). The
-            history: of the item's dtype, shape (examples, history_length), the most recent first,
-            padded at the end with -1 or "".
+            numbers, otherwise objects that are strings. Numbers: float32, shape (examples,). Times:
+            int64, shape (examples,). Histories and tags: of their categories' dtype, shape
+            (examples, length), padded at the end with -1 or "". Weights and vectors: float32.
         labels: int64, shape (examples,); 1 for a click, else 0.
     """
 
@@ -99,10 +188,12 @@ class ClickData:
 
     Attributes:
         train, test: `ClickExamples`.
+        vocabularies: dict from features whose values are counted to tuples of values.
     """
 
     train: ClickExamples
     test: ClickExamples
+    vocabularies: dict[str, tuple] = dataclasses.field(default_factory=dict)
 
 
 def check_columns(source, wanted, present):

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from rocket_tf.data.clicks import csv as click_csv
+from rocket_tf.data.clicks import lists, values, vocabularies
 from rocket_tf.data.clicks import tfrecords as click_tfrecords
-from rocket_tf.data.clicks import values
 from rocket_tf.data.clicks.examples import ClickData, ClickExamples, check_columns
 from rocket_tf.data.clicks.files import find
 from rocket_tf.data.clicks.moments import NumberFacts
@@ -54,7 +54,8 @@ def read(path, columns, tell=print, files=None):
     for name in columns.numbers:
         own = [part for part in both if name in part.columns]
         found = [
-            values.numbers(part.columns[name], name, part.where, columns.missing) for part in own
+            values.numbers(part.columns[name], name, part.where, columns.may_miss(name))
+            for part in own
         ]
         if any(numbers.dtype.kind == "f" for numbers in found):
             found = [numbers.astype(np.float64) for numbers in found]
@@ -62,35 +63,69 @@ def read(path, columns, tell=print, files=None):
         facts.add(found[0])
         for mine, numbers in zip(inputs, found, strict=False):
             mine[name] = numbers.astype(facts.dtype)
+    for name in columns.times:
+        for mine, part in zip(inputs, both, strict=True):
+            if name in part.columns:
+                array, may_miss = part.columns[name], columns.may_miss(name)
+                mine[name] = values.times(array, name, part.where, may_miss)
     lines = []
-    for name in dict.fromkeys((columns.user, *columns.categories)):
-        with_history = bool(columns.history) and name == columns.item
-        own = [part for part in both if name in part.columns]
-        tables = [part.columns[name] for part in own]
-        if with_history:
-            lists = [part.columns[columns.history] for part in both]
-            tables += [each.flatten() for each in lists]
-        found = [values.present(array) for array in tables] if columns.missing else tables
-        is_whole = all(map(values.is_whole, found))
-        if with_history and not is_whole:
-            _check_separator(both, columns)
-        if not is_whole:
-            spellings = {
-                part: (len(array), *values.spellings(values.as_texts(array)))
-                for part, array in zip(("train", "test"), tables, strict=False)
-            }
-            lines += spelling_lines(folder, name, spellings)
-        for mine, part in zip(inputs, own, strict=False):
-            mine[name] = _category(part.columns[name], name, part.where, is_whole, columns.missing)
-            if with_history:
-                mine[columns.history] = _history(part, columns, is_whole)
+    for name in _ids(columns):
+        lines += _read_ids(both, inputs, columns, name, folder)
+    for column in columns.lists:
+        for mine, part in zip(inputs, both, strict=True):
+            if not column.has_ids and column.name in part.columns:
+                mine[column.name] = _numbers(part, column)
+    # In the order of columns, as they are given.
+    inputs = [{name: own[name] for name in columns.all if name in own} for own in inputs]
+    counters = vocabularies.counters(columns)
+    vocabularies.add(counters, columns, inputs[0])
+    found = vocabularies.found(counters, columns, str(folder))
     tell(
         f"{folder}: {len(labels[0])} training and {len(labels[1])} test examples, of which "
         f"{labels[0].mean():.1%} and {labels[1].mean():.1%} are clicks"
     )
     for line in lines:
         tell(line)
-    return ClickData(*map(ClickExamples, inputs, labels))
+    return ClickData(*map(ClickExamples, inputs, labels), found)
+
+
+def _ids(columns):
+    """Names of what has ids with a dtype of its own: columns with one value, and tags."""
+    return [*columns.ids, *(each.name for each in columns.lists if each.kind == "tags")]
+
+
+def _read_ids(both, inputs, columns, name, folder):
+    """Adds the ids of a column, and of histories of it, to the inputs of both parts.
+
+    Returns:
+        Lines about how they are spelled.
+    """
+    with_lists = [each for each in columns.lists if each.has_ids and each.of == name]
+    histories = [each for each in with_lists if each.kind == "history"]
+    own = [part for part in both if name in part.columns]
+    may_miss = columns.may_miss(name)
+    tables = [part.columns[name] for part in own]
+    if with_lists and not histories:
+        tables = [table.flatten() for table in tables]
+    for history in histories:
+        tables += [part.columns[history.name].flatten() for part in both]
+    found = [values.present(array) for array in tables] if may_miss else tables
+    is_whole = all(map(values.is_whole, found))
+    lines = []
+    if not is_whole:
+        for history in histories:
+            _check_separator(both, history)
+        spellings = {
+            part: (len(array), *values.spellings(values.as_texts(array)))
+            for part, array in zip(("train", "test"), tables, strict=False)
+        }
+        lines = spelling_lines(folder, name, spellings)
+    for mine, part in zip(inputs, own, strict=False):
+        if name not in (each.name for each in with_lists):
+            mine[name] = _category(part.columns[name], name, part.where, is_whole, may_miss)
+        for column in with_lists:
+            mine[column.name] = _list_of_ids(part, column, is_whole)
+    return lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +133,7 @@ class _Part:
     """The rows of all files of a part.
 
     Attributes:
-        columns: dict from columns to Arrow arrays; the history's, of lists.
+        columns: dict from columns to Arrow arrays; of histories and the like, of lists.
         files: the files' paths.
         ends: after how many rows of all files each of them ends.
         location: function from a file and a row in it to "line 2" or "record 1".
@@ -115,10 +150,9 @@ class _Part:
         path = self.files[file]
         return f"{path}: {self.location(path, row - np.append(0, self.ends)[file])}"
 
-    def list_of(self, place, name):
-        """The row whose list has a value, by the value's place among all."""
-        ends = np.asarray(self.columns[name].offsets)[1:]
-        return int(np.searchsorted(ends, place, side="right"))
+    def where_of(self, name):
+        """Function from a value's place in a column of lists to where its row is."""
+        return lists.rows_of(lists.lengths_of(self.columns[name]), self.where)
 
 
 def _read_parts(files, columns):
@@ -126,11 +160,12 @@ def _read_parts(files, columns):
     paths = {part: files.paths(part) for part in ("train", "test")}
     by_part, reader = columns_by_part(files.form, paths, columns)
     train, test = (_read_part(paths[part], own, reader) for part, own in by_part.items())
-    if columns.history and not len(train.columns[columns.history].flatten()):
-        raise DataUnavailableError(
-            f"{train.files[0]}: {columns.history!r} is empty in all training examples; check its "
-            "name, or leave the history out"
-        )
+    for column in columns.lists:
+        if column.kind == "history" and not len(train.columns[column.name].flatten()):
+            raise DataUnavailableError(
+                f"{train.files[0]}: {column.name!r} is empty in all training examples; check its "
+                "name, or leave the history out"
+            )
     return train, test
 
 
@@ -213,31 +248,31 @@ def _category(array, name, where, is_whole, missing):
     return array.to_numpy(zero_copy_only=False) if is_whole else values.as_objects(array)
 
 
-def _history(part, columns, is_whole):
-    """The first values of each list, shape (examples, history_length), padded at the end."""
-    lists = part.columns[columns.history]
-    starts = lists.offsets.to_numpy()
-    found = _category(
-        lists.flatten(),
-        columns.history,
-        lambda place: part.where(part.list_of(place, columns.history)),
-        is_whole,
-        columns.missing,
-    )
-    return values.padded(
-        found, starts[:-1], np.diff(starts), columns.history_length, columns.missing
-    )
+def _list_of_ids(part, column, is_whole):
+    """The first values of each list, shape (examples, length), padded at the end."""
+    name, array = column.name, part.columns[column.name]
+    found = _category(array.flatten(), name, part.where_of(name), is_whole, column.missing)
+    lengths = lists.lengths_of(array)
+    padding = column.padding(is_text=not is_whole)
+    return values.padded(found, np.cumsum(lengths) - lengths, lengths, column.length, padding)
 
 
-def _check_separator(parts, columns):
+def _numbers(part, column):
+    """Weights or vectors, float32, shape (examples, length)."""
+    tags = lists.lengths_of(part.columns[column.of]) if column.of else None
+    found = lists.numbers(part.columns[column.name], column, part.where, tags)
+    return found.take(None, column.length)
+
+
+def _check_separator(parts, column):
     facts = HistoryFacts()
     for number, part in enumerate(parts):
-        flat = part.columns[columns.history].flatten()
-        items = part.columns[columns.item]
+        flat = part.columns[column.name].flatten()
+        items = part.columns[column.of]
         facts.add(
             number,
             values.as_texts(flat),
             items if values.is_whole(items) is False else np.zeros(0, np.int64),
-            lambda place, part=part: part.where(part.list_of(place, columns.history)),
+            part.where_of(column.name),
         )
-    facts.check(columns)
+    facts.check(column)

@@ -52,7 +52,7 @@ class ParquetLog:
                 of_test = columns.of_test(names_in(files.test_storage, files.test[0]))
             own = [name for name in names if name in of_test.all]
             test = ParquetFiles(files.test_storage, files.test, own)
-        check_schemas(train, test, missing=columns.missing)
+        check_schemas(train, test, may_miss=columns.may_miss)
         dtypes = dtypes_of(train.footers[0].schema, columns, train.path(0))
         both = [train] if files.test is None else [train, test]
         if any(part.keys and any(part.keys) for part in both):
@@ -68,6 +68,7 @@ class ParquetLog:
                 "columns": [repr(columns)],
                 "cut": [settings[name] for name in _CUT_FIELDS],
                 **({"missing": True} if columns.missing else {}),
+                **(_of_features(columns) if columns.features else {}),
             }
         )
         found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
@@ -88,7 +89,8 @@ class ParquetLog:
             for number, footer in enumerate(own.footers):
                 if not sum(footer.groups):
                     tell(f"{own.path(number)}: has no rows")
-        dtypes |= facts["dtypes"]
+        dtypes |= facts["dtypes"] | dict.fromkeys(columns.times, row_groups.WHOLE)
+        dtypes |= {each.name: each.dtype(dtypes) for each in columns.lists}
         self.card = DatasetCard(
             train_examples=examples["train"],
             test_examples=examples["test"],
@@ -96,9 +98,10 @@ class ParquetLog:
             kind="clicks",
             columns=columns,
             request_columns=tuple(settings["request_columns"]),
-            dtypes=dtypes | ({columns.history: dtypes[columns.item]} if columns.history else {}),
+            dtypes=dtypes,
             moments={name: tuple(own) for name, own in facts["moments"].items()},
-            test_lacks=tuple(name for name in columns.scalars if name not in of_test.scalars),
+            vocabularies={n: tuple(own) for n, own in facts.get("vocabularies", {}).items()},
+            test_lacks=tuple(name for name in columns.all if name not in of_test.all),
         )
         self.fingerprint = {
             "train_examples": examples["train"],
@@ -112,7 +115,7 @@ class ParquetLog:
     def bytes_in_memory(self):
         """What the examples would take as arrays, about."""
         card, columns = self.card, self.card.columns
-        lists = 8 * columns.history_length if columns.history else 0
+        lists = sum((8 if own.has_ids else 4) * own.length for own in columns.lists)
         each = 8 * len(columns.scalars) + lists
         texts = {name for name in columns.all if card.dtypes.get(name) == row_groups.TEXT}
         files = {id(rows.files): rows.files for rows, _ in self.parts.values()}.values()
@@ -238,7 +241,8 @@ def _in_memory(rows, pieces, window, shuffle):
     for piece in pieces:
         read = rows.read(piece)
         labels = read.pop(columns.label)
-        arrays = {n: row_groups.take(read[n], None, columns.history_length) for n in names}
+        widths = {own.name: own.length for own in columns.lists}
+        arrays = {n: row_groups.take(read[n], None, widths.get(n)) for n in names}
         parts.append((arrays, labels))
     if not parts:
         parts = [({name: _nothing(name, rows) for name in names}, np.zeros(0, np.int64))]
@@ -249,11 +253,16 @@ def _in_memory(rows, pieces, window, shuffle):
 
 
 def _nothing(name, rows):
-    columns = rows.columns
-    is_history = name == columns.history
-    dtype = rows.dtypes[columns.item if is_history else name]
-    shape = (0, columns.history_length) if is_history else (0,)
+    widths = {own.name: (own.length,) for own in rows.columns.lists}
+    dtype = rows.dtypes[name]
+    shape = (0, *widths.get(name, ()))
     return np.zeros(shape, object if dtype == row_groups.TEXT else dtype)
+
+
+def _of_features(columns):
+    """What of features decides the facts of a log, as JSON can hold it."""
+    least = [each.min_count for each in columns.features]
+    return {"features": columns.of_features_in_files, "min_count": least}
 
 
 def _cut_of(settings):
@@ -266,7 +275,7 @@ def _cut_of(settings):
 def _dtypes_of_keys(parts, columns):
     """Of columns that folders give: whole numbers where all folders have these."""
     dtypes = {}
-    for name in dict.fromkeys((columns.user, *columns.categories)):
+    for name in columns.ids:
         own = [keys.get(name) for part in parts for keys in part.keys if name in part.columns]
         if all(value is not None for value in own):
             is_int = is_whole(pa.array(own, pa.string()))

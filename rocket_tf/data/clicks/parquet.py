@@ -10,6 +10,7 @@ import pyarrow.parquet
 
 from rocket_tf.data import fingerprints
 from rocket_tf.data.clicks.examples import check_columns
+from rocket_tf.data.clicks.lists import is_list
 from rocket_tf.data.clicks.values import is_text
 from rocket_tf.data.local_files import reason_of
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
@@ -151,13 +152,13 @@ def _unreadable(path, error):
     )
 
 
-def check_schemas(*parts, missing=False):
+def check_schemas(*parts, may_miss=lambda name: False):
     """Checks that all files of all parts have the same types of the columns that are read.
 
     Args:
         *parts: `ParquetFiles`.
-        missing: whether values may be missing, so that integers may be floats in some files, as
-            pandas writes them.
+        may_miss: function from a column to whether values may be missing, so that integers may be
+            floats in some files, as pandas writes them.
 
     Raises:
         DataUnavailableError: for the first file with another type than the first file of all.
@@ -166,7 +167,7 @@ def check_schemas(*parts, missing=False):
     for part in parts:
         for number, footer in enumerate(part.footers):
             for name, kind in footer.schema.items():
-                if _family(kind, missing) != _family(first[name], missing):
+                if _family(kind, may_miss(name)) != _family(first[name], may_miss(name)):
                     raise DataUnavailableError(
                         f"{part.path(number)}: has {name!r} as {kind}, and {first_path} as "
                         f"{first[name]}; give all files the same types"
@@ -211,7 +212,7 @@ def _family(kind, missing=False):
         return "float"
     if is_text(kind):
         return "text"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         return f"list of {_family(kind.value_type)}"
     return str(kind)
 
@@ -224,7 +225,7 @@ def _one_chunk(column):
         kind = kind.value_type
     if pa.types.is_string(kind):
         column = column.cast(pa.large_string())
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    elif is_list(kind):
         value = _plain(kind.value_type)
         value = pa.large_string() if is_text(value) else value
         column = column.cast(pa.large_list(value))

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from rocket_tf.data.clicks import values
+from rocket_tf.data.clicks import lists, values
 from rocket_tf.data.clicks.parquet import filter_of
 from rocket_tf.data.clicks.values import is_text
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
@@ -35,23 +35,6 @@ class Piece:
         return self.end - self.begin
 
 
-@dataclasses.dataclass(frozen=True)
-class Lists:
-    """Sequences of different lengths: of row i, `values[starts[i] : starts[i] + lengths[i]]`.
-
-    Attributes:
-        values: int64 array, or Arrow array of texts.
-        starts: int64, shape (rows,).
-        lengths: int64, shape (rows,).
-        missing: as of `examples.Columns`.
-    """
-
-    values: object
-    starts: np.ndarray
-    lengths: np.ndarray
-    missing: bool = False
-
-
 class Rows:
     """What turns pieces of a part's files into arrays.
 
@@ -74,7 +57,7 @@ class Rows:
 
         Returns:
             Dict from columns to arrays of `piece.rows` rows: the label int64; categories int64, or
-            Arrow arrays of texts; numbers of their dtypes; the history `Lists`.
+            Arrow arrays of texts; numbers of their dtypes; lists as `lists.Lists`.
 
         Raises:
             DamagedDataError: if it cannot be read, or a value is none that its column may have.
@@ -95,10 +78,17 @@ class Rows:
         result = {columns.label: values.labels(table[columns.label], columns.label, found)}
         for name in columns.numbers:
             result[name] = self._number(table[name], name, found)
-        for name in dict.fromkeys((columns.user, *columns.categories)):
+        for name in columns.times:
+            result[name] = values.times(table[name], name, found, columns.may_miss(name))
+        for name in columns.ids:
             result[name] = self._category(table[name], name, found, checked)
-        if columns.history:
-            result[columns.history] = self._history(table[columns.history], found, checked)
+        for column in columns.lists:
+            array = table[column.name]
+            if column.has_ids:
+                result[column.name] = self._ids(array, column, found, checked)
+            else:
+                tags = result[column.of].lengths if checked and column.of else None
+                result[column.name] = lists.numbers(array, column, found, tags)
         return result
 
     def count(self, file, group):
@@ -120,11 +110,11 @@ class Rows:
             ) from error
 
     def _number(self, array, name, where):
-        numbers = values.numbers(array, name, where, self.columns.missing)
+        numbers = values.numbers(array, name, where, self.columns.may_miss(name))
         return numbers.astype(self.dtypes.get(name, numbers.dtype), copy=False)
 
     def _category(self, array, name, where, checked):
-        if self.columns.missing:
+        if self.columns.may_miss(name):
             whole = self.dtypes[name] == WHOLE
             array = values.marked(array, whole, name, where)
             return array.to_numpy(zero_copy_only=False) if whole else array
@@ -136,39 +126,32 @@ class Rows:
             values.check_category(array, name, where)
         return array.to_numpy(zero_copy_only=False) if self.dtypes[name] == WHOLE else array
 
-    def _history(self, array, where, checked):
-        columns = self.columns
+    def _ids(self, array, column, where, checked):
+        name, missing = column.name, column.missing
         if is_text(array.type):
-            array = compute.utf8_split_whitespace(compute.utf8_trim_whitespace(array))
-            array = array.cast(pa.large_list(pa.large_string()))
-        if not checked and not columns.missing:
-            array = compute.list_slice(array, 0, columns.history_length)
-        lengths = compute.fill_null(compute.list_value_length(array), 0)
-        lengths = lengths.cast(pa.int64()).to_numpy(zero_copy_only=False)
-        flat = array.flatten()
+            array = lists.split(array)
+        if not checked and not missing:
+            array = compute.list_slice(array, 0, column.length)
+        lengths, flat = lists.lengths_of(array), array.flatten()
         # Of an empty text, there is one empty value.
-        if (is_text(flat.type) or columns.missing) and len(lengths):
-            if columns.missing:
+        if (is_text(flat.type) or missing) and len(lengths):
+            if missing:
                 kept = compute.invert(values.missing_in(flat))
             else:
                 kept = compute.not_equal(flat, "")
             if not compute.all(kept, min_count=0).as_py():
-                rows = np.repeat(np.arange(len(lengths)), lengths)
-                kept = kept.to_numpy(zero_copy_only=False)
-                lengths = np.bincount(rows[kept], minlength=len(lengths)).astype(np.int64)
-                flat = flat.filter(pa.array(kept))
-        row_of = lambda place: where(np.searchsorted(np.cumsum(lengths), place, "right"))  # noqa: E731
-        dtype = self.dtypes[columns.item]
-        flat = self._flat(flat, dtype, row_of)
-        if columns.missing:
-            flat = values.marked(flat, dtype == WHOLE, columns.history, row_of)
+                flat, lengths = lists.without(flat, lengths, kept)
+        row_of, dtype = lists.rows_of(lengths, where), self.dtypes[column.of]
+        flat = self._flat(flat, dtype, column, row_of)
+        if missing:
+            flat = values.marked(flat, dtype == WHOLE, name, row_of)
         elif checked:
-            values.check_category(flat, columns.history, row_of)
+            values.check_category(flat, name, row_of)
         starts = np.cumsum(lengths) - lengths
         flat = flat.to_numpy(zero_copy_only=False) if dtype == WHOLE else flat
-        return Lists(flat, starts, lengths, columns.missing)
+        return lists.Lists(flat, starts, lengths, column.padding(dtype == TEXT))
 
-    def _flat(self, flat, dtype, where):
+    def _flat(self, flat, dtype, column, where):
         if dtype == WHOLE:
             if is_text(flat.type) and not values.is_whole(flat):
                 place = compute.index(
@@ -176,10 +159,10 @@ class Rows:
                 ).as_py()
                 raise DamagedDataError(
                     f"{where(max(place, 0))}: {flat[max(place, 0)].as_py()!r} in "
-                    f"{self.columns.history!r}; expected whole numbers, as {self.columns.item!r} "
+                    f"{column.name!r}; expected whole numbers, as {column.of!r} "
                     "has, with spaces between"
                 )
-            return _to_int64(flat, self.columns.history, where)
+            return _to_int64(flat, column.name, where)
         return flat if is_text(flat.type) else flat.cast(pa.large_string())
 
 
@@ -192,7 +175,7 @@ def dtypes_of(schema, columns, path):
         path: of a file, for messages.
 
     Returns:
-        Dict from the user and the categories to "int64" or "string".
+        Dict from the user, the categories and the tags to "int64" or "string".
 
     Raises:
         DataUnavailableError: if a column has a type that its part cannot have.
@@ -204,28 +187,42 @@ def dtypes_of(schema, columns, path):
         )
 
     types = pa.types
+
+    def is_number(kind):
+        return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+
     for name in (columns.label, *columns.numbers):
-        kind = schema[name]
-        is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
-        if not is_number and not (types.is_boolean(kind)):
+        if not is_number(schema[name]) and not types.is_boolean(schema[name]):
             refuse(name, "integers or floats")
+    for name in columns.times:
+        may_be_float = columns.may_miss(name) and types.is_floating(schema[name])
+        if not (types.is_integer(schema[name]) or may_be_float):
+            refuse(name, "integers: seconds since 1970")
     dtypes = {}
-    for name in dict.fromkeys((columns.user, *columns.categories)):
+    for name in columns.ids:
         kind = schema[name]
         whole = types.is_integer(kind) or types.is_boolean(kind)
-        if not (whole or is_text(kind) or (columns.missing and types.is_floating(kind))):
+        if not (whole or is_text(kind) or (columns.may_miss(name) and types.is_floating(kind))):
             refuse(name, "integers or texts (ids as floats are what pandas makes of gaps)")
         dtypes[name] = TEXT if is_text(kind) else WHOLE
-    if columns.history:
-        kind = schema[columns.history]
-        if not is_text(kind):
-            if not (types.is_list(kind) or types.is_large_list(kind)):
-                refuse(columns.history, "lists, or texts with spaces between the items")
-            inner = kind.value_type
-            inner = inner.value_type if types.is_dictionary(inner) else inner
-            expected = "texts" if dtypes[columns.item] == TEXT else "integers"
+    for column in columns.lists:
+        kind = schema[column.name]
+        if not is_text(kind) and not lists.is_list(kind):
+            what = "items" if column.kind == "history" else "values"
+            refuse(column.name, f"lists, or texts with spaces between the {what}")
+        inner = kind if is_text(kind) else kind.value_type
+        inner = inner.value_type if types.is_dictionary(inner) else inner
+        if not column.has_ids:
+            if not is_text(inner) and not is_number(inner):
+                refuse(column.name, "lists of numbers")
+        elif column.kind == "tags":
+            if not is_text(inner) and not types.is_integer(inner):
+                refuse(column.name, "lists of integers or texts")
+            dtypes[column.name] = TEXT if is_text(inner) else WHOLE
+        elif not is_text(kind):
+            expected = "texts" if dtypes[column.of] == TEXT else "integers"
             if not (is_text(inner) if expected == "texts" else types.is_integer(inner)):
-                refuse(columns.history, f"lists of {expected}, as {columns.item!r} has")
+                refuse(column.name, f"lists of {expected}, as {column.of!r} has")
     return dtypes
 
 
@@ -234,14 +231,8 @@ def concatenate(parts):
     first = parts[0]
     if len(parts) == 1:
         return first
-    if isinstance(first, Lists):
-        sizes = np.cumsum([0, *(len(part.values) for part in parts)])
-        return Lists(
-            concatenate([part.values for part in parts]),
-            np.concatenate([p.starts + s for p, s in zip(parts, sizes[:-1], strict=True)]),
-            np.concatenate([part.lengths for part in parts]),
-            first.missing,
-        )
+    if isinstance(first, lists.Lists):
+        return lists.concatenated(parts)
     return np.concatenate(parts) if isinstance(first, np.ndarray) else pa.concat_arrays(parts)
 
 
@@ -249,29 +240,17 @@ def take(column, places, width):
     """Rows of a column as NumPy has them.
 
     Args:
-        column: an array, an Arrow array of texts, or `Lists`.
+        column: an array, an Arrow array of texts, or `lists.Lists`.
         places: int64, shape (batch,): which rows; `None`: all.
-        width: of `Lists`: values in a row, padded at the end.
+        width: of lists: values in a row, padded at the end.
     """
     if isinstance(column, np.ndarray):
         return column if places is None else column[places]
-    if not isinstance(column, Lists):
-        if places is None:
-            return values.as_objects(column)
-        return column.take(pa.array(places)).to_numpy(zero_copy_only=False)
-    starts, lengths = column.starts, column.lengths
-    if places is not None:
-        starts, lengths = starts[places], lengths[places]
-    lengths = np.minimum(lengths, width)
-    # The values of these rows alone, one row after the other.
-    ends = np.cumsum(lengths)
-    own = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
-    flat = column.values
-    if isinstance(flat, np.ndarray):
-        flat = flat[own]
-    else:
-        flat = values.as_objects(flat.take(pa.array(own)))
-    return values.padded(flat, ends - lengths, lengths, width, column.missing)
+    if isinstance(column, lists.Lists):
+        return column.take(places, width)
+    if places is None:
+        return values.as_objects(column)
+    return column.take(pa.array(places)).to_numpy(zero_copy_only=False)
 
 
 def _to_int64(array, name, where):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from rocket_tf.data.clicks import values
+from rocket_tf.data.clicks import values, vocabularies
 from rocket_tf.data.clicks.moments import NumberFacts
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 from rocket_tf.system import kept as keeping
@@ -51,14 +51,16 @@ def scan(parts, name):
 
     Returns:
         Dict that JSON can hold: "clicks" by part; "moments" and "dtypes" of columns of numbers;
-        "spellings" of categories of text, by part; "separators", as `check_history` takes them.
+        "spellings" of categories of text, by part; "vocabularies" of features whose values are
+        counted.
 
     Raises:
         DamagedDataError: for the first value that its column cannot have, with file, row group and
             row.
-        DataUnavailableError: if the history is empty in all training examples.
+        DataUnavailableError: if a history is empty in all training examples, or a vocabulary.
     """
     columns = parts["train"][0].columns
+    counters = vocabularies.counters(columns)
     numbers = {column: NumberFacts() for column in columns.numbers}
     facts = {"clicks": {}, "spellings": {}}
     done = [0]
@@ -68,7 +70,7 @@ def scan(parts, name):
         for footer in rows.files.footers
     )
     total = sum(piece.rows for _, pieces in parts.values() for piece in pieces)
-    history = HistoryFacts()
+    histories = history_facts(columns)
     with shown(f"Reading {name} once", size, lambda: done[0] * size // max(total, 1)):
         for part, (rows, pieces) in parts.items():
             clicks = 0
@@ -78,25 +80,33 @@ def scan(parts, name):
                 if part == "train":
                     for column, own in numbers.items():
                         own.add(read[column])
+                    counted = {column: read[column] for column in counters}
+                    for each in columns.lists:
+                        if each.name in counted:
+                            counted[each.name] = read[each.name].take(None, each.length)
+                    vocabularies.add(counters, columns, counted)
                 for column, array in read.items():
                     if isinstance(array, pa.Array):
                         count_spellings(facts["spellings"].setdefault(column, {}), part, array)
-                if columns.history:
-                    where = f"{rows.files.path(piece.file)}: row group {piece.group + 1}"
-                    lists = read[columns.history].values
-                    history.add(part, lists, read[columns.item], lambda _, where=where: where)
+                where = f"{rows.files.path(piece.file)}: row group {piece.group + 1}"
+                for column, facts_of in histories.items():
+                    lists = read[column.name].values
+                    facts_of.add(part, lists, read[column.of], lambda _, where=where: where)
                 done[0] += piece.rows
             facts["clicks"][part] = clicks
-    if columns.history and not history.values.get("train"):
-        raise DataUnavailableError(
-            f"{name}: {columns.history!r} is empty in all training examples; check its name, or "
-            "leave the history out"
-        )
+    for column, facts_of in histories.items():
+        facts_of.check_some(name, column)
     facts["dtypes"] = {column: own.dtype for column, own in numbers.items()}
     facts["moments"] = {column: list(own.moments) for column, own in numbers.items()}
-    if columns.history:
-        history.check(columns)
+    facts["vocabularies"] = vocabularies.found(counters, columns, name)
+    for column, facts_of in histories.items():
+        facts_of.check(column)
     return facts
+
+
+def history_facts(columns):
+    """Dict from the histories among columns, `examples.ListColumn`s, to `HistoryFacts`."""
+    return {each: HistoryFacts() for each in columns.lists if each.kind == "history"}
 
 
 def count_spellings(by_part, part, texts):
@@ -144,8 +154,27 @@ class HistoryFacts:
                 place = compute.index(found, True).as_py()
                 self._example[sign] = f"{where(place)}: {values[place].as_py()!r}"
 
-    def check(self, columns):
+    def check_some(self, source, column):
+        """Refuses a history that is empty in all training examples.
+
+        Args:
+            source: the log, or one of its files, for the message.
+            column: its `examples.ListColumn`.
+
+        Raises:
+            DataUnavailableError: if it is.
+        """
+        if not self.values.get("train"):
+            raise DataUnavailableError(
+                f"{source}: {column.name!r} is empty in all training examples; check its name, or "
+                "leave the history out"
+            )
+
+    def check(self, column):
         """Refuses lists most of whose values have a sign that no item has.
+
+        Args:
+            column: the history's `examples.ListColumn`.
 
         Raises:
             DamagedDataError: with the first such value and where it is.
@@ -154,8 +183,8 @@ class HistoryFacts:
         for sign, number in self._with.items():
             if sign not in self._in_items and number * 2 > total:
                 raise DamagedDataError(
-                    f"{self._example[sign]} in {columns.history!r} has {sign!r}, as have "
-                    f"{number / total:.0%} of its values, and no value of {columns.item!r} has; "
+                    f"{self._example[sign]} in {column.name!r} has {sign!r}, as have "
+                    f"{number / total:.0%} of its values, and no value of {column.of!r} has; "
                     "expected items with spaces between, or lists: replace the separator"
                 )
 

@@ -71,7 +71,8 @@ class StreamedClicks(Split):
 
         columns = self._rows.columns
         names = [name for name in columns.all if name != columns.label]
-        dtypes = [tf.as_dtype(self.dtype_of(name)) for name in names]
+        dtypes = [tf.as_dtype(self._rows.dtypes[name]) for name in names]
+        widths = self._widths
 
         def load(windows, offsets):
             *arrays, labels = tf.numpy_function(
@@ -80,18 +81,17 @@ class StreamedClicks(Split):
                 [*dtypes, tf.int64],
             )
             for name, array in zip(names, arrays, strict=True):
-                is_history = name == columns.history
-                array.set_shape([None, columns.history_length] if is_history else [None])
+                array.set_shape([None, widths[name]] if name in widths else [None])
             labels.set_shape([None])
             return dict(zip(names, arrays, strict=True)), labels
 
         # One by one, so that windows come and go in their order; they are read by other threads.
         return parts.map(places, num_parallel_calls=tf.data.AUTOTUNE).map(load)
 
-    def dtype_of(self, name):
-        """A column's dtype, as TensorFlow calls it."""
-        columns = self._rows.columns
-        return self._rows.dtypes[columns.item if name == columns.history else name]
+    @property
+    def _widths(self):
+        """Values in a row of the columns of lists."""
+        return {column.name: column.length for column in self._rows.columns.lists}
 
     def load_window(self, numbers):
         """The columns of some pieces, one piece after the other.
@@ -109,7 +109,8 @@ class StreamedClicks(Split):
     def take(self, columns, names, offsets):
         """Rows of a window's columns, a list of arrays; the labels come last."""
         own = self._rows.columns
-        taken = [row_groups.take(columns[name], offsets, own.history_length) for name in names]
+        widths = self._widths
+        taken = [row_groups.take(columns[name], offsets, widths.get(name)) for name in names]
         return [*taken, columns[own.label][offsets]]
 
 

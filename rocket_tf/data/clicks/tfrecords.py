@@ -1,5 +1,6 @@
 """One TFRecord file of a click log, a tf.train.Example in each record."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -15,6 +16,7 @@ from rocket_tf.system.files import check_regular
 _BATCH = 16_384
 _CATEGORIES = ("int64_list", "bytes_list")
 _NUMBERS = ("int64_list", "float_list")
+_TIMES = ("int64_list",)
 
 
 def read(path, columns):
@@ -24,12 +26,12 @@ def read(path, columns):
         path: the file; compressed by gzip if its name ends with ".gz". Every record is a
             tf.train.Example, which has one value of each column: integers or floats of the label
             and of numbers, integers or bytes (UTF-8) of the user and of categories; and any number
-            of values of the history, of the item's type.
+            of values of lists: of histories, of their category's type.
         columns: `examples.Columns`.
 
     Returns:
         Dict from columns to Arrow arrays of as many values as there are records, int64, float or
-        strings; of the history, to one of lists. Empty if the file has no records.
+        strings; of lists, to arrays of lists. Empty if the file has no records.
 
     Raises:
         DamagedDataError: if a record cannot be read, or has not one value of a column.
@@ -90,7 +92,7 @@ def batches(path, columns, progress=lambda done: None):
         record = next(records.as_numpy_iterator(), None)
         if record is None:
             return
-        features = _features(path, columns, record)
+        features = _features(path, columns, record, records)
         parsed = records.batch(_BATCH).map(
             lambda batch: tf.io.parse_example(batch, features), num_parallel_calls=tf.data.AUTOTUNE
         )
@@ -112,8 +114,8 @@ def location(path, row):
     return f"record {row + 1}"
 
 
-def _features(path, columns, record):
-    """How a file's records are parsed, by the types of its first."""
+def _features(path, columns, record, records):
+    """How records are parsed, by the types of the first; of tags, of the first with any."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -127,14 +129,15 @@ def _features(path, columns, record):
     check_columns(f"{path}: record 1", columns.scalars, list(kinds))
     dtypes = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
     features = {}
+    by_name = {column.name: column for column in columns.lists}
     for name in columns.all:
-        if name == columns.history:
+        if name in by_name:
             # It may be empty, and without a type then.
-            expected = (kinds[columns.item],)
-            kind = kinds.get(name) or expected[0]
+            expected, kind = _kinds_of_list(by_name[name], kinds, records)
         else:
-            is_number = name == columns.label or name in columns.numbers
+            is_number = name in (columns.label, *columns.numbers)
             expected, kind = _NUMBERS if is_number else _CATEGORIES, kinds[name]
+            expected = _TIMES if name in columns.times else expected
         if kind not in expected:
             raise DataUnavailableError(
                 f"{path}: record 1 has {name!r} as {kind or 'a feature without values'}, expected "
@@ -142,6 +145,29 @@ def _features(path, columns, record):
             )
         features[name] = tf.io.RaggedFeature(dtypes[kind], row_splits_dtype=tf.int64)
     return features
+
+
+def _kinds_of_list(column, kinds, records):
+    """The types that a column of lists may have, and the one that it has."""
+    kind = kinds.get(column.name)
+    if column.kind == "history":
+        return (kinds[column.of],), kind or kinds[column.of]
+    if not column.has_ids:
+        return _NUMBERS, kind or _NUMBERS[-1]
+    return _CATEGORIES, kind or _first_kind(column.name, records) or _CATEGORIES[-1]
+
+
+def _first_kind(name, records):
+    """The type of a feature in the first record that has one; `None` without such a record."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    with contextlib.suppress(DecodeError):  # which is answered where all records are read
+        for record in records.as_numpy_iterator():
+            kind = tf.train.Example.FromString(record).features.feature[name].WhichOneof("kind")
+            if kind is not None:
+                return kind
+    return None
 
 
 def _first_damaged(records, features, error):
@@ -163,7 +189,8 @@ def _first_damaged(records, features, error):
 def _array(path, columns, name, values, lengths, first):
     """An Arrow array of a column, of what was parsed from the file's record `first` on."""
     offsets = np.append(0, np.cumsum(lengths))
-    if name != columns.history and (lengths != 1).any():
+    is_list = name in (column.name for column in columns.lists)
+    if not is_list and (lengths != 1).any():
         row = int(np.argmax(lengths != 1))
         raise DamagedDataError(
             f"{path}: {location(path, first + row)} has {lengths[row]} values of {name!r}, "
@@ -181,7 +208,7 @@ def _array(path, columns, name, values, lengths, first):
             ) from error
     else:
         array = pa.array(values)
-    if name == columns.history:
+    if is_list:
         return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), array)
     return array
 

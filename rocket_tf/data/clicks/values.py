@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from rocket_tf.data.clicks.examples import MISSING, padding_of
+from rocket_tf.data.clicks.examples import MISSING
 from rocket_tf.errors import DamagedDataError
 
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -140,6 +140,29 @@ def numbers(array, name, where, missing=False):
     return values
 
 
+def times(array, name, where, missing=False):
+    """Seconds since 1970, checked; arguments as of `numbers`.
+
+    Returns:
+        int64 array; where they may be missing, `MISSING` stands for none.
+
+    Raises:
+        DamagedDataError: if one is not a whole number of 64 bits.
+    """
+    if is_text(array.type):
+        fits = compute.fill_null(compute.match_substring_regex(array, _WHOLE), False)
+    else:
+        fits = compute.is_valid(array)
+    if missing:
+        fits = compute.or_(fits, missing_in(array))
+    place = compute.index(fits, False).as_py()
+    if place >= 0:
+        raise DamagedDataError(
+            f"{where(place)}: {_shown(array, place)} in {name!r}; expected whole seconds since 1970"
+        )
+    return marked(array, True, name, where).to_numpy(zero_copy_only=False)
+
+
 def is_whole(array):
     """Whether all values are whole numbers of 64 bits, without leading zeros."""
     if not is_text(array.type):
@@ -202,20 +225,19 @@ def as_objects(array):
     return texts[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
-def padded(values, starts, lengths, width, missing=False):
+def padded(values, starts, lengths, width, padding):
     """Lists as the rows of a table, their first values, padded at the end.
 
     Args:
-        values: array of all lists' values, integers or objects that are strings.
+        values: array of all lists' values, numbers or objects that are strings.
         starts: int64, shape (rows,): where each list begins.
         lengths: int64, shape (rows,).
         width: values in a row of the table.
-        missing: whether values may be missing, so that integers are padded with `MISSING`.
+        padding: what fills the end of a row.
 
     Returns:
         Array of shape (rows, width).
     """
-    padding = MISSING if missing and values.dtype.kind == "i" else padding_of(values)
     values = np.append(values, np.array([padding], values.dtype))
     places = np.arange(width)
     last = len(values) - 1

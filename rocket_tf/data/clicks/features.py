@@ -1,0 +1,281 @@
+"""What describes a user, an item and their context, as click-through nets take it.
+
+Free of TensorFlow.
+"""
+
+import collections
+import dataclasses
+import math
+import numbers
+import re
+
+_TABLE = ("vocabulary", "min_count", "integers", "buckets", "dimension")
+_OWN_FIELDS = {
+    "category": (*_TABLE, "served_as"),
+    "number": ("mean", "variance", "served_as"),
+    "history": ("of", "length"),
+    "tags": (*_TABLE, "length", "pooling", "weights"),
+    "vector": ("length",),
+    "time": ("dimension",),
+}
+DTYPES = {
+    "category": ("string", "int64"),
+    "number": ("float32", "float64", "int64"),
+    "history": ("string", "int64"),
+    "tags": ("string", "int64"),
+    "vector": ("float32",),
+    "time": ("int64",),
+}
+_LISTS = ("history", "tags", "vector")
+_WITH_TABLE = ("category", "tags")
+_POOLINGS = ("mean", "sum")
+_MISSING = -(2**63)  # as the data has it
+_RESERVED_PREFIXES = ("shared_", "light_", "booster_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One input of a pair of click-through nets.
+
+    Attributes:
+        name: name of the input, and part of the names of its layers: a letter, then letters, digits
+            and underscores, all ASCII.
+        kind: `"category"` (an id), `"number"`, `"history"` (a sequence of values of another
+            category, such as the items that a user has clicked), `"tags"` (a category with several
+            values at once, or none), `"vector"` (a list of numbers, always of one length, which
+            enters as it is) or `"time"` (seconds since 1970, UTC, whose hour and weekday each have
+            an embedding).
+        dtype: of the raw values. `"string"` or `"int64"` for categories, tags and histories;
+            `"int64"` for times; `"float32"` for vectors and numbers, or, for numbers, `"float64"`
+            or `"int64"` where float32 would blur what makes them different, such as seconds since
+            1970. `None`: `"float32"` or `"int64"` where there is no other; for ids `"int64"` if
+            other fields hold integers, else `"string"`.
+        vocabulary: of ids: the known values, strings or integers by dtype, each once and none of
+            them `padding`; all others share one row of the embedding table, the first. `None`:
+            values are hashed, unless `min_count` or `integers` is given.
+        buckets: of ids: number of hash buckets, or, with `integers`, of known values.
+        dimension: of ids: width of an embedding; of a time: of each of its two.
+        mean: of a number: what is subtracted from it, such as its mean over the training examples.
+        variance: of a number: by whose root it is divided afterwards, in its unit squared.
+        of: of a history: the category whose values it has, and whose embedding table it uses.
+        length: of lists: values in a sequence; shorter ones are padded at the end with `padding`.
+            Of a vector: how many numbers it has.
+        missing: whether values may be missing: of ids, `""`, or -2⁶³ among integers, which has a
+            row of its own, the last; of tags, that there is none; of a number, NaN, which becomes
+            the mean, beside an indicator; of a vector, NaN in all places, which become 0, beside an
+            indicator; of a time, -2⁶³, which has embeddings of its own. A history has what its
+            category has.
+        min_count: of ids: 1 or more: the vocabulary are the values that the training examples have
+            at least so often. The command builds it; `click_pair` takes `vocabulary`. 0: it is not
+            built.
+        integers: of ids: whether they are rows of the table as they are, 0 to `buckets` - 1; all
+            others share one more row, that of number `buckets`.
+        pooling: of tags: `"mean"` or `"sum"` of their embeddings.
+        weights: of tags: name of a further input with a weight of at least 0 for each of them, by
+            which mean or sum is weighted. `None`: all weigh the same.
+        served_as: of a category or a number: the value that an export takes for it, which then has
+            no such input, as for the position at which an item was shown. `None`: it has.
+
+    Raises:
+        ValueError: if a field is out of range, or belongs to another kind.
+
+    Example:
+        >>> from rocket_tf.networks import Feature
+        >>> item = Feature("item", "category", dtype="int64", buckets=1000, dimension=8)
+        >>> clicked = Feature("clicked", "history", dtype="int64", of="item", length=20)
+        >>> clicked.padding
+        -1
+        >>> Feature("genres", "tags", vocabulary=("crime", "drama"), length=5).table_size
+        3
+    """
+
+    name: str
+    kind: str
+    dtype: str | None = None
+    vocabulary: tuple | None = None
+    buckets: int = 10_000
+    dimension: int = 16
+    mean: float = 0.0
+    variance: float = 1.0
+    of: str | None = None
+    length: int = 0
+    missing: bool = False
+    min_count: int = 0
+    integers: bool = False
+    pooling: str = "mean"
+    weights: str | None = None
+    served_as: str | int | float | None = None
+
+    def __post_init__(self):
+        self._check_name_and_kind()
+        if self.dtype is None:
+            object.__setattr__(self, "dtype", self.default_dtype)
+        for field in ("missing", "integers"):
+            if not isinstance(getattr(self, field), bool):
+                raise self._error(field, "True or False")
+        if self.dtype not in DTYPES[self.kind]:
+            raise self._error("dtype", f"one of {DTYPES[self.kind]} for {self._a_kind()}")
+        if self.kind in _WITH_TABLE:
+            self._check_table()
+        if self.kind == "number":
+            self._check_number()
+        if self.kind in _LISTS:
+            self._check_positive_integer("length")
+        if self.kind == "history" and not isinstance(self.of, str):
+            raise self._error("of", "the name of the category whose values it has")
+        if self.kind == "tags":
+            self._check_tags()
+        if self.kind == "time":
+            self._check_positive_integer("dimension")
+        if self.served_as is not None:
+            self._check_served_as()
+
+    @property
+    def default_dtype(self) -> str:
+        """The dtype where none is given."""
+        if self.kind in _WITH_TABLE:
+            known = self.vocabulary if isinstance(self.vocabulary, list | tuple) else ()
+            if self.integers or _is_whole(self.served_as) or any(map(_is_whole, known[:1])):
+                return "int64"
+        return DTYPES[self.kind][0]
+
+    @property
+    def padding(self) -> str | int | float:
+        """The value of none: `""`; of integers -1, or -2⁶³ where values may be missing.
+
+        Of vectors, NaN.
+        """
+        if self.kind == "vector":
+            return math.nan
+        if self.dtype == "string":
+            return ""
+        return _MISSING if self.missing else -1
+
+    @property
+    def table_size(self) -> int:
+        """Rows of the embedding table, of ids and times."""
+        if self.kind == "time":
+            return 24 + 7 + 2 * self.missing  # hours, weekdays
+        rows = self.buckets + self.integers
+        if self.vocabulary is not None:
+            rows = len(self.vocabulary) + 1
+        return rows + self.missing
+
+    def _check_name_and_kind(self):
+        for field in ("name", "weights"):
+            name = getattr(self, field)
+            if name is None and field == "weights":
+                continue
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+                raise self._error(
+                    field, "a letter, then letters, digits and underscores; rename it"
+                )
+            if name.startswith(_RESERVED_PREFIXES):
+                raise self._error(
+                    field,
+                    f"none that begins with one of {_RESERVED_PREFIXES}, as layers do; rename it",
+                )
+        if self.kind not in _OWN_FIELDS:
+            raise self._error("kind", f"one of {tuple(_OWN_FIELDS)}")
+        for field in dataclasses.fields(self):
+            owners = [kind for kind, own in _OWN_FIELDS.items() if field.name in own]
+            if owners and self.kind not in owners and getattr(self, field.name) != field.default:
+                belongs = " or ".join(map(_with_article, owners))
+                raise self._error(
+                    field.name,
+                    f"nothing for {self._a_kind()}: it belongs to {belongs}; leave it out",
+                )
+
+    def _a_kind(self):
+        return _with_article(self.kind)
+
+    def _check_table(self):
+        for field in ("buckets", "dimension"):
+            self._check_positive_integer(field)
+        if not _is_whole(self.min_count) or self.min_count < 0:
+            raise self._error("min_count", "a whole number from 0 on; 0 builds no vocabulary")
+        ways = {
+            "vocabulary": self.vocabulary is not None,
+            "min_count": self.min_count > 0,
+            "integers": self.integers,
+        }
+        given = [way for way, is_given in ways.items() if is_given]
+        if len(given) > 1:
+            raise self._error(given[1], f"nothing beside {given[0]}: values have one way to rows")
+        if self.integers and self.dtype != "int64":
+            raise self._error("dtype", "'int64' with integers=True: strings are no rows")
+        if self.min_count and self.buckets != type(self).buckets:
+            raise self._error(
+                "buckets", "nothing beside min_count: the vocabulary says how many rows there are"
+            )
+        if self.vocabulary is not None:
+            self._check_vocabulary()
+
+    def _check_vocabulary(self):
+        kind, name = (str, "strings") if self.dtype == "string" else (numbers.Integral, "integers")
+        if (
+            not isinstance(self.vocabulary, list | tuple)
+            or not self.vocabulary
+            or not all(isinstance(value, kind) for value in self.vocabulary)
+        ):
+            raise self._error(
+                "vocabulary", f"a tuple of one or more {name}, for dtype={self.dtype!r}"
+            )
+        # Without NumPy's scalars, which a saved model could not tell.
+        values = tuple((str if kind is str else int)(value) for value in self.vocabulary)
+        if len(set(values)) < len(values):
+            counts = collections.Counter(values)
+            twice = [value for value in counts if counts[value] > 1][:5]
+            raise self._error("vocabulary", f"each value once; take out the repeated {twice}")
+        if self.padding in values:
+            raise self._error(
+                "vocabulary", f"no {self.padding!r}, which stands for no value; take it out"
+            )
+        object.__setattr__(self, "vocabulary", values)
+
+    def _check_number(self):
+        if self.missing and self.dtype == "int64":
+            raise self._error("dtype", "float32 or float64 with missing=True: integers have no NaN")
+        if not _is_finite(self.mean):
+            raise self._error("mean", "a finite number")
+        if not _is_finite(self.variance) or self.variance <= 0:
+            raise self._error("variance", "a number above 0; 1 leaves the scale as it is")
+
+    def _check_tags(self):
+        if self.pooling not in _POOLINGS:
+            raise self._error("pooling", f"one of {_POOLINGS}")
+        if self.weights == self.name:
+            raise self._error("weights", "another name: each input has its own")
+
+    def _check_served_as(self):
+        value = self.served_as
+        if self.dtype == "string":
+            fits, expected = isinstance(value, str), "a text"
+        elif self.dtype == "int64":
+            fits, expected = _is_whole(value) and -(2**63) <= value < 2**63, "a whole number"
+        else:
+            fits, expected = _is_finite(value), "a finite number"
+        if not fits:
+            raise self._error("served_as", f"{expected}, for dtype={self.dtype!r}")
+
+    def _check_positive_integer(self, field):
+        value = getattr(self, field)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise self._error(field, "a positive integer")
+
+    def _error(self, field, expected):
+        given = repr(getattr(self, field))
+        given = given if len(given) <= 80 else f"{given[:77]}..."
+        return ValueError(f"Feature {self.name!r}: got {field}={given}, expected {expected}")
+
+
+def _is_whole(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_finite(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _with_article(kind):
+    return "tags" if kind == "tags" else f"a {kind}"

@@ -1,0 +1,146 @@
+"""Columns with a list of values for each example: histories, tags, their weights, and vectors.
+
+Free of TensorFlow.
+"""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from rocket_tf.data.clicks import values
+from rocket_tf.data.clicks.values import is_text
+from rocket_tf.errors import DamagedDataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Lists:
+    """Sequences of different lengths: of row i, `values[starts[i] : starts[i] + lengths[i]]`.
+
+    Attributes:
+        values: int64 or float32 array, or Arrow array of texts.
+        starts: int64, shape (rows,).
+        lengths: int64, shape (rows,).
+        padding: what fills the end of a row of a table.
+    """
+
+    values: object
+    starts: np.ndarray
+    lengths: np.ndarray
+    padding: object
+
+    def take(self, places, width):
+        """Rows as NumPy has them, shape (batch, width), padded at the end.
+
+        Args:
+            places: int64, shape (batch,): which rows; `None`: all.
+            width: values in a row.
+        """
+        starts, lengths = self.starts, self.lengths
+        if places is not None:
+            starts, lengths = starts[places], lengths[places]
+        lengths = np.minimum(lengths, width)
+        # The values of these rows alone, one row after the other.
+        ends = np.cumsum(lengths)
+        own = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
+        flat = self.values
+        if isinstance(flat, np.ndarray):
+            flat = flat[own]
+        else:
+            flat = values.as_objects(flat.take(pa.array(own)))
+        return values.padded(flat, ends - lengths, lengths, width, self.padding)
+
+
+def concatenated(parts):
+    """One `Lists` of several."""
+    sizes = np.cumsum([0, *(len(part.values) for part in parts)])
+    is_array = isinstance(parts[0].values, np.ndarray)
+    flat = (np.concatenate if is_array else pa.concat_arrays)([part.values for part in parts])
+    return Lists(
+        flat,
+        np.concatenate([p.starts + s for p, s in zip(parts, sizes[:-1], strict=True)]),
+        np.concatenate([part.lengths for part in parts]),
+        parts[0].padding,
+    )
+
+
+def is_list(kind):
+    """Whether an Arrow type is one of lists."""
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def split(texts):
+    """Lists of the values between spaces; of an empty text, an empty list, or one empty value."""
+    lists = compute.utf8_split_whitespace(compute.utf8_trim_whitespace(texts))
+    return lists.cast(pa.large_list(pa.large_string()))
+
+
+def lengths_of(array):
+    """How many values each list has, int64; none where the list is missing."""
+    lengths = compute.fill_null(compute.list_value_length(array), 0)
+    return lengths.cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def without(flat, lengths, kept):
+    """The values that are kept, an Arrow array of booleans says which, and the lists' lengths."""
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    chosen = kept.to_numpy(zero_copy_only=False)
+    lengths = np.bincount(rows[chosen], minlength=len(lengths)).astype(np.int64)
+    return flat.filter(pa.array(chosen)), lengths
+
+
+def rows_of(lengths, where):
+    """Function from a value's place among all lists' to where its row is."""
+    return lambda place: where(int(np.searchsorted(np.cumsum(lengths), place, "right")))
+
+
+def numbers(array, column, where, tags=None):
+    """Weights or vectors, checked.
+
+    Args:
+        array: Arrow array of lists of numbers or texts, or of texts with spaces between.
+        column: `examples.ListColumn`.
+        where: function from a row of the array to its file, and its line or record.
+        tags: of weights: how many tags each row has; `None`: it is not compared.
+
+    Returns:
+        `Lists` of float32.
+
+    Raises:
+        DamagedDataError: if a value is no finite number, a weight is below 0, a vector has another
+            length, or a row has more or fewer weights than tags.
+    """
+    if is_text(array.type):
+        array = split(array)
+    lengths, flat = lengths_of(array), array.flatten()
+    if is_text(flat.type):
+        kept = compute.not_equal(flat, "")  # of an empty text, there is one empty value
+        if not compute.all(kept, min_count=0).as_py():
+            flat, lengths = without(flat, lengths, kept)
+    name, row_of = column.name, rows_of(lengths, where)
+    found = values.numbers(flat, name, row_of).astype(np.float32)
+    if column.kind == "weights":
+        below = np.flatnonzero(found < 0)
+        if len(below):
+            raise DamagedDataError(
+                f"{row_of(below[0])}: {found[below[0]]} in {name!r}; expected weights of at least 0"
+            )
+        if tags is not None:
+            _check_lengths(lengths, tags, column, where, f", as {column.of!r} has")
+    else:
+        expected = np.full(len(lengths), column.length)
+        if column.missing:
+            expected[lengths == 0] = 0
+        _check_lengths(lengths, expected, column, where, "")
+    return Lists(found, np.cumsum(lengths) - lengths, lengths, column.padding(is_text=False))
+
+
+def _check_lengths(lengths, expected, column, where, why):
+    other = np.flatnonzero(lengths != expected)
+    if len(other):
+        row = int(other[0])
+        raise DamagedDataError(
+            f"{where(row)}: {lengths[row]} values in {column.name!r}; expected {expected[row]}{why}"
+        )

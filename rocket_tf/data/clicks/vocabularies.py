@@ -1,0 +1,97 @@
+"""Vocabularies of categories and tags, from how often the training examples have each value.
+
+Free of TensorFlow.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from rocket_tf.data.clicks.examples import MISSING
+from rocket_tf.errors import DataUnavailableError
+
+
+class ValueCounts:
+    """How often values occur, which come in pieces.
+
+    Example:
+        >>> counts = ValueCounts()
+        >>> for piece in (np.array([7, 5, 5, 9]), np.array([9, 3])):
+        ...     counts.add(piece)
+        >>> counts.at_least(2), counts.at_least(1)
+        ((5, 9), (5, 9, 3, 7))
+    """
+
+    def __init__(self):
+        self._counts = None
+
+    def add(self, values):
+        """Adds an array of int64 or strings, or an Arrow array of texts, less what is missing."""
+        if isinstance(values, np.ndarray):
+            kind = pa.large_string() if values.dtype == object else pa.int64()
+            values = pa.array(values.ravel(), kind)
+        none = "" if not pa.types.is_integer(values.type) else MISSING
+        counted = compute.value_counts(values.filter(compute.not_equal(values, none)))
+        table = pa.table({"value": counted.field("values"), "number": counted.field("counts")})
+        if self._counts is not None:
+            table = pa.concat_tables([self._counts, table])
+            table = table.group_by("value").aggregate([("number", "sum")])
+            table = table.rename_columns(
+                ["number" if name == "number_sum" else name for name in table.column_names]
+            )
+        self._counts = table
+
+    def at_least(self, number):
+        """The values that occur so often or more often, a tuple, the most frequent first.
+
+        Of those that are as frequent, the smallest comes first.
+        """
+        table = self._counts.filter(compute.greater_equal(self._counts["number"], number))
+        table = table.sort_by([("number", "descending"), ("value", "ascending")])
+        return tuple(table["value"].to_pylist())
+
+
+def counters(columns):
+    """Dict from the features whose vocabulary the training examples make up to `ValueCounts`."""
+    return {each.name: ValueCounts() for each in columns.features if each.min_count}
+
+
+def add(counters, columns, examples):
+    """Adds training examples.
+
+    Args:
+        counters: as of `counters`.
+        columns: `examples.Columns`.
+        examples: dict from columns to values: arrays, of lists padded at the end; of ids, also
+            Arrow arrays of texts.
+    """
+    padded = {each.name: each for each in columns.lists}
+    for name, counter in counters.items():
+        values = examples[name]
+        if name in padded:
+            is_text = values.dtype == object
+            values = values[values != padded[name].padding(is_text)]
+        counter.add(values)
+
+
+def found(counters, columns, name):
+    """Dict from features to their vocabularies, tuples.
+
+    Args:
+        counters: as of `counters`, of all training examples.
+        columns: `examples.Columns`.
+        name: the log's.
+
+    Raises:
+        DataUnavailableError: if no value is as frequent as it must be.
+    """
+    least = {each.name: each.min_count for each in columns.features}
+    vocabularies = {}
+    for feature, counter in counters.items():
+        vocabularies[feature] = counter.at_least(least[feature])
+        if not vocabularies[feature]:
+            raise DataUnavailableError(
+                f"{name}: no value of {feature!r} is there {least[feature]} times in the training "
+                "part, as min_count asks; lower it"
+            )
+    return vocabularies
