@@ -9,7 +9,7 @@ import tensorflow as tf
 from rocket_tf import config as options
 from rocket_tf.core.objective import sum_of_gradients
 from rocket_tf.core.tensorflow_internals import aggregate_gradients_by
-from rocket_tf.runs import own_parts
+from rocket_tf.runs import init_runs, own_parts
 from rocket_tf.runs import starts as run_starts
 from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.checkpoints import restore_weights
@@ -136,7 +136,7 @@ def open_run(workdir, data_dir="", data=None, data_path=""):
     checked = {**checked, "data_dir": data_dir}
     data = options.check(checked, folder.known_data(checked) if data is None else data)
     folder.check_data(config, data)
-    return folder, config, summary, data
+    return folder, config, summary, init_runs.with_old_scales(config, folder, data)
 
 
 def trained_model(config, data, folder, strategy):
@@ -184,6 +184,12 @@ def restore_result(model, config, folder):
         CheckpointError: if their checkpoint is missing or damaged.
     """
     restore_weights(_result_directory(config, folder), result_epoch(config, folder), model)
+
+
+def result_checkpoint(config, folder):
+    """Path of the checkpoint that a finished run's summary is about, as TensorFlow calls it."""
+    epoch = result_epoch(config, folder)
+    return Progress(epoch).checkpoint_in(_result_directory(config, folder))
 
 
 def _result_directory(config, folder):

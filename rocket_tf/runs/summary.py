@@ -6,7 +6,7 @@ import math
 from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
 from rocket_tf.config import trained_net
 from rocket_tf.core.light_alone import of_light
-from rocket_tf.runs import fitting
+from rocket_tf.runs import fitting, init_runs
 from rocket_tf.runs.finished import export_arguments, provenance, restore_result, result_epoch
 from rocket_tf.serving.companions import comes_from
 from rocket_tf.serving.saved_model import export_light
@@ -39,6 +39,19 @@ def measure(run):
     validation = figures(logs, "validation")
     tested = figures(test_logs, "test")  # of the light net alone, where the booster lacks columns
     return {net: tested.get(net, {}) | own for net, own in validation.items()}
+
+
+def figures_now(run):
+    """The same figures, of the weights that the model has."""
+    config, data = run.config, run.data
+    splits = {"validation": data.validation} if config["validation_examples"] else {}
+    splits |= {"test": data.test} if config["evaluate_test"] else {}
+    by_net = {}
+    for examples, split in splits.items():
+        logs = fitting.evaluate(run.model, split, config, data.card, run.strategy)
+        for net, own in figures(logs, examples).items():
+            by_net[net] = own | by_net.get(net, {})
+    return by_net
 
 
 def figures(logs, examples):
@@ -110,6 +123,8 @@ def summarize(run, measured, teacher=None):
         summary["largest_errors"] = {name: round(error, 8) for name, error in renamed.items()}
     if teacher is not None:
         summary["teacher"] = teacher
+    if config["init_run"]:
+        summary["before"] = init_runs.figures_before(folder)
     if "light" in measured:
         summary["export"] = str(_export(run, summary).relative_to(folder.path))
     summary["versions"] = {
