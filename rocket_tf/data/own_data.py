@@ -50,6 +50,7 @@ DEFAULTS = {
     "shuffle_row_groups": 8,
     "booster_only": (),
     "missing_values": "refuse",
+    "weight_column": "",
 }
 
 
@@ -164,6 +165,7 @@ def columns_of(config):
         history_length=config["history_length"],
         booster_only=tuple(config["booster_only"]),
         missing=config["missing_values"] == "own_row",
+        weight=config["weight_column"],
     )
 
 
@@ -220,7 +222,7 @@ def read_clicks(files, columns, config):
         kind="clicks",
         columns=columns,
         request_columns=tuple(config["request_columns"]),
-        dtypes={name: _dtype_of(array) for name, array in inputs.items()},
+        dtypes={n: _dtype_of(array) for n, array in inputs.items() if n != columns.weight},
         moments={name: moments_of(inputs[name]) for name in columns.numbers},
         test_lacks=tuple(name for name in columns.booster_only if name not in log.test.inputs),
     )

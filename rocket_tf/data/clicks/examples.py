@@ -27,6 +27,7 @@ class Columns:
         missing: whether values may be missing. Categories then are any whole numbers of 64 bits but
             the smallest, `MISSING`, which marks a missing value and pads histories; or texts, of
             which "" does. Numbers are NaN.
+        weight: how much each example weighs in losses and metrics, at least 0; empty: all alike.
 
     Raises:
         ValueError: if there is a history and `item` is no category.
@@ -41,6 +42,7 @@ class Columns:
     history_length: int = 20
     booster_only: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     missing: bool = dataclasses.field(default=False, repr=False)
+    weight: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self):
         if self.history and self.item not in self.categories:
@@ -68,7 +70,8 @@ class Columns:
     @property
     def scalars(self):
         """Names of the columns with one value for each example, each once, the label first."""
-        return tuple(dict.fromkeys((self.label, self.user, *self.categories, *self.numbers)))
+        first = (self.label, self.weight) if self.weight else (self.label,)
+        return tuple(dict.fromkeys((*first, self.user, *self.categories, *self.numbers)))
 
     @property
     def all(self):

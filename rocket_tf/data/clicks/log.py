@@ -68,6 +68,7 @@ class ParquetLog:
                 "columns": [repr(columns)],
                 "cut": [settings[name] for name in _CUT_FIELDS],
                 **({"missing": True} if columns.missing else {}),
+                **({"weight": columns.weight} if columns.weight else {}),
             }
         )
         found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
@@ -250,6 +251,8 @@ def _in_memory(rows, pieces, window, shuffle):
 
 def _nothing(name, rows):
     columns = rows.columns
+    if name == columns.weight:
+        return np.zeros(0, np.float32)
     is_history = name == columns.history
     dtype = rows.dtypes[columns.item if is_history else name]
     shape = (0, columns.history_length) if is_history else (0,)

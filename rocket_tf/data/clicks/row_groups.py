@@ -73,8 +73,9 @@ class Rows:
             checked: whether values are checked, too, and nothing is cut from lists.
 
         Returns:
-            Dict from columns to arrays of `piece.rows` rows: the label int64; categories int64, or
-            Arrow arrays of texts; numbers of their dtypes; the history `Lists`.
+            Dict from columns to arrays of `piece.rows` rows: the label int64; the weight float32;
+            categories int64, or Arrow arrays of texts; numbers of their dtypes; the history
+            `Lists`.
 
         Raises:
             DamagedDataError: if it cannot be read, or a value is none that its column may have.
@@ -93,6 +94,8 @@ class Rows:
             table = {name: array.slice(piece.begin, piece.rows) for name, array in table.items()}
             found = lambda row: where(row + piece.begin)  # noqa: E731
         result = {columns.label: values.labels(table[columns.label], columns.label, found)}
+        if columns.weight:
+            result[columns.weight] = values.weights(table[columns.weight], columns.weight, found)
         for name in columns.numbers:
             result[name] = self._number(table[name], name, found)
         for name in dict.fromkeys((columns.user, *columns.categories)):
@@ -204,7 +207,7 @@ def dtypes_of(schema, columns, path):
         )
 
     types = pa.types
-    for name in (columns.label, *columns.numbers):
+    for name in (columns.label, columns.weight or columns.label, *columns.numbers):
         kind = schema[name]
         is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
         if not is_number and not (types.is_boolean(kind)):

@@ -91,6 +91,8 @@ class StreamedClicks(Split):
     def dtype_of(self, name):
         """A column's dtype, as TensorFlow calls it."""
         columns = self._rows.columns
+        if name == columns.weight:
+            return "float32"
         return self._rows.dtypes[columns.item if name == columns.history else name]
 
     def load_window(self, numbers):

@@ -22,9 +22,9 @@ def read(path, columns):
 
     Args:
         path: the file; compressed by gzip if its name ends with ".gz". Every record is a
-            tf.train.Example, which has one value of each column: integers or floats of the label
-            and of numbers, integers or bytes (UTF-8) of the user and of categories; and any number
-            of values of the history, of the item's type.
+            tf.train.Example, which has one value of each column: integers or floats of the label,
+            the weight and numbers, integers or bytes (UTF-8) of the user and of categories; and any
+            number of values of the history, of the item's type.
         columns: `examples.Columns`.
 
     Returns:
@@ -133,7 +133,7 @@ def _features(path, columns, record):
             expected = (kinds[columns.item],)
             kind = kinds.get(name) or expected[0]
         else:
-            is_number = name == columns.label or name in columns.numbers
+            is_number = name in (columns.label, columns.weight, *columns.numbers)
             expected, kind = _NUMBERS if is_number else _CATEGORIES, kinds[name]
         if kind not in expected:
             raise DataUnavailableError(
