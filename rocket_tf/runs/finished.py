@@ -9,6 +9,7 @@ import tensorflow as tf
 from rocket_tf import config as options
 from rocket_tf.core.objective import sum_of_gradients
 from rocket_tf.core.tensorflow_internals import aggregate_gradients_by
+from rocket_tf.data.clicks.examples import MISSING
 from rocket_tf.runs import init_runs, own_parts
 from rocket_tf.runs import starts as run_starts
 from rocket_tf.runs.building import build_model, build_nets
@@ -78,9 +79,10 @@ def export_arguments(data, light):
         light: its light net.
 
     Returns:
-        Dict of keyword arguments: of nets that read columns, examples to warm up with, and the
-        inputs that are the same for all candidates of a request, if others are not; of images that
-        may have several classes, that they may.
+        Dict of keyword arguments: of nets that read columns, examples to warm up with, the inputs
+        that are the same for all candidates of a request, if others are not, and what stands for
+        missing values in serialized examples; of images that may have several classes, that they
+        may.
     """
     card = data.card
     if card.kind != "clicks":
@@ -92,6 +94,19 @@ def export_arguments(data, light):
     return {
         "examples": {name: examples[name] for name in light.input},
         "user_inputs": user_inputs if len(user_inputs) < len(light.input) else [],
+        "example_defaults": _example_defaults(card, light),
+    }
+
+
+def _example_defaults(card, light):
+    """What serialized examples may leave out: a history's end, and values that may be missing."""
+    columns = card.columns
+    whole = MISSING if columns.missing else -1
+    by_dtype = {"string": "", "int64": whole}
+    return {
+        name: by_dtype.get(card.dtypes[name], math.nan)
+        for name in light.input
+        if columns.missing or name == columns.history
     }
 
 
