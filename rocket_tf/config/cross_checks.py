@@ -227,7 +227,7 @@ def _check_click_columns(config):
         )
     _check_names_of_columns(config)
     _check_test_part(config)
-    if config["user_column"] in (
+    if config["user_column"] and config["user_column"] in (
         config["label_column"],
         *config["number_columns"],
         config["history_column"],

@@ -201,7 +201,10 @@ DATA_FIELDS: Mapping[str, Field] = {
         read_by=CLICK_LOGS,
     ),
     "user_column": name(
-        "user", "column of users, whose AUCs GAUC is the mean of", read_by=CLICK_LOGS
+        "user",
+        "column of users, whose AUCs GAUC is the mean of; empty: there is none, and no GAUC",
+        may_be_empty=True,
+        read_by=CLICK_LOGS,
     ),
     "category_columns": names(
         ("user", "item"),

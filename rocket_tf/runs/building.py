@@ -1,5 +1,6 @@
 """The nets and the compiled model of a configuration: each method as a setting of `RocketModel`."""
 
+import functools
 import re
 
 import keras
@@ -204,8 +205,11 @@ def _ranking_metrics(config, card):
     evaluated = max(card.test_examples, config["validation_examples"])
     exact = config["exact_ranking_examples"]
     if evaluated > exact:
-        return [BinnedAUC(), SampledGroupAUC(card.columns.user, exact / evaluated)]
-    return [ExactAUC(), GroupAUC(group_by=card.columns.user)]
+        of_users, auc = functools.partial(SampledGroupAUC, share=exact / evaluated), BinnedAUC()
+    else:
+        of_users, auc = GroupAUC, ExactAUC()
+    user = card.columns.user
+    return [auc, of_users(user)] if user else [auc]
 
 
 def mixes_labels(config):

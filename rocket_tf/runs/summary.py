@@ -62,10 +62,10 @@ def figures(logs, examples):
         examples: of which examples they are, "test" or "validation".
 
     Returns:
-        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc",
-        "test_log_loss" in nats, "test_calibration", the predicted clicks for each that there is,
-        and "test_calibration_error"; of several classes an image, "test_map", and the error is
-        over all pairs of an image and a class.
+        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
+        if there are users, "test_log_loss" in nats, "test_calibration", the predicted clicks for
+        each that there is, and "test_calibration_error"; of several classes an image, "test_map",
+        and the error is over all pairs of an image and a class.
     """
     by_net = {}
     for net in ("light", "booster"):
@@ -77,8 +77,9 @@ def figures(logs, examples):
         if f"{net}_auc" in logs:
             log_loss = "log_loss" if f"{net}_log_loss" in logs else "loss"
             names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
-            # Which runs of earlier versions do not have.
-            names |= {n: n for n in _CALIBRATION if f"{net}_{n}" in logs}
+            # Which logs without users do not have, and runs of earlier versions.
+            names |= {n: n for n in _CALIBRATION}
+            names = {n: log for n, log in names.items() if f"{net}_{log}" in logs}
             by_net[net] |= {
                 f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
             }

@@ -137,7 +137,7 @@ class _Facts:
         for name in columns.numbers:
             numbers = values.numbers(batch[name], name, where, columns.missing)
             self._is_whole[name] = self._is_whole.get(name, True) and numbers.dtype.kind == "i"
-        for name in dict.fromkeys((columns.user, *columns.categories)):
+        for name in columns.ids:
             array = batch[name]
             whole = values.is_whole(values.present(array) if columns.missing else array)
             self._is_whole[name] = self._is_whole.get(name, True) and whole
@@ -184,7 +184,7 @@ class _Facts:
             kinds[columns.weight] = pa.float64()
         for name in columns.numbers:
             kinds[name] = pa.int64() if self._is_whole[name] else pa.float64()
-        for name in dict.fromkeys((columns.user, *columns.categories)):
+        for name in columns.ids:
             kinds[name] = pa.int64() if self._is_whole[name] else pa.string()
         if columns.history:
             kinds[columns.history] = pa.list_(kinds[columns.item])

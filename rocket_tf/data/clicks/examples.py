@@ -16,7 +16,8 @@ class Columns:
 
     Attributes:
         label: 0 or 1.
-        user: whose examples make a group of GAUC; nets read it only if it is a category too.
+        user: whose examples make a group of GAUC; nets read it only if it is a category too. Empty:
+            there is none.
         categories: ids and other values without an order.
         numbers: finite numbers.
         history: a sequence of values of `item`, the most recent first; empty: none.
@@ -71,7 +72,13 @@ class Columns:
     def scalars(self):
         """Names of the columns with one value for each example, each once, the label first."""
         first = (self.label, self.weight) if self.weight else (self.label,)
-        return tuple(dict.fromkeys((*first, self.user, *self.categories, *self.numbers)))
+        return tuple(dict.fromkeys((*first, *self.ids, *self.numbers)))
+
+    @property
+    def ids(self):
+        """Names of the user's column and of the categories, each once."""
+        user = (self.user,) if self.user else ()
+        return tuple(dict.fromkeys((*user, *self.categories)))
 
     @property
     def all(self):

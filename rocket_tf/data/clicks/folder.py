@@ -67,7 +67,7 @@ def read(path, columns, tell=print, files=None):
         for mine, numbers in zip(inputs, found, strict=False):
             mine[name] = numbers.astype(facts.dtype)
     lines = []
-    for name in dict.fromkeys((columns.user, *columns.categories)):
+    for name in columns.ids:
         with_history = bool(columns.history) and name == columns.item
         own = [part for part in both if name in part.columns]
         tables = [part.columns[name] for part in own]

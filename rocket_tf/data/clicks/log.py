@@ -269,7 +269,7 @@ def _cut_of(settings):
 def _dtypes_of_keys(parts, columns):
     """Of columns that folders give: whole numbers where all folders have these."""
     dtypes = {}
-    for name in dict.fromkeys((columns.user, *columns.categories)):
+    for name in columns.ids:
         own = [keys.get(name) for part in parts for keys in part.keys if name in part.columns]
         if all(value is not None for value in own):
             is_int = is_whole(pa.array(own, pa.string()))

@@ -98,7 +98,7 @@ class Rows:
             result[columns.weight] = values.weights(table[columns.weight], columns.weight, found)
         for name in columns.numbers:
             result[name] = self._number(table[name], name, found)
-        for name in dict.fromkeys((columns.user, *columns.categories)):
+        for name in columns.ids:
             result[name] = self._category(table[name], name, found, checked)
         if columns.history:
             result[columns.history] = self._history(table[columns.history], found, checked)
@@ -213,7 +213,7 @@ def dtypes_of(schema, columns, path):
         if not is_number and not (types.is_boolean(kind)):
             refuse(name, "integers or floats")
     dtypes = {}
-    for name in dict.fromkeys((columns.user, *columns.categories)):
+    for name in columns.ids:
         kind = schema[name]
         whole = types.is_integer(kind) or types.is_boolean(kind)
         if not (whole or is_text(kind) or (columns.missing and types.is_floating(kind))):
