@@ -99,8 +99,13 @@ def export_arguments(data, light):
 
 
 def _example_defaults(card, light):
-    """What serialized examples may leave out: a history's end, and values that may be missing."""
+    """What serialized examples may leave out: a history's end, and values that may be missing.
+
+    `None` where a net of one's own takes histories of any length, which messages do not tell.
+    """
     columns = card.columns
+    if any(len(each.shape) > 2 or None in each.shape[1:] for each in light.inputs):
+        return None
     whole = MISSING if columns.missing else -1
     by_dtype = {"string": "", "int64": whole}
     return {

@@ -1,13 +1,17 @@
 """Serialized tf.train.Examples: how they are written here, and a signature that takes them."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from rocket_tf.data.catalog import DATASETS
+from rocket_tf.data.in_memory import ArraySplit
 from rocket_tf.networks import Feature, click_pair
+from rocket_tf.runs.finished import export_arguments
 from rocket_tf.serving import checks, load, warmup
 from rocket_tf.serving.example_messages import kind_of, serialized
 from rocket_tf.serving.saved_model import export_light
@@ -144,3 +148,12 @@ def test_mistakes(exported, tmp_path):
     with pytest.raises(ValueError, match=r"Received: 'image' of shape \(None, 4, 4, 1\)"):
         export_light(net, tmp_path, example_defaults={})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("length", "expected"), [(20, {"history": -1}), (None, None)])
+def test_runs_whose_histories_have_any_length_do_without(length, expected):
+    history = keras.Input((length,), dtype="int64", name="history")
+    net = keras.Model({"history": history}, keras.layers.Embedding(9, 2)(history))
+    split = ArraySplit({"history": np.zeros((2, 20), np.int64)}, np.zeros(2, np.int64))
+    data = SimpleNamespace(card=DATASETS["simulated_clicks"], validation=split, test=split)
+    assert export_arguments(data, net)["example_defaults"] == expected
