@@ -16,7 +16,7 @@ from rocket_tf.distribution.cluster import read_cluster
 from rocket_tf.distribution.strategy import make_strategy
 from rocket_tf.distribution.workers import Workers
 from rocket_tf.errors import ConfigError, Preempted
-from rocket_tf.runs import fitting, own_parts
+from rocket_tf.runs import fitting, init_runs, own_parts
 from rocket_tf.runs import pictures as run_pictures
 from rocket_tf.runs import starts as run_starts
 from rocket_tf.runs import summary as summarizing
@@ -75,6 +75,7 @@ def train_and_evaluate(
     summary = folder.read_summary_of(config)
     if summary is not None:
         return summary
+    data = init_runs.with_old_scales(config, folder, data)
 
     verbose = verbose and cluster.is_chief
     tell = print if verbose else (lambda *_, **__: None)
@@ -158,6 +159,7 @@ def train_and_evaluate(
                 verbose=verbose,
                 starts=starts,
             )
+            init_runs.start(run, progress)
             try:
                 fitting.fit(run, restored)
             except Preempted:

@@ -6,15 +6,20 @@ Batches of 1, 8 and 64, one thread and two, median, 95th and 99th percentile and
 SavedModel in TensorFlow's C++ session, LiteRT (float32 and int8), ONNX Runtime and OpenVINO. Writes
 <output>.json and <output>.png: error against latency. For the picture, several runs that differ in
 their seeds give errors with their spread; the nets that are timed are the first run's.
+
+With --rates, clients ask the first run's export at so many requests a second, too, in a process on
+one core: what it answers, and how late, for each signature that takes rows.
 """
 
 from pathlib import Path
 
 from rocket_tf.commands import Parser, as_called
-from rocket_tf.studies.latencies import RUNTIMES, Latencies, choose
+from rocket_tf.studies.latencies import RUNTIMES, Latencies, Load, choose
 from rocket_tf.system import files
 from rocket_tf.system.answering import answer
 from rocket_tf.system.startup import load_tensorflow_quietly
+
+_TIMES = ("cpu_ms", "p50_ms", "p95_ms", "p99_ms")
 
 
 def main(argv=None):
@@ -40,6 +45,15 @@ def _parse(argv):
         help="examples in a call (%(default)s); 200, say, as many as candidates of a request",
     )
     parser.add_argument("--rounds", type=int, default=20, help="turns that count (%(default)s)")
+    parser.add_argument(
+        "--rates", type=float, nargs="*", default=[], help="requests a second of a load (none)"
+    )
+    parser.add_argument(
+        "--clients", type=int, default=4, help="threads that send them (%(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=3, help="of each rate (%(default)s), at most 60"
+    )
     parser.add_argument("--output", type=Path, required=True, help="path without its suffix")
     return parser.parse_args(argv)
 
@@ -51,6 +65,7 @@ def _measure(arguments):
         choose(arguments.runtimes),
         arguments.batches,
         arguments.rounds,
+        Load(arguments.rates, arguments.clients, arguments.seconds),
     )
     arguments.output.parent.mkdir(parents=True, exist_ok=True)  # or it fails before the work
     print("Loading TensorFlow", flush=True)
@@ -60,6 +75,7 @@ def _measure(arguments):
 
     result = {"command": _command(arguments), **latencies.measure()}
     _print_rows(result["rows"])
+    _print_load(result.get("load"))
     for name, value in result["ratios"].items():
         print(f"{name}: {value:.2f}")
     picture = as_png(error_against_latency(result))
@@ -90,6 +106,20 @@ def _print_rows(rows):
         )
 
 
+def _print_load(load):
+    if load is None:
+        return
+    print(f"one core, {load['clients']} clients, {load['seconds']:g} s at each rate:")
+    columns = "{:<17} {:>5} {:>9} {:>10} {:>9} {:>9} {:>9} {:>9}"
+    titles = (name.replace("_", " ") for name in _TIMES)
+    print(columns.format("signature", "batch", "asked/s", "answered/s", *titles))
+    for row in load["rows"]:
+        rate = "no pause" if row["rate"] is None else f"{row['rate']:g}"
+        times = ("-" if row[name] is None else f"{row[name]:.2f}" for name in _TIMES)
+        answered = f"{row['answered_per_second']:.1f}"
+        print(columns.format(row["signature"], row["batch"], rate, answered, *times))
+
+
 def _command(arguments):
     parts = [as_called("latency"), "--workdir", *map(str, arguments.workdir)]
     if arguments.light_alone:
@@ -98,4 +128,8 @@ def _command(arguments):
         parts += ["--batches", *map(str, arguments.batches)]
     if arguments.runtimes:
         parts.append(f"--runtimes={arguments.runtimes}")
+    if arguments.rates:
+        rates = (f"{rate:g}" for rate in arguments.rates)
+        parts += ["--rates", *rates, f"--clients={arguments.clients}"]
+        parts.append(f"--seconds={arguments.seconds:g}")
     return " ".join([*parts, f"--rounds={arguments.rounds}", f"--output={arguments.output}"])

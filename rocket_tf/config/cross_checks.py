@@ -224,9 +224,15 @@ def _check_click_columns(config):
             f"config.label_column: got {config['label_column']!r}, and columns {nets_read} for the "
             "nets, expected that each column plays one part"
         )
+    weight = config["weight_column"]
+    if weight and weight in (*nets_read, config["label_column"], config["user_column"]):
+        raise ConfigError(
+            f"config.weight_column: got {weight!r}, which is the label, the user or read by the "
+            "nets, too; expected a column of its own"
+        )
     _check_names_of_columns(config)
     _check_test_part(config)
-    if config["user_column"] in (
+    if config["user_column"] and config["user_column"] in (
         config["label_column"],
         *config["number_columns"],
         config["history_column"],

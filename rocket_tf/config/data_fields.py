@@ -194,8 +194,18 @@ DATA_FIELDS: Mapping[str, Field] = {
         read_by=SIMULATED_LOGS,
     ),
     "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),
+    "weight_column": name(
+        "",
+        "column of what examples weigh in losses and in metrics, finite numbers of at least 0; "
+        "empty: all weigh alike",
+        may_be_empty=True,
+        read_by=CLICK_LOGS,
+    ),
     "user_column": name(
-        "user", "column of users, whose AUCs GAUC is the mean of", read_by=CLICK_LOGS
+        "user",
+        "column of users, whose AUCs GAUC is the mean of; empty: there is none, and no GAUC",
+        may_be_empty=True,
+        read_by=CLICK_LOGS,
     ),
     "category_columns": names(
         ("user", "item"),

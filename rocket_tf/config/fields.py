@@ -25,6 +25,7 @@ from rocket_tf.config.pretrained_fields import PRETRAINED_FIELDS
 from rocket_tf.config.read_by import (
     ATTENTION_TRANSFER,
     BUILT_IN_NETS,
+    CONTINUABLE,
     DISTILLATION,
     FOLLOWERS,
     HINT_TEMPERATURES,
@@ -62,6 +63,13 @@ FIELDS: Mapping[str, Field] = {
         "none is; empty: `booster` in the run's own folder",
         read_by=FOLLOWERS,
         changes_results=False,
+    ),
+    "init_run": path(
+        "",
+        "folder of a finished run of the same nets that this one starts from, as of the day "
+        "before: its weights, and the moments by which it scales numbers; the new data is "
+        "evaluated with them first; empty: random weights",
+        read_by=CONTINUABLE,
     ),
     "epochs": integer(200, "length of the training, in passes over the training examples", 1),
     "batch_size": integer(128, "examples a step, over all replicas together", 1),

@@ -82,6 +82,15 @@ def _dataset_or_own_nets(config):
     return "build_nets of one's own" if _has_own_nets(config) else _dataset(config)
 
 
+def _not_continuable(config):
+    """Why a run cannot start from a finished one, in words, or `None`."""
+    if _has_own_nets(config):
+        return "build_nets of one's own"
+    if config["method"] in METHODS_WITH_TEACHER:
+        return f"method={config['method']}"
+    return None if config["dataset"] == "click_log" else _dataset(config)
+
+
 def _dataset_or_backbones(config):
     if _has_own_nets(config):
         return _dataset_or_own_nets(config)
@@ -182,6 +191,11 @@ LABEL_LOSSES = Reader(
     "runs without build_losses",
     lambda config: not has_own("build_losses")(config),
     lambda config: "build_losses of one's own",
+)
+CONTINUABLE = Reader(
+    "built-in nets on dataset=click_log, without a booster that was trained before",
+    lambda config: _not_continuable(config) is None,
+    lambda config: _not_continuable(config),
 )
 # By method
 FOLLOWERS = Reader(

@@ -99,6 +99,7 @@ def click_dataset(
     Returns:
         `tf.data.Dataset` of `(inputs, labels)`: a dict of columns, int64, strings or numbers of
         shape (batch,), a history of shape (batch, history_length); and int64 of shape (batch,).
+        With a `weight_column`, of `(inputs, labels, weights)`; they are float32, shape (batch,).
 
     Raises:
         TypeError: if there is no such field.
@@ -125,7 +126,16 @@ def click_dataset(
         )
     _check_part(part)
     data = open_data({"dataset": "click_log", "data_path": str(path), **fields})
-    return _batches(getattr(data, part), part, batch_size, epochs, seed, first_epoch, first_step)
+    return _batches(
+        getattr(data, part),
+        part,
+        batch_size,
+        epochs,
+        seed,
+        first_epoch,
+        first_step,
+        weight_column=data.card.columns.weight,
+    )
 
 
 def _check_part(part):
@@ -133,7 +143,17 @@ def _check_part(part):
         raise ValueError(f"part must be 'train', 'validation' or 'test'. Received: part={part!r}")
 
 
-def _batches(split, part, batch_size, epochs, seed, first_epoch=0, first_step=0, **augmentation):
+def _batches(
+    split,
+    part,
+    batch_size,
+    epochs,
+    seed,
+    first_epoch=0,
+    first_step=0,
+    weight_column="",
+    **augmentation,
+):
     """Batches of a split, as `tf.data.Dataset` whose length is known."""
     import tensorflow as tf
 
@@ -146,8 +166,9 @@ def _batches(split, part, batch_size, epochs, seed, first_epoch=0, first_step=0,
             seed,
             first_epoch=first_epoch,
             first_step=first_step,
+            weight_column=weight_column,
             **augmentation,
         )
     else:
-        batches = split.evaluation_batches(batch_size)
+        batches = split.evaluation_batches(batch_size, weight_column=weight_column)
     return batches.apply(tf.data.experimental.assert_cardinality(left))

@@ -166,6 +166,7 @@ class Split(abc.ABC):
         batch_augmentation=None,
         num_classes=None,
         class_weights=None,
+        weight_column="",
         replicas=1,
         worker=0,
         workers=1,
@@ -194,6 +195,8 @@ class Split(abc.ABC):
             num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
             class_weights: what the examples of each class weigh, a number a class; `None`: elements
                 have no weights.
+            weight_column: the column of inputs that says what each example weighs, which is taken
+                out of them; with class_weights, the two are multiplied. Empty: none.
             replicas: into how many parts a batch is split; each part is an element.
             worker: as of `Share`.
             workers: as of `Share`.
@@ -223,14 +226,26 @@ class Split(abc.ABC):
             places = pipeline.places_of_parts(self.examples, schedule, share)
             parts = pipeline.mix(parts, partners, places, mixing, seed, num_classes)
             num_classes = None
-        return pipeline.finish(parts, share, num_classes, batch_augmentation, class_weights)
+        return pipeline.finish(
+            parts, share, num_classes, batch_augmentation, class_weights, weight_column
+        )
 
-    def evaluation_batches(self, batch_size, *, num_classes=None, replicas=1, worker=0, workers=1):
+    def evaluation_batches(
+        self,
+        batch_size,
+        *,
+        num_classes=None,
+        weight_column="",
+        replicas=1,
+        worker=0,
+        workers=1,
+    ):
         """The examples in their order, once; arguments and elements as of `training_batches`."""
         from rocket_tf.data import pipeline
 
         share = Share(replicas, worker, workers)
-        return pipeline.finish(self.evaluation_parts(batch_size, share), share, num_classes)
+        parts = self.evaluation_parts(batch_size, share)
+        return pipeline.finish(parts, share, num_classes, weight_column=weight_column)
 
     def class_counts(self, num_classes):
         """How many examples of each class there are: an array of so many whole numbers."""

@@ -1,5 +1,7 @@
 """Data whose card a run has kept: its nets are built, and its test examples read, without the rest.
 
+And data that is open, under the card of a run.
+
 Free of TensorFlow until batches are asked for.
 """
 
@@ -71,3 +73,50 @@ class KnownDataSet(DataSet):
         data = opening.open_data(self._mapping)
         self._check(data.fingerprint)
         return data
+
+
+class WithCard(DataSet):
+    """A data set under another card, which says otherwise what its nets are built by.
+
+    Args:
+        data: an open `DataSet`.
+        card: a `catalog.DatasetCard` of the same examples.
+    """
+
+    def __init__(self, data, card):
+        self._data = data
+        self._card = card
+
+    @property
+    def card(self):
+        return self._card
+
+    @property
+    def class_names(self):
+        return self._data.class_names
+
+    @property
+    def fingerprint(self):
+        return self._data.fingerprint
+
+    @property
+    def train(self):
+        return self._data.train
+
+    @property
+    def validation(self):
+        return self._data.validation
+
+    @property
+    def test(self):
+        return self._data.test
+
+    def load(self):
+        self._data.load()
+
+    def reopen(self, mapping):
+        other = self._data.reopen(mapping)
+        if other is self._data:
+            return self
+        is_same = other.fingerprint == self._data.fingerprint
+        return WithCard(other, self._card) if is_same else other

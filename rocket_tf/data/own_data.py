@@ -52,6 +52,7 @@ DEFAULTS = {
     "booster_only": (),
     "missing_values": "refuse",
     "features": (),
+    "weight_column": "",
 }
 
 
@@ -177,6 +178,7 @@ def columns_of(config):
         history_length=config["history_length"],
         booster_only=tuple(config["booster_only"]),
         missing=config["missing_values"] == "own_row",
+        weight=config["weight_column"],
     )
 
 
@@ -233,7 +235,7 @@ def read_clicks(files, columns, config):
         kind="clicks",
         columns=columns,
         request_columns=tuple(config["request_columns"]),
-        dtypes={name: _dtype_of(array) for name, array in inputs.items()},
+        dtypes={n: _dtype_of(array) for n, array in inputs.items() if n != columns.weight},
         moments={name: moments_of(inputs[name]) for name in columns.numbers},
         vocabularies=log.vocabularies,
         test_lacks=tuple(

@@ -24,7 +24,14 @@ _SEED_START, _ROUNDS = 498247692, 4
 _BITS_OF_SEEDS = 40  # more than the first two streams need
 
 
-def finish(parts, share, num_classes=None, batch_augmentation=None, class_weights=None):
+def finish(
+    parts,
+    share,
+    num_classes=None,
+    batch_augmentation=None,
+    class_weights=None,
+    weight_column="",
+):
     """What is done to the parts of batches of any split.
 
     Args:
@@ -33,13 +40,22 @@ def finish(parts, share, num_classes=None, batch_augmentation=None, class_weight
         num_classes: as of `interface.Split.training_batches`.
         batch_augmentation: as of `interface.Split.training_batches`.
         class_weights: as of `interface.Split.training_batches`.
+        weight_column: as of `interface.Split.training_batches`.
 
     Returns:
-        `tf.data.Dataset` of `(inputs, labels)`, and of weights where classes have some.
+        `tf.data.Dataset` of `(inputs, labels)`, and of weights where examples or classes have some.
     """
+    if weight_column:
+        parts = parts.map(lambda inputs, labels: _with_weights(inputs, labels, weight_column))
     if class_weights is not None:
         by_class = tf.constant(class_weights, tf.float32)
-        parts = parts.map(lambda inputs, labels: (inputs, labels, tf.gather(by_class, labels)))
+        parts = parts.map(
+            lambda inputs, labels, *own: (
+                inputs,
+                labels,
+                math.prod(own, start=tf.gather(by_class, labels)),
+            )
+        )
     if num_classes is not None:
         parts = parts.map(
             lambda inputs, labels, *weights: (inputs, tf.one_hot(labels, num_classes), *weights)
@@ -47,6 +63,11 @@ def finish(parts, share, num_classes=None, batch_augmentation=None, class_weight
     if batch_augmentation is not None:
         parts = parts.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)
     return parts.prefetch(2 * share.own)
+
+
+def _with_weights(inputs, labels, column):
+    others = {name: values for name, values in inputs.items() if name != column}
+    return others, labels, inputs[column]
 
 
 def check_have_one_class(parts):

@@ -30,11 +30,16 @@ def closing_table(summary, workdir):
     Returns:
         Text of several lines, with where the light net was exported and the next command to try.
     """
-    nets = [net for net in ("light", "booster") if net in summary]
-    columns = [column for column in _COLUMNS if any(_has(summary[net], column[1]) for net in nets)]
+    nets = {}
+    for net in ("light", "booster"):
+        if net in summary.get("before", {}):
+            nets[f"{net} before"] = summary["before"][net]
+        if net in summary:
+            nets[net] = summary[net]
+    columns = [column for column in _COLUMNS if any(_has(own, column[1]) for own in nets.values())]
     rows = [("net", *(title for title, _, _ in columns))]
     rows += [
-        (net, *(_shown(summary[net], name, show) for _, name, show in columns)) for net in nets
+        (net, *(_shown(own, name, show) for _, name, show in columns)) for net, own in nets.items()
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
@@ -46,9 +51,11 @@ def closing_table(summary, workdir):
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     measured = f"{summary['test_examples']} test examples"
-    if not any("test_error" in summary[net] for net in nets):
+    if not any("test_error" in own for own in nets.values()):
         measured = "the validation examples; the test examples are closed"
     lines.append(f"after epoch {summary['epoch']}, on {measured}; details in {workdir}")
+    if "before" in summary:
+        lines.append("before: the nets of config.init_run, on the same examples")
     if summary.get("export"):
         lines.append(f"the exported light net is in {workdir}/{summary['export']}")
     lines.append(f"next: {_python()} -m tensorboard.main --logdir={workdir}/tensorboard")

@@ -1,5 +1,6 @@
 """The nets and the compiled model of a configuration: each method as a setting of `RocketModel`."""
 
+import functools
 import re
 
 import keras
@@ -86,7 +87,7 @@ def build_model(config, card, teacher=None, own=own_parts.NONE, starts=None):
             loss_weights=(
                 {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else None
             ),
-            metrics=_metrics(config, card),
+            **_metrics(config, card),
         )
     # What is thawed later has its place in the optimizer, and is frozen as the training begins.
     if not config["unfreeze_epoch"]:
@@ -127,25 +128,31 @@ def _losses(config, card, own):
 
 
 def _metrics(config, card):
+    """The metrics, as arguments of `RocketModel.compile`."""
     if card.multi_label:
         # As well by name, if it were not for losses of one's own.
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-        return [accuracy, MeanAveragePrecision(card.num_classes)]
+        return {"metrics": [accuracy, MeanAveragePrecision(card.num_classes)]}
     if card.kind != "clicks":
-        return ["accuracy"]
+        return {"metrics": ["accuracy"]}
     metrics = ["accuracy", *_ranking_metrics(config, card), Calibration(), CalibrationError()]
-    if config["label_smoothing"] or weighs_classes(config):  # where the loss is no log loss
+    weighs = bool(card.columns.weight)
+    # Where the loss is no log loss: one of weighed examples is divided by their number.
+    if config["label_smoothing"] or weighs_classes(config) or weighs:
         log_loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
         metrics.append(log_loss)
-    return metrics
+    return {"weighted_metrics" if weighs else "metrics": metrics}
 
 
 def _ranking_metrics(config, card):
     evaluated = max(card.test_examples, config["validation_examples"])
     exact = config["exact_ranking_examples"]
     if evaluated > exact:
-        return [BinnedAUC(), SampledGroupAUC(card.columns.user, exact / evaluated)]
-    return [ExactAUC(), GroupAUC(group_by=card.columns.user)]
+        of_users, auc = functools.partial(SampledGroupAUC, share=exact / evaluated), BinnedAUC()
+    else:
+        of_users, auc = GroupAUC, ExactAUC()
+    user = card.columns.user
+    return [auc, of_users(user)] if user else [auc]
 
 
 def mixes_labels(config):

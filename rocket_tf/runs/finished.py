@@ -9,7 +9,8 @@ import tensorflow as tf
 from rocket_tf import config as options
 from rocket_tf.core.objective import sum_of_gradients
 from rocket_tf.core.tensorflow_internals import aggregate_gradients_by
-from rocket_tf.runs import own_parts
+from rocket_tf.data.clicks.examples import MISSING
+from rocket_tf.runs import init_runs, own_parts
 from rocket_tf.runs import starts as run_starts
 from rocket_tf.runs.building import build_model, build_nets
 from rocket_tf.runs.checkpoints import restore_weights
@@ -79,9 +80,10 @@ def export_arguments(data, light):
         light: its light net.
 
     Returns:
-        Dict of keyword arguments: of nets that read columns, examples to warm up with, and the
-        inputs that are the same for all candidates of a request, if others are not; of images that
-        may have several classes, that they may.
+        Dict of keyword arguments: of nets that read columns, examples to warm up with, the inputs
+        that are the same for all candidates of a request, if others are not, and what stands for
+        missing values in serialized examples; of images that may have several classes, that they
+        may.
     """
     card = data.card
     if card.kind != "clicks":
@@ -95,7 +97,27 @@ def export_arguments(data, light):
     return {
         "examples": {name: examples[name] for name in served},
         "user_inputs": user_inputs if len(user_inputs) < len(served) else [],
+        "example_defaults": _example_defaults(card, served_net(light)),
     }
+
+
+def _example_defaults(card, net):
+    """What serialized examples may leave out: a list's end, and values that may be missing.
+
+    `None` where a net of one's own takes histories of any length, which messages do not tell.
+    """
+    columns = card.columns
+    if any(len(each.shape) > 2 or None in each.shape[1:] for each in net.inputs):
+        return None
+    lists = {each.name: each for each in columns.lists}
+    defaults = {}
+    for name in net.input:
+        dtype = card.dtypes[name]
+        if name in lists and (lists[name].kind != "vector" or lists[name].missing):
+            defaults[name] = lists[name].padding(dtype == "string")
+        elif name not in lists and columns.may_miss(name):
+            defaults[name] = {"string": "", "int64": MISSING}.get(dtype, math.nan)
+    return defaults
 
 
 @contextlib.contextmanager
@@ -139,7 +161,7 @@ def open_run(workdir, data_dir="", data=None, data_path=""):
     checked = {**checked, "data_dir": data_dir}
     data = options.check(checked, folder.known_data(checked) if data is None else data)
     folder.check_data(config, data)
-    return folder, config, summary, data
+    return folder, config, summary, init_runs.with_old_scales(config, folder, data)
 
 
 def trained_model(config, data, folder, strategy):
@@ -187,6 +209,12 @@ def restore_result(model, config, folder):
         CheckpointError: if their checkpoint is missing or damaged.
     """
     restore_weights(_result_directory(config, folder), result_epoch(config, folder), model)
+
+
+def result_checkpoint(config, folder):
+    """Path of the checkpoint that a finished run's summary is about, as TensorFlow calls it."""
+    epoch = result_epoch(config, folder)
+    return Progress(epoch).checkpoint_in(_result_directory(config, folder))
 
 
 def _result_directory(config, folder):

@@ -141,6 +141,11 @@ def one_hot_classes(config, card):
     return card.num_classes if mixes_labels(config) else None
 
 
+def _weight_column(card):
+    """The column that says what examples of clicks weigh; empty: none does."""
+    return card.columns.weight if card.kind == "clicks" else ""
+
+
 def augmentation(config):
     """RandAugment, MixUp and CutMix, as `rocket_tf.data.Split.training_batches` takes them."""
     rand_augment, mixup, cutmix = (config[name] for name in ("rand_augment", "mixup", "cutmix"))
@@ -168,6 +173,7 @@ def _fit(run, restored, last_epoch):
         **augmentation(config),
         num_classes=one_hot_classes(config, data.card),
         class_weights=class_weights(config, data),
+        weight_column=_weight_column(data.card),
     )
     held_out = bool(config["validation_examples"])
     validation, validation_steps = _evaluation_data(
@@ -242,7 +248,10 @@ def _keep_chosen(run, progress):
 def _evaluation_data(split, config, card, strategy):
     """Examples for `evaluate`, and their number of steps."""
     batches = functools.partial(
-        split.evaluation_batches, config["batch_size"], num_classes=one_hot_classes(config, card)
+        split.evaluation_batches,
+        config["batch_size"],
+        num_classes=one_hot_classes(config, card),
+        weight_column=_weight_column(card),
     )
     return pipeline.distribute(batches, strategy), math.ceil(split.examples / config["batch_size"])
 

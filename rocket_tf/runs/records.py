@@ -99,7 +99,17 @@ def read_summary(path):
             summary[key] = Record(value, path, f"{key}.")
         if key in _NETS:
             _check_figures(path, value)
+        if key == "before":
+            _check_before(path, value)
     return summary
+
+
+def _check_before(path, value):
+    by_net = value if isinstance(value, dict) else {}
+    if not by_net or not all(isinstance(own, dict) for own in by_net.values()):
+        raise damaged(path, f"before is {_shown(value)}, not an object of figures by net")
+    for own in by_net.values():
+        _check_figures(path, own)
 
 
 def _check_figures(path, figures):

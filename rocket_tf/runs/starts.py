@@ -3,7 +3,7 @@
 from rocket_tf import config as options
 from rocket_tf.errors import ConfigError
 from rocket_tf.networks.weight_sources import problem_of
-from rocket_tf.runs import records
+from rocket_tf.runs import init_runs, records
 from rocket_tf.runs.progress import checkpoints_in
 from rocket_tf.system import files
 
@@ -35,8 +35,8 @@ def prepared(config, folder):
         Dict, with the size of images where the nets decide it.
 
     Raises:
-        ConfigError: if a field is wrong, or the weights that nets start from cannot be had and no
-            checkpoint has their place.
+        ConfigError: if a field is wrong, or the weights that nets start from, of a file or of a
+            finished run, cannot be had and no checkpoint has their place.
     """
     config = options.with_plain(config)
     options.check_fields(config)
@@ -44,6 +44,8 @@ def prepared(config, folder):
         config = {**config, "image_size": folder.read_config()["image_size"]}
     if not checkpoints_in(folder.checkpoints):
         check_weights(config)
+        if config["init_run"]:
+            init_runs.check(config)
     return options.with_image_size(config)
 
 

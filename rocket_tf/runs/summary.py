@@ -6,7 +6,7 @@ import math
 from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
 from rocket_tf.config import trained_net
 from rocket_tf.core.light_alone import of_light
-from rocket_tf.runs import fitting
+from rocket_tf.runs import fitting, init_runs
 from rocket_tf.runs.finished import export_arguments, provenance, restore_result, result_epoch
 from rocket_tf.serving.companions import comes_from
 from rocket_tf.serving.saved_model import export_light
@@ -41,6 +41,19 @@ def measure(run):
     return {net: tested.get(net, {}) | own for net, own in validation.items()}
 
 
+def figures_now(run):
+    """The same figures, of the weights that the model has."""
+    config, data = run.config, run.data
+    splits = {"validation": data.validation} if config["validation_examples"] else {}
+    splits |= {"test": data.test} if config["evaluate_test"] else {}
+    by_net = {}
+    for examples, split in splits.items():
+        logs = fitting.evaluate(run.model, split, config, data.card, run.strategy)
+        for net, own in figures(logs, examples).items():
+            by_net[net] = own | by_net.get(net, {})
+    return by_net
+
+
 def figures(logs, examples):
     """The figures of each net.
 
@@ -49,10 +62,10 @@ def figures(logs, examples):
         examples: of which examples they are, "test" or "validation".
 
     Returns:
-        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc",
-        "test_log_loss" in nats, "test_calibration", the predicted clicks for each that there is,
-        and "test_calibration_error"; of several classes an image, "test_map", and the error is
-        over all pairs of an image and a class.
+        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
+        if there are users, "test_log_loss" in nats, "test_calibration", the predicted clicks for
+        each that there is, and "test_calibration_error"; of several classes an image, "test_map",
+        and the error is over all pairs of an image and a class.
     """
     by_net = {}
     for net in ("light", "booster"):
@@ -64,8 +77,9 @@ def figures(logs, examples):
         if f"{net}_auc" in logs:
             log_loss = "log_loss" if f"{net}_log_loss" in logs else "loss"
             names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
-            # Which runs of earlier versions do not have.
-            names |= {n: n for n in _CALIBRATION if f"{net}_{n}" in logs}
+            # Which logs without users do not have, and runs of earlier versions.
+            names |= {n: n for n in _CALIBRATION}
+            names = {n: log for n, log in names.items() if f"{net}_{log}" in logs}
             by_net[net] |= {
                 f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
             }
@@ -110,6 +124,8 @@ def summarize(run, measured, teacher=None):
         summary["largest_errors"] = {name: round(error, 8) for name, error in renamed.items()}
     if teacher is not None:
         summary["teacher"] = teacher
+    if config["init_run"]:
+        summary["before"] = init_runs.figures_before(folder)
     if "light" in measured:
         summary["export"] = str(_export(run, summary).relative_to(folder.path))
     summary["versions"] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rocket_tf.errors import CheckFailed, LoaderError
-from rocket_tf.serving import companions
+from rocket_tf.serving import companions, example_messages
 from rocket_tf.serving.c_loader import LoadedModel
 from rocket_tf.serving.parity import IDS, LARGEST_DIFFERENCE, difference, made_up_input
 from rocket_tf.system.startup import load_tensorflow_quietly, stderr_kept_back
@@ -137,10 +137,15 @@ def _examples(model):
 def _made_up(model, made_of):
     examples = {}
     pixels = None
-    for name in sorted(model.signatures, key=lambda name: name == "serve_bytes"):
+    encoded = "serve_bytes", "serve_examples"  # of what serving_default is asked
+    for name in sorted(model.signatures, key=lambda name: name in encoded):
         inputs = model.signatures[name].inputs
         if name == "serve_bytes":
             examples[name] = {key: _encoded(pixels) for key in inputs}
+            continue
+        if name == "serve_examples":
+            messages = example_messages.serialized(examples["serving_default"])
+            examples[name] = dict.fromkeys(inputs, messages)
             continue
         examples[name] = {
             key: made_up_input(info.dtype, info.shape, max(BATCH_SIZES), made_of)
@@ -186,7 +191,8 @@ def _first_rows(inputs, rows, size):
 
 def _check_agreement(model, examples):
     default = _predict(model, examples["serving_default"])
-    others = [name for name in ("serve_float", "serve_bytes") if name in examples]
+    same = "serve_float", "serve_bytes", "serve_examples"
+    others = [name for name in same if name in examples]
     for name in others:
         outputs = _predict(model, examples[name], name)
         for key in _own(default):

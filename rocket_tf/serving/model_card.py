@@ -215,7 +215,8 @@ def _asking(ways):
         "```",
     ]
     # Short ones first: a file instead of all its pixels.
-    bodies = sorted(filter(None, map(_body, ways)), key=len)
+    readable = [way for way in ways if way.signature != "serve_examples"]
+    bodies = sorted(filter(None, map(_body, readable)), key=len)
     if bodies and len(bodies[0]) <= _LONGEST_REQUEST:
         lines += [
             "",

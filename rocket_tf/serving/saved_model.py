@@ -44,6 +44,7 @@ def export_light(
     overwrite: bool = False,
     prove: Callable[[Path], Any] | None = None,
     user_inputs: Sequence[str] = (),
+    example_defaults: Mapping[str, Any] | None = None,
     multi_label: bool | None = None,
     task: Task | Mapping[str, Task] | None = None,
 ) -> Path:
@@ -61,7 +62,9 @@ def export_light(
     - `serve_bytes`, for nets on pixels of one size and one or three channels: `image_bytes` for an
       input `images`, string, shape (batch,), PNG or JPEG files that are decoded and resized inside;
     - `serve_candidates`, where `user_inputs` are named: those once, shape (1, ...), all others for
-      each candidate, so that many items are scored for one user in one request.
+      each candidate, so that many items are scored for one user in one request;
+    - `serve_examples`, where `example_defaults` are given: `examples`, string, shape (batch,),
+      serialized `tf.train.Example`s with a feature for each input, by its name.
 
     All of them return, of nets with several outputs for each under `<output>_...`, for a regression
 
@@ -102,6 +105,9 @@ def export_light(
         prove: called with the folder before it gets its name, for proofs of one's own; if it
             raises, nothing is kept.
         user_inputs: names of the net's inputs that are the same for all candidates of a request.
+        example_defaults: dict from names of the net's inputs to what `serve_examples` takes for a
+            value that an example lacks; of an input of several values, what pads their list at its
+            end. Other inputs must be in each example. `None`: there is no such signature.
         multi_label: whether each of several logits is a yes or no of its own. `None`: as `task`
             says.
         task: what the outputs mean: "classification", "multi_label" (each of several logits a yes
@@ -117,8 +123,9 @@ def export_light(
 
     Raises:
         ValueError: if the number of class names is not that of the classes, one has line breaks,
-            the version is not a positive integer, `user_inputs` are no inputs, or all of them, the
-            task is unknown, or the directory's path has brackets or backslashes.
+            the version is not a positive integer, `user_inputs` are no inputs, or all of them,
+            `example_defaults` are of no inputs, or there is one that no example can hold, the task
+            is unknown, or the directory's path has brackets or backslashes.
         FileExistsError: if the version is there.
         ExportError: if the export does not compute what the model computes, or the model gives
             nothing finite for the examples, with which it could be compared.
@@ -139,10 +146,12 @@ def export_light(
     tasks = answers.tasks_of(model, task, multi_label, named=class_names is not None)
     _check_class_names(light, class_names, tasks)
     _check_user_inputs(light, user_inputs)
+    if example_defaults is not None:
+        serving_signatures.check_example_defaults(light, example_defaults)
     if version is not None and (not isinstance(version, int) or version < 1):
         raise ValueError(f"version must be a positive integer. Received: version={version!r}")
     warmup_example, examples = _examples(light, examples)
-    signatures = signatures_of(light, input_dtype, user_inputs)
+    signatures = signatures_of(light, input_dtype, user_inputs, example_defaults)
     make_functions = functools.partial(
         serving_signatures.make_functions,
         signatures,

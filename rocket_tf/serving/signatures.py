@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from rocket_tf.core import keras_internals
 from rocket_tf.core.heads import by_output
-from rocket_tf.serving import answers
+from rocket_tf.serving import answers, example_messages
 from rocket_tf.serving.image_decoding import decode_images
 from rocket_tf.system.argument_names import argument_names
 
 DEFAULT, FLOAT, ENCODED = "serving_default", "serve_float", "serve_bytes"
-CANDIDATES = "serve_candidates"
+CANDIDATES, EXAMPLES = "serve_candidates", "serve_examples"
 
 
 def input_names(net):
@@ -198,7 +198,91 @@ class CandidateSignature(Signature):
         ]
 
 
-def signatures_of(net, input_dtype=None, user_inputs=()):
+class ExampleSignature(Signature):
+    """Serialized `tf.train.Example`s, one for each example, as TFRecord files have them.
+
+    A feature has the name of its input, and values as a message can hold them: int64, float32 or
+    bytes. Of an input of shape (batch, values), it is a list.
+
+    Attributes:
+        defaults: dict from inputs' names in signatures to what stands for a value that an example
+            lacks, and pads a list that is shorter than its input; a longer one is cut. Other inputs
+            must be there, with as many values as they take.
+    """
+
+    def __init__(self, net, defaults):
+        super().__init__(EXAMPLES, net)
+        self.defaults = dict(defaults)
+
+    def trace(self, answer):
+        own = _specifications(self.net)
+        features = {name: self._feature(name, spec) for name, spec in own.items()}
+
+        @tf.function(autograph=False)
+        def serve(**given):
+            parsed = tf.io.parse_example(given["examples"], features)
+            tensors = {}
+            for name, spec in own.items():
+                values = parsed[name]
+                if isinstance(features[name], tf.io.FixedLenSequenceFeature):
+                    length = spec.shape[1]
+                    room = [[0, 0], [0, length]]
+                    values = tf.pad(values, room, constant_values=self.defaults[name])[:, :length]
+                    values = tf.ensure_shape(values, [None, length])
+                tensors[name] = tf.cast(values, spec.dtype)
+            return answer(**tensors)
+
+        (batch, *_) = next(iter(own.values())).shape
+        return serve.get_concrete_function(
+            examples=tf.TensorSpec([batch], tf.string, name="examples")
+        )
+
+    def request(self, examples):
+        columns = super().request(examples)
+        return {"examples": example_messages.serialized(columns, self.defaults)}
+
+    def _as_asked(self, examples):
+        return list(super().request(examples).values())
+
+    def _feature(self, name, spec):
+        kind = tf.as_dtype(example_messages.kind_of(spec.dtype.name))
+        shape = spec.shape[1:]
+        if name not in self.defaults:
+            return tf.io.FixedLenFeature(shape, kind)
+        default = self.defaults[name]
+        if shape.rank:
+            return tf.io.FixedLenSequenceFeature([], kind, True, default)
+        return tf.io.FixedLenFeature([], kind, default)
+
+
+def check_example_defaults(net, defaults):
+    """Checks that a net can be asked by `ExampleSignature`.
+
+    Args:
+        net: functional `keras.Model`.
+        defaults: as of `ExampleSignature`, by the inputs' own names.
+
+    Raises:
+        ValueError: if a name is that of no input, or an input takes what no message holds.
+    """
+    names = [tensor.name for tensor in net.inputs]
+    unknown = [name for name in defaults if name not in names]
+    if unknown:
+        raise ValueError(
+            f"example_defaults must be by the net's inputs {names}. Received: {unknown[0]!r}"
+        )
+    for tensor in net.inputs:
+        example_messages.kind_of(tensor.dtype)
+        shape = tensor.shape[1:]
+        if len(shape) > 1 or None in shape:
+            raise ValueError(
+                "serve_examples takes inputs of shape (batch,) or (batch, values) with a known "
+                f"number of values. Received: {tensor.name!r} of shape {tuple(tensor.shape)}; "
+                "leave example_defaults out"
+            )
+
+
+def signatures_of(net, input_dtype=None, user_inputs=(), example_defaults=None):
     """The ways to ask a net.
 
     Args:
@@ -206,14 +290,21 @@ def signatures_of(net, input_dtype=None, user_inputs=()):
         input_dtype: dtype of the inputs of `serving_default`; `None`: uint8 for pixels, the net's
             own otherwise.
         user_inputs: names of the inputs that a signature for candidates takes once.
+        example_defaults: as of `check_example_defaults`; `None`: there is no `serve_examples`.
 
     Returns:
         List of `Signature`s; the first is `serving_default`.
     """
-    if user_inputs:
-        return [Signature(DEFAULT, net, input_dtype), CandidateSignature(net, user_inputs)]
-    if not takes_pixels(net):
-        return [Signature(DEFAULT, net, input_dtype)]
+    if user_inputs or example_defaults is not None or not takes_pixels(net):
+        signatures = [Signature(DEFAULT, net, input_dtype)]
+        if user_inputs:
+            signatures.append(CandidateSignature(net, user_inputs))
+        if example_defaults is not None:
+            own = [tensor.name for tensor in net.inputs]
+            names = dict(zip(own, input_names(net), strict=True))
+            defaults = {names[name]: value for name, value in example_defaults.items()}
+            signatures.append(ExampleSignature(net, defaults))
+        return signatures
     signatures = [Signature(DEFAULT, net, input_dtype or "uint8"), Signature(FLOAT, net, "float32")]
     return [*signatures, ImageFileSignature(net)] if _takes_files(net) else signatures
 

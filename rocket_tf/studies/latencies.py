@@ -1,8 +1,11 @@
 """The nets of finished runs, timed in every runtime, beside their errors."""
 
+import dataclasses
 import importlib.metadata
+import math
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rocket_tf.config import check
@@ -22,7 +25,36 @@ RUNTIMES = {
 }
 _PLAIN = "plain"  # the light net as Keras's own model.export() writes it
 _OPTIMIZED = "optimized"  # the light net by export_light(..., optimize=True)
+_MOST_CLIENTS, _MOST_SECONDS = 64, 60
 _CALIBRATION_EXAMPLES = 8  # ranges change no latency
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What clients ask of the light net's export.
+
+    Attributes:
+        rates: requests a second; empty: nothing is asked.
+        clients: threads that ask.
+        seconds: how long each rate is kept up.
+    """
+
+    rates: Sequence[float] = ()
+    clients: int = 4
+    seconds: float = 3.0
+
+    def check(self):
+        """Raises ConfigError for a number that is too small or too large."""
+        if not all(0 < rate < math.inf for rate in self.rates):
+            raise ConfigError(f"--rates: got {list(self.rates)}, expected numbers above 0")
+        if not 1 <= self.clients <= _MOST_CLIENTS:
+            raise ConfigError(
+                f"--clients: got {self.clients}, expected a number from 1 to {_MOST_CLIENTS}"
+            )
+        if not 0 < self.seconds <= _MOST_SECONDS:
+            raise ConfigError(
+                f"--seconds: got {self.seconds}, expected a number above 0, up to {_MOST_SECONDS}"
+            )
 
 
 def choose(names):
@@ -57,20 +89,29 @@ class Latencies:
         chosen: names of `RUNTIMES`.
         batches: batch sizes.
         rounds: turns that count.
+        load: a `Load`, which is put on the first run's export; `None`: none is.
 
     Raises:
         ConfigError: if a run is not finished or of another method, a runtime cannot run its nets,
-            or a number is too small.
+            or a number is too small or too large.
     """
 
-    def __init__(self, workdirs, light_alone, chosen, batches, rounds):
+    def __init__(self, workdirs, light_alone, chosen, batches, rounds, load=None):
         if rounds < 1:
             raise ConfigError(f"--rounds: got {rounds}, expected at least 1")
         if min(batches) < 1:
             raise ConfigError(f"--batches: got {batches}, expected numbers of at least 1")
+        load = load or Load()
+        load.check()
+        self._load = load
         self._errors = _errors(workdirs, light_alone)
         self._workdir = workdirs[0]
         self._data = _check_runtimes(self._workdir, chosen)
+        if load.rates and RunFolder(self._workdir).newest_export() is None:
+            raise ConfigError(
+                f"--rates: {self._workdir} has no export to ask; write one with `python -m "
+                f"tools.export --workdir={self._workdir}`"
+            )
         self._chosen, self._batches, self._rounds = chosen, batches, rounds
 
     def measure(self, tell=lambda line: print(line, flush=True)):
@@ -82,7 +123,7 @@ class Latencies:
         Returns:
             Dict that JSON can hold: "nets", "test_errors" by net, "runtimes", "rows" and
             "load_seconds" as `rocket_tf.serving.latency.measure` gives them, "ratios", "versions"
-            and "machine".
+            and "machine"; with rates, "load".
         """
         from rocket_tf.serving import latency
 
@@ -106,7 +147,18 @@ class Latencies:
                 for package in ("tensorflow", "keras", *packages)
             },
             "machine": machine(),
+            **self._under_load(tell),
         }
+
+    def _under_load(self, tell):
+        if not self._load.rates:
+            return {}
+        from rocket_tf.serving import load
+
+        how = dataclasses.asdict(self._load)
+        tell(f"Asking the export by {self._load.clients} clients on one core")
+        export = RunFolder(self._workdir).newest_export()
+        return {"load": {**how, "rows": load.measure(export, self._batches, **how, tell=tell)}}
 
 
 def _check_runtimes(workdir, chosen):

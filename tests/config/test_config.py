@@ -42,6 +42,24 @@ def folder_of_images(tmp_path_factory):
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def own_data(folder_of_images, tmp_path_factory):
+    """Fields by the configurations of data that lies in a folder of one's own."""
+    fields = {"image_folder": {"data_path": folder_of_images}}
+    names = {
+        "criteo": [f"I{n}" for n in range(1, 14)] + [f"C{n}" for n in range(1, 27)],
+        "avazu": [f"feat_{n}" for n in range(1, 23)],
+    }
+    for name, columns in names.items():
+        folder = tmp_path_factory.mktemp(name)
+        rows = [["label", *columns], *([label] + [str(label)] * len(columns) for label in (0, 1))]
+        for part in ("train", "test"):
+            text = "\n".join(",".join(map(str, row)) for row in rows)
+            (folder / f"{part}.csv").write_text(text)
+        fields[name] = {"data_path": str(folder), "batch_size": 2}
+    return fields
+
+
 # Methods that some nets do not have, and the field that is named.
 EXCLUDED = {
     ("cifar10_bottom", "at"): "layout: got bottom with method=at.*three",
@@ -51,10 +69,18 @@ EXCLUDED = {
     ("image_folder", "at"): "method: got at with backbones",
     ("image_folder", "no_joint_training"): "method: got no_joint_training with two backbones",
 }
+for log in ("criteo", "avazu"):
+    EXCLUDED[log, "at"] = "method: got at with dataset=click_log"
+    EXCLUDED[log, "rocket_no_sharing_but_stem"] = "share_stem: got True with dataset=click_log"
 # Hints that need three classes; these configurations have two.
 EXCLUDED |= {
     (config, method): f"{field} with dataset={dataset} of 2 classes"
-    for config, dataset in (("clicks", "simulated_clicks"), ("image_folder", "image_folder"))
+    for config, dataset in (
+        ("clicks", "simulated_clicks"),
+        ("image_folder", "image_folder"),
+        ("criteo", "click_log"),
+        ("avazu", "click_log"),
+    )
     for method, field in (
         ("rocket_standardized_kd", "standardize_logits: got True"),
         ("rocket_dkd", "hint: got dkd"),
@@ -65,20 +91,19 @@ EXCLUDED |= {
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 class TestEveryFile:
-    def test_can_be_run_and_is_locked(self, path, folder_of_images):
+    def test_can_be_run_and_is_locked(self, path, own_data):
         config = load(path).get_config()
-        if path.stem == "image_folder":
+        if path.stem in own_data:
             with pytest.raises(ConfigError, match=r"data_path: got '' .*expected the path"):
                 options.check(config)
-            config.data_path = folder_of_images
+            config.update(own_data[path.stem])
         options.check(config)
         assert config.is_locked
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_has_every_method(self, path, method, folder_of_images):
+    def test_has_every_method(self, path, method, own_data):
         config = load(path).get_config(method)
-        if path.stem == "image_folder":
-            config.data_path = folder_of_images
+        config.update(own_data.get(path.stem, {}))
         if (path.stem, method) in EXCLUDED:
             with pytest.raises(ConfigError, match=EXCLUDED[path.stem, method]):
                 options.check(config)
@@ -427,6 +452,9 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
             {**LOG, "booster_only": ("item",), "request_columns": ("item",)},
             "booster_only: got 'item', which request_columns has, too",
         ),
+        ({**LOG, "weight_column": "item"}, "weight_column: got 'item', which is the label, the"),
+        ({"init_run": "run"}, "init_run: got 'run' with dataset=cifar10, expected ''"),
+        ({"init_run": "a\0b"}, "init_run: got"),
         ({"evaluate_test": False}, "evaluate_test: got False"),
         ({"own_functions": ("build_net",)}, "own_functions: got"),
         ({"own_functions": ("build_nets",)}, "own_code_sha256: got ''"),

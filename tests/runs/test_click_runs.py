@@ -109,6 +109,7 @@ def test_the_export_passes_all_checks(run):
     workdir, _ = run
     told = dict(checks.prove(workdir / "light" / "1", restore=restore))
     assert "serve_candidates(" in " ".join(told.values())
+    assert told["agreement"] == "serve_examples as serving_default"
     assert any("computes what the checkpoint" in line for line in told.values())
 
 
@@ -124,7 +125,8 @@ def test_evaluated_again_and_exported_again(run):
     first, second = (
         tf.saved_model.load(str(workdir / "light" / version)).signatures for version in ("1", "2")
     )
-    assert set(first) == set(second) == {"serving_default", "serve_candidates"}
+    named = {"serving_default", "serve_candidates", "serve_examples"}
+    assert set(first) == set(second) == named
     assert export.test_error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
 
 

@@ -547,6 +547,9 @@ def test_latency(workdir, tmp_path):
     [
         (["--runtimes=tensorrt"], "--runtimes: got 'tensorrt'"),
         (["--rounds=0"], "--rounds: got 0"),
+        (["--rates", "10", "0"], "--rates: got [10.0, 0.0], expected numbers above 0"),
+        (["--clients=0"], "--clients: got 0, expected a number from 1 to 64"),
+        (["--seconds=61"], "--seconds: got 61.0, expected a number above 0, up to 60"),
         (["--light_alone", "{workdir}"], "holds a run of method rocket"),
     ],
 )

@@ -50,7 +50,9 @@ def converted(files, columns, settings, tell=print):
     own = [names, columns.all, columns.item, settings["test_column"]]
     if columns.features:
         own.append(columns.of_features_in_files)
-    target = place / scan.key_of([*own, "missing"] if columns.missing else own)
+    own += ["missing"] if columns.missing else []
+    own += [{"weight": columns.weight}] if columns.weight else []
+    target = place / scan.key_of(own)
     if not target.exists():
         convert(files, columns, target, settings["test_column"], tell)
     return _files_in(target, files.test is not None)
@@ -132,6 +134,8 @@ class _Facts:
         columns = self._by_part[part]
         self.rows[part] = self.rows.get(part, 0) + len(batch[columns.label])
         values.labels(batch[columns.label], columns.label, where)
+        if columns.weight:
+            values.weights(batch[columns.weight], columns.weight, where)
         for name in columns.numbers:
             numbers = values.numbers(batch[name], name, where, columns.may_miss(name))
             self._is_whole[name] = self._is_whole.get(name, True) and numbers.dtype.kind == "i"
@@ -183,6 +187,8 @@ class _Facts:
         """The Arrow schema of what is written of a part."""
         columns = self._by_part[part]
         kinds = {columns.label: pa.int64()}
+        if columns.weight:
+            kinds[columns.weight] = pa.float64()
         for name in columns.numbers:
             kinds[name] = pa.int64() if self._is_whole[name] else pa.float64()
         for name in columns.times:

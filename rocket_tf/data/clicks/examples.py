@@ -54,7 +54,8 @@ class Columns:
 
     Attributes:
         label: 0 or 1.
-        user: whose examples make a group of GAUC; nets read it only if it is a category too.
+        user: whose examples make a group of GAUC; nets read it only if it is a category too. Empty:
+            there is none.
         categories: ids and other values without an order.
         numbers: finite numbers.
         history: a sequence of values of `item`, the most recent first; empty: none, or several,
@@ -66,6 +67,7 @@ class Columns:
         missing: whether values may be missing. Categories then are any whole numbers of 64 bits but
             the smallest, `MISSING`, which marks a missing value and pads histories; or texts, of
             which "" does. Numbers are NaN.
+        weight: how much each example weighs in losses and metrics, at least 0; empty: all alike.
 
     Raises:
         ValueError: if there is a history and `item` is no category.
@@ -81,6 +83,7 @@ class Columns:
     booster_only: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     missing: bool = dataclasses.field(default=False, repr=False)
     features: tuple[Feature, ...] = dataclasses.field(default=(), repr=False)
+    weight: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self):
         if self.history and self.item not in self.categories:
@@ -136,7 +139,8 @@ class Columns:
     @property
     def ids(self):
         """Names of the columns with one id for each example, each once, the user first."""
-        return tuple(dict.fromkeys((self.user, *self.categories)))
+        user = (self.user,) if self.user else ()
+        return tuple(dict.fromkeys((*user, *self.categories)))
 
     @property
     def lists(self):
@@ -157,7 +161,8 @@ class Columns:
     @property
     def scalars(self):
         """Names of the columns with one value for each example, each once, the label first."""
-        return tuple(dict.fromkeys((self.label, *self.ids, *self.numbers, *self.times)))
+        first = (self.label, self.weight) if self.weight else (self.label,)
+        return tuple(dict.fromkeys((*first, *self.ids, *self.numbers, *self.times)))
 
     @property
     def all(self):

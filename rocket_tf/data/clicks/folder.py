@@ -51,6 +51,10 @@ def read(path, columns, tell=print, files=None):
         values.labels(part.columns[columns.label], columns.label, part.where) for part in both
     ]
     inputs = [{} for _ in both]
+    if columns.weight:
+        for mine, part in zip(inputs, both, strict=True):
+            array = part.columns[columns.weight]
+            mine[columns.weight] = values.weights(array, columns.weight, part.where)
     for name in columns.numbers:
         own = [part for part in both if name in part.columns]
         found = [

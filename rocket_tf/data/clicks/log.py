@@ -69,6 +69,7 @@ class ParquetLog:
                 "cut": [settings[name] for name in _CUT_FIELDS],
                 **({"missing": True} if columns.missing else {}),
                 **(_of_features(columns) if columns.features else {}),
+                **({"weight": columns.weight} if columns.weight else {}),
             }
         )
         found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
@@ -254,7 +255,7 @@ def _in_memory(rows, pieces, window, shuffle):
 
 def _nothing(name, rows):
     widths = {own.name: (own.length,) for own in rows.columns.lists}
-    dtype = rows.dtypes[name]
+    dtype = rows.dtype_of(name)
     shape = (0, *widths.get(name, ()))
     return np.zeros(shape, object if dtype == row_groups.TEXT else dtype)
 

@@ -71,7 +71,7 @@ class StreamedClicks(Split):
 
         columns = self._rows.columns
         names = [name for name in columns.all if name != columns.label]
-        dtypes = [tf.as_dtype(self._rows.dtypes[name]) for name in names]
+        dtypes = [tf.as_dtype(self._rows.dtype_of(name)) for name in names]
         widths = self._widths
 
         def load(windows, offsets):

@@ -24,9 +24,9 @@ def read(path, columns):
 
     Args:
         path: the file; compressed by gzip if its name ends with ".gz". Every record is a
-            tf.train.Example, which has one value of each column: integers or floats of the label
-            and of numbers, integers or bytes (UTF-8) of the user and of categories; and any number
-            of values of lists: of histories, of their category's type.
+            tf.train.Example, which has one value of each column: integers or floats of the label,
+            the weight and numbers, integers or bytes (UTF-8) of the user and of categories; and any
+            number of values of lists: of histories, of their category's type.
         columns: `examples.Columns`.
 
     Returns:
@@ -135,7 +135,7 @@ def _features(path, columns, record, records):
             # It may be empty, and without a type then.
             expected, kind = _kinds_of_list(by_name[name], kinds, records)
         else:
-            is_number = name in (columns.label, *columns.numbers)
+            is_number = name in (columns.label, columns.weight, *columns.numbers)
             expected, kind = _NUMBERS if is_number else _CATEGORIES, kinds[name]
             expected = _TIMES if name in columns.times else expected
         if kind not in expected:

@@ -42,6 +42,28 @@ def labels(array, name, where):
     return values.astype(np.int64)
 
 
+def weights(array, name, where):
+    """Weights of examples, checked; arguments as of `labels`.
+
+    Returns:
+        float32 array.
+
+    Raises:
+        DamagedDataError: if one is negative, missing, or not a finite number of 32 bits.
+    """
+    values = _to_float64(array)
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float32)
+    wrong = ~(np.isfinite(found) & (found >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DamagedDataError(
+            f"{where(row)}: {_shown(array, row)} in {name!r}; expected a weight: a finite number "
+            "of at least 0"
+        )
+    return found
+
+
 def as_texts(array):
     """Values as texts with 64-bit offsets, so that they may be longer than 2 GiB; also of lists."""
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):

@@ -1,0 +1,177 @@
+"""What a run takes of the finished one that it starts from, as of the day before.
+
+It has that run's nets: its weights, and the moments by which they scale numbers, so that they
+compute what they did. The new data is evaluated with them before the first step; the figures are
+kept in `before.json`. Once there is a checkpoint, the old run is needed no more.
+
+Free of TensorFlow but for `start`.
+"""
+
+import dataclasses
+import hashlib
+
+from rocket_tf import config as options
+from rocket_tf.config.read_by import BUILT_IN_NETS, CLICK_NETS
+from rocket_tf.data import open_data
+from rocket_tf.data.known import WithCard
+from rocket_tf.errors import ConfigError
+from rocket_tf.runs import records
+from rocket_tf.runs.folder import RunFolder
+from rocket_tf.runs.progress import Progress, checkpoints_in
+from rocket_tf.system import files
+
+
+def check(config):
+    """Checks that the run which another starts from is finished, and has the same nets.
+
+    Args:
+        config: a checked configuration with `init_run`.
+
+    Raises:
+        ConfigError: if not.
+    """
+    path, folder = config["init_run"], RunFolder(config["init_run"])
+    if not folder.holds_run():
+        raise _refusal(path, "holds no run (no config.json)")
+    old = folder.read_config()
+    if folder.read_summary() is None:
+        raise _refusal(path, "holds a run that is not finished; finish it with its own command")
+    if not CLICK_NETS.reads(old):
+        kind = "nets of its own" if old["own_functions"] else f"dataset={old['dataset']}"
+        raise _refusal(path, f"holds a run with {kind}, not the built-in nets on clicks")
+    of_nets = [n for n, own in options.FIELDS.items() if own.read_by in (BUILT_IN_NETS, CLICK_NETS)]
+    ignored = [name for name in options.FIELDS if name not in (*of_nets, "method")]
+    _check_same(path, options.differences(old, config, ignored))
+
+
+def with_old_scales(config, folder, data):
+    """The data of a run as its nets read it: with the numbers' moments of the run it starts from.
+
+    Args:
+        config: the run's checked configuration.
+        folder: its `RunFolder`.
+        data: its data, a `rocket_tf.data.DataSet`.
+
+    Returns:
+        A `rocket_tf.data.DataSet`; `data` itself where the run starts from no other.
+
+    Raises:
+        ConfigError: if nets that read the old run's columns cannot read these.
+    """
+    if not config["init_run"]:
+        return data
+    if checkpoints_in(folder.checkpoints):
+        known = folder.known_data(config)
+        return data if known is None else WithCard(data, known.card)
+    old_folder = RunFolder(config["init_run"])
+    old_config = old_folder.read_config()
+    old = (old_folder.known_data(old_config) or open_data(old_config)).card
+    path = config["init_run"]
+    before, now = (_columns_of_nets(card) for card in (old, data.card))
+    _check_same(path, [f"{n}: {before[n]!r} → {now[n]!r}" for n in now if before[n] != now[n]])
+    numbers = data.card.columns.numbers
+    for name in (*data.card.columns.categories, *numbers):
+        own, other = data.card.dtypes[name], old.dtypes[name]
+        # A net rounds numbers to its floats, as a server's requests are.
+        if own != other and not (name in numbers and other.startswith("float")):
+            raise _refusal(path, f"holds a run whose nets read {name!r} as {other}, here {own}")
+    as_before = {name: old.dtypes[name] for name in numbers}
+    card = dataclasses.replace(
+        data.card,
+        dtypes={**data.card.dtypes, **as_before},
+        moments={name: old.moments[name] for name in numbers},
+        vocabularies=old.vocabularies,
+    )
+    return WithCard(data, card)
+
+
+def start(run, progress):
+    """Gives the nets of a run that begins the old run's weights, and evaluates them.
+
+    All workers must call it. The figures are kept once they are there, so that a run which was
+    killed in the meantime has them, and does not evaluate again.
+
+    Args:
+        run: a `rocket_tf.runs.fitting.Run`.
+        progress: how far it has come, a `Progress`.
+
+    Raises:
+        ConfigError: if the old run has changed since it was evaluated, or figures are missing.
+        CheckpointError: if its checkpoint is missing or damaged.
+    """
+    config, folder = run.config, run.folder
+    if not config["init_run"]:
+        return
+    from rocket_tf.runs.finished import restore_result
+    from rocket_tf.runs.summary import figures_now
+
+    before = records.read_object(_kept_in(folder))
+    if progress != Progress():
+        if before is None:
+            raise records.damaged(_kept_in(folder), "it is missing")
+        return
+    old = RunFolder(config["init_run"], folder.writes)
+    with old.undisturbed():
+        old_config = old.read_config()
+        weights = _checksum(old_config, old)
+        if before is not None and before["weights"] != weights:
+            raise ConfigError(
+                f"config.init_run: {old.path} has other weights than those which the run in "
+                f"{folder.path} began with; put them back, or give this run another --workdir"
+            )
+        with run.strategy.scope():
+            restore_result(run.model, old_config, old)
+    if not run.of_any_worker(folder.writes and before is None):
+        return
+    if run.verbose:
+        print(f"Evaluating the nets of {old.path} on the new data", flush=True)
+    figures = figures_now(run)
+    if folder.writes:
+        files.write_json(_kept_in(folder), {"weights": weights, "figures": figures})
+
+
+def figures_before(folder):
+    """What the old nets reached on the new data: dicts by net; `None` of a run from scratch."""
+    kept = records.read_object(_kept_in(folder))
+    return None if kept is None else kept["figures"]
+
+
+def _kept_in(folder):
+    return folder.path / "before.json"
+
+
+def _checksum(config, folder):
+    """What identifies a finished run's weights: its index has a checksum of each tensor."""
+    from rocket_tf.runs.finished import result_checkpoint
+
+    path = result_checkpoint(config, folder)
+    try:
+        content = files.read_bytes(path.with_name(f"{path.name}.index"))
+    except OSError as error:
+        raise _refusal(folder.path, f"lacks its checkpoint {path.name}") from error
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _columns_of_nets(card):
+    """What nets read of a click log, by the names of fields."""
+    columns = card.columns
+    return {
+        "category_columns": columns.categories,
+        "number_columns": columns.numbers,
+        "history_column": columns.history,
+        "history_length": columns.history_length if columns.history else None,
+        "item_column": columns.item if columns.history else None,
+        "missing_values": "own_row" if columns.missing else "refuse",
+    }
+
+
+def _check_same(path, different):
+    if different:
+        raise _refusal(path, f"holds a run of other nets ({'; '.join(different)})")
+
+
+def _refusal(path, problem):
+    return ConfigError(
+        f"config.init_run: {path} {problem}; expected the folder of a finished run with the nets "
+        "of this one"
+    )

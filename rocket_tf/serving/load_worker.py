@@ -1,0 +1,63 @@
+"""A process on one core that holds an export, and asks it from several threads, as it is told.
+
+It answers one JSON a line on stdin: `{"signatures": [...]}` by those of them that the export has;
+`{"signature", "batch", "rate", "clients", "seconds"}` by what `load.ask_at_rate` found.
+"""
+
+import json
+import os
+import sys
+import time
+
+from rocket_tf.serving import example_messages, load
+from rocket_tf.serving.c_loader import LoadedModel
+from rocket_tf.serving.parity import made_up_input
+
+_WARM_UP = 3  # requests
+
+
+def main():
+    """Answers requests until stdin ends; the command line names the export."""
+    if hasattr(os, "sched_setaffinity"):  # not everywhere
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # whatever libraries print
+    model = LoadedModel(sys.argv[1], threads=1)
+    print(json.dumps("ready"), file=answers, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "signatures" in request:
+            answer = [name for name in request["signatures"] if name in model.signatures]
+        else:
+            answer = _load(model, **request)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _load(model, signature, batch, **how):
+    inputs = request_of(model, signature, batch)
+
+    def ask():
+        model.predict(inputs, signature)
+
+    for _ in range(_WARM_UP):
+        ask()
+    before = time.process_time()
+    requests, seconds, latencies = load.ask_at_rate(ask, **how)
+    return {
+        "requests": requests,
+        "seconds": seconds,
+        "latencies": latencies,
+        "cpu_seconds": time.process_time() - before,
+    }
+
+
+def request_of(model, signature, batch):
+    """A made-up request: of `serve_examples`, what `serving_default` is asked, as messages."""
+    is_of_messages = signature == "serve_examples"
+    inputs = model.signatures["serving_default" if is_of_messages else signature].inputs
+    columns = {name: made_up_input(info.dtype, info.shape, batch) for name, info in inputs.items()}
+    return {"examples": example_messages.serialized(columns)} if is_of_messages else columns
+
+
+if __name__ == "__main__":
+    main()
