@@ -23,6 +23,7 @@ CONTENTS = {
         "docs/hints",
         "docs/choosing_hints",
         "docs/from_distiller",
+        "docs/keras_workflows",
         "docs/clicks",
         "docs/image_folders",
         "docs/pretrained",
