@@ -2,8 +2,9 @@
 
 python -m rocket_tf.main --config=configs/image_folder.py --config.data_path=<folder>
 
-MobileNetV3Small in EfficientNetB0, both from random weights, with RandAugment. Any two of
-`backbone_names.BACKBONES` will do, or wide residual nets where none are named. From trained ones:
+MobileNetV3Small in EfficientNetB0, both from random weights, by AdamW with a warm-up and a cosine,
+label smoothing and RandAugment. Any two of `backbone_names.BACKBONES` will do, or wide residual
+nets where none are named. From trained ones:
 
     --config.booster_weights=imagenet --config.light_weights=imagenet
 """
@@ -13,7 +14,7 @@ from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):
-    """Images of 64 by 64 pixels, 30 epochs of Adam."""
+    """Images of 64 by 64 pixels, 30 epochs of AdamW."""
     config = options.default()
     config.dataset = "image_folder"
     config.light_backbone = "MobileNetV3Small"
@@ -23,7 +24,10 @@ def get_config(method="rocket"):
     config.flip = True
     config.crop_padding = 4  # pixels
     config.rand_augment = 0.3
-    config.optimizer = "adam"
+    config.optimizer = "adamw"
     config.learning_rate = 1e-3
-    config.weight_decay = 0.0
+    config.weight_decay = 0.05
+    config.learning_rate_schedule = "cosine"
+    config.warmup_epochs = 1
+    config.label_smoothing = 0.1
     return with_method(config, method)

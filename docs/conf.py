@@ -19,10 +19,12 @@ ROOT = Path(__file__).parents[1]
 # The site's table of contents. A page that is in none of these is an error.
 CONTENTS = {
     "Guides": (
+        "docs/five_minutes",
         "docs/own_nets",
         "docs/hints",
         "docs/choosing_hints",
         "docs/from_distiller",
+        "docs/keras_workflows",
         "docs/clicks",
         "docs/image_folders",
         "docs/pretrained",

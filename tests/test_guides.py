@@ -1,5 +1,6 @@
 """The guides' Python code runs as it stands, each guide from top to bottom."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from rocket_tf import train
@@ -30,16 +32,21 @@ GUIDES = (
     "pretrained",
     "choosing_hints",
     "from_distiller",
+    "keras_workflows",
 )
+
+
+def blocks_of(guide):
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{guide}.md").read_text(), re.DOTALL)
+    assert blocks
+    return [compile(block, f"{guide}.md", "exec") for block in blocks]
 
 
 def run(guide):
     """The names that a guide's code leaves."""
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{guide}.md").read_text(), re.DOTALL)
-    assert blocks
     names = {}
-    for block in blocks:
-        exec(compile(block, f"{guide}.md", "exec"), names)
+    for block in blocks_of(guide):
+        exec(block, names)
     return names
 
 
@@ -201,8 +208,107 @@ def test_from_distiller(tmp_path):
     assert (tmp_path / "serving" / "rocket" / "1").is_dir()
 
 
+class TestKerasWorkflows:
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        return tmp_path_factory.mktemp("keras_workflows")
+
+    @pytest.fixture(scope="class")
+    def names(self, folder):
+        """Of all blocks but the last, which needs KerasTuner."""
+        names = {}
+        with contextlib.chdir(folder):
+            for block in blocks_of("keras_workflows")[:-1]:
+                exec(block, names)
+        return names
+
+    def test_text(self, names, folder):
+        history = names["history"].history
+        assert history["val_booster_accuracy"][-1] > 0.9 < history["val_light_accuracy"][-1]
+        assert names["answers"]["class_names"].numpy().tolist() == [b"good", b"good"]
+        rocket, texts = names["rocket"], names["texts"][:5]
+        expected = rocket.light(texts).numpy()
+        rocket.save(folder / "text.keras")
+        loaded = keras.models.load_model(folder / "text.keras")
+        np.testing.assert_array_equal(loaded.light(texts), expected)
+
+        strings = [text.decode() for text in texts.numpy()]
+        given = rocket.predict(np.array(strings, dtype=object), verbose=0)
+        np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
+        for refused in (strings, np.array(strings)):
+            with pytest.raises(ValueError, match=r"Unrecognized data type|Invalid dtype"):
+                rocket.predict(refused, verbose=0)
+
+    def test_regression(self, names):
+        light, x = names["served"].layers, names["x"][names["test"]]
+        kernels = [np.float64(layer.get_weights()[0]) for layer in light if layer.name in LIGHT]
+        biases = [np.float64(layer.get_weights()[1]) for layer in light if layer.name in LIGHT]
+        train_part = np.float64(names["x"][names["train"]])
+        scaled = (x - train_part.mean(0)) / train_part.std(0)
+        hidden = np.maximum(scaled @ kernels[0] + biases[0], 0)
+        targets = np.float64(names["y"][names["train"]])
+        expected = (hidden @ kernels[1] + biases[1]) * targets.std() + targets.mean()
+        np.testing.assert_allclose(names["predictions"], expected, rtol=1e-4)
+        errors = np.abs(names["predictions"] - names["y"][names["test"]])
+        assert errors.mean() < 0.9 * np.abs(targets.mean() - names["y"][names["test"]]).mean()
+
+    def test_callbacks(self, names):
+        history = names["stopped"].history
+        losses = history["val_light_loss"]
+        assert len(losses) == np.argmin(losses) + 1 + 6 < 200  # EarlyStopping's patience
+        x, y = names["x"][names["rest"]], names["standard"][names["rest"]]
+        for rocket in (names["regression"], names["best"]):
+            assert rocket.evaluate(x, y, return_dict=True, verbose=0)[
+                "light_loss"
+            ] == pytest.approx(min(losses), rel=1e-5)
+
+        rate, best, waited, rates = 0.02, np.inf, 0, []
+        for loss in losses:
+            rates.append(rate)
+            waited = 0 if loss < best else waited + 1
+            best = min(best, loss)
+            if waited == 2:
+                rate, waited = rate / 2, 0
+        assert rates[-1] < 0.02
+        np.testing.assert_allclose(history["learning_rate"], rates, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        "callback",
+        [
+            keras.callbacks.EarlyStopping(monitor="val_light_accuracy"),
+            keras.callbacks.ReduceLROnPlateau(monitor="val_light_mae"),
+            keras.callbacks.ModelCheckpoint("x.keras", "val_light_loss", save_best_only=True),
+        ],
+        ids=lambda callback: type(callback).__name__,
+    )
+    def test_callbacks_do_not_guess_the_direction(self, names, callback):
+        x, y = names["x"][:32], names["standard"][:32]
+        with pytest.raises(ValueError, match="whether that metric should be"):
+            names["regression"].fit(x, y, validation_data=(x, y), callbacks=[callback], verbose=0)
+
+    def test_keras_tuner(self, names):
+        keras_tuner = pytest.importorskip("keras_tuner")
+        names = dict(names)
+        exec(blocks_of("keras_workflows")[-1], names)
+        tuner, tuned = names["tuner"], names["tuned"]
+        trials = tuner.oracle.get_best_trials(10)
+        assert len(trials) == 2 and trials[0].score < trials[1].score
+        x, y = names["x"][names["rest"]], names["standard"][names["rest"]]
+        found = tuned.evaluate(x, y, return_dict=True, verbose=0)
+        assert found["light_loss"] == pytest.approx(trials[0].score, rel=1e-5)
+        assert tuned.light.output.shape == (None, 1)
+        (hint,) = tuned.hints
+        assert hint.weight == trials[0].hyperparameters["hint_weight"]
+        with pytest.raises(ValueError, match="optimization direction"):
+            keras_tuner.RandomSearch(names["build"], objective="val_light_loss")
+
+
+LIGHT = ("light_hidden", "light_value")
+
+
 def test_every_guide_is_run_and_named_in_the_readme():
     readme = (DOCS.parent / "README.md").read_text()
     for name in GUIDES:
         assert f"docs/{name}.md" in readme
-        assert f"def test_{name}(" in Path(__file__).read_text()
+        title = name.title().replace("_", "")
+        assert re.search(f"def test_{name}\\(|class Test{title}:", Path(__file__).read_text())

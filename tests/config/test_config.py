@@ -1,6 +1,7 @@
 """Options: every configuration file, every bad value, every combination that makes no sense."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,21 @@ def own_data(folder_of_images, tmp_path_factory):
             (folder / f"{part}.csv").write_text(text)
         fields[name] = {"data_path": str(folder), "batch_size": 2}
     return fields
+
+
+def test_the_old_recipe_of_image_folder_is_the_fields_that_its_docs_name(folder_of_images):
+    config = ready_configs.load("image_folder")
+    config.data_path = folder_of_images
+    options.check(config)
+    page = (ROOT / "docs" / "image_folders.md").read_text()
+    (block,) = re.findall(r"recipe that it had before.*?\n\n(    .*?)\n\n", page, re.DOTALL)
+    changes = options.parse_overrides(re.findall(r"--config\.(\S+)", block))
+    config.update(changes)
+    options.check(config)
+    defaults = options.default()
+    assert config.optimizer == "adam" and config.learning_rate == 1e-3 and not config.weight_decay
+    for field in ("learning_rate_schedule", "warmup_epochs", "label_smoothing"):
+        assert config[field] == defaults[field]
 
 
 # Methods that some nets do not have, and the field that is named.
