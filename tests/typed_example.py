@@ -20,7 +20,7 @@ def pairs() -> RocketModel:
     networks.branch(booster, "low", head=keras.layers.Dense(10))
     assert_type(networks.group_outputs(light), list[str])
     item = Feature("item", "category", dtype="int64", vocabulary=(1, 2, 3))
-    assert_type(item.padding, str | int)
+    assert_type(item.padding, str | int | float)
     networks.click_pair([item], light_tower=[20, 8], logits=1, seed=0)
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 1000)
     hints = [

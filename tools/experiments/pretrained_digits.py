@@ -1,6 +1,6 @@
 """A booster trained on the digits 0 to 3, used by file on 4 to 9, beside random weights.
 
-    python results/pretrained_digits.py --runs=/tmp/runs --output=results/pretrained_digits.json
+    python -m tools.experiments.pretrained_digits --runs=runs/pretrained_digits --output=results/pretrained_digits.json
 
 For each of five seeds, which also split the digits, a booster of three convolutions is trained by
 Keras on the training digits 0 to 3. A rocket is then trained on 100 of the digits 4 to 9; its light
@@ -112,7 +112,7 @@ def main():
     arguments = parser.parse_args()
     by_seed = [errors(arguments.runs, seed) for seed in range(arguments.seeds)]
     result = {
-        "command": "python results/pretrained_digits.py --runs=/tmp/runs "
+        "command": "python -m tools.experiments.pretrained_digits --runs=runs/pretrained_digits "
         "--output=results/pretrained_digits.json",
         "training_examples": EXAMPLES,
         "test_errors": {

@@ -1,6 +1,6 @@
 """Two days of a simulated click log in a row, the second with new users and items.
 
-    python results/next_day.py --runs=/tmp/next_day --output=results/next_day.json --seeds=1
+    python -m tools.experiments.next_day --runs=runs/next_day --output=results/next_day.json --seeds=1
 
 The second half of a log is its second day. A fifth of the users and of the items come with it: what
 they have to do with the first day is taken out of that. For each seed, a rocket is trained on the
@@ -131,7 +131,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     result = {
-        "command": "python results/next_day.py --runs=/tmp/next_day "
+        "command": "python -m tools.experiments.next_day --runs=runs/next_day "
         f"--output=results/next_day.json --seeds={arguments.seeds}",
         "seeds": [],
     }
