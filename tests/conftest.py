@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf.distribution.strategy import make_strategy
+from tests.small_runs import few_digits, quick_runs
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -59,6 +60,20 @@ def left_alone():
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def few_test_digits():
+    """All runs of a file evaluate `few_digits`."""
+    with few_digits():
+        yield
+
+
+@pytest.fixture
+def untraced():
+    """A test's runs are `quick_runs`."""
+    with quick_runs():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from rocket_tf import config as options
 from rocket_tf.data import open_data
+from rocket_tf.data.images import named as images
+from rocket_tf.runs import summary as summarizing
 from rocket_tf.runs.callbacks import SaveCheckpoints
 from rocket_tf.runs.folder import RunFolder
 
@@ -50,6 +52,10 @@ SMALL_CLICK_LOG = {
 }
 
 
+FEW_DIGITS = 48  # in batches of 32, the last one is smaller
+_EXPORT = summarizing._export
+
+
 def small_config(**changes):
     """A run of seconds: 80 digits, 3 epochs, WRN-10-1 in WRN-16-1."""
     config = options.default()
@@ -58,23 +64,47 @@ def small_config(**changes):
 
 
 @contextlib.contextmanager
-def quick_runs(traced=False):
-    """Runs whose light nets are not exported, and whose steps are not traced unless asked for.
+def quick_runs(traced=False, exported=False):
+    """Runs whose light nets are not exported and whose steps are not traced, unless asked for.
 
     For tests in which many runs of few steps are compared with each other: a step computes the same
     either way, and most of a small run's time is tracing. Of click nets, it is their many small
     operations.
     """
-    export = mock.patch(
-        "rocket_tf.runs.summary._export", lambda run, summary: run.folder.light / "1"
-    )
+
+    def export(run, summary):
+        if not exported:
+            return run.folder.light / "1"
+        tf.config.run_functions_eagerly(False)
+        try:
+            return _EXPORT(run, summary)
+        finally:
+            tf.config.run_functions_eagerly(not traced)
+
+    before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(not traced)
     try:
-        with export, warnings.catch_warnings():
+        with mock.patch.object(summarizing, "_export", export), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Even though the `tf.config")  # of tf.data
             yield
     finally:
-        tf.config.run_functions_eagerly(False)
+        tf.config.run_functions_eagerly(before)
+
+
+@contextlib.contextmanager
+def few_digits():
+    """The digits have few test examples: of a small run, most would be evaluation.
+
+    Runs in processes of their own evaluate all of them.
+    """
+    read = images._read_digits
+
+    def read_few(split_seed):
+        train, test, class_names = read(split_seed)
+        return train, tuple(part[:FEW_DIGITS] for part in test), class_names
+
+    with mock.patch.object(images, "_read_digits", read_few):
+        yield
 
 
 @contextlib.contextmanager

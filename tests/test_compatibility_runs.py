@@ -12,7 +12,7 @@ from rocket_tf import train
 from rocket_tf.runs.exports import export_run
 from rocket_tf.runs.finished import restore
 from rocket_tf.runs.folder import RunFolder
-from tests.small_runs import metrics
+from tests.small_runs import few_digits, metrics, quick_runs
 
 WRITTEN = Path(__file__).parent / "compatibility"
 
@@ -44,7 +44,8 @@ def test_a_finished_run_goes_on(written):
     before = metrics(workdir)
     drops = tuple(round(drop * 3 / 4, 6) for drop in config_of(workdir)["learning_rate_drops"])
     longer = {**config_of(workdir), "epochs": 4, "learning_rate_drops": drops}
-    train.train_and_evaluate(longer, workdir, verbose=False)
+    with quick_runs(), few_digits():
+        train.train_and_evaluate(longer, workdir, verbose=False)
     assert metrics(workdir)[:3] == before
     assert [line["step"] for line in metrics(workdir)] == [2, 4, 6, 8]
 
@@ -52,7 +53,8 @@ def test_a_finished_run_goes_on(written):
 def test_an_interrupted_run_goes_on_where_it_was(written):
     workdir = written / "interrupted"
     before = metrics(workdir)
-    train.train_and_evaluate({**config_of(workdir)}, workdir, verbose=False)
+    with quick_runs(traced=True), few_digits():
+        train.train_and_evaluate({**config_of(workdir)}, workdir, verbose=False)
     after = metrics(workdir)
     assert after[: len(before)] == before
     assert [line["step"] for line in after] == [2 * epoch for epoch in range(1, 41)]

@@ -66,6 +66,7 @@ def test_own_nets(tmp_path, capsys):
         assert line in told  # the table of the guide
 
 
+@pytest.mark.slow
 def test_own_nets_in_the_command(tmp_path):
     """The guide's file, trained, interrupted, resumed in another process, evaluated, exported."""
     (file,) = re.findall(r'```python\n("""my_nets.py.*?)```', guide("own_nets"), re.DOTALL)
@@ -114,6 +115,7 @@ def test_own_nets_in_the_command(tmp_path):
         train.evaluate(whole)
 
 
+@pytest.mark.slow
 def test_own_nets_in_a_study(tmp_path, monkeypatch):
     """The guide's nets: studied side by side; interrupted, and resumed in one process; exported."""
     (file,) = re.findall(r'```python\n("""my_nets.py.*?)```', guide("own_nets"), re.DOTALL)

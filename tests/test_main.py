@@ -53,6 +53,7 @@ def test_a_finished_run_says_so_and_exits_0(finished):
     assert first.stdout.splitlines()[-6:] == result.stdout.splitlines()[-6:]
 
 
+@pytest.mark.slow
 def test_evaluate_only(finished):
     workdir, first = finished
     result = run(f"--workdir={workdir}", "--evaluate_only")
@@ -60,6 +61,7 @@ def test_evaluate_only(finished):
     assert first.stdout.splitlines()[-6:-2] == result.stdout.splitlines()[-6:-2]
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_equals_uninterrupted(finished, tmp_path):
     whole, _ = finished
     process = subprocess.Popen(
@@ -80,6 +82,7 @@ def test_killed_and_started_again_equals_uninterrupted(finished, tmp_path):
     assert metrics(tmp_path) == metrics(whole)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(finished, tmp_path):
     """As far as the process can tell: no file may grow to a checkpoint's size."""
     whole, _ = finished
@@ -106,6 +109,7 @@ def test_a_disk_that_is_full(finished, tmp_path):
     assert metrics(copy) == metrics(whole)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_has_an_exit_code_of_its_own(tmp_path):
     code, errors = ended_by_sigterm(
         command(*SMALL_RUN, "--config.epochs=1000", f"--workdir={tmp_path}"),
@@ -122,6 +126,7 @@ def test_sigterm_saves_and_has_an_exit_code_of_its_own(tmp_path):
     assert newest_checkpoint(tmp_path / "checkpoints").name == newest
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
     copy = shutil.copytree(finished[0], tmp_path / "copy")
     (copy / "summary.json").unlink()
@@ -177,6 +182,7 @@ def test_mistakes_are_answered_in_one_line_with_exit_code_2(tmp_path, arguments,
     assert sorted(tmp_path.rglob("*.py")) == before
 
 
+@pytest.mark.slow
 def test_a_configuration_and_a_method_by_their_names(tmp_path):
     arguments = ["--config=digits:light", *SMALL_RUN[1:], "--config.epochs=1"]
     result = subprocess.run(

@@ -32,12 +32,15 @@ from tests.small_runs import (
     state,
 )
 
+pytestmark = pytest.mark.usefixtures("few_test_digits", "untraced")
+
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(few_test_digits, tmp_path_factory):
     """An uninterrupted run, with everything random switched on, and its summary."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    return workdir, train.train_and_evaluate(small_config(booster_dropout=0.1), workdir)
+    with quick_runs(exported=True):
+        return workdir, train.train_and_evaluate(small_config(booster_dropout=0.1), workdir)
 
 
 def stop_after(epochs, config, workdir):
@@ -132,7 +135,9 @@ class TestStartedAgain:
         monkeypatch.setattr(train, "build_model", None)
         assert train.train_and_evaluate(small_config(booster_dropout=0.1), workdir) == summary
 
-    @pytest.mark.parametrize("fault", ["in an epoch", "before the checkpoint"])
+    @pytest.mark.parametrize(
+        "fault", [pytest.param("in an epoch", marks=pytest.mark.slow), "before the checkpoint"]
+    )
     def test_resumed_equals_uninterrupted(self, finished, tmp_path, monkeypatch, fault):
         whole, summary = finished
         append = RunFolder.append_metrics
@@ -162,20 +167,23 @@ class TestStartedAgain:
         assert state(tmp_path) == state(whole)
         assert metrics(tmp_path) == metrics(whole)
 
-    @pytest.mark.parametrize("replicas", [1, 2])
+    @pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
     def test_resumed_in_the_middle_of_an_epoch(self, finished, tmp_path, monkeypatch, replicas):
         whole, summary = finished
         config = small_config(booster_dropout=0.1, checkpoint_every_steps=2)
         if replicas == 2:
             config.update(epochs=1, replicas=2, pictures=False)
             whole = tmp_path / "whole"
-            summary = train.train_and_evaluate(config, whole, verbose=False)
+            with quick_runs(traced=True):
+                summary = train.train_and_evaluate(config, whole, verbose=False)
         # Three steps an epoch: after 2 and 4 steps, and after each epoch.
         stopped_at, newest = {1: (5, "epoch-1-step-1"), 2: (2, "epoch-0-step-2")}[replicas]
-        with interrupted_after_step(stopped_at, steps=3):
-            train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
-        assert newest_checkpoint(tmp_path / "resumed" / "checkpoints").name == newest
-        assert train.train_and_evaluate(config, tmp_path / "resumed", verbose=False) == summary
+        with quick_runs(traced=replicas == 2):
+            with interrupted_after_step(stopped_at, steps=3):
+                train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
+            assert newest_checkpoint(tmp_path / "resumed" / "checkpoints").name == newest
+            resumed = train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
+        assert resumed == summary
         assert state(tmp_path / "resumed") == state(whole)
         # The sums behind logged means are cut in two for two replicas, which rounds.
         tolerance = 0 if replicas == 1 else 1e-6
@@ -258,9 +266,10 @@ class TestStartedAgain:
     def test_interrupted_after_the_export(self, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(RunFolder, "write_summary", lambda *_: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
+            with quick_runs(exported=True), pytest.raises(ZeroDivisionError):
                 train.train_and_evaluate(small_config(method="light"), tmp_path)
-        summary = train.train_and_evaluate(small_config(method="light"), tmp_path)
+        with quick_runs(exported=True):
+            summary = train.train_and_evaluate(small_config(method="light"), tmp_path)
         assert summary["export"] == "light/1"
         assert [path.name for path in (tmp_path / "light").iterdir()] == ["1"]
 
@@ -293,6 +302,7 @@ class TestStartedAgain:
         with pytest.raises(RuntimeError, match="None of the checkpoints"):
             train.train_and_evaluate(small_config(epochs=1), tmp_path)
 
+    @pytest.mark.slow
     def test_on_another_number_of_replicas(self, tmp_path):
         """Batch statistics are those of the whole batch, so that only rounding differs."""
         changes = {"batch_normalization": "synchronized", "epochs": 2, "learning_rate": 0.01}
@@ -301,10 +311,10 @@ class TestStartedAgain:
         for replicas in (1, 2):
             config = small_config(**changes, replicas=1)
             workdir = tmp_path / f"then_{replicas}"
-            stop_after(1, config, workdir)
-            summaries.append(
-                train.train_and_evaluate({**config, "replicas": replicas}, workdir, verbose=False)
-            )
+            with quick_runs(traced=True):
+                stop_after(1, config, workdir)
+                config = {**config, "replicas": replicas}
+                summaries.append(train.train_and_evaluate(config, workdir, verbose=False))
         for mine, theirs in zip(*(metrics(tmp_path / f"then_{n}") for n in (1, 2)), strict=True):
             assert mine == pytest.approx(theirs, rel=2e-3)
         mine, theirs = (
@@ -313,6 +323,7 @@ class TestStartedAgain:
         )
         assert np.linalg.norm(mine - theirs) < 1e-3 * np.linalg.norm(mine)
 
+    @pytest.mark.slow
     def test_other_replicas_with_statistics_of_each_are_refused_or_warned_of(
         self, tmp_path, caplog, monkeypatch
     ):
@@ -321,7 +332,8 @@ class TestStartedAgain:
         with pytest.raises(ConfigError, match=r"\(replicas: 0 → 2\)"):
             train.train_and_evaluate({**config, "replicas": 2}, tmp_path)
         monkeypatch.setattr(train, "make_strategy", lambda replicas: make_strategy(2))
-        train.train_and_evaluate(config, tmp_path, verbose=False)
+        with quick_runs(traced=True):
+            train.train_and_evaluate(config, tmp_path, verbose=False)
         assert "has come this far on 1 replica(s) and goes on with 2" in caplog.text
 
     def test_more_epochs(self, tmp_path):
@@ -330,9 +342,10 @@ class TestStartedAgain:
         longer = {**config, "epochs": 3, "learning_rate_drops": (0.7,)}
         summary = train.train_and_evaluate(longer, tmp_path / "whole", verbose=False)
         (tmp_path / "longer").mkdir()
-        train.train_and_evaluate(
-            {**config, "learning_rate_drops": ()}, tmp_path / "longer", verbose=False
-        )
+        with quick_runs(exported=True):
+            train.train_and_evaluate(
+                {**config, "learning_rate_drops": ()}, tmp_path / "longer", verbose=False
+            )
         config_file = tmp_path / "longer" / "config.json"
         before = config_file.read_text()
         # The last of 6 steps would have been the first after the drop.
@@ -340,13 +353,13 @@ class TestStartedAgain:
         with pytest.raises(ConfigError, match=r"epochs: 2 → 3; learning_rate_drops: .*\[5\]"):
             train.train_and_evaluate(moved, tmp_path / "longer")
         assert config_file.read_text() == before
-        assert train.train_and_evaluate(longer, tmp_path / "longer", verbose=False) == {
-            **summary,
-            "export": "light/2",
-        }
+        with quick_runs(exported=True):
+            again = train.train_and_evaluate(longer, tmp_path / "longer", verbose=False)
+        assert again == {**summary, "export": "light/2"}
         assert state(tmp_path / "longer") == state(tmp_path / "whole")
         assert metrics(tmp_path / "longer") == metrics(tmp_path / "whole")
 
+    @pytest.mark.slow
     def test_the_way_out_when_more_epochs_would_move_the_drops(self, tmp_path):
         config = small_config(method="light", learning_rate_drops=(0.5,), epochs=2)
         train.train_and_evaluate(config, tmp_path, verbose=False)
@@ -488,7 +501,7 @@ class TestSwitches:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def plain(cls, tmp_path_factory):
+    def plain(cls, few_test_digits, tmp_path_factory):
         return cls.losses(tmp_path_factory.mktemp("plain"), "plain")
 
     @pytest.mark.parametrize(
@@ -500,16 +513,16 @@ class TestSwitches:
             {"crop_padding_mode": "reflect"},
             {"mixup": 0.4},
             {"cutmix": 0.4},
-            {"share": False},
-            {"width": 2},
-            {"layout": "bottom", "light_depth": 0},
+            pytest.param({"share": False}, marks=pytest.mark.slow),
+            pytest.param({"width": 2}, marks=pytest.mark.slow),
+            pytest.param({"layout": "bottom", "light_depth": 0}, marks=pytest.mark.slow),
             {"batch_normalization": "keras"},
             {"batch_normalization": "synchronized"},
             {"booster_dropout": 0.5},
-            {"hint": "softmax_mse"},
-            {"hint": "kd"},
+            pytest.param({"hint": "softmax_mse"}, marks=pytest.mark.slow),
+            pytest.param({"hint": "kd"}, marks=pytest.mark.slow),
             {"hint_weight": 0.5},
-            {"gradient_block": False},
+            pytest.param({"gradient_block": False}, marks=pytest.mark.slow),
             {"optimizer": "adam", "weight_decay": 0.0},
             {"learning_rate": 0.05},
             {"learning_rate_drop_factor": 1.0},

@@ -156,7 +156,7 @@ class TestReport:
         [
             {"net": "distiller"},
             {"net": "rocket", "policy": "mixed_bfloat16"},
-            {"net": "rocket", "replicas": 2},
+            pytest.param({"net": "rocket", "replicas": 2}, marks=pytest.mark.slow),
         ],
         ids=["distiller", "bfloat16", "replicas"],
     )
@@ -182,6 +182,7 @@ class TestReport:
 
 
 class TestProcesses:
+    @pytest.mark.slow
     def test_peak_memory_of_a_fresh_process(self):
         [peak], [above] = processes.peak_memory(TINY, "light", 1, lambda line: None)
         assert 0 < above < peak
@@ -190,6 +191,7 @@ class TestProcesses:
         with pytest.raises(RuntimeError, match=r"measures has ended.*KeyError: 'unknown'"):
             processes.start_worker(TINY, ["unknown"])
 
+    @pytest.mark.slow
     def test_first_step_of_the_command(self):
         [seconds] = processes.seconds_to_first_step(TINY, lambda line: None)
         assert seconds > 0

@@ -151,7 +151,14 @@ class TestOwnCommands:
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.splitlines()[-1])[0]
 
-    @pytest.mark.parametrize("place", ["script.py", "tools/export.py", "main.py"])
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "script.py",
+            pytest.param("tools/export.py", marks=pytest.mark.slow),
+            pytest.param("main.py", marks=pytest.mark.slow),
+        ],
+    )
     def test_scripts_of_a_user_are_none(self, place, tmp_path):
         script = tmp_path / place
         script.parent.mkdir(exist_ok=True)
@@ -159,12 +166,14 @@ class TestOwnCommands:
         # Whatever their own arguments are.
         assert self.loads_tensorflow([str(script), "-m", "rocket_tf.main"], tmp_path)
 
+    @pytest.mark.slow
     def test_a_package_of_a_user_that_is_called_tools_is_none(self, tmp_path):
         (tmp_path / "tools").mkdir()
         (tmp_path / "tools" / "__init__.py").write_text("")
         (tmp_path / "tools" / "export.py").write_text(FACE)
         assert self.loads_tensorflow(["-m", "tools.export"], tmp_path)
 
+    @pytest.mark.slow
     def test_standard_input_is_none(self, tmp_path):
         assert self.loads_tensorflow(["-"], tmp_path)
 
@@ -201,6 +210,7 @@ class TestOwnCommands:
         assert rocket_tf._is_command()
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_reproduction_in_one_line(tmp_path):
     settings = {**SMALL, "epochs": 1000, "train_examples": 64}
     code, errors = ended_by_sigterm(

@@ -21,6 +21,8 @@ TINY = [
 ]
 PNG = b"\x89PNG"
 
+pytestmark = pytest.mark.usefixtures("few_test_digits", "untraced")
+
 
 class TestReproduce:
     def test_runs_what_is_missing_and_writes_the_table(self, tmp_path, capsys):
@@ -162,6 +164,7 @@ class TestPictures:
         arguments = [f"--model={tmp_path / 'rocket.keras'}", f"--batch={tmp_path / 'batch.npz'}"]
         assert pictures.main(["flow", *arguments, f"--output={tmp_path / 'flow.png'}"]) == 0
 
+    @pytest.mark.slow
     def test_curves_of_several_runs(self, tmp_path):
         runs = tmp_path / "runs"
         table = ["--table=digits", "--seeds=2", "--methods=light", f"--runs={runs}", *TINY]
@@ -237,6 +240,7 @@ class TestChooseHintWeight:
         assert error.value.code == 2
         assert "no_joint_training" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_trains_on_a_validation_split(self, tmp_path, capsys):
         output = tmp_path / "chosen.json"
         arguments = [

@@ -18,9 +18,11 @@ from rocket_tf.errors import ConfigError
 from rocket_tf.networks import group_outputs
 from rocket_tf.runs.building import build_model, build_nets
 from tests.reference import attention, softmax
-from tests.small_runs import card_of, small_config, state
+from tests.small_runs import card_of, quick_runs, small_config, state
 
 ONE_EPOCH = {"epochs": 1, "train_examples": 64}
+
+pytestmark = pytest.mark.usefixtures("few_test_digits")
 
 
 def method_config(method, **changes):
@@ -48,23 +50,25 @@ def cross_entropy(labels, logits):
 # Rockets with another hint, of which one step is enough.
 NEWER_HINTS = ("rocket_standardized_kd", "rocket_dkd", "rocket_dist", "rocket_mutual")
 TRAINED = [method for method in METHODS if method not in NEWER_HINTS]
+EXPORTED = (
+    "kd",
+    "rocket_kd",
+)  # beside a teacher; other light nets' exports have tests of their own
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(few_test_digits, tmp_path_factory):
     """Every method, trained for an epoch; those with a teacher follow one booster."""
     folder = tmp_path_factory.mktemp("methods")
-    summaries = {
-        method: train.train_and_evaluate(
-            method_config(method, booster_run=str(folder / "booster")),
-            folder / method,
-            verbose=False,
-        )
-        for method in TRAINED
-    }
+    summaries = {}
+    for method in TRAINED:
+        config = method_config(method, booster_run=str(folder / "booster"))
+        with quick_runs(exported=method in EXPORTED):
+            summaries[method] = train.train_and_evaluate(config, folder / method, verbose=False)
     return folder, summaries
 
 
+@pytest.mark.usefixtures("untraced")
 class TestEveryMethod:
     @pytest.mark.parametrize("method", TRAINED)
     def test_trains_what_it_should(self, runs, method):
@@ -79,9 +83,9 @@ class TestEveryMethod:
         assert ("hint_loss" in line) == joint
         assert ("teacher_loss" in line) == with_teacher
         assert all(np.isfinite(value) for value in line.values())
-        assert (folder / method / "light" / "1" / "saved_model.pb").exists() == (
-            method != "booster"
-        )
+        assert ("export" in summary) == (method != "booster")
+        export = folder / method / "light" / "1" / "saved_model.pb"
+        assert export.exists() == (method in EXPORTED)
 
     def test_each_computes_something_else(self, runs):
         folder, _ = runs
@@ -111,6 +115,7 @@ class TestEveryMethod:
             assert train.evaluate(folder / method)["light"] == summaries[method]["light"]
 
 
+@pytest.mark.usefixtures("untraced")
 class TestTheBoosterToFollow:
     def test_is_trained_first_where_there_is_none(self, runs, tmp_path):
         folder, summaries = runs

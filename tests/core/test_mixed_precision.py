@@ -29,9 +29,11 @@ from tests.reference import (
 )
 from tests.small_runs import (
     card_of,
+    few_digits,
     interrupted_after_epoch,
     metrics,
     newest_checkpoint,
+    quick_runs,
     small_config,
     state,
 )
@@ -293,11 +295,12 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
         keras.optimizers.LossScaleOptimizer.__init__, "__defaults__", (2.0**20, 3, None)
     )
     config = small_config(epochs=2, booster_depth=10, precision="mixed_float16")
-    train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
-    with interrupted_after_epoch(2):
+    with quick_runs(), few_digits():
+        train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
+        with interrupted_after_epoch(2):
+            train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
+        after_one = scaling_of(tmp_path / "resumed", config)
         train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
-    after_one = scaling_of(tmp_path / "resumed", config)
-    train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
     assert state(tmp_path / "resumed") == state(tmp_path / "whole")
     assert metrics(tmp_path / "resumed") == metrics(tmp_path / "whole")
     after_two = scaling_of(tmp_path / "resumed", config)

@@ -210,6 +210,7 @@ def test_the_library_is_a_field():
     assert not np.allclose(batches["tensorflow"], batches["keras_cv"], atol=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
 def test_a_run_with_all_of_it_resumes_to_the_bit(option, tmp_path):
     arrays = np.random.default_rng(4).integers(0, 256, (50, 8, 8, 3)).astype(np.uint8)

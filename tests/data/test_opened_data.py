@@ -17,7 +17,14 @@ from rocket_tf.data.images import npz as npz_images
 from rocket_tf.data.pipeline import bounds_of_part
 from rocket_tf.errors import ConfigError
 from rocket_tf.runs.exports import export_run
-from tests.small_runs import interrupted_after_step, metrics, newest_checkpoint, small_config, state
+from tests.small_runs import (
+    interrupted_after_step,
+    metrics,
+    newest_checkpoint,
+    quick_runs,
+    small_config,
+    state,
+)
 
 CLASSES, SIZE = 4, 8
 
@@ -96,7 +103,8 @@ def generated(tmp_path_factory):
     """A finished run on generated data: its configuration, folder and summary."""
     config = small_config(train_examples=0, flip=True, checkpoint_every_steps=2, pictures=True)
     workdir = tmp_path_factory.mktemp("generated")
-    summary = train.train_and_evaluate(config, workdir, verbose=False, data=GeneratedData())
+    with quick_runs(exported=True):
+        summary = train.train_and_evaluate(config, workdir, verbose=False, data=GeneratedData())
     return config, workdir, summary
 
 
@@ -120,8 +128,10 @@ class TestGeneratedData:
 
     def test_the_summary_is_measured_again(self, generated):
         _, workdir, summary = generated
-        assert train.evaluate(workdir, data=GeneratedData()) == summary
+        with quick_runs():
+            assert train.evaluate(workdir, data=GeneratedData()) == summary
 
+    @pytest.mark.usefixtures("untraced")
     def test_interrupted_in_an_epoch_equals_uninterrupted(self, generated, tmp_path):
         config, whole, summary = generated
         with interrupted_after_step(5, steps=3):

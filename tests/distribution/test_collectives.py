@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 from rocket_tf import RocketModel
@@ -22,6 +23,7 @@ def normalized(name, count):
     return keras.Model(inputs, x, name=name)
 
 
+@pytest.mark.slow
 def test_on_two_workers(tmp_path):
     """Whether a batch is left; the examples of all; gradients and statistics; the logs, twice.
 

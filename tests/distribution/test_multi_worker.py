@@ -66,6 +66,7 @@ def float64():
     keras.config.set_floatx("float32")
 
 
+@pytest.mark.slow
 def test_keras_workflows_equal_one_process(tmp_path, float64):
     """Fit with validation, evaluate, predict, sparse updates of tables.
 
@@ -86,6 +87,7 @@ def test_keras_workflows_equal_one_process(tmp_path, float64):
             assert "reduction dimension 0" in str(together["without_vectors"])
 
 
+@pytest.mark.slow
 def test_a_run_equals_one_process_and_ends_when_a_worker_is_lost(tmp_path):
     changes = {"learning_rate_drops": (), "checkpoints_kept": 1000}
     fields = {**SMALL, **changes, "epochs": 1000}

@@ -18,9 +18,10 @@ from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies.paper_tables import TABLES
 from rocket_tf.studies.reproduction import Reproduction
 from tests.pretended_runs import ERRORS, pretend
-from tests.small_runs import small_config
+from tests.small_runs import quick_runs, small_config
 
 PNG = b"\x89PNG\r\n"
+pytestmark = pytest.mark.usefixtures("few_test_digits")
 
 
 @pytest.fixture
@@ -31,11 +32,12 @@ def result(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(few_test_digits, tmp_path_factory):
     """A run with pictures."""
     workdir = tmp_path_factory.mktemp("pictures") / "run"
     config = small_config(pictures=True, train_examples=64, epochs=2, hint_weight=0.05)
-    train.train_and_evaluate(config, workdir, verbose=False)
+    with quick_runs():
+        train.train_and_evaluate(config, workdir, verbose=False)
     return RunFolder(workdir)
 
 
@@ -230,6 +232,7 @@ class TestPages:
             assert command == f"python -m rocket_tf.main --config={expected}"
 
 
+@pytest.mark.usefixtures("untraced")
 class TestPicturesOfARun:
     def test_are_in_its_folder(self, finished):
         names = {path.name for path in finished.pictures.iterdir()}

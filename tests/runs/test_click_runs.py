@@ -134,11 +134,13 @@ def test_resumed_equals_uninterrupted(tmp_path):
     changes = {"learning_rate_drops": (), "pictures": False}
     for epochs, name in ((1, "again"), (2, "again"), (2, "at once")):
         config = small_config(epochs=epochs, **changes)
-        train.train_and_evaluate(config, tmp_path / name, verbose=False)
+        with quick_runs(traced=True):
+            train.train_and_evaluate(config, tmp_path / name, verbose=False)
     assert metrics(tmp_path / "again") == metrics(tmp_path / "at once")
     assert state(tmp_path / "again") == state(tmp_path / "at once")
 
 
+@pytest.mark.slow
 def test_two_replicas_compute_the_same_where_there_is_no_batch_normalisation(tmp_path):
     """The light net has none; alone, it is the same on one device and on two."""
     one, two = (
@@ -152,11 +154,19 @@ def test_two_replicas_compute_the_same_where_there_is_no_batch_normalisation(tmp
 
 
 @pytest.mark.parametrize(
-    "method", ["kd", "rocket_kd", "no_joint_training", "booster", "rocket_no_sharing"]
+    "method",
+    [
+        "kd",
+        pytest.param("rocket_kd", marks=pytest.mark.slow),
+        pytest.param("no_joint_training", marks=pytest.mark.slow),
+        "booster",
+        pytest.param("rocket_no_sharing", marks=pytest.mark.slow),
+    ],
 )
 def test_other_methods(method, tmp_path):
     config = small_config(method, epochs=1, pictures=False)
-    summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+    with quick_runs(traced=True):
+        summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
     net = "booster" if method == "booster" else "light"
     assert 0.4 < summary[net]["test_auc"] < 1
 
@@ -180,11 +190,11 @@ class TestSwitches:
         "changes",
         [
             {"shared_layers_learn_from": "booster"},
-            {"history_attention": True},
-            {"embedding_dimension": 5},
-            {"hash_buckets": 51},
-            {"light_tower": (9,)},
-            {"booster_tower": (17, 8)},
+            pytest.param({"history_attention": True}, marks=pytest.mark.slow),
+            pytest.param({"embedding_dimension": 5}, marks=pytest.mark.slow),
+            pytest.param({"hash_buckets": 51}, marks=pytest.mark.slow),
+            pytest.param({"light_tower": (9,)}, marks=pytest.mark.slow),
+            pytest.param({"booster_tower": (17, 8)}, marks=pytest.mark.slow),
             {"booster_dropout": 0.5},
             {"share": False},
             {"seed": 1},

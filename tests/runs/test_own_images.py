@@ -44,7 +44,10 @@ def small_config(folder, **changes):
 @pytest.mark.parametrize(
     "nets",
     [
-        {"light_backbone": "MobileNet", "booster_backbone": "keras_cv/ResNet18V2"},
+        pytest.param(
+            {"light_backbone": "MobileNet", "booster_backbone": "keras_cv/ResNet18V2"},
+            marks=pytest.mark.slow,
+        ),
         {
             "light_backbone": "",
             "booster_backbone": "MobileNet",

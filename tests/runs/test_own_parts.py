@@ -279,6 +279,7 @@ class TestMistakes:
         assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("few_test_digits")
 class TestRuns:
     def test_callbacks_see_every_epoch_and_their_mistakes_can_be_mended(self, tmp_path):
         stops = CALLBACKS.replace('logs["seen"] = 10.0 + epoch', "self.no.x = 1")

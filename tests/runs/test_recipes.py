@@ -30,6 +30,8 @@ from tests.small_runs import (
 
 AVERAGED = small_config(average_momentum=0.75, booster_dropout=0.1)
 
+pytestmark = pytest.mark.usefixtures("few_test_digits")
+
 
 def dense_rocket_config(**changes):
     return small_config(**{"method": "light", **changes})
@@ -37,7 +39,7 @@ def dense_rocket_config(**changes):
 
 class TestAverages:
     @pytest.fixture(scope="class")
-    def finished(self, tmp_path_factory):
+    def finished(self, few_test_digits, tmp_path_factory):
         workdir = tmp_path_factory.mktemp("averages") / "run"
         return workdir, train.train_and_evaluate(AVERAGED, workdir, verbose=False)
 
@@ -105,6 +107,7 @@ class TestAverages:
         np.testing.assert_allclose(served, logits, atol=1e-4)
         assert train.evaluate(workdir) == summary
 
+    @pytest.mark.slow
     def test_two_replicas_average_what_one_device_does(self, tmp_path):
         config = dense_rocket_config(
             average_momentum=0.75, batch_normalization="synchronized", epochs=2

@@ -19,6 +19,7 @@ from tests.small_runs import (
     interrupted_after_epoch,
     metrics,
     newest_checkpoint,
+    quick_runs,
     small_config,
     state,
 )
@@ -26,12 +27,14 @@ from tests.small_runs import (
 CONFIG = small_config(validation_examples=20, booster_dropout=0.1)
 ACCURACIES = {1: 0.5, 2: 0.9, 3: 0.9}  # the second epoch is the first of the best
 
+pytestmark = pytest.mark.usefixtures("few_test_digits", "untraced")
+
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(few_test_digits, tmp_path_factory):
     """A run whose validation accuracies are given, so that its last epoch is not the best."""
     workdir = tmp_path_factory.mktemp("validation") / "run"
-    with pytest.MonkeyPatch.context() as patch:
+    with quick_runs(exported=True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunFolder, "append_metrics", append_given)
         summary = train.train_and_evaluate(CONFIG, workdir, verbose=False)
     return workdir, summary
@@ -65,7 +68,7 @@ def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, t
     logits = serve(images=tf.constant(data.test.inputs))["logits"]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     error = 100 * np.mean(expected.argmax(-1) != data.test.labels)
-    assert summary["light"]["test_error"] == pytest.approx(error, abs=0.13)
+    assert summary["light"]["test_error"] == pytest.approx(error, abs=1e-3)
 
 
 def test_evaluated_again(finished):

@@ -21,7 +21,7 @@ from rocket_tf.runs.finished import restore
 from rocket_tf.serving import converters, prediction, runtimes
 from rocket_tf.system import files
 from rocket_tf.train import train_and_evaluate
-from tests.small_runs import small_config
+from tests.small_runs import quick_runs, small_config
 
 pytestmark = pytest.mark.skipif(
     bool(runtimes.missing("ai_edge_litert", "tf2onnx", "onnxruntime", "openvino")),
@@ -126,6 +126,7 @@ def test_a_savedmodel_that_computes_something_else_is_not_kept(
     assert list((tmp_path / "light").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_precision_and_calibration_have_effects(workdir, tmp_path, capsys):
     arguments = [f"--workdir={workdir}", f"--output={tmp_path}"]
     assert export.main([*arguments, "--precision=mixed_bfloat16"]) == 0
@@ -141,6 +142,7 @@ def test_precision_and_calibration_have_effects(workdir, tmp_path, capsys):
     assert contents[0] != contents[1]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(workdir, tmp_path):
     """Files cannot grow beyond 60 kB in a process of its own."""
     script = """
@@ -383,6 +385,7 @@ def test_mistakes_in_the_arguments_of_predict(exports, pictures, capsys, argumen
     assert line.startswith("predict: ") and message in line
 
 
+@pytest.mark.slow
 def test_serve_check_proves_the_export_of_a_run(workdir):
     """As a command: it comes as far as the variables without importing tensorflow."""
     result = subprocess.run(
@@ -500,11 +503,13 @@ def test_serve_check_of_a_net_with_several_inputs(tmp_path, workdir, capsys):
 
 def test_serve_check_finds_another_checkpoint(exports, tmp_path, capsys):
     other = tmp_path / "other"
-    train_and_evaluate(small_config(seed=1, epochs=1), other, verbose=False)
+    with quick_runs():
+        train_and_evaluate(small_config(seed=1, epochs=1), other, verbose=False)
     assert serve_check.main([str(exports / "light"), f"--workdir={other}"]) == 1
     assert "failed: checkpoint: logits differ" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_latency(workdir, tmp_path):
     output = tmp_path / "latency"
     arguments = ["--workdir", str(workdir), "--rounds=1", "--runtimes=tensorflow,litert"]

@@ -21,6 +21,8 @@ from tests.small_runs import SMALL, quick_runs
 TINY = {**SMALL, "epochs": 1, "train_examples": 64}
 DIGITS = {name: value for name, value in TINY.items() if name not in ("dataset", "pictures")}
 
+pytestmark = pytest.mark.usefixtures("few_test_digits")
+
 
 def tiny(runs, table="digits", seeds=2, methods=("light", "kd", "rocket")):
     return Reproduction(TABLES[table].on("digits"), seeds, DIGITS, runs, methods)
@@ -292,7 +294,7 @@ class TestResult:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(few_test_digits, tmp_path_factory):
     """A table that was run without interruption."""
     reproduced = tiny(tmp_path_factory.mktemp("whole"))
     with quick_runs():
@@ -314,6 +316,7 @@ class TestRuns:
             alone = train.train_and_evaluate(run.config, tmp_path, verbose=False)
         assert alone == run.folder.read_summary()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("instant", ["during a run", "between runs"])
     def test_interrupted_and_started_again_gives_the_same_table(
         self, whole, tmp_path, monkeypatch, instant

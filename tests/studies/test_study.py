@@ -21,11 +21,13 @@ from rocket_tf.studies import final_figures, study_latency
 from rocket_tf.studies.search import Candidate, has_diverged
 from rocket_tf.studies.study import FIRST_SEARCH_SEED, Shard, Study
 from rocket_tf.studies.study_result import result_of, seeds_needed, verdict_of
-from tests.small_runs import SMALL, quick_runs
+from tests.small_runs import FEW_DIGITS, SMALL, quick_runs
 
 TINY = {**SMALL, "epochs": 1, "train_examples": 80, "batch_size": 20}
 del TINY["pictures"]
 WEIGHTS = [Candidate("logits_mse", weight) for weight in (0.01, 0.1, 1.0, 10.0, 100.0)]
+
+pytestmark = pytest.mark.usefixtures("few_test_digits")
 
 
 def study(runs, methods=("light", "rocket"), seeds=2, candidates=(), **arguments):
@@ -378,7 +380,7 @@ class TestRuns:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def whole(cls, tmp_path_factory):
+    def whole(cls, few_test_digits, tmp_path_factory):
         """A study without interruption, and on how many examples models were evaluated when."""
         folder = tmp_path_factory.mktemp("whole")
         planned = study(folder, seeds=1, candidates=WEIGHTS[:2], search_seeds=1)
@@ -397,13 +399,14 @@ class TestRuns:
 
     def test_the_test_examples_are_opened_last(self, whole):
         planned, evaluated = whole
-        assert evaluated == [(797, True), (797, True)]
+        assert evaluated == [(FEW_DIGITS, True), (FEW_DIGITS, True)]
         for run in planned.comparison():
             assert "test_error" not in run.folder.read_summary()["light"]
             opened = final_figures.read(run)
             assert 0 <= opened["light"]["test_error"] <= 100
             wrong = sum(opened["light"]["errors_by_class"])
-            assert 100 * wrong / 797 == pytest.approx(opened["light"]["test_error"], abs=1e-3)
+            error = 100 * wrong / FEW_DIGITS
+            assert error == pytest.approx(opened["light"]["test_error"], abs=1e-3)
         assert set(final_figures.read(planned.planned("rocket", 0))["gradient_flow"]) == {
             "light_loss",
             "booster_loss",
@@ -432,6 +435,7 @@ class TestRuns:
             del row["seconds"]
         assert mine == theirs
 
+    @pytest.mark.slow
     def test_shards_merge(self, whole, tmp_path):
         arguments = {"seeds": 1, "candidates": WEIGHTS[:2], "search_seeds": 1}
         with quick_runs():
