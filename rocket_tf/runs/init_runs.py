@@ -1,8 +1,9 @@
 """What a run takes of the finished one that it starts from, as of the day before.
 
-It has that run's nets: its weights, and the moments by which they scale numbers, so that they
-compute what they did. The new data is evaluated with them before the first step; the figures are
-kept in `before.json`. Once there is a checkpoint, the old run is needed no more.
+It has that run's nets: its weights, the moments by which they scale numbers, and the vocabularies
+that were counted, so that they compute what they did. The new data is evaluated with them before
+the first step; the figures are kept in `before.json`. Once there is a checkpoint, the old run is
+needed no more.
 
 Free of TensorFlow but for `start`.
 """
@@ -40,7 +41,7 @@ def check(config):
         kind = "nets of its own" if old["own_functions"] else f"dataset={old['dataset']}"
         raise _refusal(path, f"holds a run with {kind}, not the built-in nets on clicks")
     of_nets = [n for n, own in options.FIELDS.items() if own.read_by in (BUILT_IN_NETS, CLICK_NETS)]
-    ignored = [name for name in options.FIELDS if name not in (*of_nets, "method")]
+    ignored = [name for name in options.FIELDS if name not in (*of_nets, "method", "features")]
     _check_same(path, options.differences(old, config, ignored))
 
 
@@ -70,7 +71,8 @@ def with_old_scales(config, folder, data):
     before, now = (_columns_of_nets(card) for card in (old, data.card))
     _check_same(path, [f"{n}: {before[n]!r} → {now[n]!r}" for n in now if before[n] != now[n]])
     numbers = data.card.columns.numbers
-    for name in (*data.card.columns.categories, *numbers):
+    columns = data.card.columns
+    for name in (*columns.categories, *numbers, *(each.name for each in columns.lists)):
         own, other = data.card.dtypes[name], old.dtypes[name]
         # A net rounds numbers to its floats, as a server's requests are.
         if own != other and not (name in numbers and other.startswith("float")):

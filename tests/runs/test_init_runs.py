@@ -253,3 +253,52 @@ def test_columns_of_another_kind(days, old, tmp_path):
     np.testing.assert_array_equal(
         model.predict(inputs, verbose=0), model.predict(as_float32, verbose=0)
     )
+
+
+class TestFeatures:
+    """Runs whose columns are given one by one."""
+
+    FEATURES = (
+        {"name": "user", "kind": "category", "buckets": 50, "dimension": 3},
+        {"name": "item", "kind": "category", "buckets": 60, "dimension": 3},
+        {"name": "hour", "kind": "category", "min_count": 10, "dimension": 4},
+        {"name": "history", "kind": "history", "of": "item", "length": 3},
+        {"name": "price", "kind": "number"},
+    )
+    SIMPLE = (
+        *("category_columns", "number_columns", "history_column", "history_length"),
+        *("hash_buckets", "embedding_dimension"),
+    )
+
+    def config(self, log, init_run="", features=FEATURES):
+        simple = {name: bundled.load("clicks")[name] for name in self.SIMPLE}
+        return config(log, init_run, features=features, **simple)
+
+    @pytest.fixture(scope="class")
+    def old(self, days, tmp_path_factory):
+        workdir = tmp_path_factory.mktemp("runs") / "features"
+        with quick_runs():
+            train.train_and_evaluate(self.config(days / "first"), workdir, verbose=False)
+        return workdir
+
+    def test_a_vocabulary_that_was_counted_stays_the_old_runs(self, days, old, tmp_path):
+        workdir = tmp_path / "new"
+        with quick_runs():
+            train.train_and_evaluate(self.config(days / "second", old), workdir, verbose=False)
+        cards = [
+            json.loads((path / "data_card.json").read_text())["card"] for path in (old, workdir)
+        ]
+        assert cards[0]["vocabularies"] == cards[1]["vocabularies"]
+        second = open_data(dict(self.config(days / "second"))).card.vocabularies["hour"]
+        known = cards[0]["vocabularies"]["hour"]
+        assert set(known) - set(second) and set(second) - set(known)
+        # Values that the second day alone has share the row of unknown ones.
+        tables = [restore(path)[0].get_layer("shared_hour_embedding") for path in (old, workdir)]
+        assert [table.get_weights()[0].shape for table in tables] == [(len(known) + 1, 4)] * 2
+
+    def test_other_features_are_other_nets(self, days, old, tmp_path):
+        changed = ({**self.FEATURES[0], "buckets": 51}, *self.FEATURES[1:])
+        own = self.config(days / "second", old, features=changed)
+        with pytest.raises(ConfigError, match=r"holds a run of other nets \(features.user.buckets"):
+            train.train_and_evaluate(own, tmp_path / "new", verbose=False)
+        assert not (tmp_path / "new").exists()

@@ -1,6 +1,7 @@
-"""Two days of a simulated click log in a row, the second with new users and items.
+r"""Two days of a simulated click log in a row, the second with new users and items.
 
-    python -m tools.experiments.next_day --runs=runs/next_day --output=results/next_day.json --seeds=1
+    python -m tools.experiments.next_day --runs=runs/next_day --seeds=1 \
+        --output=results/next_day.json
 
 The second half of a log is its second day. A fifth of the users and of the items come with it: what
 they have to do with the first day is taken out of that. For each seed, a rocket is trained on the

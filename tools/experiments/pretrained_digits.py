@@ -1,6 +1,7 @@
-"""A booster trained on the digits 0 to 3, used by file on 4 to 9, beside random weights.
+r"""A booster trained on the digits 0 to 3, used by file on 4 to 9, beside random weights.
 
-    python -m tools.experiments.pretrained_digits --runs=runs/pretrained_digits --output=results/pretrained_digits.json
+    python -m tools.experiments.pretrained_digits --runs=runs/pretrained_digits \
+        --output=results/pretrained_digits.json
 
 For each of five seeds, which also split the digits, a booster of three convolutions is trained by
 Keras on the training digits 0 to 3. A rocket is then trained on 100 of the digits 4 to 9; its light

@@ -42,7 +42,7 @@ def read(path, labels):
         arrays, where = _read_parquet(path, names)
     else:
         check_columns(f"{path}: line 1", names, click_csv.header(path))
-        arrays = click_csv.read(path, types.SimpleNamespace(all=names, history=""))
+        arrays = click_csv.read(path, types.SimpleNamespace(all=names, lists=()))
 
         def where(row):
             return f"{path}: {click_csv.location(path, row)}"
