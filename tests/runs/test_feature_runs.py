@@ -12,7 +12,7 @@ from rocket_tf.config import bundled
 from rocket_tf.errors import ConfigError
 from rocket_tf.networks import Feature
 from rocket_tf.runs.finished import restore
-from rocket_tf.serving import checks
+from rocket_tf.serving import checks, example_messages
 
 FEATURES = (
     Feature("user", "category", buckets=30, dimension=3),
@@ -107,7 +107,10 @@ def test_the_export_takes_raw_values_and_has_the_position_that_it_is_served_as(r
     assert np.abs(np.asarray(at(2)) - answers).min() > 1e-6
     found = dict(checks.prove(workdir / summary["export"], restore=restore))
     assert "computes what the checkpoint" in found["checkpoint"]
-    assert found["warm-up"] == "2 requests replayed"
+    assert found["warm-up"] == "3 requests replayed"  # one of each signature
+    messages = example_messages.serialized(every)
+    of_examples = exported.signatures["serve_examples"](examples=tf.constant(messages))["logits"]
+    np.testing.assert_allclose(of_examples, answers, rtol=1e-5, atol=1e-6)
 
 
 def test_its_vocabulary_is_kept_with_the_run(run):
