@@ -123,7 +123,7 @@ class Columns:
 
     @property
     def of_features_in_files(self):
-        """What of each feature decides how files are read, as JSON can hold it: no table's size."""
+        """What decides how files are read, of each feature; its table's size does not."""
         names = ("name", "kind", "of", "length", "missing", "weights")
         return [[getattr(each, name) for name in names] for each in self.features]
 
