@@ -43,12 +43,7 @@ class Settings:
         """Raises ConfigError, which names the option, if a size is out of range."""
         least = {"batch_size": 2, "steps": 1, "processes": 1, "examples": 1}
         least |= {"click_batch_size": 2, "table_rows": 1000}
-        for name, minimum in least.items():
-            if getattr(self, name) < minimum:
-                raise ConfigError(
-                    f"--{name}: got {getattr(self, name)}, expected a whole number of at least "
-                    f"{minimum}"
-                )
+        check_at_least(self, least)
         for name in ("light_depth", "booster_depth"):
             depth = getattr(self, name)
             if depth < 10 or (depth - 4) % 6:
@@ -66,6 +61,21 @@ class Settings:
     def random_batch(self):
         """The batch of every step: uint8 images, shape (batch, 32, 32, 3), and int64 labels."""
         return random_examples(self.batch_size)
+
+
+def check_at_least(settings, least):
+    """Raises ConfigError, which names the option, if a size is too small.
+
+    Args:
+        settings: an object with sizes as attributes.
+        least: dict from their names to the smallest numbers that they may be.
+    """
+    for name, minimum in least.items():
+        if getattr(settings, name) < minimum:
+            raise ConfigError(
+                f"--{name}: got {getattr(settings, name)}, expected a whole number of at least "
+                f"{minimum}"
+            )
 
 
 def random_examples(count):

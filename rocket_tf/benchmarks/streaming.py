@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 
 from rocket_tf.benchmarks.figures import Figure, summarize
+from rocket_tf.benchmarks.settings import check_at_least
 from rocket_tf.data import open_data
 from rocket_tf.data.clicks import made_up as made_up_clicks
 from rocket_tf.data.images import made_up as made_up_images
-from rocket_tf.errors import ConfigError, ProcessEnded
+from rocket_tf.errors import ProcessEnded
 from rocket_tf.runs.progress import checkpoints_in
 from rocket_tf.system.provenance import machine, software
 from rocket_tf.system.timing import Turns, timed
@@ -124,12 +125,7 @@ class Settings:
         """Raises ConfigError, which names the option, if a size is out of range."""
         # A tenth of the rows, and of the images, is more than a batch.
         least = {"rows": 200_000, "images": 1000, "speed_rows": 5000, "speed_images": 100}
-        for name, minimum in {**least, "turns": 1, "starts": 1}.items():
-            if getattr(self, name) < minimum:
-                raise ConfigError(
-                    f"--{name}: got {getattr(self, name)}, expected a whole number of at least "
-                    f"{minimum}"
-                )
+        check_at_least(self, {**least, "turns": 1, "starts": 1})
 
 
 def measure(settings, names, tell=print, folder=None):
@@ -169,7 +165,7 @@ def measure(settings, names, tell=print, folder=None):
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where data and runs lie, and who is told.
+    """Where data and runs are kept, and what reports the progress.
 
     Attributes:
         data: folder of the data that is made.

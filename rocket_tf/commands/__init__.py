@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import dataclasses
 import importlib
 import shlex
 import sys
@@ -54,6 +55,12 @@ def as_called(name):
     if Path(sys.argv[0]).stem == "rocket-tf":
         return f"rocket-tf {name.replace('_', '-')}"
     return f"python -m tools.{name}"
+
+
+def sizes_of(settings, arguments):
+    """An object of a dataclass whose fields `Parser.add_sizes` has made options."""
+    names = [field.name for field in dataclasses.fields(settings)]
+    return settings(**{name: getattr(arguments, name) for name in names})
 
 
 def command_line(name, argv, places, switches=()):
@@ -110,6 +117,18 @@ class Parser(argparse.ArgumentParser):
             "--set", action="append", default=[], help=f"any field, as --set={setting}"
         )
         self.add_argument("--runs", default=runs, help="(default: %(default)s)")
+
+    def add_sizes(self, settings, help_texts):
+        """Adds an option for each field of a dataclass of whole numbers.
+
+        Args:
+            settings: the dataclass; its defaults are those of the options.
+            help_texts: dict from its fields to help.
+        """
+        for field in dataclasses.fields(settings):
+            self.add_argument(
+                f"--{field.name}", type=int, default=field.default, help=help_texts[field.name]
+            )
 
     def add_processes(self, default):
         """Adds `--processes`, of commands whose runs can be trained side by side."""

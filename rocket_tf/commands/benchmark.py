@@ -6,13 +6,12 @@ All kinds of steps take turns, so that the machine's noise hits all alike; the f
 ratios of their medians. Data are random images; nets are WRN-16-1 in WRN-40-1.
 """
 
-import dataclasses
 from pathlib import Path
 
 from rocket_tf.benchmarks.figures import FIGURES, INSTALL_PYTORCH, choose
 from rocket_tf.benchmarks.measuring import measure
 from rocket_tf.benchmarks.settings import Settings
-from rocket_tf.commands import Parser, as_called
+from rocket_tf.commands import Parser, as_called, sizes_of
 from rocket_tf.errors import ConfigError
 from rocket_tf.system import files
 from rocket_tf.system.answering import answer
@@ -37,19 +36,14 @@ def main(argv=None):
 
 def _parse(argv):
     parser = Parser("benchmark", __doc__)
-    for field in dataclasses.fields(Settings):
-        parser.add_argument(
-            f"--{field.name}", type=int, default=field.default, help=_HELP[field.name]
-        )
+    parser.add_sizes(Settings, _HELP)
     parser.add_argument("--only", help=f"figures, with commas between, of {', '.join(FIGURES)}")
     parser.add_argument("--output", type=Path, help="JSON file to write; without it, print only")
     return parser.parse_args(argv)
 
 
 def _benchmark(arguments):
-    settings = Settings(
-        **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
-    )
+    settings = sizes_of(Settings, arguments)
     settings.check()
     figures, left_out = choose(arguments.only)
     if arguments.output:

@@ -8,11 +8,10 @@ of whole runs, of two epochs with evaluations and checkpoints, on larger data an
 All of it takes hours and 20 GB of disk; --folder keeps the data for the next time.
 """
 
-import dataclasses
 from pathlib import Path
 
 from rocket_tf.benchmarks.streaming import FIGURES, Settings, measure
-from rocket_tf.commands import Parser, as_called
+from rocket_tf.commands import Parser, as_called, sizes_of
 from rocket_tf.errors import ConfigError
 from rocket_tf.system import files
 from rocket_tf.system.answering import answer
@@ -30,10 +29,7 @@ _HELP = {
 def main(argv=None):
     """Measures, prints and writes; returns the process's exit code."""
     parser = Parser("benchmark_streaming", __doc__)
-    for field in dataclasses.fields(Settings):
-        parser.add_argument(
-            f"--{field.name}", type=int, default=field.default, help=_HELP[field.name]
-        )
+    parser.add_sizes(Settings, _HELP)
     parser.add_argument("--only", help=f"figures, with commas between, of {', '.join(FIGURES)}")
     parser.add_argument("--folder", type=Path, help="where the data is made, and stays")
     parser.add_argument("--output", type=Path, help="JSON file to write; without it, print only")
@@ -42,9 +38,7 @@ def main(argv=None):
 
 
 def _benchmark(arguments):
-    settings = Settings(
-        **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
-    )
+    settings = sizes_of(Settings, arguments)
     settings.check()
     names = _chosen(arguments.only)
     if arguments.folder:

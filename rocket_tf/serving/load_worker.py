@@ -1,4 +1,4 @@
-"""A process on one core that holds an export, and asks it from several threads, as it is told.
+"""A process on one core that holds an export, and sends it requests from several threads.
 
 It answers one JSON a line on stdin: `{"signatures": [...]}` by those of them that the export has;
 `{"signature", "batch", "rate", "clients", "seconds"}` by what `load.ask_at_rate` found.
