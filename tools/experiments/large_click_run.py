@@ -5,7 +5,7 @@ r"""A run on many streamed impressions with tables of 10⁷ rows: its speed, mem
 
 The log (`rocket_tf.data.clicks.made_up`) has a user, an item, a query and an hour, each with a
 table of that many rows, a price and a history. The nets and the recipe are those of
-configs/clicks.py; one epoch in batches of 4096. The folder keeps the log, and needs room for it
+configs/clicks.py; one epoch in batches of 16 384. The folder keeps the log, and needs room for it
 (50 bytes an impression) and for two checkpoints.
 """
 
@@ -31,7 +31,7 @@ FIELDS = {
     "history_column": "history",
     "streaming": "always",
     "embedding_dimension": 8,
-    "batch_size": 4096,
+    "batch_size": 16_384,
     "epochs": 1,
     "learning_rate_drops": (),
     "pictures": False,
