@@ -1,7 +1,7 @@
 """What a configuration file may define beside `get_config`: nets, hints, losses and callbacks.
 
-A run keeps a copy of the file, by which it finds these functions again. Free of TensorFlow, but for
-what the file itself imports.
+A run keeps a copy of the file, in which it finds these functions again. The module itself does not
+import TensorFlow; the file may.
 """
 
 import ast
@@ -22,8 +22,8 @@ FUNCTIONS = ("build_nets", "build_hints", "build_losses", "build_callbacks")
 FIELDS = {
     "own_functions": Field(
         (),
-        "which functions of own_code build parts of the run; a configuration file that defines "
-        "some sets it to these, and own_code to itself; (): none",
+        "functions of own_code that build parts of the run; a configuration file that defines some "
+        "sets this field, and own_code to itself; (): none",
         "some of " + ", ".join(FUNCTIONS),
         lambda values: all(values.count(value) == 1 and value in FUNCTIONS for value in values),
     ),
@@ -35,7 +35,7 @@ FIELDS = {
     ),
     "own_code_sha256": Field(
         "",
-        "SHA-256 of own_code, in hexadecimal digits; what has another is refused",
+        "SHA-256 of own_code, in hexadecimal digits; a file with another is refused",
         "64 hexadecimal digits, or nothing",
         lambda value: re.fullmatch("[0-9a-f]{64}|", value) is not None,
         read_by=OWN_CODE,
@@ -45,11 +45,12 @@ FIELDS = {
 
 @contextlib.contextmanager
 def exits_answered(what, loader):
-    """Within it, a `SystemExit` of code of one's own is a `ConfigError`.
+    """A context that turns a `SystemExit` of the user's code into a `ConfigError`.
 
     Args:
-        what: what names that code, such as "--config".
-        loader: path of the Python file that runs it; exits that do not pass through it remain.
+        what: the option that names the code, such as "--config".
+        loader: path of the Python file that runs the code. Exits that do not pass through it are
+            not changed.
     """
     try:
         yield
@@ -59,8 +60,8 @@ def exits_answered(what, loader):
             raise
         raise ConfigError(
             f"{what}: the file ends the process by sys.exit({_code_of(error)}) "
-            f"({frames[-1].filename}:{frames[-1].lineno}); take that out, or raise an exception "
-            "that says what is wrong"
+            f"({frames[-1].filename}:{frames[-1].lineno}); remove that, or raise an exception that "
+            "says what is wrong"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The optimizers that a configuration can name; another one is another line. Free of TensorFlow."""
+"""The optimizers that a configuration can name. It imports neither Keras nor TensorFlow itself."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -76,7 +76,9 @@ OPTIMIZERS: Mapping[str, OptimizerChoice] = {
     "sgd": OptimizerChoice("SGD with momentum 0.9", _sgd, "l2"),
     "sgd_nesterov": OptimizerChoice("the same with Nesterov momentum", _nesterov, "l2"),
     "adam": OptimizerChoice("Adam, on whole embedding tables", _adam, ""),
-    "adamw": OptimizerChoice("Adam with decoupled weight decay, the same", _adamw, "decoupled"),
+    "adamw": OptimizerChoice(
+        "Adam with decoupled weight decay, on whole embedding tables", _adamw, "decoupled"
+    ),
     "sparse_adam": OptimizerChoice(
         "Adam, on the batch's rows of embedding tables", _sparse_adam, ""
     ),
@@ -87,5 +89,5 @@ OPTIMIZERS: Mapping[str, OptimizerChoice] = {
         "Adagrad, on the batch's rows of embedding tables", _sparse_adagrad, ""
     ),
 }
-# They keep or read whole tables, and so can keep an average of them.
+# They update whole tables, so they can also average them.
 ON_WHOLE_TABLES = ("adam", "adamw")
