@@ -143,7 +143,7 @@ def test_an_input_that_is_missing_is_named(as_dict, call, others):
         "forward": {"training": False},
     }[call]
     with pytest.raises(
-        ValueError, match=r"inputs \['\w+', '\w+'\], and \['age'\] are missing.*zoom"
+        ValueError, match=r"inputs \['\w+', '\w+'\], but \['age'\] are missing.*zoom"
     ):
         getattr(rocket, call)(given, **arguments)
 

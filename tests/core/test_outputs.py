@@ -638,5 +638,5 @@ def test_outputs_are_not_called_as_nets_are():
 
 def test_weights_of_heads_without_a_loss_are_refused():
     rocket = RocketModel(*linear_pair())
-    with pytest.raises(ValueError, match=r"loss_weights must be of heads with a loss.*booster"):
+    with pytest.raises(ValueError, match=r"loss_weights must be for heads with a loss.*booster"):
         rocket.compile("sgd", {"light": CROSS_ENTROPY}, loss_weights={"booster": 0.5})
