@@ -1,6 +1,6 @@
 """What Keras lacks under tf.distribute: uneven batches, several workers, shared loss scaling.
 
-Once Keras has it, this file can go, and `RocketModel` be a `keras.Model`.
+Once Keras has this, the file can be removed, and `RocketModel` can be a `keras.Model`.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from rocket_tf.core import keras_internals, reductions
 class DistributedModel(keras.Model):
     """A `keras.Model` that can `fit`, `evaluate` and `predict` under any strategy.
 
-    Keras 3 fails under `tf.distribute.MultiWorkerMirroredStrategy` twice
-    (https://github.com/keras-team/keras/issues/20585): before the first step it reduces a batch
-    of values of several replicas, and after each step it takes means over the first axis of logs
-    that have none, in two collectives for each.
+    Keras 3 fails under `tf.distribute.MultiWorkerMirroredStrategy` in two places
+    (https://github.com/keras-team/keras/issues/20585). Before the first step, it reduces a batch of
+    values from several replicas. After each step, it averages logs over a first axis that they do
+    not have, in two collectives for each.
 
     Example:
         >>> import keras, numpy as np
@@ -46,22 +46,21 @@ class DistributedModel(keras.Model):
             and not _has_seed()
         ):
             raise ValueError(
-                "Each worker would shuffle the arrays in an order of its own, and the parts that "
-                "they train on would overlap. Received: shuffle=True, and no seed; call "
+                "Each worker would shuffle the arrays in its own order, so the parts that they "
+                "train on would overlap. Received: shuffle=True, and no seed; call "
                 "keras.utils.set_random_seed with the same seed on all workers, or pass "
                 "shuffle=False or a tf.data.Dataset"
             )
         if self.optimizer is not None and not self.optimizer.built and self.trainable_variables:
-            # Or it is built within the first trace of the step, which is then traced twice.
+            # Otherwise it is built within the first trace of the step, which is then traced twice.
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
         return super().fit(*args, **kwargs)
 
     def before_first_step(self, iterator, data_batch):
         """What Keras should build from, as `keras_internals.hooks_of_fit` has it."""
-        # Keras learns the shapes of a batch from the sum of its parts, which fails where a batch
-        # is split unevenly, or among workers. One part has them too; once all is built, none is
-        # needed.
+        # Keras learns the shapes of a batch from the sum of its parts, which fails if a batch is
+        # split unevenly, or among workers. One part has them, too; after building, none is needed.
         _, metrics = keras_internals.running_metrics(self)
         metrics_built = metrics is None or metrics.built
         if metrics_built and self.optimizer is not None and self.optimizer.built:
@@ -77,7 +76,7 @@ class DistributedModel(keras.Model):
         return None, self.complete(data_batch)
 
     def complete(self, data_batch):
-        """A batch to build from, with all inputs that the model has."""
+        """A batch to build from, with all inputs of the model."""
         return data_batch
 
     def make_loop(self, step_function, loop_of_keras):
@@ -109,7 +108,7 @@ class DistributedModel(keras.Model):
 
     @contextlib.contextmanager
     def reduced_at_end(self):
-        """The forward part of a step, in which what replicas reduce may wait for the gradients.
+        """The forward part of a step, in which reductions over replicas may wait for the gradients.
 
         Yields:
             A `rocket_tf.core.reductions.StepReductions`, or `None` on one replica.
@@ -121,10 +120,10 @@ class DistributedModel(keras.Model):
             yield None
 
     def apply_gradients(self, gradients, variables, waiting, x):
-        """Updates variables by the gradients' sums over all replicas; reduces what waits with them.
+        """Updates variables by the gradients' sums over all replicas; reduces waiting values, too.
 
         So an optimizer clips the global batch's gradient, as on one device. In Keras's own step it
-        clips the replicas'.
+        clips each replica's.
 
         Args:
             gradients: list of tensors, `tf.IndexedSlices` and `None`.
