@@ -34,7 +34,7 @@ def check_booster_only(config: Mapping, columns: Columns | None) -> None:
     histories = [own for own in columns.lists if own.kind == "history"]
     unknown = [name for name in chosen if name not in read]
     if unknown:
-        kinds = "features but histories" if columns.features else "categories or numbers"
+        kinds = "features other than histories" if columns.features else "categories or numbers"
         refuse(f", expected columns of {kinds} that the nets read, of {read}", unknown[0])
     if set(chosen) >= set(read) and not histories:
         refuse(", expected fewer: the light net would have nothing to read; leave some out")

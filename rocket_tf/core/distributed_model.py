@@ -128,7 +128,7 @@ class DistributedModel(keras.Model):
         Args:
             gradients: list of tensors, `tf.IndexedSlices` and `None`.
             variables: list of `keras.Variable`s, one for each gradient.
-            waiting: what `reduced_at_end` has yielded.
+            waiting: the value that `reduced_at_end` has yielded.
             x: this replica's inputs.
         """
         if waiting is None:
@@ -150,8 +150,8 @@ class DistributedModel(keras.Model):
 class LossScaling(keras.optimizers.LossScaleOptimizer):
     """Keras's dynamic loss scaling, where all replicas skip a step that overflows on any of them.
 
-    Keras asks one replica whether its gradients are finite, before they are summed over all. A
-    `RocketModel` sums them before, and each replica sees an overflow of any.
+    Keras checks on one replica whether the gradients are finite, before they are summed. A
+    `RocketModel` sums them first, so each replica sees an overflow on any of them.
 
     Example:
         >>> import keras
@@ -189,8 +189,8 @@ def share_of_global_batch(batch, dtype):
     """This replica's examples, as a fraction of all replicas'.
 
     Args:
-        batch: tensors whose first axis is the examples. Of a step's inputs, replicas learn it
-            while they compute.
+        batch: tensors whose first axis is the examples. For a step's inputs, replicas exchange the
+            sizes while they compute.
         dtype: dtype of the fraction.
 
     Example:
@@ -219,7 +219,7 @@ def sum_over_replicas(value):
 def stacked_over_replicas(value):
     """A value of each replica, on all of them, along a new first axis.
 
-    As with a sum over replicas, gradients reach each replica's value from what all compute of it.
+    As for a sum over replicas, each replica's value gets gradients from all replicas.
 
     Args:
         value: float tensor, of the same shape on all replicas.
@@ -239,7 +239,7 @@ def stacked_over_replicas(value):
 
 
 def call_on_replica(graph, x, training):
-    """Calls a graph, also on a replica that was left without examples.
+    """Calls a graph, even on a replica without examples.
 
     Example:
         >>> import keras, numpy as np
@@ -249,8 +249,8 @@ def call_on_replica(graph, x, training):
     """
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return graph(x, training=training)
-    # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
-    # example of zeros takes its place, and its outputs are dropped.
+    # The last batch may leave a replica empty, and its statistics would be NaN. It gets one example
+    # of zeros instead, whose outputs are dropped.
     examples = _examples_in(x)
     x = keras.tree.map_structure(_at_least_one_example, x)
     return keras.tree.map_structure(
@@ -261,10 +261,10 @@ def call_on_replica(graph, x, training):
 def _own_rows(gradients, x):
     """Sparse gradients without the rows of the example that `call_on_replica` adds.
 
-    Their values are 0, but an id that has a row counts as present, and optimizers move it.
+    Their values are 0, but optimizers would treat their ids as present and move them.
 
     Args:
-        gradients: list of gradients; dense ones stay as they are.
+        gradients: list of gradients; dense ones are not changed.
         x: the replica's inputs.
     """
     has_examples = tf.cast(_examples_in(x) > 0, tf.int32)
@@ -305,7 +305,7 @@ def _examples_in(batch):
 def _at_least_one_example(tensor):
     """A dense tensor with an example of zeros if it has none; all else as it is."""
     if tensor is None or isinstance(tensor, tf.SparseTensor | tf.RaggedTensor):
-        return tensor  # an optional input; or one of which TensorFlow makes no empty batch
+        return tensor  # an optional input, or one for which TensorFlow makes no empty batch
     missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
     zeros = tf.zeros(tf.concat([[missing], tf.shape(tensor)[1:]], axis=0), tensor.dtype)
     return tf.ensure_shape(tf.concat([tensor, zeros], axis=0), tensor.shape)

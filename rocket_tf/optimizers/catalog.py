@@ -9,10 +9,10 @@ class OptimizerChoice:
     """An optimizer by name.
 
     Attributes:
-        meaning: what it is.
+        meaning: description for the help.
         make: `f(learning_rate, weight_decay, **options)` gives the `keras.optimizers.Optimizer`,
             given a schedule, the factor of its weight decay, and options of every Keras optimizer.
-        weight_decay: "l2" inside the gradient, "decoupled" from it, or "" where it has none.
+        weight_decay: "l2" inside the gradient, "decoupled" from it, or "" if it has none.
     """
 
     meaning: str
@@ -63,11 +63,11 @@ def _sparse_adagrad(learning_rate, weight_decay, **options):
 
 
 def _without_decay_of_scales(optimizer):
-    """The optimizer, which leaves biases and the scales and shifts of normalisations as they are.
+    """The optimizer, without decay of biases and of the scales and shifts of normalisations.
 
-    There are few of them, and small ones are not simpler.
+    There are few of them, and smaller ones would not make the net simpler.
     """
-    # Keras looks for it in "bias" and, within a step, in TensorFlow's "bias:0".
+    # Keras searches in "bias" and, within a step, in TensorFlow's "bias:0".
     optimizer.exclude_from_weight_decay(var_names=["(^|/)(bias|gamma|beta)(:0)?$"])
     return optimizer
 
