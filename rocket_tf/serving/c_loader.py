@@ -236,7 +236,7 @@ def _check_files(directory):
     """Checks that what TensorFlow may open are files, for it would wait for a pipe."""
     for path in Path(directory).rglob("*"):
         if path.exists() and not path.is_dir() and not path.is_file():
-            raise LoaderError(f"{path} is no regular file", FAILED_PRECONDITION)
+            raise LoaderError(f"{path} is not a regular file", FAILED_PRECONDITION)
 
 
 def _free_session(session, graph):

@@ -408,7 +408,8 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ),
         (
             {**LOG, "features": (USER, PLACE), "booster_only": ("item",)},
-            r"booster_only: got 'item', expected columns of features other than histories .*'position'",
+            r"booster_only: got 'item', expected columns of features other than histories "
+            r".*'position'",
         ),
         ({**LOG, "features": (PLACE,)}, "features: One feature at least must be an input"),
         ({**LOG, "category_columns": ("click",)}, "label_column: got 'click', and columns"),

@@ -189,7 +189,7 @@ class TestFolder:
 def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     _, reasons = image_files.decode([str(tmp_path / "a.jpg")], 8)
-    assert reasons == ["is no regular file (a pipe, say, or a device)"]
+    assert reasons == ["is not a regular file (but, say, a pipe)"]
 
 
 class TestKept:

@@ -256,5 +256,5 @@ def test_a_pipe_in_an_export_is_not_waited_for(version, tmp_path):
     path = tmp_path / "1" / "variables" / "variables.index"
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(LoaderError, match=r"variables\.index is no regular file"):
+    with pytest.raises(LoaderError, match=r"variables\.index is not a regular file"):
         c_loader.LoadedModel(tmp_path / "1")

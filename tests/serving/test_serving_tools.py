@@ -266,7 +266,7 @@ def test_a_bomb_and_a_pipe_are_refused_alone(
     told = answered.err.splitlines()
     assert "1601 by 4 pixels, expected at most 6400" in told[0]
     assert "c.png" in told[1] and "pixels" in told[1]
-    assert "e.png: is no regular file" in told[2] and len(told) == 3
+    assert "e.png: is not a regular file" in told[2] and len(told) == 3
 
 
 def test_predict_takes_the_files_that_training_takes_and_writes_csv(
