@@ -235,7 +235,7 @@ class TestImageDataset:
         with pytest.raises(ValueError, match=r"or 'test'\. Received: part='val'"):
             image_dataset(folder, "val")
         for given in ({"epochs": 2}, {"flip": True}):
-            with pytest.raises(ValueError, match="Images of test come once, as they are"):
+            with pytest.raises(ValueError, match="Images of test come once, unchanged"):
                 image_dataset(folder, "test", **given)
         with pytest.raises(DataUnavailableError, match="no such folder"):
             image_dataset(folder / "nowhere")
