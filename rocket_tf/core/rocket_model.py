@@ -53,9 +53,8 @@ class RocketModel(DistributedModel):
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
             classes), or a dict of several.
-        booster: a net of the same kind, with the same logits and inputs as the light net; it may
-            have more inputs (by name). Layers that both use are shared. `None`: there is only a
-            teacher.
+        booster: a net of the same kind, with the same logits and inputs, or with more inputs (by
+            name). Layers that both use are shared. `None`: there is only a teacher.
         hint: a name as `Hint` takes it, such as `"logits_mse"` or `"kd"`, a `keras.losses.Loss`, a
             `Hint`, or a list of `Hint`s; `None` or an empty list: none.
         hint_weight: weight of the hint if `hint` is a loss; a `Hint` has its own. The default,
@@ -70,9 +69,8 @@ class RocketModel(DistributedModel):
         name: name of the model.
 
     Raises:
-        ValueError: if a net is not functional or ends in probabilities, if inputs or logits differ,
-            if hints do not fit, if there is no booster to learn from, or if shared layers could not
-            be saved.
+        ValueError: if a net is not functional or ends in probabilities, if inputs, logits or hints
+            do not fit, if there is no booster to learn from, or shared layers could not be saved.
 
     Example:
         >>> import keras, numpy as np, rocket_tf

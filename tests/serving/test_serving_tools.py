@@ -369,10 +369,10 @@ def test_predict_names_what_is_no_image_and_goes_on(exports, pictures, tmp_path,
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nowhere", "{pictures}"], "nowhere: there is nothing; expected an export"),
+        (["nowhere", "{pictures}"], "nowhere: does not exist; expected an export"),
         (["{pictures}", "{pictures}"], "holds neither a saved_model.pb nor versions"),
         (["{pictures}/large.jpg", "{pictures}"], "that is another kind of file"),
-        (["{exports}/light", "nowhere.png"], "nowhere.png: there is nothing"),
+        (["{exports}/light", "nowhere.png"], "nowhere.png: does not exist"),
         (["{exports}/light", "{exports}/onnx"], "has no images; expected files ending in .jpg"),
         (["{exports}/litert", "{pictures}"], "holds several exports (light.tflite, light_int8"),
         (["{exports}/light", "{pictures}", "--top=0"], "--top: got 0"),
