@@ -395,7 +395,7 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**LOG, "features": (USER, {**USER, "name": "click"})}, "label_column: got 'click'"),
         (
             {**LOG, "features": ({"name": "user", "kind": "time"},)},
-            "user_column: got 'user', which is no category",
+            "user_column: got 'user', which is not a category",
         ),
         (
             {**LOG, "features": (USER,), "request_columns": ("city",)},
@@ -467,7 +467,7 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**LOG, "booster_only": ("user", "item")}, "booster_only: got .*have nothing to read"),
         (
             {**LOG, "booster_only": ("item",), "request_columns": ("item",)},
-            "booster_only: got 'item', which request_columns has, too",
+            "booster_only: got 'item', which request_columns also has",
         ),
         ({**LOG, "weight_column": "item"}, "weight_column: got 'item', which is the label, the"),
         ({"init_run": "run"}, "init_run: got 'run' with dataset=cifar10, expected ''"),
