@@ -40,9 +40,9 @@ def _predict(arguments):
     hidden = sum(path.name.startswith(".") for path in skipped)
     for path in skipped:
         if not path.name.startswith("."):
-            complain("predict", f"{path}: passed over, no image by its name")
+            complain("predict", f"{path}: skipped, its name is not that of an image")
     if hidden:  # there may be one for each image, if a Mac has packed them
-        complain("predict", f"hidden files passed over, as in training: {hidden}")
+        complain("predict", f"hidden files skipped, as in training: {hidden}")
     classify = Classifier(find_export(arguments.export))
     shown = _FORMATS[arguments.format](images, classify.is_regression)
     unreadable = 0

@@ -1,11 +1,11 @@
-"""What a run takes of the finished one that it starts from, as of the day before.
+"""Starts a run from a finished one, such as the day before's.
 
-It has that run's nets: its weights, the moments by which they scale numbers, and the vocabularies
-that were counted, so that they compute what they did. The new data is evaluated with them before
-the first step; the figures are kept in `before.json`. Once there is a checkpoint, the old run is
-needed no more.
+It takes over that run's nets: their weights, the moments by which they scale numbers, and the
+counted vocabularies, so they compute the same as before. They are evaluated on the new data before
+the first step; the figures are kept in `before.json`. When there is a checkpoint, the old run is no
+longer needed.
 
-Free of TensorFlow but for `start`.
+Only `start` imports TensorFlow.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""The tables of the paper, and what to run for each of their cells. Free of TensorFlow.
+"""The tables of the paper, and what to run for each of their cells. It does not import TensorFlow.
 
 Figures: Zhou et al., AAAI 2018 (arXiv 1708.04106 v3), Tables 1 to 4; test errors in per cent,
 medians of three seeds.

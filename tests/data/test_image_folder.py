@@ -322,7 +322,7 @@ class TestUnreadableImages:
         (line,) = data.skipped
         assert line.startswith(f"{path}: ") and told in line
         assert lines == [
-            f"{folder}: passed over 1 of 10 images, which cannot be read; the first: {line}"
+            f"{folder}: skipped 1 of 10 images, which cannot be read; the first: {line}"
         ]
         images, labels = data.train
         assert sorted(images[:, 3, 3, 1]) == [1, 2, 3, 4, 11, 12, 13]

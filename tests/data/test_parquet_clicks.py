@@ -506,7 +506,7 @@ class TestMistakes:
     def test_names_that_are_almost_read(self, make, tmp_path, name):
         make()
         (tmp_path / name).write_text("x")
-        self.refused(tmp_path, f"{name}: would be passed over, for its name")
+        self.refused(tmp_path, f"{name}: would be skipped because of its name")
 
     def test_other_names_are_named(self, make, tmp_path, capsys):
         path = make()

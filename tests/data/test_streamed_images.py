@@ -156,7 +156,7 @@ class TestFolder:
         (folder / "train" / "cat" / "0.png").write_bytes(b"no image")
         first = opened(folder, "always", unreadable_images="skip")
         message = capsys.readouterr().out
-        assert first.train.examples == 17 and "passed over 1 of 24 images" in message
+        assert first.train.examples == 17 and "skipped 1 of 24 images" in message
         scan = scanning.scan
         monkeypatch.setattr(scanning, "scan", None)
         again = opened(folder, "always", unreadable_images="skip")

@@ -291,8 +291,8 @@ def test_predict_takes_the_files_that_training_takes_and_writes_csv(
         shares = [float(row["probability"]) for row in rows[rank::2]]
         np.testing.assert_allclose(shares, shares[0], atol=2e-3)
     assert [line.rpartition("/")[2] for line in answered.err.splitlines()] == [
-        "notes.txt: passed over, no image by its name",
-        "predict: hidden files passed over, as in training: 1",
+        "notes.txt: skipped, its name is not that of an image",
+        "predict: hidden files skipped, as in training: 1",
     ]
 
 

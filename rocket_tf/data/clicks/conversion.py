@@ -1,6 +1,6 @@
-"""Click logs in CSV and TFRecord files as Parquet, in bounded memory.
+"""Converts click logs in CSV and TFRecord files to Parquet, in bounded memory.
 
-Free of TensorFlow but for TFRecord files.
+It imports TensorFlow only for TFRecord files.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""Which files of a folder are a click log, and which part each belongs to. Free of TensorFlow."""
+"""Which files of a folder are a click log, and which part each belongs to.
+
+It does not import TensorFlow.
+"""
 
 import dataclasses
 import re
@@ -137,7 +140,7 @@ def _sorted_by_form(storage, tell, whole_log):
     almost = [n for n in odd if (whole_log or _part(n)) and re.search(_DATA, n, re.IGNORECASE)]
     if almost:
         raise DataUnavailableError(
-            f"{storage.path(almost[0])}: would be passed over, for its name; expected .csv, "
+            f"{storage.path(almost[0])}: would be skipped because of its name; expected .csv, "
             ".csv.gz, .tfrecord or .parquet, so convert or rename it, or move it elsewhere"
         )
     similar = [n for n in odd if _part(n) or re.search(_DATA, n, re.IGNORECASE)]

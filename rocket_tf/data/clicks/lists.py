@@ -1,6 +1,6 @@
 """Columns with a list of values for each example: histories, tags, their weights, and vectors.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import dataclasses

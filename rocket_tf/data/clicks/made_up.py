@@ -1,6 +1,6 @@
 """A click log of any length, made of a seed in bounded memory, to try large data with.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 from pathlib import Path

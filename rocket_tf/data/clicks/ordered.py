@@ -1,6 +1,6 @@
 """Impressions of Parquet files in memory, in the order in which they would be streamed.
 
-Free of TensorFlow until batches are asked for.
+It imports TensorFlow only when batches are made.
 """
 
 import dataclasses

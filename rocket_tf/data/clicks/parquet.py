@@ -1,4 +1,7 @@
-"""Parquet files of a click log: footers, row groups, and their columns. Free of TensorFlow."""
+"""Parquet files of a click log: footers, row groups, and their columns.
+
+It does not import TensorFlow.
+"""
 
 import dataclasses
 import zlib

@@ -1,4 +1,4 @@
-"""Row groups of a click log as arrays that nets take. Free of TensorFlow."""
+"""Row groups of a click log as arrays that nets take. It does not import TensorFlow."""
 
 import dataclasses
 

@@ -1,6 +1,6 @@
 """One pass over a large click log: what nets and messages need to know of its values.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import hashlib

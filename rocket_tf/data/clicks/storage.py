@@ -1,6 +1,6 @@
 """Where a click log lies: on one's own disk, or, of Parquet, where fsspec finds it.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import os

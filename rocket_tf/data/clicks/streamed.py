@@ -1,6 +1,6 @@
 """A split of a large click log: batches from row groups that threads read ahead of training.
 
-Free of TensorFlow until batches are asked for.
+It imports TensorFlow only when batches are made.
 """
 
 import concurrent.futures

@@ -1,6 +1,6 @@
 """Vocabularies of categories and tags, from how often the training examples have each value.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import numpy as np

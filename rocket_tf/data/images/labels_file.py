@@ -1,4 +1,4 @@
-"""The classes of images from a CSV or Parquet file beside them. Free of TensorFlow."""
+"""The classes of images from a CSV or Parquet file beside them. It does not import TensorFlow."""
 
 import dataclasses
 import hashlib

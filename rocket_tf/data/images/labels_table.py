@@ -1,4 +1,4 @@
-"""A CSV or Parquet file of labels, as Arrow arrays. Free of TensorFlow."""
+"""A CSV or Parquet file of labels, as Arrow arrays. It does not import TensorFlow."""
 
 import bisect
 import itertools
