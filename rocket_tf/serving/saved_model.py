@@ -219,7 +219,7 @@ def _check_class_names(light, class_names, tasks):
         )
     if tasks[None] == answers.REGRESSION:
         raise ValueError(
-            "class_names are for classes. Received: class_names for a regression; leave them out, or"
+            "class_names are for classes. Received: class_names for a regression; leave them out or"
             " pass task='classification'"
         )
     shape = light.outputs[0].shape

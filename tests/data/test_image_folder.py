@@ -374,7 +374,7 @@ class TestUnreadableImages:
         image_folder.read(folder, SIZE, "skip", lines.append)
         assert lines[1] == (
             f"{folder}: 2 of 12 images are .tif, .webp; an export's serve_bytes reads "
-            ".jpg, .jpeg, .png, .bmp, .gif alone"
+            "only .jpg, .jpeg, .png, .bmp, .gif"
         )
 
     def test_names_that_are_no_unicode(self, folder, capsys):
