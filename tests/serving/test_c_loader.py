@@ -226,9 +226,9 @@ def test_wrong_numbers_of_threads(version):
 @pytest.mark.parametrize(
     "field, value, message",
     [
-        ("name", "StatefulPartitionedCaX:0", "which its graph has not"),
+        ("name", "StatefulPartitionedCaX:0", "which its graph does not have"),
         ("name", "StatefulPartitionedCall:99", "which its operation does not give"),
-        ("name", "StatefulPartitionedCall:-1", "which its graph has not"),
+        ("name", "StatefulPartitionedCall:-1", "which its graph does not have"),
         ("dtype", 3, "float32 in its graph, as int32"),
     ],
 )

@@ -301,7 +301,7 @@ def test_labels_that_are_no_utf8(exports, pictures, tmp_path, capsys):
     (tmp_path / "1" / "assets" / "labels.txt").write_bytes(b"cat\n\xff\n")
     assert predict.main([str(tmp_path), str(pictures)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "labels.txt: is no UTF-8" in line
+    assert "labels.txt: is not UTF-8" in line
 
 
 def test_predict_asks_in_batches(exports, pictures, capsys, monkeypatch):
