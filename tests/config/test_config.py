@@ -334,7 +334,10 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"booster_weights": "model.h5"}, "booster_weights: got 'model.h5', expected"),
         ({"light_weights": "hub/"}, "light_weights: got 'hub/'"),
         ({**CLICKS, "booster_weights": "imagenet"}, "booster_weights: got 'imagenet' with "),
-        ({**OWN_NETS, "light_weights": "a.keras"}, "light_weights: got 'a.keras' with your own build_nets"),
+        (
+            {**OWN_NETS, "light_weights": "a.keras"},
+            "light_weights: got 'a.keras' with your own build_nets",
+        ),
         ({"booster_weights": "imagenet"}, "booster_weights: got 'imagenet' without booster_backb"),
         ({**TWO_NETS, "light_weights": "a.keras"}, "light_weights: got 'a.keras' with light_back"),
         ({**TWO_NETS, "booster_weights": "hub/x"}, "booster_weights: got 'hub/x' with booster_ba"),
@@ -481,7 +484,10 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**OWN_NETS, "booster_dropout": 0.1}, "booster_dropout: got 0.1 with your own build_nets"),
         ({**OWN_NETS, "share": False}, "share: got False with your own build_nets"),
         ({**OWN_NETS, "method": "at"}, "method: got at with your own build_nets"),
-        ({**OWN_NETS, **CLICKS, "light_tower": (8,)}, r"light_tower: got \(8,\) with your own build_nets"),
+        (
+            {**OWN_NETS, **CLICKS, "light_tower": (8,)},
+            r"light_tower: got \(8,\) with your own build_nets",
+        ),
         ({**OWN_HINTS, "hint": "kd"}, "hint: got 'kd' with your own build_hints"),
         ({**OWN_HINTS, "hint_weight": 1.0}, "hint_weight: got 1.0 with your own build_hints"),
         ({**OWN_HINTS, "method": "no_joint_training"}, "method: got no_joint_training"),
