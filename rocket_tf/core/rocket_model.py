@@ -336,13 +336,13 @@ class RocketModel(DistributedModel):
 
     @property
     def metrics_names(self):
-        """The names of the values of `evaluate`, in order: the loss, its terms, the metrics."""
+        """The names of the values of `evaluate`; first the loss and its terms, then the metrics."""
         objective, metrics = self.objective, self.head_metrics
         return names_in_logs(objective.names, metrics.names) if self.compiled else []
 
     @property
     def metrics(self):
-        """The metrics behind the logs, in order: the loss, its terms, those of `compile`."""
+        """The metrics behind the logs; first the loss and its terms, then those of `compile`."""
         if not self.compiled:
             return []
         means, ranking = self.term_means.values(), self.head_metrics.ranking.metrics
