@@ -8,10 +8,10 @@ The folder has train.csv and test.csv of Avazu_x1, as the BARS benchmark publish
     md5sum f1114a07aea9e996842c71648e0f6395  train.csv (28 300 276 rows)
     md5sum 9e2fe9c48705c9315ae7a0953eb57acf  test.csv (8 085 794 rows)
 
-The benchmark's valid.csv is not read. Move it elsewhere, or name it train2.csv and hold it out
-by --config.validation_examples=4042897. The files are turned into Parquet once, in a hidden folder
-beside them. Tested on stand-ins of the same form, not on these files. Their users are not known, so
-there is no GAUC.
+The benchmark's valid.csv is not read. Move it elsewhere, or rename it to train2.csv and hold it out
+with --config.validation_examples=4042897. The files are converted to Parquet once, in a hidden
+folder beside them. The users are not known, so there is no GAUC. This configuration was tested on
+stand-ins of the same form, not on these files.
 """
 
 from rocket_tf import config as options

@@ -2,7 +2,7 @@
 
 python -m rocket_tf.main --config=configs/cifar100.py --workdir=runs/cifar100
 
-Test error in the paper: light net 33.3 % (alone 43.7 %); not run at this length here.
+Test error in the paper: light net 33.3 % (alone 43.7 %). It has not been run at this length here.
 """
 
 from rocket_tf import config as options
@@ -10,7 +10,7 @@ from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):
-    """As CIFAR-10. The hint's weight of 0.03 is the authors', from their release's README."""
+    """Like CIFAR-10. The hint's weight of 0.03 is from the README of the authors' release."""
     config = options.default()
     config.dataset = "cifar100"
     config.flip = True

@@ -2,8 +2,8 @@
 
 python -m rocket_tf.main --config=configs/cifar10_bottom.py --workdir=runs/cifar10_bottom
 
-Test error in the paper: light net 7.85 % (alone 8.69 %), booster 7.27 %, medians of three seeds;
-not run at this length here.
+Test errors in the paper, medians of three seeds: light net 7.85 % (alone 8.69 %), booster 7.27 %.
+It has not been run at this length here.
 """
 
 from rocket_tf import config as options
@@ -11,7 +11,7 @@ from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):
-    """As cifar10.py, with the later drops of the learning rate in the authors' release.
+    """Like cifar10.py, with the later drops of the learning rate in the authors' release.
 
     The booster alone and the teacher are those of cifar10.py.
     """

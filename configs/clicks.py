@@ -2,9 +2,9 @@
 
 python -m rocket_tf.main --config=configs/clicks.py --workdir=runs/clicks
 
-On a simulated click log, which needs no download. MovieLens comes with
---config.dataset=movielens_1m, one's own log with --config.dataset=click_log
---config.data_path=<folder>; docs/clicks.md has more.
+The default is a simulated click log, which needs no download. For MovieLens, add
+--config.dataset=movielens_1m; for your own log, --config.dataset=click_log
+--config.data_path=<folder>. See docs/clicks.md.
 """
 
 from rocket_tf import config as options
@@ -12,9 +12,9 @@ from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):
-    """Towers 200-80-2 and 720-360-240-180-90-2; Adam, on the batch's rows of embedding tables.
+    """Towers 200-80-2 and 720-360-240-180-90-2; Adam on the batch's rows of embedding tables.
 
-    The paper gives neither optimizer nor hint weight for its advertisements.
+    The paper gives neither the optimizer nor the hint's weight for its advertisements.
     """
     config = options.default()
     config.dataset = "simulated_clicks"

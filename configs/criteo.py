@@ -8,10 +8,10 @@ The folder has train.csv and test.csv of Criteo_x1, as the BARS benchmark publis
     md5sum 30b89c1c7213013b92df52ec44f52dc5  train.csv (33 003 326 rows)
     md5sum 2c48b26e84c04a69b948082edae46f8c  test.csv (4 587 167 rows)
 
-The benchmark's valid.csv is not read. Move it elsewhere, or name it train2.csv and hold it out
-by --config.validation_examples=8250124. The files are turned into Parquet once, in a hidden folder
-beside them. Tested on stand-ins of the same form, not on these files. Their users are not known, so
-there is no GAUC.
+The benchmark's valid.csv is not read. Move it elsewhere, or rename it to train2.csv and hold it out
+with --config.validation_examples=8250124. The files are converted to Parquet once, in a hidden
+folder beside them. The users are not known, so there is no GAUC. This configuration was tested on
+stand-ins of the same form, not on these files.
 """
 
 from rocket_tf import config as options

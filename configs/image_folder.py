@@ -2,9 +2,9 @@
 
 python -m rocket_tf.main --config=configs/image_folder.py --config.data_path=<folder>
 
-MobileNetV3Small in EfficientNetB0, both from random weights, by AdamW with a warm-up and a cosine,
-label smoothing and RandAugment. Any two of `backbone_names.BACKBONES` will do, or wide residual
-nets where none are named. From trained ones:
+MobileNetV3Small in EfficientNetB0, both from random weights, with AdamW, a warm-up and a cosine,
+label smoothing and RandAugment. You can use any two of `backbone_names.BACKBONES`, or wide residual
+nets by leaving both names empty. To start from trained weights:
 
     --config.booster_weights=imagenet --config.light_weights=imagenet
 """

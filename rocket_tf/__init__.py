@@ -12,7 +12,7 @@ __version__ = "0.2.0"
 
 
 def _module_run():
-    """The module that Python was started with by -m; empty if none."""
+    """The module with which Python was started by -m; empty if there is none."""
     arguments = iter(_sys.orig_argv[1:])
     for argument in arguments:
         if argument in ("-W", "-X", "--check-hash-based-pycs"):
@@ -20,7 +20,7 @@ def _module_run():
         elif found := _re.fullmatch("-[bBdEhiIOPqRsSuvVx]*m(.*)", argument):
             return found[1] or next(arguments, "")
         elif argument.startswith("-c") or not argument.startswith("-"):
-            break  # what follows is the program's own
+            break  # the rest belongs to the program
     return ""
 
 
@@ -31,7 +31,7 @@ def _is_command():
     package, _, name = _module_run().partition(".")
     if package != "tools":
         return package == __name__
-    # Others have packages of that name, too.
+    # Other projects also have packages of that name.
     own = _Path(__file__).parents[1] / package
     found = _find_spec(package)
     is_ours = found is not None and _Path(found.origin or "").resolve().parent == own.resolve()
@@ -81,8 +81,8 @@ if _typing.TYPE_CHECKING:  # what the lazy names are
 else:
     __getattr__, __dir__ = _lazy_names(__name__, _DEFINED_IN, _MODULES)
 
-# Commands answer mistakes before they load TensorFlow, which takes seconds. Everybody else gets
-# all names at once, and Keras the classes that it needs to load saved models.
+# Commands report mistakes before they load TensorFlow, which takes seconds. In all other programs,
+# all names are imported at once, so that Keras knows the classes of saved models.
 if not _is_command():
     for _name in __all__:
         _value = getattr(_sys.modules[__name__], _name)

@@ -1,15 +1,15 @@
-"""All errors that commands answer in one line, each with the exit code that it ends them with.
+"""All errors that commands report in one line, each with the exit code of the command.
 
-An error of a person's making, in a configuration or on the command line, is a `ConfigError`.
+A mistake in a configuration or on the command line is a `ConfigError`.
 """
 
 
 class RocketError(Exception):
-    """What a command answers in one line; its message says what was wrong and how to mend it.
+    """An error that a command reports in one line: what is wrong, and how to fix it.
 
     Attributes:
-        exit_code: the exit code of a command that it ends.
-        answer: what a command says of it, with {} where the message goes.
+        exit_code: the exit code of a command that ends with this error.
+        answer: the line that a command prints, with {} in place of the message.
     """
 
     exit_code = 1
@@ -17,21 +17,21 @@ class RocketError(Exception):
 
 
 class ConfigError(RocketError, ValueError):
-    """A configuration, or a command line, that cannot be run: field, given, expected, mend."""
+    """A configuration or command line that cannot be run: field, given, expected, how to fix it."""
 
     exit_code = 2
 
 
 class DataUnavailableError(RocketError, RuntimeError):
-    """Data that is neither on this machine nor can be downloaded; the message names ways out."""
+    """Data that is not on this machine and cannot be downloaded; the message says what to do."""
 
 
 class DamagedDataError(DataUnavailableError):
-    """Data that is on this machine and cannot be read; the message names the damaged file."""
+    """Data on this machine that cannot be read; the message names the damaged file."""
 
 
 class UnreadableImageError(RocketError, ValueError):
-    """A file that is not there, or no image; the message names it."""
+    """A file that is missing or not an image; the message names it."""
 
 
 class CheckpointError(RocketError, RuntimeError):
@@ -43,7 +43,7 @@ class NonFiniteLossError(RocketError, FloatingPointError):
 
 
 class Preempted(RocketError):
-    """SIGTERM has come, and what was done is saved; the message says how far."""
+    """SIGTERM was received, and the progress is saved; the message says how far it is."""
 
     exit_code = 143  # as if SIGTERM had ended the process; schedulers start it again
     answer = "SIGTERM: saved after {}; the same command goes on from there"
@@ -52,7 +52,7 @@ class Preempted(RocketError):
 class WorkerLostError(RocketError, RuntimeError):
     """Another worker does not answer, or no longer does."""
 
-    exit_code = 138  # which Kubernetes' training operator takes as a reason to start again
+    exit_code = 138  # for which Kubernetes' training operator starts a worker again
     answer = "{}; the same commands go on from the last checkpoint"
 
 
@@ -69,14 +69,14 @@ class LoaderError(RocketError, RuntimeError):
 
 
 class ExportError(RocketError, RuntimeError):
-    """An export that cannot be made, or that computes something else than the model."""
+    """An export that cannot be made, or that does not compute what the model computes."""
 
 
 class CheckFailed(RocketError):
-    """A check of an export that did not pass; the message says why."""
+    """A check of an export has failed; the message says why."""
 
     answer = "failed: {}"
 
 
 class ProcessEnded(RocketError, RuntimeError):
-    """A process that this one started has ended too early; the message has its last line."""
+    """A child process has ended too early; the message has its last line."""

@@ -17,7 +17,7 @@ from rocket_tf.system.answering import answer
 
 
 def main(argv=None):
-    """Runs the command that the arguments name, training if none; returns its exit code."""
+    """Runs the command that the arguments name, by default training; returns its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     first = argv[0] if argv else "--"
     if first in ("--help", "-h"):

@@ -1,4 +1,4 @@
-"""One run, from a configuration to an exported light net."""
+"""One run: from a configuration to an exported light net."""
 
 import contextlib
 import json
@@ -41,17 +41,17 @@ def train_and_evaluate(
     verbose: bool = True,
     data: DataSet | None = None,
 ) -> dict[str, Any]:
-    """Trains a run to its end, resuming where it was interrupted; a finished run is left as it is.
+    """Trains a run to its end, from where it was interrupted; leaves a finished run unchanged.
 
-    Where the method follows a trained booster, that booster's run is found, or trained first.
-    Where TF_CONFIG names several workers, each of them calls this, and the chief alone writes.
+    If the method follows a trained booster, that booster's run is found, or trained first. If
+    TF_CONFIG names several workers, each of them calls this function, and only the chief writes.
 
     Args:
         config: a configuration (`rocket_tf.config`).
         workdir: the run's folder, the same for all workers.
         verbose: whether to show progress.
-        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the
-            configuration's; `None`: the configuration's is opened.
+        data: an open `rocket_tf.data.DataSet`, which is used if it is the configuration's; `None`:
+            the configuration's data is opened.
 
     Returns:
         The run's summary, as in its `summary.json`.
@@ -59,12 +59,12 @@ def train_and_evaluate(
     Raises:
         ConfigError: if the configuration or TF_CONFIG cannot be run, or the folder holds another
             run, or is not the same for all workers.
-        DataUnavailableError: if the data is neither on this machine nor to be downloaded, or a file
-            that is streamed can no longer be read.
-        CheckpointError: if there are checkpoints, and none can be read.
+        DataUnavailableError: if the data is not on this machine and cannot be downloaded, or a
+            streamed file can no longer be read.
+        CheckpointError: if there are checkpoints but none can be read.
         NonFiniteLossError: if a loss is not finite.
-        Preempted: if SIGTERM has come, to any of the workers; what was done is saved.
-        WorkerLostError: if another worker is gone.
+        Preempted: if any of the workers received SIGTERM; the progress is saved.
+        WorkerLostError: if another worker is lost.
         OSError: if something cannot be written.
     """
     config = run_starts.prepared(config, RunFolder(workdir))
@@ -111,7 +111,7 @@ def train_and_evaluate(
             keras_settings(config),
             contextlib.ExitStack() as reading_booster,
         ):
-            # What others did here, or with the booster, while the data was read, counts.
+            # Other processes may have worked here, or on the booster, while the data was read.
             if booster_folder is not None:
                 reading_booster.enter_context(booster_folder.undisturbed())
             if folder.writes:
@@ -183,7 +183,7 @@ def train_and_evaluate(
 
 @contextlib.contextmanager
 def _sigterm():
-    """A function that says whether SIGTERM has come, which then ends nothing by itself."""
+    """A function that says whether SIGTERM was received, which no longer ends the process."""
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set  # only the main thread may say what a signal does
@@ -194,20 +194,20 @@ def _sigterm():
     finally:
         signal.signal(signal.SIGTERM, before)
     if came.is_set() and callable(before):
-        before(signal.SIGTERM, None)  # too late for this run, not for those that would follow
+        before(signal.SIGTERM, None)  # too late for this run, but not for the next ones
 
 
 def check_same_configuration(workers, config):
-    """Checks that all workers train the same, before anything is built; each must call it.
+    """Checks that all workers have the same configuration, before anything is built.
 
-    Paths may differ from machine to machine.
+    Each worker must call it. Paths may differ from machine to machine.
 
     Args:
         workers: the `Workers`.
-        config: this worker's configuration, checked.
+        config: this worker's checked configuration.
 
     Raises:
-        ConfigError: with the fields by which this worker, or another, differs from the chief.
+        ConfigError: with the fields in which this worker, or another, differs from the chief.
     """
     if workers.count == 1:
         return
@@ -218,7 +218,7 @@ def check_same_configuration(workers, config):
         different = options.differences(chief, other, paths)
         if different:
             raise ConfigError(
-                f"TF_CONFIG: worker {number} has another configuration than the chief "
+                f"TF_CONFIG: worker {number} and the chief have different configurations "
                 f"({'; '.join(different)}); give all workers the same"
             )
 
@@ -238,7 +238,7 @@ def _check_workers_agree(workers, progress, workdir):
 
 
 def _check_shared(folder, config, data):
-    """Checks that a worker sees what the chief has written, which has the same configuration."""
+    """Checks that a worker sees what the chief has written."""
     if not folder.holds_run():
         raise ConfigError(
             f"--workdir: {folder.path} has no config.json, which the chief has written; expected "
@@ -252,8 +252,8 @@ def _warn_of_other_replicas(replicas, strategy, config):
     if replicas in (0, now) or config["batch_normalization"] == "synchronized":
         return
     _LOGGER.warning(
-        "The run has come this far on %d replica(s) and goes on with %d, each of which normalises "
-        "its own examples: it will not be what it would have been "
+        "The run was trained on %d replica(s) so far and goes on with %d, each of which normalises "
+        "its own examples: its results will differ from those of an uninterrupted run "
         "(batch_normalization=synchronized would)",
         replicas,
         now,
@@ -272,22 +272,21 @@ def evaluate(
     Args:
         workdir: the run's folder; nothing in it is changed.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
-        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
-        details: whether each net's errors are counted class by class, and the hints' gradients
-            measured, too.
-        data_path: where the run's own data lies now; empty: where it lay. Of a folder of images,
-            the test part is enough.
+        data: an open `rocket_tf.data.DataSet`, which is used if it is the run's.
+        details: whether to count each net's errors by class, and to measure the hints' gradients.
+        data_path: where the run's own data is now; empty: where it was. For a folder of images, the
+            test part is enough.
 
     Returns:
-        The run's summary with the test errors as measured now; with `details`, also each net's
-        "errors_by_class", lists of counts, and "gradient_flow", as `rocket_tf.gradient_flow` gives
-        it for training examples, of a model with hints.
+        The run's summary with the test errors measured now. With `details`, it also has each net's
+        "errors_by_class", lists of counts, and for a model with hints "gradient_flow", as
+        `rocket_tf.gradient_flow` gives it for training examples.
 
     Raises:
         ConfigError: if the folder holds no finished run.
         CheckpointError: if the checkpoint of its last epoch is missing or damaged.
-        DataUnavailableError: if the data is neither on this machine nor to be downloaded.
-        WorkerLostError: if another worker is gone.
+        DataUnavailableError: if the data is not on this machine and cannot be downloaded.
+        WorkerLostError: if another worker is lost.
     """
     with RunFolder(workdir).undisturbed():
         return _evaluate(workdir, data_dir, data, details, data_path)
@@ -298,7 +297,7 @@ def _evaluate(workdir, data_dir, data, details, data_path):
     strategy = make_strategy(config["replicas"])
     workers = Workers(strategy, read_cluster())
     with workers.losses_named(), damage_named(), keras_settings(config):
-        # Functions of one's own see all of the data, as in the training.
+        # The user's own functions see all of the data, as in training.
         seen, test_only = data, {"train_examples": 1, "validation_examples": 0}
         test_only = {} if config["own_functions"] else test_only
         data_dir = data_dir or config["data_dir"]
@@ -320,12 +319,12 @@ def _evaluate(workdir, data_dir, data, details, data_path):
 
 
 def draw_pictures(workdir, data_dir="", data=None):
-    """Draws a finished run's pictures into its folder, where it has none, or again.
+    """Draws a finished run's pictures into its folder, again if it has them.
 
     Args:
         workdir: the run's folder.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
-        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
+        data: an open `rocket_tf.data.DataSet`, which is used if it is the run's.
 
     Raises:
         ConfigError, CheckpointError, DataUnavailableError: as `evaluate`.

@@ -37,7 +37,7 @@ class TestErrors:
             RocketModel(keras.Model(inputs, inner(inputs)), linear_pair()[1])
 
     def test_logits_of_different_shapes(self):
-        with pytest.raises(ValueError, match="logits of one shape"):
+        with pytest.raises(ValueError, match="logits of the same shape"):
             RocketModel(linear_pair(3)[0], linear_pair(4)[1])
 
     @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ class TestErrors:
         inputs = inputs()
         tensor = inputs["features"] if isinstance(inputs, dict) else inputs
         booster = keras.Model(inputs, layers.Dense(CLASSES)(tensor))
-        with pytest.raises(ValueError, match="inputs of one structure, shape and dtype"):
+        with pytest.raises(ValueError, match="inputs of the same structure, shape and dtype"):
             RocketModel(linear_pair()[0], booster)
 
     def test_nets_that_are_not_functional(self):
@@ -150,7 +150,7 @@ class TestErrors:
             RocketModel(light, booster, teacher=linear_pair()[1])
         with pytest.raises(ValueError, match="share layers"):
             RocketModel(light, booster, hint=Hint(follows="teacher"), teacher=booster)
-        with pytest.raises(ValueError, match="logits of one shape"):
+        with pytest.raises(ValueError, match="logits of the same shape"):
             RocketModel(
                 light, booster, hint=Hint(follows="teacher"), teacher=linear_pair(classes=4)[1]
             )

@@ -102,7 +102,7 @@ def test_a_disk_that_is_full(finished, tmp_path):
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"rocket_tf: {copy}/checkpoints/epoch-3: the checkpoint cannot be writ")
-    assert line.endswith("as they were: mend the cause, and start the same command again")
+    assert line.endswith("unchanged: fix the cause, and start the same command again")
     assert {path.name: path.read_bytes() for path in (copy / "checkpoints").iterdir()} == before
     assert run(*SMALL_RUN, f"--workdir={copy}").returncode == 0
     assert state(copy) == state(whole)

@@ -334,7 +334,7 @@ class TestStartedAgain:
         monkeypatch.setattr(train, "make_strategy", lambda replicas: make_strategy(2))
         with quick_runs(traced=True):
             train.train_and_evaluate(config, tmp_path, verbose=False)
-        assert "has come this far on 1 replica(s) and goes on with 2" in caplog.text
+        assert "was trained on 1 replica(s) so far and goes on with 2" in caplog.text
 
     def test_more_epochs(self, tmp_path):
         """The run goes on as one that was to have so many from the start."""

@@ -1,1 +1,1 @@
-"""What a model does inside, and what its nets cost."""
+"""What happens inside a model, and what its nets cost."""

@@ -8,7 +8,7 @@ from rocket_tf.analysis import multiply_adds
 
 
 def count_parameters(model: keras.Model) -> int:
-    """Parameters of a model, shared ones once; batch normalisation's moving statistics count.
+    """Parameters of a model, including batch normalisation's moving statistics; shared ones once.
 
     Args:
         model: a built `keras.Model`.
@@ -39,17 +39,17 @@ def is_parameter(variable):
 def count_multiply_adds(model: keras.Model) -> int | None:
     """Multiply-adds of one inference: those of matrix products and convolutions.
 
-    Products of single elements, such as those of batch normalisation, gates and activations, do
-    not count, and an embedding is a lookup. A convolution counts its whole kernel at each place,
-    at the edges too. A recurrent layer counts its cell for each step; a masked one all the same.
+    Products of single elements, such as those of batch normalisation, gates and activations, do not
+    count, and an embedding is a lookup. A convolution counts its whole kernel at each position,
+    also at the edges. A recurrent layer counts its cell for each step, also for masked steps.
 
     Args:
         model: a functional or sequential `keras.Model`.
 
     Returns:
-        Number of multiplications, each with its addition, for one example, an int; `None` where it
-        is not known: an input has an unknown size beside the batch's, or the net does something
-        else that multiplies, such as a loop of its own or a Fourier transform.
+        Number of multiplications, each with its addition, for one example, an int. `None` if it is
+        not known: an input has an unknown size other than the batch's, or the net multiplies in
+        another way, such as in its own loop or a Fourier transform.
 
     Example:
         >>> import keras

@@ -1,4 +1,4 @@
-"""What the objective does inside a model: where its gradients go, where its nets look."""
+"""Where the objective's gradients go inside a model, and where its nets are active."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ def gradient_flow(
     """How strongly each term of the objective pulls at each part of a model, for one batch.
 
     Args:
-        model: compiled `RocketModel`. It runs as in training, and none of its variables is changed.
+        model: compiled `RocketModel`. It runs as in training, but its variables do not change.
         x: inputs, one batch.
         y: labels.
         sample_weight: weights of the examples, or a dict of them by output, or `None`.
@@ -29,11 +29,11 @@ def gradient_flow(
     Returns:
         Dict from the terms' names in the logs (`light_loss`, `booster_loss`, `hint_loss`, ...) to
         dicts from the parts ("shared", "light only", "booster only") to floats: the Euclidean norm
-        of the gradient of weight · term with respect to all of the part's parameters. Exactly 0
-        where no gradient arrives; `None` for parts without parameters.
+        of the gradient of weight · term with respect to all of the part's parameters. It is exactly
+        0 if no gradient arrives, and `None` for parts without parameters.
 
     Raises:
-        ValueError: if the model is no compiled `RocketModel`.
+        ValueError: if the model is not a compiled `RocketModel`.
 
     Example:
         >>> import keras, numpy as np, rocket_tf
@@ -87,7 +87,7 @@ def gradient_flow(
 
 
 def attention_maps(net: keras.Model, images: Any, layers: Sequence[str]) -> list[np.ndarray]:
-    """Where layers of a net are active (the paper's Figure 5).
+    """Maps of where layers of a net are active (the paper's Figure 5).
 
     Args:
         net: functional `keras.Model`.
@@ -95,8 +95,8 @@ def attention_maps(net: keras.Model, images: Any, layers: Sequence[str]) -> list
         layers: names of layers whose outputs are (batch, height, width, channels).
 
     Returns:
-        List of float32 arrays (batch, height, width), one a layer: the squares' mean over
-        channels, of Euclidean length 1 for each image.
+        List of float32 arrays (batch, height, width), one for each layer: the mean of squares over
+        channels, scaled to Euclidean length 1 for each image.
 
     Raises:
         ValueError: if the net has no such layer.

@@ -1,7 +1,7 @@
 """The multiply-adds of a net, counted call by call in a trace of one example.
 
-A layer counts as the products among the operations of TensorFlow that it calls. What those do not
-show has a rule of its own: a recurrent layer is its cell times its steps.
+A layer's count is that of the products among the TensorFlow operations that it calls. Layers that
+those do not show have their own rules: a recurrent layer is its cell times its steps.
 """
 
 import inspect
@@ -22,7 +22,7 @@ _NOT_COUNTED = re.compile(
 
 
 class NotKnown(Exception):
-    """The multiply-adds of a net cannot be counted; the message says what stands in the way.
+    """The multiply-adds of a net cannot be counted; the message says why.
 
     Example:
         >>> import keras
@@ -63,7 +63,7 @@ def of_net(net):
 
 
 def _batch(net):
-    """How many examples to trace: one, or as many as the net insists on."""
+    """How many examples to trace: one, or as many as the net requires."""
     if any(None in tensor.shape[1:] for tensor in net.inputs):
         raise NotKnown(f"inputs of shapes {[tensor.shape for tensor in net.inputs]}")
     fixed = {tensor.shape[0] for tensor in net.inputs} - {None}
@@ -134,7 +134,7 @@ def _fit(inputs, given):
 
 
 def _rule(operation):
-    """What counts a layer whose own operations do not show its products."""
+    """The rule for a layer whose own operations do not show its products."""
     if type(operation) is layers.AdditiveAttention:  # whose call is that of Attention
         return _additive_attention
     return _RULES.get(type(operation).call)
@@ -199,7 +199,7 @@ def _product(operation):
 
 
 def _function(operation, attribute):
-    """Of a function that an operation calls: once, unless it is a loop's or a condition's."""
+    """The count of a function that an operation calls once, not in a loop or a condition."""
     graph = tensorflow_internals.graph_of_function(operation, attribute)
     count = None if graph is None else _products(graph.get_operations())
     if count == 0 or (count is not None and operation.type.endswith("PartitionedCall")):
@@ -216,9 +216,9 @@ def _matrix_product(operation):
 
 
 def _einsum(operation):
-    """All indices that the factors have in common or the result keeps, each with each.
+    """The product of all indices that the factors share or the result keeps.
 
-    An index that one factor alone has, and the result does not, is summed before.
+    An index that only one factor has, and not the result, is summed before.
     """
     *factors, result = re.split(",|->", operation.get_attr("equation").decode().replace(" ", ""))
     if len(factors) == 1:
@@ -231,7 +231,7 @@ def _einsum(operation):
 
 
 def _sizes_of_indices(factor, shape):
-    """The sizes of an equation's indices, but for those that an ellipsis stands for."""
+    """The sizes of an equation's indices, except those in an ellipsis."""
     before, _, after = factor.partition("...")
     return dict(zip(before, shape, strict=False)) | dict(
         zip(reversed(after), reversed(shape), strict=False)
@@ -239,24 +239,24 @@ def _sizes_of_indices(factor, shape):
 
 
 def _convolution(operation):
-    """Each element of the result is a sum over the kernel, but for its axis of filters."""
+    """Each element of the result is a sum over the kernel, except its axis of filters."""
     kernel = operation.inputs[1].shape
     return _elements(_result(operation)) * math.prod(map(_size, kernel[:-1]))
 
 
 def _depthwise_convolution(operation):
-    """Each element of the result is a sum over the kernel's places alone."""
+    """Each element of the result is a sum over the kernel's positions only."""
     return _elements(_result(operation)) * math.prod(map(_size, operation.inputs[1].shape[:2]))
 
 
 def _transposed_convolution(operation):
-    """Each element of what is convolved is multiplied by all of the kernel that belongs to it."""
+    """Each convolved element is multiplied by all of its part of the kernel."""
     kernel = operation.inputs[1].shape
     return _elements(operation.inputs[2]) * math.prod(map(_size, kernel[:-1]))
 
 
 def _result(convolution):
-    """Its result; of a dilated one, which TensorFlow computes in blocks, what is put together."""
+    """A convolution's result; for a dilated one, TensorFlow assembles it from blocks."""
     (result,) = convolution.outputs
     for consumer in result.consumers():
         if consumer.type == "Squeeze":  # of one dimension

@@ -1,4 +1,4 @@
-"""Who owns what of a rocket: parameters shared, light only, booster only; what each net costs."""
+"""Which net of a rocket has which parameters (shared, light only, booster only); their cost."""
 
 import dataclasses
 import math
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Ownership:
-    """What the nets of a model have in common and what each has alone.
+    """What the nets of a model share, and what only one of them has.
 
     Printed, it is a table.
 
     Attributes:
-        parameters: numbers of parameters, batch normalisation's moving statistics among them, by
-            part: "shared", "light only", "booster only".
-        layers: names of the layers that have them, lists by part.
-        multiply_adds: of one inference, by net: "light", "booster" if there is one; each counts
-            what is shared, too. `None` where `count_multiply_adds` does not know them.
+        parameters: dict from parts ("shared", "light only", "booster only") to numbers of
+            parameters, including batch normalisation's moving statistics.
+        layers: dict from parts to lists of the names of the layers that have them.
+        multiply_adds: dict from nets ("light", "booster" if there is one) to the multiply-adds of
+            one inference, shared layers included; `None` if `count_multiply_adds` does not know.
 
     Example:
         >>> owned = Ownership({"shared": 24}, {"shared": ["low"]}, {"light": 32})
@@ -50,7 +50,7 @@ class Ownership:
 
 
 def ownership(model: "RocketModel") -> Ownership:
-    """Who owns which parameters of a model, and what its nets cost.
+    """Which net has which parameters of a model, and what the nets cost.
 
     Args:
         model: a `RocketModel`.
@@ -59,7 +59,7 @@ def ownership(model: "RocketModel") -> Ownership:
         `Ownership`. Projections of hints belong to neither net, and do not count.
 
     Raises:
-        ValueError: if the model is no `RocketModel`.
+        ValueError: if the model is not a `RocketModel`.
 
     Example:
         >>> import keras, rocket_tf

@@ -1,1 +1,1 @@
-"""What training costs, beside what it would cost otherwise: measurements that become ratios."""
+"""The cost of training compared with alternatives: measurements that become ratios."""

@@ -1,4 +1,4 @@
-"""The figures that are quoted: ratios of measured medians, what they tell, and their targets."""
+"""The quoted figures: ratios of measured medians, their meaning, and their targets."""
 
 import dataclasses
 import importlib.util
@@ -17,8 +17,8 @@ class Figure:
 
     Attributes:
         above: name of the measurement above the line.
-        below: names of those below, whose medians are added up; none: the figure is the one above.
-        meaning: what it says, in words.
+        below: names of those below, whose medians are added; none: the figure is the one above.
+        meaning: its meaning, in words.
         at_most: the target, if it is an upper bound.
         at_least: the target, if it is a lower bound.
     """
@@ -31,12 +31,12 @@ class Figure:
 
     @property
     def measurements(self):
-        """Names of all measurements that it takes."""
+        """Names of all measurements that it needs."""
         return (self.above, *self.below)
 
     @property
     def target(self):
-        """The target as a dict that JSON can hold; empty where there is none."""
+        """The target as a dict fit for JSON; empty if there is none."""
         bounds = {"at_most": self.at_most, "at_least": self.at_least}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
@@ -46,7 +46,7 @@ class Figure:
         return medians[self.above] / below
 
     def verdict(self, value):
-        """The target in words, and whether a value meets it; empty where there is none."""
+        """The target in words, and whether a value meets it; empty if there is none."""
         if self.at_most is not None:
             return f"target: at most {self.at_most:g}, {_met(value <= self.at_most)}"
         if self.at_least is not None:
@@ -160,11 +160,11 @@ def choose(names=None):
         names: names with commas between; `None`: all that can be measured here.
 
     Returns:
-        `(figures, left_out)`: a dict from names to `Figure`s, and names of those that need PyTorch
-        where it is not installed.
+        `(figures, left_out)`: a dict from names to `Figure`s, and, if PyTorch is not installed, the
+        names of those that need it.
 
     Raises:
-        ConfigError: if there is no such figure, or one that is named needs PyTorch.
+        ConfigError: if there is no such figure, or if a named one needs PyTorch.
     """
     chosen = list(FIGURES) if names is None else names.split(",")
     for name in chosen:

@@ -64,13 +64,13 @@ def sizes_of(settings, arguments):
 
 
 def command_line(name, argv, places, switches=()):
-    """How a command is called, with the arguments that decide what comes out.
+    """How a command is called, with the arguments that affect its results.
 
     Args:
         name: the command's name.
         argv: its arguments as given.
-        places: options with a value that say where something is kept, or which part is done.
-        switches: options without a value that change no figure.
+        places: options with a value that only say where something is kept or which part is done.
+        switches: options without a value that do not change any figure.
 
     Example:
         >>> argv = ["--seeds=2", "--runs", "a", "--set", "data_dir=b", "--set", "epochs=3"]
@@ -89,11 +89,11 @@ def command_line(name, argv, places, switches=()):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of a command's arguments, which answers a mistake in one line.
+    """A parser of a command's arguments, which reports a mistake in one line.
 
     Args:
         name: the command's name, which begins that line.
-        documentation: what `--help` shows first.
+        documentation: the text that `--help` shows first.
     """
 
     def __init__(self, name, documentation=None, **rest):
@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_run_arguments(self, seeds, setting, runs):
-        """Adds `--seeds`, `--set` and `--runs`, of commands that need many runs.
+        """Adds `--seeds`, `--set` and `--runs`, for commands that need many runs.
 
         Args:
             seeds: default number of seeds.
@@ -131,16 +131,16 @@ class Parser(argparse.ArgumentParser):
             )
 
     def add_processes(self, default):
-        """Adds `--processes`, of commands whose runs can be trained side by side."""
+        """Adds `--processes`, for commands that can train runs side by side."""
         self.add_argument(
             "--processes",
             type=int,
             default=default,
-            help="how many train side by side, each with its share of the processors (%(default)s)",
+            help="runs to train side by side, each with its share of the processors (%(default)s)",
         )
 
     def parse_args(self, *arguments):
-        """The arguments; a path to write to that cannot be one ends the process, with code 2."""
+        """The arguments. If a path cannot be written to, the process ends with code 2."""
         parsed = super().parse_args(*arguments)
         try:
             for name in ("output", "runs"):
@@ -153,5 +153,5 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message):
-        """Ends the process with the mistake in one line, without the usage."""
+        """Ends the process and prints the mistake in one line, without the usage."""
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; --help lists the arguments\n")

@@ -1,9 +1,9 @@
-"""Times training beside what it would cost otherwise: steps, input, memory, start.
+"""Compares the cost of training with alternatives: steps, input, memory, start.
 
     rocket-tf benchmark --output=results/benchmark.json
 
-All kinds of steps take turns, so that the machine's noise hits all alike; the figures to quote are
-ratios of their medians. Data are random images; nets are WRN-16-1 in WRN-40-1.
+All kinds of steps take turns, so that the machine's noise hits all alike. Quote the ratios of their
+medians. The data are random images, and the nets are WRN-16-1 in WRN-40-1.
 """
 
 from pathlib import Path
@@ -85,6 +85,6 @@ def _print(report, figures):
         print(f"where the time of {kind} goes: {shares}")
     if report["disturbed"]:
         print(
-            f"disturbed: {', '.join(report['disturbed'])}; other work on this machine slows kinds "
-            "unlike, so that their ratios say little: measure again when it rests"
+            f"disturbed: {', '.join(report['disturbed'])}; other work on this machine slows the "
+            "kinds unequally, so their ratios say little: measure again when the machine is idle"
         )

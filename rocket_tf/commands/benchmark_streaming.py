@@ -1,11 +1,11 @@
-"""Measures what streamed data costs: memory, speed, and going on within an epoch.
+"""Measures the cost of streamed data: memory, speed, and resuming within an epoch.
 
     rocket-tf benchmark-streaming --output=results/streaming.json
     rocket-tf benchmark-streaming --only=click_memory --rows=2000000 --folder=made
 
-Runs on data that is made from a seed: a click log in Parquet and a folder of JPEGs. Memory is that
-of whole runs, of two epochs with evaluations and checkpoints, on larger data and on a tenth of it.
-All of it takes hours and 20 GB of disk; --folder keeps the data for the next time.
+The data are made from a seed: a click log in Parquet and a folder of JPEGs. Memory is measured in
+whole runs of two epochs with evaluations and checkpoints, on large data and on a tenth of it. All
+figures together take hours and 20 GB of disk; --folder keeps the data for the next time.
 """
 
 from pathlib import Path
@@ -19,10 +19,10 @@ from rocket_tf.system.answering import answer
 _HELP = {
     "rows": "impressions of the larger log (%(default)s)",
     "images": "images of the larger folder (%(default)s)",
-    "speed_rows": "impressions of a run whose speed is measured (%(default)s)",
-    "speed_images": "images of such a run (%(default)s)",
-    "turns": "how often each speed is measured (%(default)s)",
-    "starts": "how often each start is (%(default)s)",
+    "speed_rows": "impressions of the runs that measure speed (%(default)s)",
+    "speed_images": "images of the runs that measure speed (%(default)s)",
+    "turns": "measurements of each speed (%(default)s)",
+    "starts": "measurements of each start (%(default)s)",
 }
 
 
@@ -31,7 +31,7 @@ def main(argv=None):
     parser = Parser("benchmark_streaming", __doc__)
     parser.add_sizes(Settings, _HELP)
     parser.add_argument("--only", help=f"figures, with commas between, of {', '.join(FIGURES)}")
-    parser.add_argument("--folder", type=Path, help="where the data is made, and stays")
+    parser.add_argument("--folder", type=Path, help="where the data is made and kept")
     parser.add_argument("--output", type=Path, help="JSON file to write; without it, print only")
     arguments = parser.parse_args(argv)
     return answer("benchmark_streaming", lambda: _benchmark(arguments))

@@ -3,9 +3,9 @@
     rocket-tf choose-hint-weight --config=digits --method=rocket_softmax_mse
         --weights=0.3,1,3,10 --validation_examples=500 --seeds=2
 
-Trains with every weight and seed, and takes the weight with the least mean validation error (of
-clicks, the highest AUC; 100 · (1 - AUC) counts as the error); runs that are there are not run
-again. Writes the figures into `--output`, a JSON file.
+It trains with every weight and seed, and chooses the weight with the lowest mean validation error
+(for clicks, the highest AUC: the error is 100 · (1 - AUC)). Finished runs are not run again. The
+figures are written to `--output`, a JSON file.
 """
 
 from rocket_tf import config as options

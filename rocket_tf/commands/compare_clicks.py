@@ -2,11 +2,11 @@
 
     rocket-tf compare-clicks --seeds=5 --output=results/clicks
 
-Every seed has a log and initial weights of its own, the same for all methods. Figures are of the
-last epoch, on the last tenth of the log. With --dwell, it compares rockets whose booster reads a
-column that the light net lacks: how long items stayed in view, as noise and in two strengths.
-Runs that are there are not run again; interrupted, the same command goes on. Writes <output>.json
-and <output>.md.
+Every seed has its own log and initial weights, the same for all methods. Figures are those of the
+last epoch on the last tenth of the log. --dwell compares rockets whose booster reads a column that
+the light net lacks: how long items stayed in view, as noise and in two strengths. Finished runs are
+not run again; after an interruption, the same command goes on. It writes <output>.json and
+<output>.md.
 """
 
 from pathlib import Path
@@ -54,6 +54,6 @@ def _command(arguments):
     parts = [f"{as_called('compare_clicks')} --seeds={arguments.seeds}"]
     parts += ["--dwell"] if arguments.dwell else []
     parts += [f"--set={setting}" for setting in arguments.set]
-    if arguments.processes != 1:  # since the number of threads decides about last digits
+    if arguments.processes != 1:  # since the number of threads changes the last digits
         parts.append(f"--processes={arguments.processes}")
     return " ".join(parts + ([f"--output={arguments.output}"] if arguments.output else []))

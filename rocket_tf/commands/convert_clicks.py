@@ -2,8 +2,8 @@
 
     rocket-tf convert-clicks logs parquet --set=category_columns=user,item,city
 
-The columns that the fields name are written, and no others. Training does the same by itself, into
-a hidden folder beside the log. Memory does not grow with the log.
+Only the columns that the fields name are written. Training does the same automatically, into a
+hidden folder beside the log. Memory does not grow with the log.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def main(argv=None):
 
 def _convert(arguments):
     config = options.default()
-    # Those that say which nets read what belong to a run.
+    # Fields that say which net reads which column belong to a run.
     config.update({"dataset": "click_log", "data_path": arguments.source})
     config.update(options.parse_overrides(arguments.set))
     options.check_fields(config)

@@ -1,9 +1,9 @@
-"""Exports the light net of a finished run, and proves each export on the run's test images.
+"""Exports the light net of a finished run, and checks each export on the run's test images.
 
     rocket-tf export --workdir=runs/digits --formats=savedmodel,litert,onnx
 
-Writes <output>/light/<version>, <output>/litert/<version> and <output>/onnx/<version>; with keras,
-<output>/keras/<version>, which has the booster's file, too, for another training.
+It writes <output>/light/<version>, <output>/litert/<version> and <output>/onnx/<version>. With
+keras, it writes <output>/keras/<version>, which also holds the booster, for another training.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ def _parse(argv):
         help="training images that set the ranges of int8 (%(default)s)",
     )
     parser.add_argument("--data_dir", default="", help="folder of TensorFlow Datasets")
-    parser.add_argument("--data_path", default="", help="where one's own data lies now (the run's)")
+    parser.add_argument("--data_path", default="", help="where your own data is now (the run's)")
     arguments = parser.parse_args(argv)
     arguments.formats = arguments.formats.split(",")
     return arguments
@@ -83,4 +83,4 @@ def _export(arguments):
             ),
             flush=True,
         )
-    print("difference: of logits from the trained model's, in float32; relative to logits above 1")
+    print("difference: of logits to the trained model's, in float32; relative for logits above 1")

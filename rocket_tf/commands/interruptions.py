@@ -1,15 +1,15 @@
-"""Kills runs at random instants and damages their checkpoints; each must end as if nothing was.
+"""Kills runs at random instants and damages their checkpoints; all must end as if undisturbed.
 
     rocket-tf interruptions --output=results/interruptions.json
     rocket-tf interruptions --kills=80 --exports=10 --evaluations=10
     rocket-tf interruptions --config=clicks --set=epochs=3 --set=hash_buckets=1000000
 
-A run of the command that nothing disturbs is the measure. Then, again and again, the same run is
-killed (SIGKILL), every other time while a checkpoint is being written, and started again; and the
-newest checkpoint of a killed run is damaged (cut off, bytes flipped, a file taken away) before it
-is started again. More are killed while the light net is exported, and while an epoch is evaluated.
-Weights, optimizer, metrics and summary at the end are compared bit for bit.
-Exit code 1 if one differs.
+An undisturbed run of the command is the reference. The same run is then killed (SIGKILL) and
+started again many times, every other time while a checkpoint is being written. In other trials, the
+newest checkpoint of a killed run is damaged (cut off, bytes flipped, a file removed) before the run
+is started again. Further runs are killed while the light net is exported, and while an epoch is
+evaluated. Weights, optimizer, metrics and summary at the end are compared bit for bit. The exit
+code is 1 if one differs.
 """
 
 import shlex
@@ -27,13 +27,13 @@ _NUMBERS = ("kills", "exports", "evaluations", "damages")
 
 
 def main(argv=None):
-    """Disturbs runs, prints what came of it, and writes it; returns the process's exit code."""
+    """Disturbs runs, prints and writes the outcome; returns the process's exit code."""
     parser = Parser("interruptions", __doc__)
     parser.add_argument("--kills", type=int, default=20, help="runs to kill")
     parser.add_argument("--exports", type=int, default=0, help="more to kill in an export")
     parser.add_argument("--evaluations", type=int, default=0, help="more to kill in an evaluation")
     parser.add_argument("--damages", type=int, default=10, help="checkpoints to damage")
-    parser.add_argument("--seed", type=int, default=0, help="of instants, damages and places")
+    parser.add_argument("--seed", type=int, default=0, help="seed of instants, damages and places")
     parser.add_argument("--config", help="configuration of the run (a small one of the digits)")
     parser.add_argument(
         "--set", action="append", default=[], help="any field, as --set=epochs=3, with --config"

@@ -2,13 +2,14 @@
 
     rocket-tf latency --workdir=runs/digits --output=results/latency
 
-Batches of 1, 8 and 64, one thread and two, median, 95th and 99th percentile and throughput, for the
-SavedModel in TensorFlow's C++ session, LiteRT (float32 and int8), ONNX Runtime and OpenVINO. Writes
-<output>.json and <output>.png: error against latency. For the picture, several runs that differ in
-their seeds give errors with their spread; the nets that are timed are the first run's.
+It measures batches of 1, 8 and 64 on one thread and two: median, 95th and 99th percentile and
+throughput. The runtimes are TensorFlow's C++ session (SavedModel), LiteRT (float32 and int8), ONNX
+Runtime and OpenVINO. It writes <output>.json and <output>.png, a picture of error against latency.
+Several runs that differ in their seeds give the picture the spread of errors; only the first run's
+nets are timed.
 
-With --rates, clients ask the first run's export at so many requests a second, too, in a process on
-one core: what it answers, and how late, for each signature that takes rows.
+With --rates, clients also send requests to the first run's export, in a process on one core, at
+these rates. This shows how many it answers, and how late, for each signature that takes rows.
 """
 
 from pathlib import Path
@@ -42,17 +43,17 @@ def _parse(argv):
         type=int,
         nargs="+",
         default=[1, 8, 64],
-        help="examples in a call (%(default)s); 200, say, as many as candidates of a request",
+        help="examples in a call (%(default)s); for click nets, a request's candidates, say 200",
     )
-    parser.add_argument("--rounds", type=int, default=20, help="turns that count (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=20, help="measured turns (%(default)s)")
     parser.add_argument(
-        "--rates", type=float, nargs="*", default=[], help="requests a second of a load (none)"
-    )
-    parser.add_argument(
-        "--clients", type=int, default=4, help="threads that send them (%(default)s)"
+        "--rates", type=float, nargs="*", default=[], help="loads, in requests a second (none)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=3, help="of each rate (%(default)s), at most 60"
+        "--clients", type=int, default=4, help="threads that send requests (%(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=3, help="duration of each load (%(default)s), at most 60"
     )
     parser.add_argument("--output", type=Path, required=True, help="path without its suffix")
     return parser.parse_args(argv)

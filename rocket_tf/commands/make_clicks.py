@@ -2,9 +2,9 @@
 
     rocket-tf make-clicks big --rows=20000000
 
-To try what large data costs. Train on it by --config.dataset=click_log --config.data_path=big
+Use it to try large data. To train on it, pass --config.dataset=click_log --config.data_path=big
 --config.category_columns=user,item,query,hour --config.number_columns=price
---config.history_column=history. The test part has a tenth as many rows more.
+--config.history_column=history. The test part has another tenth of the rows.
 """
 
 from rocket_tf.commands import Parser
@@ -32,4 +32,4 @@ def _make(arguments):
         if value < least:
             raise ConfigError(f"--{name}: got {value}, expected a whole number from {least} on")
     made_up.write(arguments.folder, arguments.rows, arguments.seed, arguments.rows_in_group)
-    print(f"{arguments.folder}: {arguments.rows} training rows, and a tenth as many for the test")
+    print(f"{arguments.folder}: {arguments.rows} training rows, and a tenth as many test rows")

@@ -1,9 +1,9 @@
-"""Makes a folder of JPEG images of any number from a seed, in bounded memory.
+"""Makes a folder of any number of JPEG images from a seed, in bounded memory.
 
     rocket-tf make-images big --images=40000
 
-To try what large data costs. Train on it by --config=configs/image_folder.py
---config.data_path=big. The test part has a tenth as many images more.
+Use it to try large data. To train on it, pass --config=configs/image_folder.py
+--config.data_path=big. The test part has another tenth of the images.
 """
 
 from rocket_tf.commands import Parser
@@ -12,7 +12,7 @@ from rocket_tf.errors import ConfigError
 from rocket_tf.system.answering import answer
 from rocket_tf.system.places import check_folder
 
-# What each number may be.
+# The limits of each number.
 _RANGES = {
     "images": (1, 10**7),
     "size": (1, 5000),

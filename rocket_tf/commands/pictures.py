@@ -5,9 +5,9 @@
     rocket-tf pictures flow --model=rocket.keras --batch=batch.npz --output=flow.png
 
 `run` draws learning curves, gradient flow and attention maps into a finished run's folder. `curves`
-sets the learning curves of several runs side by side, such as with and without gradient
-block. `flow` shows which loss reaches which part of any saved RocketModel; the batch is a NumPy
-file with `x` (or, for several inputs by name, `x.<name>`), `y` and, if wanted, `sample_weight`.
+draws the learning curves of several runs side by side, for instance with and without gradient
+block. `flow` shows which loss reaches which part of any saved RocketModel. The batch is a NumPy
+file with `x` (or, for several inputs by name, `x.<name>`), `y` and optionally `sample_weight`.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ def main(argv=None):
     commands = parser.add_subparsers(
         required=True,
         metavar="run, curves or flow",
-        # A further word in their names would begin their answers.
+        # Another word in their names would appear at the start of their messages.
         parser_class=lambda prog, **rest: Parser("pictures", **rest),
     )
     run = commands.add_parser("run", help="all pictures of a run, into its folder")

@@ -1,11 +1,11 @@
-"""Classifies images with an export: a SavedModel, LiteRT or ONNX; or predicts values of them.
+"""Classifies images with an export (SavedModel, LiteRT or ONNX), or predicts values for them.
 
     rocket-tf predict runs/digits/light photo.png more_photos/
     rocket-tf predict runs/digits/onnx/1/light.onnx photos/ --format=jsonl --top=3
     rocket-tf predict runs/digits/light photos/ --format=csv > classes.csv
 
-A file that is no image is named on stderr, the others are classified, and the exit code is 1. Of
-folders, the files are taken that training takes; others are named on stderr.
+A file that is not an image is named on stderr, the others are classified, and the exit code is 1.
+In folders, it reads the files that training reads, and names the others on stderr.
 """
 
 import csv
@@ -26,7 +26,7 @@ def main(argv=None):
     parser.add_argument("export", help="version, folder of versions, .tflite or .onnx file")
     parser.add_argument("images", nargs="+", help="image files, or folders of them")
     parser.add_argument("--format", choices=tuple(_FORMATS), default="table")
-    parser.add_argument("--top", type=int, default=1, help="classes to tell of each (%(default)s)")
+    parser.add_argument("--top", type=int, default=1, help="classes to print (%(default)s)")
     parser.add_argument("--batch_size", type=int, default=32, help="images at once (%(default)s)")
     arguments = parser.parse_args(argv)
     return answer("predict", lambda: _predict(arguments))
@@ -40,9 +40,9 @@ def _predict(arguments):
     hidden = sum(path.name.startswith(".") for path in skipped)
     for path in skipped:
         if not path.name.startswith("."):
-            complain("predict", f"{path}: passed over, no image by its name")
-    if hidden:  # as many as there are images, where a Mac has packed them
-        complain("predict", f"hidden files passed over, as in training: {hidden}")
+            complain("predict", f"{path}: skipped, its name is not that of an image")
+    if hidden:  # there may be one for each image, if a Mac has packed them
+        complain("predict", f"hidden files skipped, as in training: {hidden}")
     classify = Classifier(find_export(arguments.export))
     shown = _FORMATS[arguments.format](images, classify.is_regression)
     unreadable = 0
@@ -63,7 +63,7 @@ def _predict(arguments):
 
 
 class _Table:
-    """Answers for people."""
+    """Answers for people to read."""
 
     def __init__(self, images, is_regression):
         self._width = max(len(str(path)) for path in images)
@@ -77,7 +77,7 @@ class _Table:
 
 
 class _JsonLines:
-    """An object for each image, a line each."""
+    """A JSON object for each image, one a line."""
 
     def __init__(self, images, is_regression):
         pass
@@ -91,7 +91,7 @@ class _JsonLines:
 
 
 class _Csv:
-    """A row for each image and each of its classes, or each value, the first of them first."""
+    """A row for each image and each of its classes or values, in order."""
 
     def __init__(self, images, is_regression):
         self._writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -3,9 +3,9 @@
     rocket-tf reproduce --table=1 --dataset=cifar10 --seeds=3
     rocket-tf reproduce --table=digits
 
-Tables 1 to 4, figure4, and digits (all methods on embedded data). Runs are kept and not run again:
-interrupted at any instant, the same command goes on where it was. After each run it writes
-`<output>.json`, `.md`, `.png` and `.html`.
+The tables are 1 to 4, figure4, and digits (all methods on bundled data). Finished runs are kept and
+not run again: after an interruption at any instant, the same command goes on where it stopped.
+After each run it writes `<output>.json`, `.md`, `.png` and `.html`.
 """
 
 import sys
@@ -48,13 +48,13 @@ def _parse(argv):
     parser = Parser("reproduce", __doc__)
     parser.add_argument("--table", required=True, choices=TABLES)
     parser.add_argument(
-        "--dataset", choices=DATASETS, help="its rows on this data alone (default: the paper's)"
+        "--dataset", choices=DATASETS, help="only the rows on this data (default: the paper's)"
     )
     parser.add_argument("--seeds", type=int, help="seeds from 0 on (default: 3; digits: 4)")
     parser.add_argument("--rows", help="rows by their keys, with commas between (default: all)")
     parser.add_argument("--methods", help="methods, with commas between (default: the table's)")
     parser.add_argument("--epochs", type=int, help="a smaller budget than the paper's")
-    parser.add_argument("--train_examples", type=int, help="so many, for a smaller budget")
+    parser.add_argument("--train_examples", type=int, help="fewer examples, for a smaller budget")
     parser.add_argument(
         "--set", action="append", default=[], help="any field, as --set=precision=mixed_bfloat16"
     )
@@ -62,10 +62,10 @@ def _parse(argv):
         "--runs", default="runs/reproduce", help="folder of the runs (default: %(default)s)"
     )
     parser.add_argument(
-        "--write_only", action="store_true", help="write the table of the runs that are there"
+        "--write_only", action="store_true", help="write the table of the finished runs"
     )
     parser.add_argument("--output", help="where to write, no suffix (default: in the runs' folder)")
-    parser.add_argument("--note", default="", help="what a reader of the figures must know")
+    parser.add_argument("--note", default="", help="a note for readers of the figures")
     return parser.parse_args(argv)
 
 

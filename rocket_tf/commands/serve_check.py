@@ -1,8 +1,8 @@
-"""Proves an export before it is served: files, loader, signatures, batches, warm-up, checkpoint.
+"""Checks an export before it is served: files, loader, signatures, batches, warm-up, checkpoint.
 
     rocket-tf serve-check runs/digits/light
 
-The first check that fails is named, and the exit code is 1.
+It names the first check that fails; the exit code is then 1.
 """
 
 from rocket_tf.commands import Parser
@@ -17,7 +17,7 @@ def main(argv=None):
     parser = Parser("serve_check", __doc__)
     parser.add_argument("export", help="version of a SavedModel, or folder of versions: the newest")
     parser.add_argument(
-        "--workdir", help="run whose checkpoint it is compared with (that in which it lies)"
+        "--workdir", help="run whose checkpoint it is compared with (the run that contains it)"
     )
     arguments = parser.parse_args(argv)
     return answer("serve_check", lambda: _check(arguments))

@@ -1,16 +1,17 @@
-"""Answers "does a rocket help on my data, with my nets?" by a table, a page and one sentence.
+"""Answers "does a rocket help on my data, with my nets?" with a table, a page and one sentence.
 
     rocket-tf study --config=configs/digits.py --methods=light,rocket --seeds=12
 
-Trains each method on the same seeds and compares them with the first. Validation examples are held
-out; the test examples are opened last. With several --hints or --weights, the hint is first chosen
-on other seeds and splits. Interrupted at any instant, the same command goes on; stopped, it prints
-the table so far. Writes <output>.json, .md, .html and <output>_config.py, the configuration to use.
+It trains each method on the same seeds and compares all with the first. Validation examples are
+held out; the test examples are opened last. With several --hints or --weights, the hint is first
+chosen on other seeds and splits. After an interruption at any instant, the same command goes on;
+stopped by Ctrl-C, it prints the table so far. It writes <output>.json, .md, .html and
+<output>_config.py, the configuration to use.
 
     rocket-tf study --config=digits --grid=train_examples=250,500,1000 --grid=epochs=10,40
 
-does a study at each point of the grid, and writes <output>.json, .md, .html and .png: the gain over
-the first field, a line for each value of the second.
+does a study at each point of the grid and writes <output>.json, .md, .html and .png. The picture
+shows the gain over the first field, with a line for each value of the second.
 """
 
 import re
@@ -30,7 +31,7 @@ from rocket_tf.system.answering import answer
 
 
 def main(argv=None):
-    """Runs what is missing and writes what came out; returns the process's exit code."""
+    """Runs what is missing and writes the results; returns the process's exit code."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parse(argv)
     places = ("--runs", "--shard", "--output")
@@ -58,7 +59,7 @@ def _study(arguments, command):
         raise
     print(write())
     if not done:
-        print("The runs of the other shards are missing: put all into one folder, and call again")
+        print("Runs of other shards are missing: put all into one folder, and call again")
     last = ".png" if is_grid else f"{output}_config.py"
     print(f"written: {output}.html, .md, .json, {last}")
 
@@ -72,7 +73,7 @@ def _parse(argv):
     parser.add_argument("--hints", help="hints to choose from, with commas between")
     parser.add_argument("--weights", help="the hint's weights to choose from, with commas between")
     parser.add_argument(
-        "--search_seeds", type=int, default=3, help="seeds of the search, at most (%(default)s)"
+        "--search_seeds", type=int, default=3, help="most seeds of the search (%(default)s)"
     )
     parser.add_argument(
         "--grid",
@@ -80,12 +81,12 @@ def _parse(argv):
         default=[],
         help="a study for each value of a field, as --grid=epochs=10,40; several make a grid",
     )
-    parser.add_argument("--shard", default="1/1", help="do a part of the runs, as 2/8")
+    parser.add_argument("--shard", default="1/1", help="do one part of the runs, such as 2/8")
     parser.add_processes(default_processes())
     parser.add_run_arguments(seeds=12, setting="epochs=20", runs=None)
     parser.add_argument("--output", help="where to write, no suffix (default: in the runs' folder)")
     parser.add_argument(
-        "--report_only", action="store_true", help="write what the finished runs give"
+        "--report_only", action="store_true", help="write the results of the finished runs"
     )
     arguments = parser.parse_args(argv)
     arguments.runs = arguments.runs or f"runs/study_{Path(arguments.config).stem}"
@@ -110,7 +111,7 @@ def _planned(arguments, point, runs):
 
 
 def _grid(arguments):
-    """The `Grid` that is asked for, or `None`."""
+    """The `Grid` of the arguments, or `None`."""
     fields = {}
     for text in arguments.grid:
         name, equals, values = text.partition("=")
@@ -123,7 +124,7 @@ def _grid(arguments):
         if name in OWN_FIELDS:
             raise ConfigError(f"--grid: got {name}, which the study itself sets")
         if name in fields or name in (given.partition("=")[0] for given in arguments.set):
-            raise ConfigError(f"--grid: got {name}, which --grid or --set has already")
+            raise ConfigError(f"--grid: got {name}, which --grid or --set already sets")
         fields[name] = found
     if not fields:
         return None
@@ -145,5 +146,5 @@ def _candidates(arguments, config):
 def _shard(text):
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"--shard: got {text!r}, expected a part of so many, such as 2/8")
+        raise ConfigError(f"--shard: got {text!r}, expected a part of all parts, such as 2/8")
     return Shard(int(match[1]), int(match[2]))

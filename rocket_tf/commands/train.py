@@ -3,7 +3,7 @@
     rocket-tf train --config=digits --workdir=runs/digits
     rocket-tf train --workdir=runs/digits --evaluate_only
 
-`train` may be left out. A run that was interrupted goes on; one that is finished says so.
+`train` may be left out. An interrupted run goes on; a finished one says that it is finished.
 """
 
 import sys
@@ -46,13 +46,13 @@ def main(argv=None):
 
 
 def do(arguments):
-    """Does what the flags say, which are parsed; returns the process's exit code.
+    """Does what the parsed flags say; returns the process's exit code.
 
     Args:
-        arguments: the program's name, and arguments that are no flags.
+        arguments: the program's name, and arguments that are not flags.
 
     Raises:
-        ConfigError: if there are any of these, or the flags cannot be followed.
+        ConfigError: if there are such arguments, or the flags cannot be followed.
     """
     if len(arguments) > 1:
         raise ConfigError(
@@ -64,8 +64,8 @@ def do(arguments):
 def _train():
     if CONFIG.value is None:
         raise ConfigError(
-            "--config: missing; expected a configuration file, or the name of one that comes "
-            "along, such as --config=digits"
+            "--config: missing; expected a configuration file, or the name of a bundled one, such "
+            "as --config=digits"
         )
     workdir = WORKDIR.value or f"runs/{config_name()}"
     folder = RunFolder(workdir)
@@ -105,7 +105,7 @@ def _run(work, workdir):
     """Does the work, given the module `rocket_tf.train`, and prints the table of its summary."""
     cluster = read_cluster()
     if not cluster.is_chief:
-        print(f"This is {cluster.describe()}; the chief, {cluster.addresses[0]}, tells the rest")
+        print(f"This is {cluster.describe()}; the chief, {cluster.addresses[0]}, prints the rest")
     print("Loading TensorFlow", flush=True)
     load_tensorflow_quietly()
     from rocket_tf import train

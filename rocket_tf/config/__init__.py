@@ -1,6 +1,6 @@
-"""The configuration of a run: fields, checks, methods, and the configurations that come along.
+"""The configuration of a run: fields, checks, methods, and the bundled configurations.
 
-Free of TensorFlow, so that a mistake is answered before the seconds that TensorFlow takes to load.
+It does not import TensorFlow, which takes seconds to load, so mistakes are reported at once.
 `python -m rocket_tf.config` prints all fields.
 """
 

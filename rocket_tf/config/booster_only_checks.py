@@ -1,4 +1,4 @@
-"""Which columns of clicks only the booster may read."""
+"""Checks which columns of clicks only the booster may read."""
 
 from collections.abc import Mapping
 
@@ -14,12 +14,12 @@ def check_booster_only(config: Mapping, columns: Columns | None) -> None:
 
     Args:
         config: a configuration of clicks.
-        columns: those of its data, which clicks have.
+        columns: the columns of its data.
 
     Raises:
-        ConfigError: if one is none of the categories and numbers, the light net would be left
-            without any, a history that it reads has the values of one, a request of the export
-            would have one, or the method has a light net that follows a booster trained before.
+        ConfigError: if a column is not a category or a number; if the light net would have none
+            left; if a history that it reads has values of one; if a request of the export would
+            have one; or if the method's light net follows a booster trained before.
     """
     chosen = tuple(config["booster_only"])
     if not chosen or columns is None:
@@ -34,7 +34,7 @@ def check_booster_only(config: Mapping, columns: Columns | None) -> None:
     histories = [own for own in columns.lists if own.kind == "history"]
     unknown = [name for name in chosen if name not in read]
     if unknown:
-        kinds = "features but histories" if columns.features else "categories or numbers"
+        kinds = "features other than histories" if columns.features else "categories or numbers"
         refuse(f", expected columns of {kinds} that the nets read, of {read}", unknown[0])
     if set(chosen) >= set(read) and not histories:
         refuse(", expected fewer: the light net would have nothing to read; leave some out")
@@ -42,21 +42,21 @@ def check_booster_only(config: Mapping, columns: Columns | None) -> None:
         if history.of in chosen:
             refuse(
                 f" with history {history.name!r}, expected another: both nets read the history, "
-                "whose values it has; leave it out",
+                "which has its values; leave it out",
                 history.of,
             )
     fixed = [own.name for own in columns.features if own.served_as is not None]
     if set(fixed) & set(chosen):
         refuse(
-            ", which has served_as, expected another: the export has nothing that only the booster "
-            "reads; leave one of the two out",
+            ", which has served_as, expected another: the export has no inputs that only the "
+            "booster reads; leave one of the two out",
             next(name for name in fixed if name in chosen),
         )
     asked = [name for name in config["request_columns"] if name in chosen]
     if asked and tuple(config["request_columns"]) != FIELDS["request_columns"].default:
         refuse(
-            ", which request_columns has, too, expected another: the export has no such input; "
-            "take it out of one of the two",
+            ", which request_columns also has, expected another: the export has no such input; "
+            "remove it from one of the two",
             asked[0],
         )
     if config["method"] in METHODS_WITH_TEACHER:

@@ -1,4 +1,4 @@
-"""The configurations that come along, in a clone or in an installed package, by name."""
+"""The bundled configurations, in a clone or in an installed package, by name."""
 
 import ast
 import importlib.util
@@ -23,7 +23,7 @@ def paths():
 
 
 def summaries():
-    """Dict from the names to what each configuration is for, in a line, without running any."""
+    """Dict from the names to a line about each configuration, without running any."""
     return {
         name: ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
         for name, path in paths().items()
@@ -36,14 +36,14 @@ def load(name, method="rocket"):
 
 
 def load_file(text):
-    """A rocket's configuration, from a configuration file or from one that comes along.
+    """A rocket's configuration, from a configuration file or from a bundled one.
 
     Args:
         text: the file's path, or a name of `paths`. Functions that the file defines, such as
             `build_nets`, are part of the configuration.
 
     Raises:
-        ConfigError: if there is no such file, or it gives no configuration.
+        ConfigError: if there is no such file, or it does not return a configuration.
     """
     path = Path(paths().get(text, text)) if not Path(text).is_file() else Path(text)
     if not path.is_file():
@@ -53,16 +53,16 @@ def load_file(text):
         )
     own = own_code.fields_of(path)
     if own:
-        load_tensorflow_quietly()  # before the file does
+        load_tensorflow_quietly()  # before the file loads it
     try:
         with own_code.exits_answered("--config", __file__):
             return options.with_plain(dict(_module(path.stem, path).get_config()) | own)
-    except Exception as error:  # whatever the file raises
+    except Exception as error:  # the file may raise anything
         raise ConfigError(message_of_file(error, __file__)) from error
 
 
 def message_of_file(error, loader):
-    """What to say of an exception that a configuration file has raised, in one line.
+    """The message for an exception of a configuration file, in one line.
 
     Args:
         error: the exception.
@@ -84,7 +84,7 @@ def message_of_file(error, loader):
 
 
 def _line_in_file(error, loader):
-    """Where in the configuration file an exception came from, to be put behind its message."""
+    """The place in the configuration file where an exception came from, to end its message."""
     places = [
         (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
     ]

@@ -1,6 +1,6 @@
-"""The configuration of a run: defaults, overrides, checks, and what follows from the fields.
+"""The configuration of a run: defaults, overrides, checks, and values that follow from the fields.
 
-Free of TensorFlow, so that a mistake is answered before the seconds that TensorFlow takes to load.
+It does not import TensorFlow, which takes seconds to load, so mistakes are reported at once.
 `python -m rocket_tf.config` prints all fields.
 """
 
@@ -64,7 +64,7 @@ def parse_override(name: str, text: str) -> object:
         if kind is tuple:
             return _parse_tuple(text, field.accepts)
         return kind(text)
-    # The last two are of texts that are nested too deeply.
+    # The last two are raised for texts that are nested too deeply.
     except (KeyError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise ConfigError(_message(name, text)) from None
 
@@ -75,12 +75,12 @@ def _parse_tuple(text, accepts):
     if re.fullmatch(r"[^\W\d]\w*(, *[^\W\d]\w*)*", text):
         return names
     with warnings.catch_warnings():
-        # What Python finds odd in the text, it would write to stderr.
+        # Python would print its warnings about the text to stderr.
         warnings.simplefilter("error")
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            # Names with spaces or other signs, which the field may take.
+            # Names with spaces or other signs, which the field may accept.
             if not set(text) & set("()[]{}'\"") and accepts(names):
                 return names
             raise
@@ -92,11 +92,11 @@ def parse_overrides(overrides: list[str], config: Mapping | None = None) -> dict
 
     Args:
         overrides: the texts.
-        config: the configuration that is overridden, whose features may be overridden by name;
-            `None`: none is.
+        config: the configuration to override, whose features may be overridden by name; `None`:
+            there are no features.
 
     Raises:
-        ConfigError: as `parse_override`.
+        ConfigError: like `parse_override`.
     """
     for override in overrides:
         if "=" not in override:
@@ -107,7 +107,7 @@ def parse_overrides(overrides: list[str], config: Mapping | None = None) -> dict
 
 
 def check_fields(config: Mapping) -> None:
-    """Checks a configuration as far as can be without its data.
+    """Checks a configuration, as far as possible without its data.
 
     Args:
         config: a mapping from field names to values, such as a `ConfigDict`.
@@ -132,11 +132,11 @@ def check_fields(config: Mapping) -> None:
 
 
 def problem_of_values(config: Mapping) -> str:
-    """What is wrong with a value of a configuration that was read from a file.
+    """What is wrong with a configuration that was read from a file.
 
     Args:
-        config: a mapping with all fields. Of those that its run does not read, the types alone
-            count: they may hold what another version takes.
+        config: a mapping with all fields. For those that its run does not read, only types count:
+            they may have values of another version.
 
     Returns:
         The first field whose value has the wrong type or is out of range, in words; empty if none.
@@ -156,20 +156,20 @@ def check(config: Mapping, data: DataSet | None = None) -> DataSet:
 
     Args:
         config: a mapping from field names to values, such as a `ConfigDict`.
-        data: a data set that is open already, which is used where it is the configuration's.
+        data: an open data set, which is used if it is the configuration's.
 
     Returns:
         The configuration's data, a `rocket_tf.data.DataSet`.
 
     Raises:
-        ConfigError: as `check_fields`; if one's own data cannot be read; and for fields that do not
-            go with the data.
+        ConfigError: like `check_fields`; if your own data cannot be read; and for fields that do
+            not fit the data.
     """
     check_fields(config)
     try:
         sized = with_image_size(config)
         data = open_data(sized) if data is None else data.reopen(sized)
-    except (DataUnavailableError, OSError) as error:  # of one's own data, which is read here
+    except (DataUnavailableError, OSError) as error:  # the user's own data is read here
         field = "tfds_name" if config["dataset"] == "tfds" else "data_path"
         raise ConfigError(f"config.{field}: {error}") from error
     check_with_data(config, data.card, number_of_training_examples(config, data.card))
@@ -177,7 +177,7 @@ def check(config: Mapping, data: DataSet | None = None) -> DataSet:
 
 
 def with_image_size(config: Mapping) -> dict:
-    """The configuration with the image size that its nets are made for, where it gives none.
+    """The configuration, with the image size that its nets are made for if it gives none.
 
     Raises:
         ConfigError: if a net takes images of any size, or its file cannot be read.
@@ -202,7 +202,7 @@ def with_image_size(config: Mapping) -> dict:
 
 
 def number_of_training_examples(config: Mapping, card: DatasetCard) -> int:
-    """The examples that a run trains on, without those that are held out for validation."""
+    """The number of a run's training examples, without those held out for validation."""
     return (config["train_examples"] or card.train_examples) - config["validation_examples"]
 
 
@@ -231,7 +231,7 @@ def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:
 
 
 def trained_net(config: Mapping) -> str:
-    """The net whose error decides: "booster" where it is trained alone, "light" otherwise."""
+    """The net whose error decides: "booster" if it is trained alone, else "light"."""
     return "booster" if config["method"] == "booster" else "light"
 
 
@@ -241,7 +241,7 @@ def unread_fields(config: Mapping) -> list[str]:
 
 
 def with_unread_at_defaults(config: Mapping) -> dict:
-    """The configuration with what its run does not read at the defaults."""
+    """The configuration, with fields that its run does not read at their defaults."""
     return {**config, **{name: FIELDS[name].default for name in unread_fields(config)}}
 
 
@@ -252,20 +252,20 @@ def fields_without_effect(config: Mapping) -> list[str]:
 
 
 def booster_config(config: Mapping) -> dict:
-    """The run that trains the booster of a configuration alone, for methods that need one.
+    """The configuration that trains a configuration's booster alone, for methods that need one.
 
-    What it does not read is at its default, so that all of them have the same.
+    Fields that it does not read have their defaults, so that equal boosters have equal ones.
     """
     booster = {**config, **booster_settings(config)}
     return with_unread_at_defaults(booster)
 
 
 def booster_settings(config: Mapping) -> dict:
-    """The fields in which the booster alone is trained otherwise than the pair.
+    """The fields in which the training of the booster alone differs from that of the pair.
 
     For the bottom layout, the paper's booster alone and the teacher are the net of the interval
-    layout's row, trained by its drops of the learning rate (the authors' release; the paper prints
-    one figure for both rows).
+    layout's row, trained with that row's drops of the learning rate (as in the authors' release;
+    the paper prints one figure for both rows).
     """
     settings = {"method": "booster", "booster_learning_rate_drops": ()}
     if config["booster_learning_rate_drops"]:
@@ -277,7 +277,7 @@ def booster_settings(config: Mapping) -> dict:
 
 
 def with_older_fields(config: Mapping) -> dict:
-    """The configuration of a run that may be older than some fields."""
+    """The configuration of a run that may be older than some fields, with values for these."""
     older = {
         name: field.default if field.before is None else field.before
         for name, field in FIELDS.items()
@@ -285,17 +285,17 @@ def with_older_fields(config: Mapping) -> dict:
     return older | dict(config)
 
 
-# The fields by which the recipe of 0.2 differs from the one before.
+# The fields in which the recipe of 0.2 differs from the one before.
 CHANGED_IN_0_2 = ("crop_padding_mode", "learning_rate_drops", "booster_learning_rate_drops")
 
 
 def is_before_0_2(config: Mapping) -> bool:
-    """Whether a run follows the recipe of this package before 0.2, whose padding was another."""
+    """Whether a run follows the recipe before 0.2, which had another padding."""
     return config["crop_padding"] > 0 and config["crop_padding_mode"] == "reflect"
 
 
 def unknown_field_message(name: str) -> str:
-    """The error for a field that does not exist, with the nearest one that does."""
+    """The error message for an unknown field, with the nearest known one."""
     near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
     hint = f"did you mean config.{near[0]}?" if near else "there is no field like it;"
     return (
@@ -305,7 +305,7 @@ def unknown_field_message(name: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """A text of at most 200 characters: a longer one without its middle."""
+    """A text of at most 200 characters; longer ones lose their middle."""
     return text if len(text) <= 200 else f"{text[:120]} … {text[-77:]}"
 
 
@@ -346,5 +346,5 @@ def _message(name: str, given) -> str:
 def _shown(value) -> str:
     try:
         return shortened(repr(value))
-    except Exception:  # such as of a whole number of more digits than Python writes out
+    except Exception:  # for instance for an integer with more digits than Python prints
         return f"a value of type {type(value).__name__}"

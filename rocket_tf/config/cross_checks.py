@@ -1,4 +1,4 @@
-"""Which values of fields make sense together."""
+"""Checks which values of fields make sense together."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from rocket_tf.system.argument_names import differ_in_case_only, is_argument_nam
 
 
 def check_before_data(config: Mapping) -> None:
-    """Checks what can be checked before one's own data is read.
+    """Checks what can be checked before the user's own data is read.
 
     Raises:
         ConfigError: for the first combination that makes no sense.
@@ -24,7 +24,7 @@ def check_before_data(config: Mapping) -> None:
     if dataset == "tfds" and not config["tfds_name"]:
         raise ConfigError(
             "config.tfds_name: got '' with dataset=tfds, expected the name of an image "
-            "classification set; add --config.tfds_name=oxford_flowers102, for example"
+            "classification data set; add --config.tfds_name=oxford_flowers102, for example"
         )
     is_local = dataset in LOCAL_DATASETS and dataset != "tfds"
     if is_local != bool(config["data_path"]):
@@ -98,8 +98,8 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
 
     Args:
         config: a configuration that `check_before_data` has passed.
-        card: its data set's.
-        examples: training examples without those that are held out.
+        card: the card of its data set.
+        examples: number of training examples without those held out.
 
     Raises:
         ConfigError: for the first combination that makes no sense.
@@ -129,7 +129,7 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
         check_booster_only(config, card.columns)
         check_test_part(config, card)
         return
-    # What is padded must lie in the image: all but the edge pixel, where that is not repeated.
+    # The padding must come from the image, without the edge pixel if that is not repeated.
     most = min(card.image_shape[:2]) - (config["crop_padding_mode"] == "reflect")
     if config["crop_padding"] > most:
         raise ConfigError(
@@ -170,16 +170,16 @@ def _check_classes(config, card):
         raise ConfigError(
             f"config.{field}: got {config[field]} with dataset={config['dataset']} of "
             f"{card.num_classes} classes, expected {FIELDS[field].default}: with fewer than three "
-            "classes it compares nothing but which is more likely"
+            "classes, it can compare only which one is more likely"
         )
 
 
 def _check_multi_label(config):
-    """Checks that nothing takes images that may have several classes for those of one class."""
+    """Refuses options for images of one class if images may have several classes."""
     if config["method"] in ("kd", "rocket_kd"):
         raise ConfigError(
             f"config.method: got {config['method']} with several classes an image, expected "
-            "another: its distillation compares softmaxes, of one class; take "
+            "another: its distillation compares softmaxes, which assume one class; take "
             "--config.method=rocket, for example"
         )
     fields = ["label_smoothing", "mixup", "cutmix", "class_weights", "balance_classes"]
@@ -206,7 +206,7 @@ def _check_labels_file(config):
         raise ConfigError(
             f"config.class_column: got {config['class_column']!r} beside image_column="
             f"{config['image_column']!r} and part_column={config['part_column']!r}, expected that "
-            "each column plays one part"
+            "each column has one role"
         )
 
 
@@ -222,7 +222,7 @@ def _check_click_columns(config):
     if twice or config["label_column"] in nets_read:
         raise ConfigError(
             f"config.label_column: got {config['label_column']!r}, and columns {nets_read} for the "
-            "nets, expected that each column plays one part"
+            "nets, expected that each column has one role"
         )
     weight = config["weight_column"]
     if weight and weight in (*nets_read, config["label_column"], config["user_column"]):
@@ -262,7 +262,7 @@ def _check_click_columns(config):
 
 
 def _check_test_part(config):
-    """Checks that there is one answer to which examples are the test part."""
+    """Checks that exactly one option decides which examples are the test part."""
     given = [name for name in ("test_path", "test_from", "test_fraction") if config[name]]
     if len(given) > 1:
         raise ConfigError(
@@ -282,7 +282,7 @@ def _check_test_part(config):
 
 
 def _check_names_of_columns(config):
-    """Checks that the export can have the names of the columns that the nets read."""
+    """Checks that the export's inputs can have the names of the columns that the nets read."""
     fields = ("category_columns", "number_columns", "history_column")
     read = {
         field: [config[field]] if isinstance(config[field], str) else config[field]
@@ -294,7 +294,7 @@ def _check_names_of_columns(config):
             raise ConfigError(
                 f"config.{field}: got {', '.join(map(repr, names))}, expected names that inputs of "
                 "the export can have: a letter, then letters, digits and underscores, all ASCII; "
-                f"neither self nor a word of Python's own. Rename the column {wrong[0]!r}"
+                f"neither self nor a keyword of Python. Rename the column {wrong[0]!r}"
             )
     same = differ_in_case_only([name for names in read.values() for name in names])
     if same:
@@ -314,20 +314,20 @@ def _check_own_code(config):
         )
     if "build_nets" in own and config["method"] == "at":
         raise ConfigError(
-            "config.method: got at with build_nets of one's own, expected another: attention "
+            "config.method: got at with your own build_nets, expected another: attention "
             "transfer pairs the groups of wide residual nets; take --config.method=kd, or rocket "
             "and Hint('attention', layers=...) in build_hints"
         )
     if "build_hints" in own and config["method"] == "no_joint_training":
         raise ConfigError(
-            "config.method: got no_joint_training with build_hints of one's own, expected another: "
+            "config.method: got no_joint_training with your own build_hints, expected another: "
             "there the light net follows a trained booster; leave build_hints out of "
             "--config.own_functions, or take --config.method=kd"
         )
 
 
 def _check_unread_fields(config):
-    """Checks that fields which runs on other data, or of other nets, read are at their defaults."""
+    """Checks that fields read only by runs with other data or nets have their defaults."""
     for name, field in FIELDS.items():
         reader = field.read_by
         if reader.otherwise is None or reader.reads(config):

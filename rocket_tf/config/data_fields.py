@@ -1,6 +1,6 @@
-"""The options of a run that say what its data is.
+"""The options of a run that describe its data.
 
-Free of TensorFlow, as `fields.py`, which has them all.
+Like `fields.py`, which has all options, this module does not import TensorFlow.
 """
 
 from collections.abc import Mapping
@@ -39,9 +39,9 @@ from rocket_tf.data.clicks.features import Feature
 DATA_FIELDS: Mapping[str, Field] = {
     "dataset": choice(
         "cifar10",
-        "which data; of one's own, read from data_path: npz (arrays of images in one file), "
-        "image_folder (train/<class>/*.jpg, or labels_file), click_log (CSV, TFRecord or Parquet); "
-        "tfds: the images that tfds_name names",
+        "which data. Your own, from data_path: npz (arrays of images in one file), image_folder "
+        "(train/<class>/*.jpg, or labels_file), click_log (CSV, TFRecord or Parquet). tfds: the "
+        "images of tfds_name",
         *DATASETS,
         *LOCAL_DATASETS,
     ),
@@ -52,15 +52,15 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "data_path": path(
         "",
-        "one's own data: the file of dataset=npz, the folder of image_folder and of click_log "
-        "(train* and test*, in CSV, TFRecord or Parquet); of click_log with another test part, "
+        "your own data: the file of dataset=npz, the folder of image_folder and of click_log "
+        "(train* and test*, in CSV, TFRecord or Parquet); for click_log with another test part, "
         "also one file, or a URL of Parquet; a run may go on with the same data in another place",
         changes_results=False,  # since fingerprints are compared
     ),
     "streaming": choice(
         "auto",
-        "whether examples are read from their files batch by batch, which computes what examples "
-        "in memory do; auto: where they would take more than 1 GiB of memory",
+        "whether to read examples from their files batch by batch, with the same results as in "
+        "memory; auto: if they would take more than 1 GiB of memory",
         "auto",
         "always",
         "never",
@@ -69,7 +69,7 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "tfds_name": name(
         "",
-        "name of an image classification set in TensorFlow Datasets, such as oxford_flowers102",
+        "image classification data set in TensorFlow Datasets, such as oxford_flowers102",
         may_be_empty=True,
         read_by=TFDS,
     ),
@@ -82,8 +82,8 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "image_size": Field(
         0,
-        "height and width, in pixels, that images are resized and cropped to; 0: those that the "
-        "booster with trained weights is made for, or the light net; 64 where both are random",
+        "height and width, in pixels, to which images are resized and cropped; 0: the size that "
+        "the booster's trained weights are made for, or the light net's; 64 if both are random",
         "a whole number from 8 to 2**31 - 1, or 0",
         lambda value: value == 0 or 8 <= value < 2**31,
         before=64,
@@ -91,15 +91,15 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "unreadable_images": choice(
         "refuse",
-        "images that cannot be read are refused, or skipped with a warning",
+        "whether images that cannot be read are refused, or skipped with a warning",
         "refuse",
         "skip",
         read_by=IMAGE_FILES,
     ),
     "labels_file": path(
         "",
-        "CSV (.csv, .csv.gz) or Parquet file with a row for each image, a path in data_path; it "
-        "says the images' classes in place of folders",
+        "CSV (.csv, .csv.gz) or Parquet file, a path in data_path, with a row and the class of "
+        "each image, instead of a folder for each class",
         read_by=IMAGE_FOLDERS,
     ),
     "image_column": name(
@@ -110,8 +110,8 @@ DATA_FIELDS: Mapping[str, Field] = {
     "class_column": name("label", "column of the images' classes", read_by=LABELS_FILES),
     "class_separator": Field(
         "",
-        "where images may have several classes, or none: the text between those of a row; empty: "
-        "each has one class, unless class_column is one of lists, in Parquet",
+        "text between the classes of a row, if images may have several classes, or none; empty: "
+        "each has one class, unless class_column holds lists, in Parquet",
         "up to 8 printable characters, no quote among them",
         lambda value: len(value) <= 8 and value.isprintable() and '"' not in value,
         read_by=LABELS_FILES,
@@ -122,30 +122,31 @@ DATA_FIELDS: Mapping[str, Field] = {
         may_be_empty=True,
         read_by=LABELS_FILES,
     ),
-    "train_examples": integer(0, "the first so many training examples are used; 0: all", 0),
+    "train_examples": integer(0, "training examples to use, the first ones; 0: all", 0),
     "validation_examples": integer(
         0,
-        "so many of the training examples, the same of each class, are held out; the epoch with "
-        "the fewest errors on them is exported and evaluated on the test examples; of clicks, the "
-        "latest are held out, and the epoch with the highest AUC; of several classes an image, "
-        "any are, and the epoch with the highest mean average precision; 0: the last is",
+        "training examples to hold out, the same number of each class; the epoch with the fewest "
+        "errors on them is exported and evaluated on the test examples. For clicks: the latest, "
+        "and the epoch with the highest AUC. For images with several classes: without regard to "
+        "classes, and the epoch with the highest mean average precision. 0: none; the last epoch "
+        "is exported",
         0,
     ),
     "evaluate_test": switch(
         True,
-        "evaluate the test examples once the run is trained; False: they stay closed, and only "
-        "those held out are evaluated (a study opens them last)",
+        "evaluate the test examples when the run is trained; False: do not open them, and evaluate "
+        "only those held out (a study opens them last)",
     ),
     "split_seed": integer(
         0,
-        "seed of the split into training and test examples of digits, which have none, or of "
-        "simulated clicks",
+        "seed of the simulated clicks, or of the split of the digits into training and test "
+        "examples",
         0,
     ),
     "flip": switch(False, "augmentation: mirror half of the images left to right", read_by=IMAGES),
     "crop_padding": integer(
         0,
-        "augmentation: pad by reflection, so many pixels, then crop at random; 0: off",
+        "augmentation: pad by this many pixels, by reflection, then crop at random; 0: off",
         0,
         read_by=IMAGES,
     ),
@@ -196,14 +197,14 @@ DATA_FIELDS: Mapping[str, Field] = {
     "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),
     "weight_column": name(
         "",
-        "column of what examples weigh in losses and in metrics, finite numbers of at least 0; "
-        "empty: all weigh alike",
+        "column of the examples' weights in losses and metrics, finite numbers of at least 0; "
+        "empty: all have the same weight",
         may_be_empty=True,
         read_by=CLICK_LOGS,
     ),
     "user_column": name(
         "user",
-        "column of users, whose AUCs GAUC is the mean of; empty: there is none, and no GAUC",
+        "column of users; GAUC is the mean of their AUCs; empty: no GAUC",
         may_be_empty=True,
         read_by=CLICK_LOGS,
     ),
@@ -214,9 +215,9 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "features": Field(
         (),
-        "what the nets read, each a networks.Feature or a mapping of its fields, with a table, a "
-        "width and a way from value to row of its own; in place of the fields of simple columns; "
-        "--config.features.user.buckets=1000 overrides a field of one",
+        "the columns that the nets read, instead of the fields of simple columns; each is a "
+        "networks.Feature or a mapping of its fields, with its own table, width and way from value "
+        "to row; --config.features.user.buckets=1000 overrides a field of one",
         "networks.Feature objects, or mappings of their fields",
         lambda values: all(isinstance(value, Mapping | Feature) for value in values),
         read_by=CLICK_LOGS,
@@ -224,55 +225,54 @@ DATA_FIELDS: Mapping[str, Field] = {
     "number_columns": names((), "columns of numbers that the nets read", read_by=CLICK_LOGS),
     "request_columns": names(
         ("user",),
-        "columns that are the same for all items that are shown at once, as the user's; "
-        "an export takes them once, with any number of candidates",
+        "columns that are the same for all items shown at once, such as the user's; an export "
+        "takes them once, with any number of candidates",
         read_by=CLICK_LOGS,
     ),
     "history_column": name(
         "",
-        "column of what the user has clicked before, values of item_column; empty: none",
+        "column of the items that the user clicked before, values of item_column; empty: none",
         may_be_empty=True,
         read_by=CLICK_LOGS,
     ),
     "item_column": name("item", "column of the items that the history holds", read_by=CLICK_LOGS),
     "missing_values": choice(
         "refuse",
-        "values that are null, empty or NaN are refused; or, with own_row, categories have an "
-        "embedding of their own for them, which then may be any ids of 64 bits, and numbers an "
-        "indicator beside them",
+        "null, empty and NaN values. refuse: an error; own_row: categories have a separate "
+        "embedding for them (their ids may then be any 64-bit integers), and numbers an indicator",
         "refuse",
         "own_row",
         read_by=CLICK_LOGS,
     ),
     "history_length": integer(
-        20, "the most recent so many items of the history", 1, read_by=CLICKS
+        20, "items of the history to read, the most recent ones", 1, read_by=CLICKS
     ),
     "test_path": path(
-        "", "file, folder or URL of the test part, if it lies elsewhere", read_by=CLICK_LOGS
+        "", "file, folder or URL of the test part, if it is elsewhere", read_by=CLICK_LOGS
     ),
     "test_column": name(
         "",
-        "column by which rows are the test part, such as a date",
+        "column that decides which rows are the test part, such as a date",
         may_be_empty=True,
         read_by=CLICK_LOGS,
     ),
     "test_from": name(
         "",
-        "the test part are the rows whose test_column is this value or above, the training part "
-        "those below",
+        "rows whose test_column is at least this value are the test part, those below it the "
+        "training part",
         may_be_empty=True,
         read_by=CLICK_LOGS,
     ),
     "test_until": name(
         "",
-        "rows whose test_column is this value or above are in no part; empty: all are",
+        "rows whose test_column is at least this value are left out; empty: none",
         may_be_empty=True,
         read_by=CLICK_LOGS,
     ),
     "test_fraction": number(
         0.0,
-        "the test part is this share of all: of clicks the last rows, of images those that a hash "
-        "of their paths chooses; 0: it has files of its own, or another field says which it is",
+        "share of all examples that are the test part: the last rows of a click log, or images "
+        "chosen by a hash of their paths; 0: separate files, or another field decides",
         "a number from 0 to below 1",
         lambda value: 0 <= value < 1,
         read_by=CUT_BY_FRACTION,
@@ -282,29 +282,29 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "shuffle_row_groups": integer(
         8,
-        "of a log in Parquet: so many row groups, drawn at random, whose rows are shuffled "
-        "together; twice as many are in memory where examples are streamed",
+        "row groups of a Parquet log, drawn at random, whose rows are shuffled together; when "
+        "streaming, twice as many are in memory",
         1,
         read_by=CLICK_LOGS,
     ),
     "exact_ranking_examples": integer(
         1_000_000,
-        "up to so many examples of an evaluation, AUC and GAUC are exact and keep 56 bytes of each "
-        "for each net; above, AUC is from bins and GAUC from so large a share of users, drawn by "
-        "a hash of their ids, as these examples are of all",
+        "up to this many examples in an evaluation, AUC and GAUC are exact and keep 56 bytes of "
+        "each for each net; above, AUC is from bins and GAUC from a sample of users, drawn by a "
+        "hash of their ids, with about this many examples",
         1,
         read_by=CLICKS,
     ),
     "hash_buckets": integer(
-        10_000, "rows of each embedding table, among which values are hashed", 2, read_by=CLICK_NETS
+        10_000, "rows of each embedding table, to which values are hashed", 2, read_by=CLICK_NETS
     ),
     "embedding_dimension": integer(
         16, "width of the embedding of each category", 1, read_by=CLICK_NETS
     ),
     "booster_only": names(
         (),
-        "columns of categories and numbers that only the booster reads, as what is known after a "
-        "click; the export does without them, and so may the test part of a log",
+        "categories and numbers that only the booster reads, such as what is known only after a "
+        "click; the export does not need them, and the test part of a log may lack them",
         read_by=CLICK_NETS,
     ),
     "light_tower": sizes(
@@ -317,7 +317,8 @@ DATA_FIELDS: Mapping[str, Field] = {
     ),
     "history_attention": switch(
         False,
-        "weigh the history by its likeness to the candidate (DIN), instead of its mean",
+        "weigh the history's items by their similarity to the candidate (DIN), instead of "
+        "averaging them",
         read_by=CLICK_NETS,
     ),
 }

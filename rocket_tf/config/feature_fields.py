@@ -1,6 +1,6 @@
-"""`config.features`: the columns of a click log one by one, and how they are overridden by name.
+"""`config.features`: the columns of a click log one by one, and their overrides by name.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import ast
@@ -17,12 +17,12 @@ from rocket_tf.system.argument_names import differ_in_case_only, is_argument_nam
 
 _PREFIX = "features."
 _FIELDS = {field.name: field for field in dataclasses.fields(Feature)}
-# What says which feature it is, or which others it goes with.
+# The fields that identify a feature.
 _FIXED = ("name", "kind")
 
 
 def is_of_feature(name: str) -> bool:
-    """Whether an override is of a field of a feature, as `features.user.buckets` is."""
+    """Whether an override is for a feature's field, such as `features.user.buckets`."""
     return name.startswith(_PREFIX)
 
 
@@ -34,7 +34,7 @@ def parse_field(name: str, text: str) -> object:
         text: the value as typed.
 
     Raises:
-        ConfigError: if there is no such field, or the text is no value of Python that it has.
+        ConfigError: if there is no such field.
     """
     feature, _, field = name.removeprefix(_PREFIX).partition(".")
     settable = [own for own in _FIELDS if own not in _FIXED]
@@ -52,10 +52,10 @@ def parse_field(name: str, text: str) -> object:
 
 
 def with_named(config: Mapping, overrides: Mapping) -> dict:
-    """Overrides of a configuration, those of features' fields as one of the field `features`.
+    """Overrides of a configuration; those of features' fields become one of `features`.
 
     Args:
-        config: the configuration that is overridden.
+        config: the configuration to override.
         overrides: dict from fields, and from fields of features, to values.
 
     Raises:
@@ -95,7 +95,7 @@ def changes_of_features(first: list, second: list) -> list[str]:
 
 
 def with_plain(config: Mapping) -> dict:
-    """A configuration whose features are as JSON can hold them."""
+    """A configuration with its features in a form fit for JSON."""
     features = config.get("features")
     if not features or not isinstance(features, tuple | list):
         return dict(config)
@@ -103,10 +103,10 @@ def with_plain(config: Mapping) -> dict:
 
 
 def features_of(config: Mapping) -> dict[str, Feature]:
-    """The features of a configuration by name; the dtypes of their values are open.
+    """The features of a configuration by name; the dtypes of their values are still open.
 
     Raises:
-        ConfigError: if one is wrong, or they do not go together.
+        ConfigError: if one is wrong, or they contradict each other.
     """
     try:
         return read_features(config["features"])
@@ -115,15 +115,15 @@ def features_of(config: Mapping) -> dict[str, Feature]:
 
 
 def check_features(config: Mapping, defaults: Mapping) -> None:
-    """Checks the features of a configuration, as far as can be without its data.
+    """Checks the features of a configuration, as far as possible without its data.
 
     Args:
         config: a configuration of a click log with features.
         defaults: dict from fields to their defaults.
 
     Raises:
-        ConfigError: if one is wrong, fields of simple columns are given, too, or names are none
-            that columns and inputs may have.
+        ConfigError: if one is wrong, if fields of simple columns are also given, or if columns and
+            inputs cannot have the names.
     """
     features = features_of(config)
     for name in (
@@ -139,8 +139,8 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
         value = tuple(config[name]) if isinstance(config[name], list) else config[name]
         if value != defaults[name]:
             raise ConfigError(
-                f"config.{name}: got {value!r} with features, expected {defaults[name]!r}: each "
-                "feature says it itself"
+                f"config.{name}: got {value!r} with features, expected {defaults[name]!r}: set it "
+                "in each feature"
             )
     columns = columns_of(config)
     unread = {columns.label, columns.user} - set(features)
@@ -149,7 +149,7 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
     if wrong:
         raise ConfigError(
             f"config.features: got {wrong[0]!r}, expected names that inputs of the export can "
-            "have: neither self nor a word of Python's own; rename the column"
+            "have: neither self nor a keyword of Python; rename the column"
         )
     same = differ_in_case_only(inputs)
     if same:
@@ -159,14 +159,14 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
         )
     if columns.label in (*features, *(own.name for own in columns.lists)):
         raise ConfigError(
-            f"config.label_column: got {columns.label!r}, which is a feature, too; expected that "
-            "each column plays one part"
+            f"config.label_column: got {columns.label!r}, which is also a feature; expected that "
+            "each column has one role"
         )
     others = (*columns.numbers, *columns.times, *(own.name for own in columns.lists))
     if columns.user in (columns.label, *others):
         raise ConfigError(
-            f"config.user_column: got {columns.user!r}, which is no category; expected one, or a "
-            "column that the nets do not read"
+            f"config.user_column: got {columns.user!r}, which is not a category; expected one, or "
+            "a column that the nets do not read"
         )
     unknown = [name for name in config["request_columns"] if name not in inputs]
     if unknown and tuple(config["request_columns"]) != defaults["request_columns"]:

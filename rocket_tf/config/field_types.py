@@ -1,4 +1,4 @@
-"""What a field is, and the kinds of values that fields take. Free of TensorFlow."""
+"""What a field is, and the kinds of values that fields take. It does not import TensorFlow."""
 
 import dataclasses
 import math

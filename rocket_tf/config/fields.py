@@ -1,6 +1,6 @@
 """Every option of a run: its default, its meaning with unit, and what it must be.
 
-Free of TensorFlow, so that a mistake is answered before the seconds that TensorFlow takes to load.
+It does not import TensorFlow, which takes seconds to load, so mistakes are reported at once.
 """
 
 from collections.abc import Mapping
@@ -59,16 +59,16 @@ FIELDS: Mapping[str, Field] = {
     ),
     "booster_run": path(
         "",
-        "folder of the run that trained the booster to follow; the booster is trained there where "
-        "none is; empty: `booster` in the run's own folder",
+        "folder of the run that trained the booster to follow; if there is none, it is trained "
+        "there; empty: `booster` in the run's own folder",
         read_by=FOLLOWERS,
         changes_results=False,
     ),
     "init_run": path(
         "",
-        "folder of a finished run of the same nets that this one starts from, as of the day "
-        "before: its weights, and the moments by which it scales numbers; the new data is "
-        "evaluated with them first; empty: random weights",
+        "folder of a finished run of the same nets, such as the day before's, to start from: from "
+        "its weights, and the mean and variance by which it scales numbers; these nets are first "
+        "evaluated on the new data; empty: random weights",
         read_by=CONTINUABLE,
     ),
     "epochs": integer(200, "length of the training, in passes over the training examples", 1),
@@ -78,7 +78,7 @@ FIELDS: Mapping[str, Field] = {
     **own_code.FIELDS,
     "booster_backbone": choice(
         "",
-        "the booster: a net by name, of keras.applications or KerasCV; empty: that of "
+        "the booster: the name of a net in keras.applications or KerasCV; empty: the net of "
         "booster_weights, or a wide residual net",
         "",
         *BACKBONES,
@@ -86,16 +86,15 @@ FIELDS: Mapping[str, Field] = {
     ),
     "light_backbone": choice(
         "",
-        "a net by name, of keras.applications or KerasCV, instead of a wide residual net; "
-        "needs a booster by name or by weights; empty with one: that of light_weights, or see "
-        "branch_layer",
+        "the light net: the name of a net in keras.applications or KerasCV; needs "
+        "booster_backbone or booster_weights; empty: the net of light_weights, or see branch_layer",
         "",
         *BACKBONES,
         read_by=IMAGE_NETS,
     ),
     "branch_layer": name(
         "",
-        "layer of the named booster at which the light net branches off, sharing what is "
+        "layer of the named booster at which the light net branches off; both share the layers "
         "below; empty: the light net is light_backbone, and shares nothing",
         may_be_empty=True,
         read_by=IMAGE_NETS,
@@ -104,8 +103,8 @@ FIELDS: Mapping[str, Field] = {
     "layout": choice(
         "interval",
         "which low layers the light net shares. interval: the first blocks of every group; bottom: "
-        "the whole of the first two groups (the paper's Figure 3); constant: the lowest blocks of "
-        "a booster whose groups are all of one width (Figure 4)",
+        "all of the first two groups (the paper's Figure 3); constant: the lowest blocks of a "
+        "booster whose groups all have the same width (Figure 4)",
         "interval",
         "bottom",
         "constant",
@@ -113,7 +112,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "light_depth": Field(
         16,
-        "layers of the light net, 6n + 4; 0 with layout=bottom, where the booster decides; 2n + 4 "
+        "layers of the light net: 6n + 4; 0 with layout=bottom, since the booster decides; 2n + 4 "
         "with layout=constant",
         "6n + 4 with n >= 1 (10, 16, 22, … below 2**31), 0 with layout=bottom, 2n + 4 with "
         "layout=constant",
@@ -132,18 +131,18 @@ FIELDS: Mapping[str, Field] = {
     ),
     "share": switch(
         True,
-        "share the low layers; False: two nets with only the input in common",
+        "share the low layers; False: the nets have only the input in common",
         read_by=BUILT_IN_NETS,
     ),
     "share_stem": switch(
         False,
-        "share the first convolution all the same, as the authors' release does",
+        "share the first convolution if nothing else is shared, as the authors' release does",
         read_by=STEMS,
     ),
     "batch_normalization": choice(
         "fused",
-        "batch statistics: fused kernel, each replica its own; synchronized over all replicas; or "
-        "Keras's own layer, each replica its own",
+        "batch statistics. fused: of each replica, by a fused kernel; synchronized: of all "
+        "replicas together; keras: of each replica, by Keras's own layer",
         "fused",
         "synchronized",
         "keras",
@@ -151,33 +150,36 @@ FIELDS: Mapping[str, Field] = {
     ),
     "booster_dropout": number(
         0.0,
-        "fraction of activations dropped after each convolution that is the booster's alone",
+        "fraction of activations dropped after each convolution that only the booster has",
         "a number of at least 0 and below 1",
         lambda value: 0 <= value < 1,
         read_by=BUILT_IN_NETS,
     ),
-    # Objective; each field is read by the methods that have such a term
+    # Objective; the methods that have such a term read the field
     "hint": choice(
         "logits_mse",
-        "the loss by which the light net follows the booster; dkd and dist need three classes",
+        "loss by which the light net follows the booster; dkd and dist need three classes",
         *HINTS_ON_LOGITS,
         read_by=HINTS,
     ),
     "hint_weight": non_negative(
-        0.03, "weight of the hint loss; a cross-entropy weighs 1", read_by=HINTS
+        0.03, "weight of the hint loss; cross-entropies have weight 1", read_by=HINTS
     ),
     "hint_temperature": non_negative(
         0.0,
-        "temperature T of the hint; 0: 4 of dkd, 1 of dist, 2 of kd with standardize_logits, and "
-        "`temperature` of kd without",
+        "temperature T of the hint; 0: 4 for dkd, 1 for dist, 2 for kd with standardize_logits, "
+        "and `temperature` for kd without it",
         read_by=HINT_TEMPERATURES,
     ),
     "standardize_logits": switch(
-        False, "hint=kd: logits have mean 0 and deviation 1 over classes", read_by=STANDARDIZABLE
+        False,
+        "hint=kd: scale logits to mean 0 and deviation 1 over classes",
+        read_by=STANDARDIZABLE,
     ),
     "booster_hint_weight": non_negative(
         0.0,
-        "weight of the same hint by which the booster follows the light net (mutual learning)",
+        "weight of the same hint in the other direction: the booster follows the light net "
+        "(mutual learning)",
         read_by=JOINT_METHODS,
     ),
     "gradient_block": switch(
@@ -185,8 +187,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "shared_layers_learn_from": choice(
         "both",
-        "whose losses move the shared layers: both nets' (the paper), or the booster's alone (as "
-        "in EasyRec)",
+        "which losses move the shared layers: those of both nets (the paper), or only the "
+        "booster's (as in EasyRec)",
         "both",
         "booster",
         read_by=JOINT_METHODS,
@@ -198,8 +200,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "distillation_weight": number(
         0.9,
-        "alpha of methods kd and rocket_kd: weight of the distillation term, whose factor is "
-        "2 / classes; in kd, the labels weigh 1 - alpha",
+        "alpha of methods kd and rocket_kd: weight of the distillation term, which has the factor "
+        "2 / classes; in kd, the labels have weight 1 - alpha",
         "a number from 0 to 1",
         lambda value: 0 <= value <= 1,
         read_by=DISTILLATION,
@@ -213,7 +215,7 @@ FIELDS: Mapping[str, Field] = {
     # Execution
     "precision": choice(
         "float32",
-        "Keras dtype policy of the nets; logits and losses are float32 in all",
+        "Keras dtype policy of the nets; logits and losses are always float32",
         "float32",
         "mixed_bfloat16",
         "mixed_float16",
@@ -221,7 +223,7 @@ FIELDS: Mapping[str, Field] = {
     "replicas": integer(
         0,
         "replicas of tf.distribute.MirroredStrategy; 0: one for each GPU, or one CPU; without "
-        "GPUs, so many logical CPU devices",
+        "GPUs, this many logical CPU devices",
         0,
     ),
     "deterministic": switch(
@@ -229,16 +231,16 @@ FIELDS: Mapping[str, Field] = {
     ),
     "evaluate_every_epochs": integer(
         1,
-        "epochs between two evaluations, on the validation examples or, where none are held out, "
-        "on the test examples; the last epoch always is evaluated",
+        "epochs between two evaluations, on the validation examples or, if none are held out, on "
+        "the test examples; the last epoch is always evaluated",
         1,
     ),
     "checkpoints_kept": integer(
-        3, "the last so many checkpoints are kept", 1, changes_results=False
+        3, "number of checkpoints to keep, the last ones", 1, changes_results=False
     ),
     "checkpoint_every_steps": integer(
         0,
-        "a checkpoint after every so many steps, beside those after each epoch; 0: none",
+        "steps between checkpoints within an epoch; 0: only after each epoch",
         0,
         changes_results=False,
     ),

@@ -18,9 +18,9 @@ from rocket_tf.system.startup import load_tensorflow_quietly
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Configuration file, or the name of one that comes along; a method may follow a colon, as "
-    "--config=cifar10:kd. Any field can be overridden, as --config.epochs=20. A file may define "
-    "nets, hints, losses and callbacks of its own: docs/own_nets.md.",
+    "Configuration file, or the name of a bundled one. A method may follow after a colon, as in "
+    "--config=cifar10:kd. Any field can be overridden, as in --config.epochs=20. A file may define "
+    "its own nets, hints, losses and callbacks: docs/own_nets.md.",
     sys_argv=[],  # overrides are parsed here, by the fields' own rules
 )
 WORKDIR = flags.DEFINE_string(
@@ -41,11 +41,11 @@ def parse_flags(argv):
         argv: list of the program's name and its arguments.
 
     Returns:
-        The program's name and the arguments that are no flags. The flag `config` holds the
-        configuration, overridden and checked without its data, as a dict.
+        The program's name and the arguments that are not flags. The flag `config` holds the
+        configuration as a dict, overridden and checked without its data.
 
     Raises:
-        ConfigError: if it cannot be followed.
+        ConfigError: if the command line is wrong.
     """
     absl_logging.set_verbosity(absl_logging.ERROR)  # its warnings would be further lines
     try:
@@ -59,7 +59,7 @@ def parse_flags(argv):
         raise ConfigError(str(error).removeprefix("flag ")) from error
     except (flags.Error, ValueError) as error:
         raise ConfigError(str(error)) from error
-    except Exception as error:  # whatever the configuration file raises
+    except Exception as error:  # the configuration file may raise anything
         raise ConfigError(_message_of_file(error)) from error
 
 
@@ -69,7 +69,7 @@ def _parse_flags(argv):
     _check_values(arguments)
     arguments, overrides = _parted(arguments)
     overrides = {name: options.parse_override(name, text) for name, text in overrides}
-    # Asked for known flags alone, for absl compares others with all it knows, at any length.
+    # Only for known flags: absl compares unknown ones, of any length, with all that it knows.
     _prepare_for_own_code(arguments)
     arguments = flags.FLAGS([argv[0], *arguments], known_only=True)
     _check_unknown(arguments)
@@ -87,19 +87,19 @@ def _parse_flags(argv):
 
 
 def describe_flags():
-    """The flags of a training, each with its help, as text."""
+    """The flags of a training with their help, as text."""
     shown = (CONFIG, WORKDIR, EVALUATE_ONLY)
     return "\n".join(f"--{flag.name}: {flags.FLAGS[flag.name].help}" for flag in shown)
 
 
 def config_name():
-    """The name of the configuration that --config gives, with its method if it has one."""
+    """The name of the configuration in --config, with its method if there is one."""
     path, method = _path_and_method(flags.FLAGS["config"].config_filename)
     return "_".join([Path(path).stem, *filter(None, [method])])
 
 
 def _prepare_for_own_code(arguments):
-    """Loads TensorFlow, without its noise, before a file with functions of its own does."""
+    """Loads TensorFlow, without its output, before a file with its own functions does."""
     for argument in arguments:
         path, _ = _path_and_method(argument.removeprefix("--config="))
         if argument.startswith("--config=") and Path(path).is_file() and own_code.fields_of(path):
@@ -107,7 +107,7 @@ def _prepare_for_own_code(arguments):
 
 
 def _check_unknown(arguments):
-    """Checks that no flag is among the arguments that are left, and takes away what ended them."""
+    """Checks that no flag is among the remaining arguments, and removes the "--" before them."""
     if arguments[1:2] == ["--"]:
         del arguments[1]
         return
@@ -130,7 +130,7 @@ def _config(overrides):
     try:
         config = CONFIG.value
         if not isinstance(config, dict | ml_collections.ConfigDict):
-            # Asked for anything, what stands for a file that cannot be read raises why.
+            # The placeholder for a file that cannot be read raises the reason on any access.
             getattr(config, "keys", None)
             raise ConfigError(
                 f"--config: get_config() of {shortened(path)} gives "
@@ -139,14 +139,14 @@ def _config(overrides):
             )
         config = dict(config) | own_code.fields_of(path)
         config = options.with_plain(config | options.with_named(config, overrides))
-    except Exception as error:  # whatever the objects of the configuration file raise
+    except Exception as error:  # the configuration file's objects may raise anything
         raise ConfigError(_message_of_file(error)) from error
     options.check_fields(config)
     return config
 
 
 def _message_of_file(error):
-    """What to say of an exception that the file of --config has raised."""
+    """The message for an exception of the file in --config."""
     return ready_configs.message_of_file(error, _LOADER)
 
 
@@ -157,7 +157,7 @@ def _path_and_method(value):
 
 
 def _with_path(value):
-    """The value of --config, with the path of a configuration that is given by its name alone."""
+    """The value of --config, with a bundled configuration's name replaced by its path."""
     name, _ = _path_and_method(value)
     ready = ready_configs.paths()
     if name in ready and not Path(name).exists():
@@ -166,7 +166,7 @@ def _with_path(value):
 
 
 def _with_flag_files(arguments):
-    """The arguments, with those that --flagfile names in its place."""
+    """The arguments, with --flagfile replaced by its contents."""
     try:
         return flags.FLAGS.read_flags_from_files(arguments, force_gnu=False)
     except (flags.Error, UnicodeError) as error:
@@ -174,7 +174,7 @@ def _with_flag_files(arguments):
 
 
 def _check_values(arguments):
-    """Checks that each flag that takes a value has one, which is not the next flag."""
+    """Checks that each flag that takes a value has one, and not the next flag."""
     for place, argument in enumerate(arguments, 1):
         if argument == "--":
             return
@@ -213,7 +213,7 @@ def _parted(argv):
         if match is None:
             rest.append(argument)
             if argument == "--":
-                rest.extend(arguments)  # what follows are no flags
+                rest.extend(arguments)  # no flags follow
             continue
         negated, name, text = match.groups()
         if negated and text is not None:

@@ -2,7 +2,7 @@
 
     python -m rocket_tf.main --config=configs/cifar10.py:kd
 
-Free of TensorFlow, as configurations are.
+Like configurations, it does not import TensorFlow.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ class Method:
     """A method of the paper's tables.
 
     Attributes:
-        title: what the tables call it.
+        title: its name in tables.
         settings: the fields in which it differs from the rocket.
     """
 
@@ -44,7 +44,7 @@ METHODS: Mapping[str, Method] = {
         "rocket, softmax MSE (weight 0.3)", {"hint": "softmax_mse", "hint_weight": 0.3}
     ),
     "rocket_kd_hint": Method("rocket, KD as hint (weight 0.2)", {"hint": "kd", "hint_weight": 0.2}),
-    # Newer hints, for which no paper has weights in a rocket. Mutual learning is as in its paper.
+    # Newer hints, for which no paper gives weights in a rocket. Mutual learning is as in its paper.
     "rocket_standardized_kd": Method(
         "rocket, standardized KD as hint",
         {"hint": "kd", "standardize_logits": True, "hint_weight": 0.2},

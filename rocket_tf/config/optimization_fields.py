@@ -1,4 +1,4 @@
-"""Fields of the optimizer, of the learning rate, and of what the losses weigh."""
+"""Fields of the optimizer, of the learning rate, and of the losses' weights."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ OPTIMIZATION_FIELDS: Mapping[str, Field] = {
     "learning_rate": positive(0.1, "step size of the optimizer at the start"),
     "table_optimizer": choice(
         "",
-        "optimizer of embedding tables; empty: the same",
+        "optimizer of the embedding tables; empty: optimizer",
         "",
         *OPTIMIZERS,
         read_by=CLICKS,
@@ -40,28 +40,28 @@ OPTIMIZATION_FIELDS: Mapping[str, Field] = {
     ),
     "learning_rate_schedule": choice(
         "drops",
-        "drops: multiplied by learning_rate_drop_factor at each of learning_rate_drops; cosine: "
-        "falls to 0 along half a cosine over all epochs; constant",
+        "drops: the rate is multiplied by learning_rate_drop_factor at each of "
+        "learning_rate_drops; cosine: it falls to 0 along half a cosine over all epochs; constant",
         "drops",
         "cosine",
         "constant",
     ),
     "warmup_epochs": non_negative(
         0.0,
-        "epochs, whole or not, over which the learning rate of the schedule is multiplied by a "
-        "factor that rises evenly to 1",
+        "epochs, whole or not, during which the schedule's learning rate is multiplied by a factor "
+        "that rises linearly to 1",
     ),
     "learning_rate_drops": Field(
         (0.295, 0.595, 0.795),
-        "when the learning rate drops, in fractions of `epochs`: of 200, at the start of epochs "
-        "60, 120 and 160, counted from 1",
+        "when the learning rate drops, in fractions of `epochs`; the default means the start of "
+        "epochs 60, 120 and 160 of 200, counted from 1",
         "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8)",
         are_drops,
         read_by=DROPS,
     ),
     "booster_learning_rate_drops": Field(
         (),
-        "the drops of the run that trains the booster alone, where it differs; empty: "
+        "the drops of the run that trains the booster alone, if they differ; empty: "
         "learning_rate_drops",
         "increasing numbers above 0 and below 1, such as (0.3, 0.6, 0.8), or nothing",
         are_drops,
@@ -69,26 +69,26 @@ OPTIMIZATION_FIELDS: Mapping[str, Field] = {
     ),
     "learning_rate_drop_factor": number(
         0.2,
-        "what each drop multiplies the learning rate by",
+        "factor by which each drop multiplies the learning rate",
         "a number above 0 and at most 1",
         lambda value: 0 < value <= 1,
         read_by=DROPS,
     ),
     "weight_decay": non_negative(
         5e-4,
-        f"of {_DECAYED['l2']}: factor of the L2 term inside the gradient, on every parameter; of "
-        f"{_DECAYED['decoupled']}: the part of each weight, times the learning rate, that a step "
-        "takes away, biases and normalisations left out; other optimizers have none",
+        f"with {_DECAYED['l2']}: factor of the L2 term inside the gradient, on every parameter; "
+        f"with {_DECAYED['decoupled']}: the part of each weight, times the learning rate, that a "
+        "step subtracts, except for biases and normalisations; other optimizers have none",
     ),
     "gradient_clip_norm": non_negative(
         0.0,
-        "limit of the norm of all gradients together, to which they are scaled down; without the "
-        "L2 term; 0: none",
+        "largest norm of all gradients together, without the L2 term; larger ones are scaled down; "
+        "0: no limit",
     ),
     "average_momentum": number(
         0.0,
-        "momentum of an exponential moving average of the weights, by steps; the average is what "
-        "is evaluated and exported; 0: none",
+        "momentum of an exponential moving average of the weights over steps; the average is "
+        "evaluated and exported; 0: none",
         "a number of at least 0 and below 1",
         lambda value: 0 <= value < 1,
     ),
@@ -101,7 +101,7 @@ OPTIMIZATION_FIELDS: Mapping[str, Field] = {
     ),
     "class_weights": Field(
         (),
-        "what the examples of each class weigh in losses and hints, in the order of the classes; "
+        "weights of each class's examples in losses and hints, in the order of the classes; "
         "empty: 1",
         "a number above 0 for each class, such as (1.0, 2.5), or nothing",
         are_weights,
@@ -113,8 +113,8 @@ OPTIMIZATION_FIELDS: Mapping[str, Field] = {
     ),
     "patience": integer(
         0,
-        "evaluations on the validation examples in a row, none better than the best, after which "
-        "the training ends; 0: it goes through all epochs",
+        "the training ends after this many evaluations in a row without a new best result on the "
+        "validation examples; 0: it goes through all epochs",
         0,
     ),
 }

@@ -1,7 +1,7 @@
 """What a configuration file may define beside `get_config`: nets, hints, losses and callbacks.
 
-A run keeps a copy of the file, by which it finds these functions again. Free of TensorFlow, but for
-what the file itself imports.
+A run keeps a copy of the file, in which it finds these functions again. The module itself does not
+import TensorFlow; the file may.
 """
 
 import ast
@@ -22,8 +22,8 @@ FUNCTIONS = ("build_nets", "build_hints", "build_losses", "build_callbacks")
 FIELDS = {
     "own_functions": Field(
         (),
-        "which functions of own_code build parts of the run; a configuration file that defines "
-        "some sets it to these, and own_code to itself; (): none",
+        "functions of own_code that build parts of the run; a configuration file that defines some "
+        "sets this field, and own_code to itself; (): none",
         "some of " + ", ".join(FUNCTIONS),
         lambda values: all(values.count(value) == 1 and value in FUNCTIONS for value in values),
     ),
@@ -35,7 +35,7 @@ FIELDS = {
     ),
     "own_code_sha256": Field(
         "",
-        "SHA-256 of own_code, in hexadecimal digits; what has another is refused",
+        "SHA-256 of own_code, in hexadecimal digits; a file with another is refused",
         "64 hexadecimal digits, or nothing",
         lambda value: re.fullmatch("[0-9a-f]{64}|", value) is not None,
         read_by=OWN_CODE,
@@ -45,11 +45,12 @@ FIELDS = {
 
 @contextlib.contextmanager
 def exits_answered(what, loader):
-    """Within it, a `SystemExit` of code of one's own is a `ConfigError`.
+    """A context that turns a `SystemExit` of the user's code into a `ConfigError`.
 
     Args:
-        what: what names that code, such as "--config".
-        loader: path of the Python file that runs it; exits that do not pass through it remain.
+        what: the option that names the code, such as "--config".
+        loader: path of the Python file that runs the code. Exits that do not pass through it are
+            not changed.
     """
     try:
         yield
@@ -59,8 +60,8 @@ def exits_answered(what, loader):
             raise
         raise ConfigError(
             f"{what}: the file ends the process by sys.exit({_code_of(error)}) "
-            f"({frames[-1].filename}:{frames[-1].lineno}); take that out, or raise an exception "
-            "that says what is wrong"
+            f"({frames[-1].filename}:{frames[-1].lineno}); remove that, or raise an exception that "
+            "says what is wrong"
         ) from None
 
 
@@ -76,7 +77,7 @@ def fields_of(file):
         file: path of a Python file.
 
     Returns:
-        Dict of their values; empty where the file defines none.
+        Dict of their values; empty if the file defines none.
     """
     source = Path(file).read_bytes()
     found = _definitions(source)
@@ -100,7 +101,7 @@ def read(config, copy):
         `(source, shown)`: bytes, and the path that messages name.
 
     Raises:
-        ConfigError: if there is neither, or both are others than the configuration's.
+        ConfigError: if there is neither, or neither is the configuration's.
     """
     files = [file for file in (Path(config["own_code"]), Path(copy)) if file.is_file()]
     for found in files:
@@ -110,19 +111,19 @@ def read(config, copy):
     raise ConfigError(
         f"config.own_code: got {config['own_code']!r}, expected the file whose SHA-256 is "
         f"{config['own_code_sha256']}; "
-        + ("it has changed: put that back, or begin anew" if files else "there is no such file")
+        + ("it has changed: put that back, or start again" if files else "there is no such file")
     )
 
 
 class OwnCode:
-    """The functions of one's own that a run uses.
+    """The user's own functions that a run uses.
 
     Args:
         config: a checked configuration with `own_functions`.
         copy: path where the run's folder has its copy of the file, if it has one.
 
     Raises:
-        ConfigError: if the file is missing or another, raises an exception, or lacks a function.
+        ConfigError: if the file is missing or changed, raises an exception, or lacks a function.
     """
 
     def __init__(self, config, copy):
@@ -132,10 +133,10 @@ class OwnCode:
         self._module = self._load(source)
         for name in self.functions:
             if not callable(getattr(self._module, name, None)):
-                raise self.mistake(name, "is no function")
+                raise self.mistake(name, "is not a function")
 
     def call(self, name, data):
-        """What a function gives for the run's data.
+        """The result of a function for the run's data.
 
         Args:
             name: one of `functions`.
@@ -148,27 +149,27 @@ class OwnCode:
             return getattr(self._module, name)(data)
 
     def mistake(self, name, what):
-        """The `ConfigError` for what a function does wrong, by the line that defines it.
+        """The `ConfigError` for a mistake of a function, with the line that defines it.
 
         Args:
             name: one of `functions`.
-            what: what is wrong, and how to mend it.
+            what: what is wrong, and how to fix it.
         """
         return ConfigError(f"{self._file}:{self._lines.get(name, 1)}: {name}(data) {what}")
 
     @contextlib.contextmanager
     def answering(self, doing, name=None):
-        """Within it, an exception that passes through the file is a `ConfigError` with its line.
+        """A context that turns exceptions of the file into a `ConfigError` with its line.
 
         Args:
             doing: what is done, in words.
-            name: one of `functions`, by whose line other exceptions are answered; `None`: they
+            name: one of `functions`, whose line is reported for other exceptions; `None`: these
                 pass.
         """
         try:
             yield
         except (RocketError, OSError) as error:
-            # Data that is missing, or a disk that is full, is no mistake in the file.
+            # Missing data, or a full disk, is not a mistake in the file.
             if isinstance(error, RocketError) or self._line_of(error) is None:
                 raise
             raise self._answer(error, self._line_of(error), doing) from error
@@ -196,7 +197,7 @@ class OwnCode:
             return error.lineno or 1
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == self._file]
-        # What TensorFlow has traced names its file in the message alone.
+        # Code that TensorFlow has traced names its file only in the message.
         lines = lines or re.findall(rf'File "{re.escape(self._file)}", line (\d+)', str(error))
         return int(lines[-1]) if lines else None
 
@@ -222,7 +223,7 @@ def _definitions(source):
     try:
         statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}  # which is answered when the file is run
+        return {}  # running the file reports the error
     found = {}
     for statement in statements:
         match statement:

@@ -1,4 +1,4 @@
-"""Fields of nets that start from trained weights. Free of TensorFlow."""
+"""Fields of nets that start from trained weights. It does not import TensorFlow."""
 
 from collections.abc import Mapping
 
@@ -16,10 +16,10 @@ from rocket_tf.networks.weight_sources import kind_of
 def _weights(net):
     return Field(
         "",
-        f"what the {net} starts from. empty: random weights; imagenet or a .weights.h5 file: "
-        f"weights of {net}_backbone; a .keras file or hub/<preset> of KerasHub (a name, a local "
-        "folder or hf://...): a net with its weights, in place of a backbone; its classifier is "
-        "replaced where it has another number of classes",
+        f"where the {net} starts. empty: random weights; imagenet or a .weights.h5 file: weights "
+        f"of {net}_backbone; a .keras file or hub/<preset> of KerasHub (a name, a local folder or "
+        "hf://...): a net with its weights, instead of a backbone; its classifier is replaced if "
+        "it has another number of classes",
         "imagenet, the path of a .keras or .weights.h5 file, hub/<preset>, or nothing",
         lambda value: isinstance(value, str) and (value == "" or _is_source(value)),
         read_by=IMAGE_NETS,
@@ -33,9 +33,9 @@ def _is_source(value):
 def _preprocessing(net, reader):
     return choice(
         "",
-        f"what the {net} does with pixels of 0 to 255 first: tf, caffe or torch of Keras's "
-        "preprocess_input; none: nothing; empty: what the application does, or the preset; nothing "
-        "of a .keras file",
+        f"how the {net} scales pixels from 0 to 255: tf, caffe or torch of Keras's "
+        "preprocess_input; none: not at all; empty: as the application or the preset does, and "
+        "not at all for a .keras file",
         "",
         "tf",
         "caffe",
@@ -48,8 +48,8 @@ def _preprocessing(net, reader):
 def _freeze_until(net, reader):
     return name(
         "",
-        f"layer of the {net} up to which it is frozen: the layer and all that its output is "
-        f"computed from; {net}_pool: all but the classifier; empty: nothing",
+        f"layer of the {net} that is frozen, with everything that its output is computed from; "
+        f"{net}_pool: all but the classifier; empty: nothing",
         may_be_empty=True,
         read_by=reader,
     )
@@ -64,7 +64,7 @@ PRETRAINED_FIELDS: Mapping[str, Field] = {
     "light_freeze_until": _freeze_until("light", PRETRAINED_LIGHT_NETS),
     "unfreeze_epoch": integer(
         0,
-        "epoch, counted from 1, from whose start on frozen layers are trained, too; 0: none",
+        "epoch, counted from 1, at whose start frozen layers begin to train; 0: none",
         0,
         read_by=WITH_FROZEN_LAYERS,
     ),

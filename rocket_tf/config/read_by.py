@@ -1,4 +1,4 @@
-"""Which runs read which fields. Free of TensorFlow.
+"""Which runs read which fields. It does not import TensorFlow.
 
 A field is read by all runs, by runs on some data, by runs of some nets, or by runs of some methods.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS, SIMULATED
 from rocket_tf.networks.weight_sources import has_net
 
-# Those that follow a booster that was trained before.
+# Methods that follow a booster trained before.
 METHODS_WITH_TEACHER = ("kd", "at", "rocket_kd", "no_joint_training")
 HINTS_WITH_TEMPERATURE = ("kd", "dkd", "dist")
 HINTS_ON_LOGITS = ("logits_mse", "softmax_mse", *HINTS_WITH_TEMPERATURE)
@@ -20,12 +20,11 @@ class Reader:
     """The runs that read a field.
 
     Attributes:
-        words: which they are.
-        reads: whether a configuration is of such a run.
-        otherwise: of a configuration of another run, what makes it one, in words. Such a run
-            refuses a value that is not the default; `None`, or the function gives that: it ignores
-            the field. Methods ignore each other's fields, so that one configuration serves all of
-            them.
+        words: the runs, in words.
+        reads: whether a configuration belongs to such a run.
+        otherwise: function from a configuration of another run to the reason, in words; such a run
+            refuses a value other than the default. If it is `None` or returns `None`, the run
+            ignores the field. Methods ignore each other's fields, so one configuration serves all.
     """
 
     words: str
@@ -44,7 +43,7 @@ def _is_of_images(config):
 
 
 def has_own(function):
-    """Of a function's name: whether a configuration has its own, as a predicate."""
+    """A predicate: whether a configuration has its own function of this name."""
     return lambda config: function in config["own_functions"]
 
 
@@ -52,7 +51,7 @@ _has_own_nets = has_own("build_nets")
 
 
 def has_named_nets(config: Mapping) -> bool:
-    """Whether a configuration names its booster, by a backbone or by what has a net of its own."""
+    """Whether a configuration names its booster: a backbone, or a file or preset with a net."""
     return bool(config["booster_backbone"] or has_net(config["booster_weights"]))
 
 
@@ -79,13 +78,13 @@ def _dataset(config):
 
 
 def _dataset_or_own_nets(config):
-    return "build_nets of one's own" if _has_own_nets(config) else _dataset(config)
+    return "your own build_nets" if _has_own_nets(config) else _dataset(config)
 
 
 def _not_continuable(config):
     """Why a run cannot start from a finished one, in words, or `None`."""
     if _has_own_nets(config):
-        return "build_nets of one's own"
+        return "your own build_nets"
     if config["method"] in METHODS_WITH_TEACHER:
         return f"method={config['method']}"
     return None if config["dataset"] == "click_log" else _dataset(config)
@@ -179,7 +178,7 @@ PRETRAINED = Reader(
 WITH_FROZEN_LAYERS = Reader(
     "runs with booster_freeze_until or light_freeze_until",
     lambda config: bool(config["booster_freeze_until"] or config["light_freeze_until"]),
-    lambda config: "nothing that is frozen",
+    lambda config: "no frozen layers",
 )
 WIDE_RESNETS = Reader("wide residual nets", _has_wide_resnets, _dataset_or_backbones)
 STEMS = Reader(
@@ -190,7 +189,7 @@ STEMS = Reader(
 LABEL_LOSSES = Reader(
     "runs without build_losses",
     lambda config: not has_own("build_losses")(config),
-    lambda config: "build_losses of one's own",
+    lambda config: "your own build_losses",
 )
 CONTINUABLE = Reader(
     "built-in nets on dataset=click_log, without a booster that was trained before",
@@ -205,7 +204,7 @@ FOLLOWERS = Reader(
 HINTS = Reader(
     "methods rocket, rocket_kd, no_joint_training, without build_hints",
     _has_hint,
-    lambda config: "build_hints of one's own" if has_own("build_hints")(config) else None,
+    lambda config: "your own build_hints" if has_own("build_hints")(config) else None,
 )
 JOINT_METHODS = Reader(
     "methods rocket, rocket_kd", lambda config: config["method"] in ("rocket", "rocket_kd")

@@ -1,18 +1,18 @@
 """What a batch holds for the nets and for each term of the objective: inputs, labels, weights.
 
-One rule says how weights and masks meet the values of a loss, be it a label loss, a hint on logits
-or a hint between layers. A loss gives values of shape (batch, ...), one for each example, position
-or pixel.
+One rule aligns weights and masks with the values of all losses: label losses, hints on logits and
+hints between layers. A loss gives values of shape (batch, ...), one for each example, position or
+pixel.
 
-- Weights and masks meet values axis by axis from the first one, which is the examples'. The sizes
-  are equal, or one is 1.
-- Where they have fewer axes, all positions of an example weigh the same. (Keras aligns the last
-  axes instead, so that weights (batch,) beside values (batch, time) would be those of steps.)
-- Where they have more, or a hidden layer has other positions, an example weighs the mean of its
-  weights over what is valid, and it is valid if any of its positions is. The weights of a label
-  loss must fit: they are of labels.
-- A term is the sum of weight times value over what is valid, divided by how many values are valid,
-  on all replicas together.
+- Weights and masks are aligned with values axis by axis from the first, the axis of examples. The
+  sizes are equal, or one is 1.
+- If they have fewer axes, all positions of an example have the same weight. (Keras aligns the last
+  axes instead: weights (batch,) and values (batch, time) would be aligned by time step.)
+- If they have more axes, or a hidden layer has other positions, an example has the mean of its
+  weights over valid positions, and it is valid if any of its positions is. The weights of a label
+  loss must fit, because they belong to labels.
+- A term is the sum of weight times value over valid values, divided by their number, on all
+  replicas together.
 """
 
 import inspect
@@ -25,8 +25,8 @@ from rocket_tf.core.distributed_model import sum_over_replicas
 from rocket_tf.core.keras_internals import MASK
 
 _NETS = {"light", "booster"}
-# Keras's losses that are means of elements over the last axis. Labels (batch, time) beside logits
-# (batch, time, 1) they average over time, before weights or masks of steps can be applied.
+# Keras's losses that average elements over the last axis. With labels (batch, time) and logits
+# (batch, time, 1), they average over time, before weights or masks of steps can be applied.
 _MEANS_OF_ELEMENTS = {
     "binary_crossentropy",
     "binary_focal_crossentropy",
@@ -42,11 +42,11 @@ _MEANS_OF_ELEMENTS = {
 
 
 def inputs_of(model, x):
-    """Of a dict of inputs, those that a model takes; others may be there, as for metrics.
+    """The inputs in a dict that a model takes; there may be others, for instance for metrics.
 
     Args:
         model: functional `keras.Model`.
-        x: its inputs, as a batch has them.
+        x: the inputs of a batch.
 
     Raises:
         ValueError: if one is missing.
@@ -66,7 +66,7 @@ def inputs_of(model, x):
     missing = [name for name in keras.tree.flatten(names) if name not in x]
     if missing:
         raise ValueError(
-            f"The nets take inputs {keras.tree.flatten(names)}, and {missing} are missing. "
+            f"The nets take inputs {keras.tree.flatten(names)}, but {missing} are missing. "
             f"Received: {list(x)}"
         )
     return keras.tree.map_structure(lambda name: x[name], names)
@@ -76,7 +76,7 @@ def label_of(output, y):
     """The labels of one output, from those of a batch: one tensor, or a dict by output.
 
     Args:
-        output: its name among several; `None` where it is the only one.
+        output: the output's name; `None` if it is the only one.
         y: the labels.
 
     Raises:
@@ -98,18 +98,18 @@ def label_of(output, y):
 
 
 def weights_of(sample_weight, net, output, outputs):
-    """The weights of one term, which may be several outputs'.
+    """The weights of one term, which may belong to several outputs.
 
     Args:
-        sample_weight: one tensor for all; a dict by output, which Keras makes of one array where
+        sample_weight: one tensor for all; a dict by output, which Keras makes of one array if
             labels are a dict; a dict by net, of tensors or dicts by output; or `None`.
-        net: "light" or "booster". A hint is of the net that follows.
+        net: "light" or "booster"; for a hint, the net that follows.
         output: name of the output; `None` for the only one, and for a hidden layer.
         outputs: names of all outputs, `[None]` for the only one.
 
     Returns:
-        Tuple of tensors, whose mean weighs the term: the output's own, or all outputs' where it has
-        none. Empty where nothing weighs it.
+        Tuple of tensors; the term has the mean of these as weights. They are the output's own, or
+        those of all outputs if it has none. Empty: no weights.
 
     Raises:
         ValueError: if a dict has other keys.
@@ -156,21 +156,22 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels=None, labels
     """The mean of a loss over this replica's examples.
 
     Args:
-        loss: `keras.losses.Loss`. One whose `call` takes `mask` gets that of the positions, shape
-            (batch, ...), where there is one. A hint that takes `labels` gets those given; one
-            that takes `weights` gets those of positions, (batch, ...), 0 where they are masked.
-        target: what the loss is called with first: labels, or what is followed.
-        prediction: what it is called with second, shape (batch, ..., width); its mask counts.
+        loss: `keras.losses.Loss`. If its `call` takes `mask`, it gets that of the positions, shape
+            (batch, ...), if there is one. If it takes `labels`, it gets those given; if it takes
+            `weights`, it gets those of positions, (batch, ...), with 0 at masked positions.
+        target: the first argument of the loss: labels, or the followed values.
+        prediction: the second argument, shape (batch, ..., width); its mask counts.
         weights: as `weights_of` gives them.
-        mask: a further mask, such as the target's, or `None`.
+        mask: another mask, such as the target's, or `None`.
         labels: for a hint that takes them.
-        labels_of: name of the net's output if it is a label loss, for messages, else `None`.
+        labels_of: for messages, the name of the net's output if it is a label loss, else `None`.
 
     Returns:
-        Scalar of Keras's floatx. Over several replicas, their mean by examples is that of all.
+        Scalar of Keras's floatx. The mean over replicas, weighted by their examples, is that of all
+        examples.
 
     Raises:
-        ValueError: if weights of a label loss do not fit its values, or are of other examples.
+        ValueError: if weights of a label loss do not fit its values, or belong to other examples.
 
     Example:
         >>> import keras, numpy as np
@@ -203,7 +204,7 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels=None, labels
     values = ops.convert_to_tensor(values, dtype=loss.dtype)
     weight = _fitting_weight(weights, values, labels_of, masks, positions)
     if masks:
-        # What is valid weighs more, so that the mean over all values is that over the valid ones.
+        # Valid values get larger weights, so that the mean over all values is theirs.
         valid = _all_valid(masks, values.shape)
         counts = tf.stack([tf.size(valid), tf.reduce_sum(tf.cast(valid, tf.int32))])
         total, count = tf.unstack(sum_over_replicas(tf.cast(counts, values.dtype)))
@@ -216,12 +217,12 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels=None, labels
 
 
 def for_metrics(heads, measured, y, logits, sample_weight):
-    """Labels and weights by head, as the metrics of Keras take them.
+    """Labels and weights by head, for the metrics of Keras.
 
     Args:
         heads: dict from names to `Head`s.
-        measured: names of the heads that have metrics. Keras wants labels of the others, too; they
-            get their logits.
+        measured: names of the heads that have metrics. Keras needs labels for the others, too, so
+            they get their logits.
         y: labels, one tensor or a dict by output.
         logits: dict from heads' names to logits.
         sample_weight: as `weights_of` takes them.
@@ -247,7 +248,7 @@ def for_metrics(heads, measured, y, logits, sample_weight):
 
 
 def metric_weight(head, heads, logits, sample_weight):
-    """One head's weights for metrics: of its examples, or of all positions where it has some.
+    """One head's weights for metrics: of its examples, or of all positions if it has positions.
 
     Example:
         >>> import numpy as np
@@ -271,14 +272,13 @@ def weights_of_classes(class_weight, y, logits, sample_weight=None):
     """Weights of positions by the classes of their labels.
 
     Args:
-        class_weight: pairs of a class and its weight; other classes weigh 1. Empty: nothing is
-            weighed.
+        class_weight: pairs of a class and its weight; other classes have weight 1. Empty: none.
         y: labels for each position: classes, shape (batch, ...) or (batch, ..., 1), or one-hot.
         logits: dict from "light" to the logits, shape (batch, ..., classes).
-        sample_weight: weights where there are none of classes; Keras takes one of the two.
+        sample_weight: weights if there are none of classes; Keras takes one of the two.
 
     Returns:
-        Tensor of Keras's floatx, shape (batch, ...); `sample_weight` where nothing is weighed.
+        Tensor of Keras's floatx, shape (batch, ...); `sample_weight` if there is no class weight.
 
     Raises:
         ValueError: if there are weights of both kinds.
@@ -293,8 +293,8 @@ def weights_of_classes(class_weight, y, logits, sample_weight=None):
         return sample_weight
     if sample_weight is not None:
         raise ValueError(
-            "class_weight and sample_weight cannot be given at the same time, as in Keras. Weigh "
-            "the classes in sample_weight, which may be of the labels' shape"
+            "As in Keras, class_weight and sample_weight cannot be given at the same time. Weigh "
+            "the classes in sample_weight, which may have the labels' shape"
         )
     y = tf.convert_to_tensor(y)
     if len(y.shape) == len(logits["light"].shape):
@@ -307,7 +307,7 @@ def weights_of_classes(class_weight, y, logits, sample_weight=None):
 
 
 def _lack_last_axis(labels, logits, loss):
-    """Whether labels of single logits lack their axis, for a loss that can take it."""
+    """Whether labels lack the axis of single logits, for a loss that can take it."""
     return (
         getattr(getattr(loss, "fn", None), "__name__", "") in _MEANS_OF_ELEMENTS
         and len(logits.shape) == len(labels.shape) + 1 > 2
@@ -316,15 +316,15 @@ def _lack_last_axis(labels, logits, loss):
 
 
 def _of_its_own(loss, target, prediction, weights):
-    """What a loss gives that does its own weighing, in a `__call__` of its own."""
+    """The value of a loss that applies weights itself, in its own `__call__`."""
     weight = sum(weights) / len(weights) if weights else None
-    # Keras's losses give 1 / replicas of the mean; that share is right for even batches only.
+    # Keras's losses give 1 / replicas of the mean, which is right only for even batches.
     count = tf.distribute.get_strategy().num_replicas_in_sync
     return loss(target, prediction, weight) * count
 
 
 def _fitting_weight(weights, values, labels_of=None, masks=(), positions=()):
-    """The mean of weights in a shape that meets values, or `None`."""
+    """The mean of weights, in a shape that fits the values, or `None`."""
     fitted = []
     for weight in weights:
         weight = ops.convert_to_tensor(weight, dtype=values.dtype)
@@ -337,7 +337,7 @@ def _fitting_weight(weights, values, labels_of=None, masks=(), positions=()):
 
 
 def _weights_of_positions(prediction, weights, masks):
-    """What each position of a prediction weighs, 0 where a mask leaves it out."""
+    """The weight of each position of a prediction, 0 at masked positions."""
     ones = tf.ones_like(prediction[..., 0])
     weight = _fitting_weight(weights, ones, None, masks, ones.shape)
     weight = ones if weight is None else ones * weight
@@ -353,14 +353,14 @@ def _check_fit(shape, values, labels_of):
     if wrong_examples or too_many:
         what = "a hint" if labels_of is None else f"the label loss of {labels_of}"
         raise ValueError(
-            f"sample_weight must have the axes of the values that it weighs, from the first, the "
-            f"batch, on; it may have fewer. Received: sample_weight of shape {tuple(shape)} for "
+            f"sample_weight must have the axes of its values, from the first (the batch) on; it "
+            f"may have fewer. Received: sample_weight of shape {tuple(shape)} for "
             f"{what} with values of shape {tuple(values)}"
         )
 
 
 def _mean_of_valid(weight, masks, positions, axes):
-    """The mean of weights over valid positions, for each place in the first so many axes."""
+    """The mean of weights over valid positions, for each place in the first axes."""
     weight = _in_axes_of(positions, weight, tf.reduce_mean)
     valid = tf.cast(_all_valid(masks, positions), weight.dtype) * tf.ones_like(weight)
     over = list(range(axes, len(positions)))
@@ -368,7 +368,7 @@ def _mean_of_valid(weight, masks, positions, axes):
 
 
 def _all_valid(masks, shape):
-    """Where all masks are true, in axes that meet those of a shape."""
+    """Where all masks are true, in axes that fit a shape."""
     fitted = [_in_axes_of(shape, tf.cast(mask, tf.bool), tf.reduce_any) for mask in masks]
     valid = fitted[0]
     for other in fitted[1:]:
@@ -377,7 +377,7 @@ def _all_valid(masks, shape):
 
 
 def _in_axes_of(shape, tensor, reduce):
-    """A tensor with the axes that it shares with a shape, then axes of size 1 up to its rank."""
+    """A tensor with the axes that it shares with a shape, then axes of size 1 up to the rank."""
     shared = _shared_axes(tensor.shape, shape)
     if len(tensor.shape) > shared:
         tensor = reduce(tensor, list(range(shared, len(tensor.shape))))
@@ -385,7 +385,7 @@ def _in_axes_of(shape, tensor, reduce):
 
 
 def _shared_axes(mine, theirs):
-    """How many axes, from the first on, have sizes that meet."""
+    """How many axes, from the first on, have sizes that fit."""
     shared = 0
     for size, other in zip(mine, theirs, strict=False):
         if size not in (1, None, other) and other is not None:

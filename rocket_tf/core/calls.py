@@ -1,4 +1,4 @@
-"""The calls of nets' layers, repeated on one set of inputs: what several nets call alike, once."""
+"""Repeats the calls of nets' layers on one set of inputs; equal calls of several nets only once."""
 
 import inspect
 
@@ -11,13 +11,13 @@ from rocket_tf.core import keras_internals
 class Calls:
     """Calls of layers, each made once for all nets that make it.
 
-    Calls are alike if layer and arguments are: the same tensors, and equal values under the same
-    names. Two calls of one net stay two, for they may draw different random numbers; those of
-    functions (`keras.ops`) become one.
+    Two calls are equal if they have the same layer and equal arguments: the same tensors, and equal
+    values under the same names. Two calls of one net stay two, because they may draw different
+    random numbers; those of functions (`keras.ops`) become one.
 
     Args:
-        common: ids of the layers that all nets have, where a net's other layers are to read masked
-            tensors of those from copies of its own; `None` where that makes no difference.
+        common: ids of the layers that all nets have, if each net must read their masked tensors
+            from its own copies; `None` if that makes no difference.
 
     Attributes:
         outputs: dict from the nets' roles to lists of `(name of a layer, its output)`, in the order
@@ -47,10 +47,10 @@ class Calls:
         """Repeats all calls of a net.
 
         Args:
-            role: what the net is called.
+            role: the net's name.
             net: functional `keras.Model`.
             inputs: list of tensors, in the order of `net.inputs`.
-            inlined: models within it whose calls are repeated one by one.
+            inlined: nested models whose calls are repeated one by one.
 
         Returns:
             List of tensors, as in `net.outputs`.
@@ -93,7 +93,7 @@ class Calls:
             and made.is_of(operation)
             and _same(made.named, named)
         ]
-        # What was this very call in another net comes first; what the net has yet to call is kept.
+        # Another net's same call comes first; the calls that the net has yet to make are kept.
         same = [made for made in alike if call in made.calls]
         others = [
             made
@@ -125,8 +125,8 @@ class Calls:
                     "keras.layers.MultiHeadAttention takes the mask from the tensors that it "
                     "reads, and so from the next call that reads them. Received: layer "
                     f"{operation.name!r}, which {role} and another net call on the same masked "
-                    "tensor, but not alike; give each net an attention layer of its own, or the "
-                    "calls the same arguments"
+                    "tensor, but with different arguments; give each net its own attention layer, "
+                    "or both calls the same arguments"
                 )
 
     def _reads_copies(self, role, operation):
@@ -136,7 +136,7 @@ class Calls:
         return id(operation) not in self._common and not is_copy
 
     def _own(self, role, value):
-        """A copy of a masked tensor that another net has too; all else as it is."""
+        """A copy of a masked tensor that another net also has; other values unchanged."""
         made = self._makers.get(id(value))
         if made is None or id(made.operation) not in self._common:
             return value
@@ -150,10 +150,10 @@ class Calls:
 
 
 def common_where_masks_are_taken(*nets):
-    """The layers that all nets have, if another layer of theirs takes masks away.
+    """The layers that all nets have, if another of their layers takes masks away.
 
-    `keras.layers.MultiHeadAttention` takes the mask from the very tensors that it reads, and so
-    from all layers that read them later.
+    `keras.layers.MultiHeadAttention` takes the mask from the tensors that it reads, and so from all
+    layers that read them later.
 
     Returns:
         Set of the layers' ids, or `None`.
@@ -175,7 +175,7 @@ def common_where_masks_are_taken(*nets):
 
 
 class _Made:
-    """A call that was made: its arguments and results, and the nets' calls that it stands for."""
+    """A call that was made: its arguments and results, and the nets' calls that it replaces."""
 
     def __init__(self, operation, named, results):
         self.operation = operation
@@ -185,7 +185,7 @@ class _Made:
         self.calls = []
 
     def is_of(self, operation):
-        """Whether it calls that layer, or an equal function of `keras.ops`."""
+        """Whether it calls this layer, or an equal function of `keras.ops`."""
         mine = _configuration(self.operation)
         return self.operation is operation or (
             mine is not None and _same(mine, _configuration(operation))
@@ -239,7 +239,7 @@ def _key(operation):
 
 
 def _configuration(operation):
-    """What makes two functions of `keras.ops` equal; `None` for a layer, which is itself alone."""
+    """A key by which two functions of `keras.ops` are equal; `None` for a layer."""
     of_keras = type(operation).__module__.startswith("keras.")
     if isinstance(operation, keras.Layer) or not of_keras:
         return None
@@ -253,7 +253,7 @@ def _configuration(operation):
 def _by_name(operation, args, kwargs):
     """The arguments of a call by the names of the layer's parameters.
 
-    Those that Keras finds for itself where they are None are left out, whether passed or not.
+    Arguments that Keras finds itself if they are None are left out, whether passed or not.
     """
     try:
         named = dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
@@ -269,7 +269,7 @@ def _by_name(operation, args, kwargs):
 def _masks_of_keras(operation, args, kwargs):
     """The names of the arguments that are masks which travel with the other arguments.
 
-    Keras passes them where the call says nothing, so that a call repeated without them is the same.
+    Keras passes them if the call does not, so a call repeated without them is the same.
     """
     tensors = {
         name: value

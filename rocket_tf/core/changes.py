@@ -1,7 +1,7 @@
 """Changes after `compile`: what a step is traced from, and steps that are traced again.
 
-TensorFlow traces a step once. Whatever is no variable stays in it as it was, so that a layer that
-is quantized, frozen or given LoRA later, or a hint's new temperature, would never arrive.
+TensorFlow traces a step once. Everything except variables is fixed in it. So a layer that is
+quantized, frozen or given LoRA later, or a hint's new temperature, would have no effect.
 """
 
 import functools
@@ -10,7 +10,7 @@ from rocket_tf.core import keras_internals
 from rocket_tf.core.objective import check_routing
 
 NOTHING_TO_TRAIN = (
-    "The rocket has no trainable variables, and no step changes it; set trainable = True on a net "
+    "The rocket has no trainable variables, so no step changes it; set trainable = True on a net "
     "or on layers"
 )
 _FIXED = ("light", "booster", "teacher", "hints", "heads")
@@ -20,16 +20,15 @@ WATCHED = (*_FIXED, *_OF_THE_OBJECTIVE, "trainable")
 
 
 class Step:
-    """A step of `fit`, `evaluate` or `predict`, made again once what it is made of has changed.
+    """A step of `fit`, `evaluate` or `predict`, made again after its parts have changed.
 
     Settings of the objective and `trainable` flags are compared at every call, so that callbacks
-    may set them. Whatever else counts is compared by `is_current`, when `fit`, `evaluate` or
-    `predict` starts.
+    may set them. `is_current` compares everything else when `fit`, `evaluate` or `predict` starts.
 
     Args:
         model: `RocketModel`.
-        make: name of the model's method that makes it.
-        function: what Keras makes, from an iterator or a batch to the step's outputs.
+        make: name of the model's method that makes the step.
+        function: Keras's function from an iterator or a batch to the step's outputs.
 
     Example:
         >>> import keras, numpy as np, rocket_tf
@@ -74,7 +73,7 @@ class Step:
 
 
 def remade(make):
-    """A method that makes a step, also where the step that is there is not current.
+    """A method that makes a step, also if there is one that is no longer current.
 
     Args:
         make: `make_train_function`, `make_test_function` or `make_predict_function` of a
@@ -108,7 +107,7 @@ def check_attribute(rocket, name, value):
     """Checks that an attribute of a `RocketModel` may be set.
 
     Raises:
-        AttributeError: if it is one that the graph is made of.
+        AttributeError: if the graph is built from it.
         ValueError: if it cannot have this value.
 
     Example:
@@ -129,7 +128,7 @@ def check_attribute(rocket, name, value):
 
 
 def pass_on_attribute(rocket, name):
-    """Hands an attribute of a `RocketModel` that was set to what depends on it.
+    """Passes an attribute of a `RocketModel` that was set on to the parts that depend on it.
 
     Example:
         >>> import keras, rocket_tf

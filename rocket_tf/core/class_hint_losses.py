@@ -1,4 +1,4 @@
-"""Hint losses that are defined on three classes or more, with what they say as in `hint_losses.py`.
+"""Hint losses for three classes or more; their attributes are those of `hint_losses.py`.
 
 Both take logits of shape (batch, ..., classes), and give one value for each example and position.
 """
@@ -15,8 +15,8 @@ from rocket_tf.core.hint_losses import WithTemperature
 
 _ONE_CLASS_EACH = (
     "The hint 'dkd' compares by the class of each label, and needs labels of one class each: whole "
-    "numbers below the number of classes, or one-hot. Mixed labels, as MixUp and CutMix give them, "
-    "have no such class; take another hint, such as 'kd', or leave the mixing out"
+    "numbers below the number of classes, or one-hot. Mixed labels, such as those of MixUp and "
+    "CutMix, have no such class; take another hint, such as 'kd', or turn the mixing off"
 )
 
 
@@ -28,11 +28,11 @@ class DecoupledKnowledgeDistillation(WithTemperature):
 
         T² · (alpha · KL((q_t, 1 − q_t), (p_t, 1 − p_t)) + beta · KL(q without t, p without t))
 
-    where the last two are softmaxes over the other classes. Needs labels of one class each: whole
-    numbers of shape (batch, ...) or (batch, ..., 1), or one-hot, (batch, ..., classes). Where one
-    is neither, such as a mixture of two classes, the step fails; under XLA, which has no such
-    errors, the value is NaN, with gradient 0. The authors raise the weight linearly over the first
-    20 epochs; a `Hint`'s weight may be a schedule.
+    where the last two are softmaxes over the other classes. It needs labels of one class each:
+    whole numbers of shape (batch, ...) or (batch, ..., 1), or one-hot, (batch, ..., classes). If a
+    label is neither, such as a mixture of two classes, the step fails. Under XLA, which cannot
+    raise such errors, the value is NaN, with gradient 0. The authors raise the weight linearly over
+    the first 20 epochs; a `Hint`'s weight may be a schedule.
 
     Args:
         temperature: T, a finite number above 0.
@@ -40,7 +40,7 @@ class DecoupledKnowledgeDistillation(WithTemperature):
         alpha, beta: weights of the two parts, finite numbers of at least 0.
 
     Raises:
-        ValueError: if an argument is no such number; if it is called without labels.
+        ValueError: if an argument is not such a number, or if it is called without labels.
         tf.errors.InvalidArgumentError: if a label is not one of the classes.
 
     Example:
@@ -70,7 +70,7 @@ class DecoupledKnowledgeDistillation(WithTemperature):
     def call(self, y_true, y_pred, labels=None):
         """One value for each example and position, shape (batch, ...)."""
         if labels is None:
-            raise ValueError("'dkd' compares by the labels' classes, and there are no labels")
+            raise ValueError("'dkd' compares by the labels' classes, but there are no labels")
         is_target, has_class = _target_classes(labels, y_pred)
         tf.debugging.Assert(ops.all(has_class), [_ONE_CLASS_EACH])  # which XLA leaves out
         followed, own = (_two_kinds(self._scaled(logits), is_target) for logits in (y_true, y_pred))
@@ -82,7 +82,7 @@ class DecoupledKnowledgeDistillation(WithTemperature):
         return ops.where(has_class, value, math.nan)
 
     def _scaled(self, logits):
-        """By the temperature; the highest becomes 0, for large ones would be rounded."""
+        """Divides by the temperature; the highest becomes 0, because large ones are rounded."""
         highest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
         return (logits - highest) / self.temperature
 
@@ -92,20 +92,20 @@ class DecoupledKnowledgeDistillation(WithTemperature):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class CorrelationDistance(WithTemperature):
-    """DIST: one less the correlation of the softmaxes (Huang et al., NeurIPS 2022).
+    """DIST: 1 − the correlation of the softmaxes (Huang et al., NeurIPS 2022).
 
     With softmaxes q of z/T and p of l/T, and Pearson's correlation r:
 
         T² · (beta · (1 − r over classes) + gamma · (1 − r over the batch, mean over classes))
 
-    The first part is each example's own. The second is the same for all of them: it is over all
-    examples and positions of the global batch, those of all replicas. Examples count in it by
-    `weights`, so that one of weight 0 might as well be absent; the whole term, the mean of weight
-    times value, is proportional to the weights as that of other hints. A correlation is 0, with
-    gradient 0, where a standard deviation is below `keras.config.epsilon()`.
+    The first part belongs to each example. The second is the same for all: it is over all examples
+    and positions of the global batch, of all replicas. `weights` weigh the examples in it, so an
+    example of weight 0 has no effect. The whole term, the mean of weight times value, is
+    proportional to the weights, like other hints. If a standard deviation is below
+    `keras.config.epsilon()`, the correlation is 0, with gradient 0.
 
-    Called as other Keras losses are, it correlates without sample weights; a `RocketModel` gives it
-    the weights.
+    If it is called like other Keras losses, its correlations ignore sample weights; a `RocketModel`
+    passes it the weights.
 
     Args:
         temperature: T, a finite number above 0.
@@ -113,7 +113,7 @@ class CorrelationDistance(WithTemperature):
         beta, gamma: weights of the two parts, finite numbers of at least 0.
 
     Raises:
-        ValueError: if an argument is no such number.
+        ValueError: if an argument is not such a number.
 
     Example:
         >>> import numpy as np
@@ -161,7 +161,7 @@ def _factor(name, value):
 
 
 def _target_classes(labels, logits):
-    """Where the label's class is, (batch, ..., classes); and whether there is one, (batch, ...)."""
+    """The label's class as a mask, (batch, ..., classes); and whether it has one, (batch, ...)."""
     labels = ops.convert_to_tensor(labels)
     classes = logits.shape[-1]
     if len(labels.shape) == len(logits.shape) and labels.shape[-1] != 1:
@@ -180,7 +180,7 @@ def _two_kinds(logits, is_target):
     """Logarithms of probabilities: of target and rest, a pair; among the rest, 0 at the target."""
     rest = ops.where(is_target, -math.inf, logits)
     highest = ops.stop_gradient(ops.max(rest, axis=-1, keepdims=True))
-    # Where the target was, a finite number stands in, for exp's gradient would be NaN.
+    # A finite number replaces the target, or the gradient of exp would be NaN.
     shifted = ops.where(is_target, 0.0, logits - highest)
     exponentials = ops.where(is_target, 0.0, ops.exp(shifted))
     of_rest = highest + ops.log(ops.sum(exponentials, axis=-1, keepdims=True))
@@ -194,7 +194,7 @@ def _second_moments(x, y, mean):
 
 
 def _correlation(covariance, first, second):
-    """Pearson's correlation from moments; 0, without a gradient, where a variance is tiny."""
+    """Pearson's correlation from moments; 0, without a gradient, if a variance is tiny."""
     least = keras.config.epsilon() ** 2
     varies = (first > least) & (second > least)
     product = ops.where(varies, first, 1.0) * ops.where(varies, second, 1.0)
@@ -207,7 +207,7 @@ def _correlation_over_batch(x, y, weights):
     weights = ops.ones_like(x[..., 0]) if weights is None else weights
     x, y = ops.reshape(x, (-1, classes)), ops.reshape(y, (-1, classes))
     weights = ops.reshape(weights, (-1, 1))
-    # Each replica's own means and moments around them, in one collective: sums of squares that are
+    # Each replica's means and the moments around them, in one collective: sums of squares that are
     # not centred would cancel in float32.
     total = ops.sum(weights)
 

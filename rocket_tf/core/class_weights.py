@@ -1,7 +1,7 @@
-"""`class_weight` of `fit` where labels are at positions, such as steps or pixels.
+"""`class_weight` of `fit` for labels at positions, such as time steps or pixels.
 
-Keras takes labels of shape (batch, time) for one-hot ones, and the place of the largest for the
-class of the example.
+Keras treats labels of shape (batch, time) as one-hot, and the position of the largest as the class
+of the example.
 """
 
 import functools
@@ -10,9 +10,9 @@ import functools
 def weighs_classes_of_positions(cls):
     """Class decorator: lets a `keras.Model` weigh classes at positions in its own `train_step`.
 
-    `fit` and `train_on_batch` keep such weights in `class_weights`, a tuple of pairs of a class and
-    its weight, for `weights_of_classes`; others they leave to Keras. Labels are at positions if the
-    logits are, the model's output "light".
+    `fit` and `train_on_batch` store such weights in `class_weights`, a tuple of pairs of a class
+    and its weight, for `weights_of_classes`, and leave other weights to Keras. Labels are at
+    positions if the logits are, the model's output "light".
 
     Example:
         >>> import keras, numpy as np
@@ -36,7 +36,7 @@ def weighs_classes_of_positions(cls):
             if class_weight and "light" in self.output and len(self.output["light"].shape) > 2:
                 own, class_weight = tuple(class_weight.items()), None
             if own != self.class_weights:
-                self.class_weights, self.train_function = own, None  # which is made again
+                self.class_weights, self.train_function = own, None  # the function is made again
             return method(self, *args, class_weight=class_weight, **kwargs)
 
         return train

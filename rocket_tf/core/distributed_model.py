@@ -1,6 +1,6 @@
 """What Keras lacks under tf.distribute: uneven batches, several workers, shared loss scaling.
 
-Once Keras has it, this file can go, and `RocketModel` be a `keras.Model`.
+Once Keras has this, the file can be removed, and `RocketModel` can be a `keras.Model`.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from rocket_tf.core import keras_internals, reductions
 class DistributedModel(keras.Model):
     """A `keras.Model` that can `fit`, `evaluate` and `predict` under any strategy.
 
-    Keras 3 fails under `tf.distribute.MultiWorkerMirroredStrategy` twice
-    (https://github.com/keras-team/keras/issues/20585): before the first step it reduces a batch
-    of values of several replicas, and after each step it takes means over the first axis of logs
-    that have none, in two collectives for each.
+    Keras 3 fails under `tf.distribute.MultiWorkerMirroredStrategy` in two places
+    (https://github.com/keras-team/keras/issues/20585). Before the first step, it reduces a batch of
+    values from several replicas. After each step, it averages logs over a first axis that they do
+    not have, in two collectives for each.
 
     Example:
         >>> import keras, numpy as np
@@ -46,22 +46,21 @@ class DistributedModel(keras.Model):
             and not _has_seed()
         ):
             raise ValueError(
-                "Each worker would shuffle the arrays in an order of its own, and the parts that "
-                "they train on would overlap. Received: shuffle=True, and no seed; call "
+                "Each worker would shuffle the arrays in its own order, so the parts that they "
+                "train on would overlap. Received: shuffle=True, and no seed; call "
                 "keras.utils.set_random_seed with the same seed on all workers, or pass "
                 "shuffle=False or a tf.data.Dataset"
             )
         if self.optimizer is not None and not self.optimizer.built and self.trainable_variables:
-            # Or it is built within the first trace of the step, which is then traced twice.
+            # Otherwise it is built within the first trace of the step, which is then traced twice.
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
         return super().fit(*args, **kwargs)
 
     def before_first_step(self, iterator, data_batch):
         """What Keras should build from, as `keras_internals.hooks_of_fit` has it."""
-        # Keras learns the shapes of a batch from the sum of its parts, which fails where a batch
-        # is split unevenly, or among workers. One part has them too; once all is built, none is
-        # needed.
+        # Keras learns the shapes of a batch from the sum of its parts, which fails if a batch is
+        # split unevenly, or among workers. One part has them, too; after building, none is needed.
         _, metrics = keras_internals.running_metrics(self)
         metrics_built = metrics is None or metrics.built
         if metrics_built and self.optimizer is not None and self.optimizer.built:
@@ -77,7 +76,7 @@ class DistributedModel(keras.Model):
         return None, self.complete(data_batch)
 
     def complete(self, data_batch):
-        """A batch to build from, with all inputs that the model has."""
+        """A batch to build from, with all inputs of the model."""
         return data_batch
 
     def make_loop(self, step_function, loop_of_keras):
@@ -109,7 +108,7 @@ class DistributedModel(keras.Model):
 
     @contextlib.contextmanager
     def reduced_at_end(self):
-        """The forward part of a step, in which what replicas reduce may wait for the gradients.
+        """The forward part of a step, in which reductions over replicas may wait for the gradients.
 
         Yields:
             A `rocket_tf.core.reductions.StepReductions`, or `None` on one replica.
@@ -121,15 +120,15 @@ class DistributedModel(keras.Model):
             yield None
 
     def apply_gradients(self, gradients, variables, waiting, x):
-        """Updates variables by the gradients' sums over all replicas; reduces what waits with them.
+        """Updates variables by the gradients' sums over all replicas; reduces waiting values, too.
 
         So an optimizer clips the global batch's gradient, as on one device. In Keras's own step it
-        clips the replicas'.
+        clips each replica's.
 
         Args:
             gradients: list of tensors, `tf.IndexedSlices` and `None`.
             variables: list of `keras.Variable`s, one for each gradient.
-            waiting: what `reduced_at_end` has yielded.
+            waiting: the value that `reduced_at_end` has yielded.
             x: this replica's inputs.
         """
         if waiting is None:
@@ -151,8 +150,8 @@ class DistributedModel(keras.Model):
 class LossScaling(keras.optimizers.LossScaleOptimizer):
     """Keras's dynamic loss scaling, where all replicas skip a step that overflows on any of them.
 
-    Keras asks one replica whether its gradients are finite, before they are summed over all. A
-    `RocketModel` sums them before, and each replica sees an overflow of any.
+    Keras checks on one replica whether the gradients are finite, before they are summed. A
+    `RocketModel` sums them first, so each replica sees an overflow on any of them.
 
     Example:
         >>> import keras
@@ -190,8 +189,8 @@ def share_of_global_batch(batch, dtype):
     """This replica's examples, as a fraction of all replicas'.
 
     Args:
-        batch: tensors whose first axis is the examples. Of a step's inputs, replicas learn it
-            while they compute.
+        batch: tensors whose first axis is the examples. For a step's inputs, replicas exchange the
+            sizes while they compute.
         dtype: dtype of the fraction.
 
     Example:
@@ -220,7 +219,7 @@ def sum_over_replicas(value):
 def stacked_over_replicas(value):
     """A value of each replica, on all of them, along a new first axis.
 
-    As with a sum over replicas, gradients reach each replica's value from what all compute of it.
+    As for a sum over replicas, each replica's value gets gradients from all replicas.
 
     Args:
         value: float tensor, of the same shape on all replicas.
@@ -240,7 +239,7 @@ def stacked_over_replicas(value):
 
 
 def call_on_replica(graph, x, training):
-    """Calls a graph, also on a replica that was left without examples.
+    """Calls a graph, even on a replica without examples.
 
     Example:
         >>> import keras, numpy as np
@@ -250,8 +249,8 @@ def call_on_replica(graph, x, training):
     """
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return graph(x, training=training)
-    # The last batch may leave a replica empty, and statistics of nothing are not numbers. One
-    # example of zeros takes its place, and its outputs are dropped.
+    # The last batch may leave a replica empty, and its statistics would be NaN. It gets one example
+    # of zeros instead, whose outputs are dropped.
     examples = _examples_in(x)
     x = keras.tree.map_structure(_at_least_one_example, x)
     return keras.tree.map_structure(
@@ -262,10 +261,10 @@ def call_on_replica(graph, x, training):
 def _own_rows(gradients, x):
     """Sparse gradients without the rows of the example that `call_on_replica` adds.
 
-    Their values are 0, but an id that has a row counts as present, and optimizers move it.
+    Their values are 0, but optimizers would treat their ids as present and move them.
 
     Args:
-        gradients: list of gradients; dense ones stay as they are.
+        gradients: list of gradients; dense ones are not changed.
         x: the replica's inputs.
     """
     has_examples = tf.cast(_examples_in(x) > 0, tf.int32)
@@ -306,7 +305,7 @@ def _examples_in(batch):
 def _at_least_one_example(tensor):
     """A dense tensor with an example of zeros if it has none; all else as it is."""
     if tensor is None or isinstance(tensor, tf.SparseTensor | tf.RaggedTensor):
-        return tensor  # an optional input; or one of which TensorFlow makes no empty batch
+        return tensor  # an optional input, or one for which TensorFlow makes no empty batch
     missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
     zeros = tf.zeros(tf.concat([[missing], tf.shape(tensor)[1:]], axis=0), tensor.dtype)
     return tf.ensure_shape(tf.concat([tensor, zeros], axis=0), tensor.shape)

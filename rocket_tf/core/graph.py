@@ -1,4 +1,4 @@
-"""Two nets in one functional graph, and the checks that they can be."""
+"""Joins two nets in one functional graph, and checks that they fit together."""
 
 import difflib
 
@@ -23,17 +23,16 @@ _PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "hard_sigmoid")
 def join(light, booster, hidden=None):
     """The graph that holds the light net and, if there is one, the booster.
 
-    Nets with layers in common are called layer by layer on one set of inputs, so that common layers
-    stay common and are computed once, whether or not the nets were built over the same `Input`.
-    Nets without are taken as they are, if built over the same `Input`, or called as a layer each,
-    unless hidden layers are asked for. Inputs belong together as `inputs.order_of` has it, and are
-    the booster's, in its order; the light net may lack some.
+    Nets with common layers are called layer by layer on one set of inputs. So these layers stay
+    shared and are computed once, even if the nets were built on different `Input`s. Nets without
+    common layers are used unchanged if they were built on the same `Input`. Otherwise each is
+    called as a layer, unless hidden layers are needed. `inputs.order_of` matches the inputs. They
+    are the booster's, in its order; the light net may lack some.
 
     Args:
         light: functional `keras.Model` with one output, logits, or a dict of several (`checked`).
         booster: a net of the same kind, or `None`.
-        hidden: dict from "light" or "booster" to names of the net's layers whose outputs are
-            wanted too.
+        hidden: dict from "light" or "booster" to names of layers whose outputs are also returned.
 
     Returns:
         `(inputs, outputs, hidden_outputs)`: the inputs' structure; a dict with the outputs of
@@ -41,7 +40,7 @@ def join(light, booster, hidden=None):
         layers' names to their outputs.
 
     Raises:
-        ValueError: if a net does not fit the other, is the other, or has no such layer.
+        ValueError: if the nets do not fit or are the same, or if there is no such layer.
 
     Example:
         >>> import keras
@@ -67,7 +66,8 @@ def join(light, booster, hidden=None):
     else:
         if light.name == booster.name:
             raise ValueError(
-                "light and booster must have different names, as layers of one model. Received: "
+                "light and booster must have different names, since both become layers of one "
+                "model. Received: "
                 f"both are {light.name!r}; name one, as in keras.Model(..., name='light')"
             )
         inputs = inputs_like(light, booster)
@@ -82,10 +82,10 @@ def join(light, booster, hidden=None):
 
 
 def reader(role, net, names):
-    """A net with the outputs of some of its layers beside its logits.
+    """A net that gives its logits and the outputs of some of its layers.
 
     Args:
-        role: what the net is called in messages.
+        role: the net's name in messages.
         net: functional `keras.Model`.
         names: names of its layers.
 
@@ -109,11 +109,11 @@ def reader(role, net, names):
 
 
 def as_functional(role, net):
-    """A net as a functional model; a sequential one with the same layers and name.
+    """A net as a functional model; a sequential one keeps its layers and name.
 
     Raises:
-        ValueError: if the net has no graph, as subclassed models and those without inputs, or
-            computes something else, in a `call` of its own.
+        ValueError: if the net has no graph, like subclassed models and those without inputs, or
+            computes something else in its own `call`.
 
     Example:
         >>> import keras
@@ -132,14 +132,14 @@ def as_functional(role, net):
     if overrides_call(net):
         raise ValueError(
             f"{role} must compute what its graph says, which is joined with the other net's. "
-            f"Received: {role}={net!r} of type {type(net).__name__}, which overrides call; make a "
-            "layer of what call does, and the net of that layer"
+            f"Received: {role}={net!r} of type {type(net).__name__}, which overrides call; move "
+            "the code of call into a layer, and build the net from that layer"
         )
     return net
 
 
 def checked(role, net):
-    """A net as `as_functional` gives it; raises ValueError as both that and `check_net` do.
+    """A net as `as_functional` gives it, checked by `check_net`; both may raise a ValueError.
 
     Example:
         >>> import keras
@@ -154,7 +154,7 @@ def checked(role, net):
 
 
 def net_config(role, net, model):
-    """Where a net of `join` is found again in a model rebuilt from its configuration.
+    """Describes where a net of `join` is in a model rebuilt from its configuration.
 
     Example:
         >>> import keras
@@ -211,7 +211,7 @@ def common_layers(*nets):
 
 
 def leaf_layers(model):
-    """The layers of a model, those of nested models in their place.
+    """The layers of a model, with nested models replaced by their layers.
 
     Example:
         >>> import keras
@@ -228,9 +228,10 @@ def leaf_layers(model):
 
 
 def _share_layers(*nets):
-    """Whether nets have layers with variables in common, or masks that one would take away.
+    """Whether nets must be called layer by layer.
 
-    Also if a model within them has layers that are called outside too.
+    They must if they have common layers with variables, if one would take masks from the other, or
+    if a nested model has layers that are also called outside it.
     """
     if len(nets) > 1 and (common_layers(*nets) or common_where_masks_are_taken(*nets)):
         return True
@@ -243,7 +244,7 @@ def _are_one_net(mine, theirs):
 
 
 def _repeat_calls(nets, hidden):
-    """Repeats the calls of nets' layers on new inputs: what both call alike, once."""
+    """Repeats the calls of nets' layers on new inputs; equal calls of both nets are made once."""
     inputs = inputs_like(*nets.values())
     inlined = models_to_inline(*nets.values())
     calls = Calls(common_where_masks_are_taken(*nets.values()))
@@ -261,7 +262,7 @@ def _repeat_calls(nets, hidden):
 
 
 def _output_of(role, calls, name):
-    """The output of the layer with that name, in the calls of a net's layers."""
+    """The output of the layer with this name, in the calls of a net's layers."""
     outputs = [output for called, output in calls if called == name]
     if len(outputs) == 1 and not keras.tree.is_nested(outputs[0]):
         return outputs[0]
@@ -294,7 +295,7 @@ def check_net(role, net):
     outputs = by_output(net.output)
     if {"light", "booster"} & set(outputs):
         raise ValueError(
-            f"Outputs have other names than the nets. Received: {role} with outputs "
+            f"Outputs must not have the names of nets. Received: {role} with outputs "
             f"{list(outputs)}; rename them"
         )
     if any(keras.tree.is_nested(output) for output in outputs.values()):
@@ -306,8 +307,8 @@ def check_net(role, net):
         what = role if name is None else f"output {name!r} of {role}"
         if len(output.shape) < 2:
             raise ValueError(
-                f"{role} must give logits of shape (batch, ..., classes), (batch, 1) for a single "
-                f"one: the last axis is read as one example's logits. Received: {what} of shape "
+                f"{role} must give logits of shape (batch, ..., classes), or (batch, 1) for a "
+                f"single one: the last axis holds one example's logits. Received: {what} of shape "
                 f"{output.shape}; end it in keras.layers.Reshape((1,))"
             )
         activation = _final_activation(output)
@@ -315,12 +316,12 @@ def check_net(role, net):
             raise ValueError(
                 f"{role} must end in logits, before any softmax or sigmoid: hints compare logits, "
                 f"and the losses take from_logits=True. Received: {what} ends in {activation!r} "
-                f"(layer {_final_operation(output).name!r}); take its activation away"
+                f"(layer {_final_operation(output).name!r}); remove its activation"
             )
 
 
 def check_pair(light, other, role):
-    """Checks that the light net and the booster, or the teacher, take and give the same.
+    """Checks that the inputs and logits of light net and booster, or teacher, fit together.
 
     A booster may have more inputs.
 
@@ -335,19 +336,19 @@ def check_pair(light, other, role):
         >>> booster = keras.Model(inputs, keras.layers.Dense(5)(inputs))
         >>> check_pair(light, booster, "booster")
         Traceback (most recent call last):
-        ValueError: light and booster must have logits of one shape, ...
+        ValueError: light and booster must have logits of the same shape, ...
     """
     mine, theirs = (_shapes(net.output) for net in (light, other))
     if mine != theirs:
         raise ValueError(
-            f"light and {role} must have logits of one shape, and outputs of the same names. "
+            f"light and {role} must have logits of the same shape, and outputs of the same names. "
             f"Received: light {mine}, {role} {theirs}"
         )
     mine, theirs = specification(light.input), specification(other.input)
     if not take_the_same(light, other, f"light and {role}", may_have_more=role == "booster"):
         more = "; a booster may have more of them, matched by name" if role == "booster" else ""
         raise ValueError(
-            f"light and {role} must take inputs of one structure, shape and dtype{more}. "
+            f"light and {role} must take inputs of the same structure, shape and dtype{more}. "
             f"Received: light {mine}, {role} {theirs}"
         )
 

@@ -1,11 +1,9 @@
-"""The metrics of `compile`, by head: each head's own, and those that rank a whole evaluation.
-
-And the names and order of all values in the logs.
+"""The metrics of `compile` by head, and the names and order of all values in the logs.
 
 A metric with `ranks_all_examples = True`, such as `ExactAUC`, needs all examples of an evaluation
-at once, and Keras would ask for its result after every step. `RankingMetrics` keeps such metrics
-for the end. Its `update_state` takes `groups` too: the values of the input that its `group_by`
-names, if it has one.
+at once, but Keras asks for its result after every step. `RankingMetrics` keeps such metrics for the
+end. If the metric has `group_by`, the name of an input, its `update_state` also takes `groups`, the
+values of that input.
 """
 
 import functools
@@ -22,7 +20,7 @@ _ACCURACY_NAMES = ("accuracy", "acc")
 
 
 class HeadMetrics:
-    """The metrics that a model is compiled with, sorted by who runs them.
+    """The metrics that a model is compiled with: those that Keras runs, and those that rank.
 
     Args:
         heads: dict from names to `Head`s.
@@ -34,14 +32,14 @@ class HeadMetrics:
     Attributes:
         by_head: dict from "metrics" and "weighted_metrics" to dicts from heads' names to lists of
             metrics, or to `None`.
-        of_keras: the same dicts with those alone that Keras runs.
+        of_keras: the same dicts with only the metrics that Keras runs.
         ranking: `RankingMetrics`, the others.
-        measured: names of the heads that have any.
+        measured: names of the heads with metrics.
         names: the metrics' names in the logs of an evaluation, in order.
 
     Raises:
-        ValueError: if a dict has other keys than nets and outputs, a metric cannot be copied, or
-            two that rank have one name.
+        ValueError: if a dict has keys other than nets and outputs, a metric cannot be copied, or
+            two that rank have the same name.
 
     Example:
         >>> import keras
@@ -82,7 +80,7 @@ def names_in_logs(terms, metrics):
         metrics: names of metrics, as `HeadMetrics.names`.
 
     Raises:
-        ValueError: if two values would have one name, in training or with "val_" before it.
+        ValueError: if two values would have the same name, in training or with "val_" before it.
 
     Example:
         >>> names_in_logs(["light_loss", "hint_loss"], ["light_accuracy"])
@@ -94,15 +92,15 @@ def names_in_logs(terms, metrics):
     if twice:
         raise ValueError(
             f"Losses, hints and metrics need different names in the logs. Received: {twice[0]!r} "
-            "twice; name a hint or a metric otherwise, as in Hint(..., name='low_hint_loss')"
+            "twice; rename a hint or a metric, as in Hint(..., name='low_hint_loss')"
         )
     return names
 
 
 def logs_in_order(measure):
-    """A method that measures, with its values in the order of `metrics_names`.
+    """A method that returns measured values, with these in the order of `metrics_names`.
 
-    Those of metrics that rank are added where the method evaluates.
+    If the method evaluates, those of metrics that rank are added.
 
     Args:
         measure: `evaluate`, `test_on_batch` or `train_on_batch` of a `keras.Model`.
@@ -130,7 +128,7 @@ def logs_in_order(measure):
         logs = measure(*given.args, **given.kwargs)
         if measure.__name__ != "train_on_batch":
             is_whole = set(self.objective.names) <= set(logs)
-            if not is_whole:  # of the light net alone; Keras sums up whole ones over replicas
+            if not is_whole:  # of the light net alone; Keras sums whole ones over replicas
                 found = self.get_metrics_result()
                 logs = {name: float(found[name]) for name in logs}
             logs |= self.head_metrics.ranking.results(None if is_whole else "light")
@@ -141,7 +139,7 @@ def logs_in_order(measure):
 
 
 def history_in_order(fit):
-    """`fit` of a `keras.Model`, whose history has Keras's order of the alphabet, in the same order.
+    """`fit` of a `keras.Model`, with the history in this order instead of Keras's alphabetical one.
 
     Example:
         >>> import keras, numpy as np, rocket_tf
@@ -163,21 +161,21 @@ def history_in_order(fit):
 
 
 def _in_order(names, logs):
-    """Logs in the order of names; values that are not among them come last, by the alphabet."""
+    """Logs in the order of names; other values come last, in alphabetical order."""
     ordered = [name for name in names if name in logs]
     return {name: logs[name] for name in [*ordered, *sorted(set(logs) - set(ordered))]}
 
 
 class RankingMetrics:
-    """The metrics that rank all examples of an evaluation: kept by step, read at its end.
+    """The metrics that rank all examples of an evaluation: updated by step, read at its end.
 
     Args:
         heads: dict from names to `Head`s.
-        metrics: dict from heads' names to lists of metrics, or `None`; those that rank are taken.
-        weighted_metrics: a dict of the same kind, of those that sample weights weigh.
+        metrics: dict from heads' names to lists of metrics, or `None`; only those that rank count.
+        weighted_metrics: a dict of the same form, for metrics with sample weights.
 
     Raises:
-        ValueError: if two have one name.
+        ValueError: if two have the same name.
 
     Example:
         >>> import numpy as np
@@ -191,7 +189,7 @@ class RankingMetrics:
 
     def __init__(self, heads, metrics=None, weighted_metrics=None):
         self._heads = heads
-        # By their names in the logs: the head, the metric, whether it is weighed.
+        # By their names in the logs: the head, the metric, whether it has weights.
         self._named = _ranking_by_name(metrics, weighted_metrics)
 
     @property
@@ -206,7 +204,7 @@ class RankingMetrics:
 
     @property
     def largest_errors(self):
-        """By the names of those that are approximate: how wrong their last results can be."""
+        """Dict from the names of approximate ones to the largest error of their last results."""
         errors = {
             name: getattr(metric, "largest_error", None)
             for name, (_, metric, _) in self._named.items()
@@ -216,7 +214,7 @@ class RankingMetrics:
     def update(self, x, y, logits, sample_weight=None):
         """Adds a batch to what is ranked; the arguments are as in `RocketModel.compute_loss`."""
         for head, metric, is_weighted in self._named.values():
-            if head not in logits:  # where the light net is evaluated alone
+            if head not in logits:  # when the light net is evaluated alone
                 continue
             group_by = getattr(metric, "group_by", None)
             own = self._heads[head]
@@ -227,12 +225,12 @@ class RankingMetrics:
                 label_of(own.output, y),
                 logits[head],
                 weight,
-                # Where there are none, the metric says what it needs.
+                # If there are none, the metric says what it needs.
                 groups=x.get(group_by) if isinstance(x, dict) else None,
             )
 
     def results(self, net=None):
-        """Floats by the metrics' names in the logs, of all nets or of one."""
+        """Dict from the metrics' names in the logs to floats, of all nets or of one."""
         return {
             name: float(metric.result())
             for name, (head, metric, _) in self._named.items()
@@ -254,7 +252,7 @@ def _without_ranking(metrics):
 
 
 def _metrics_by_head(argument, metrics, outputs, heads, losses):
-    """The metrics of each head, none of them another's."""
+    """The metrics of each head; no two heads share one."""
     if metrics is None:
         return None
     by_head = {
@@ -270,7 +268,7 @@ def _metrics_by_head(argument, metrics, outputs, heads, losses):
                 outputs[head],
                 losses.get(head, by_output.get(heads[head].output)),
                 metric,
-                # One that ranks is made again where it runs, under the model's strategy.
+                # A metric that ranks is made again under the model's strategy, where it runs.
                 copy=given.count(id(metric)) > 1 or _ranks(metric),
             )
             for metric in own
@@ -280,21 +278,21 @@ def _metrics_by_head(argument, metrics, outputs, heads, losses):
 
 
 def _instance(metric):
-    """A metric given by its class, made: its name in the logs is known then."""
+    """Makes a metric that was given by its class, so that its name in the logs is known."""
     return metric() if inspect.isclass(metric) else metric
 
 
 def _own_metric(logits, loss, metric, copy):
-    """A metric of one head's own.
+    """A metric that belongs to one head.
 
     Args:
         logits: the head's symbolic output.
         loss: its label loss, or `None`.
         metric: name, function or `keras.metrics.Metric`.
-        copy: whether the metric was given for several heads, so that each needs one of its own.
+        copy: whether the metric was given for several heads, so that each needs a copy.
 
     Raises:
-        ValueError: if a copy is needed, and the metric's class does not say how it is configured.
+        ValueError: if a copy is needed but the metric's class does not say how it is configured.
     """
     if isinstance(metric, str):
         is_binary = logits.shape[-1] == 1 or is_multi_label(logits, loss)
@@ -311,15 +309,15 @@ def _own_metric(logits, loss, metric, copy):
     arguments = set(inspect.signature(type(metric)).parameters) - {"name", "dtype", "kwargs"}
     if has_arguments < has_config and arguments:
         raise ValueError(
-            f"Each net needs a {type(metric).__name__} of its own, and its class has no get_config "
-            f"with its arguments {sorted(arguments)} to make another by. Add one, or pass a metric "
-            "for each net, as in metrics={'light': [...], 'booster': [...]}"
+            f"Each net needs its own {type(metric).__name__}, but its class has no get_config with "
+            f"its arguments {sorted(arguments)} to make another. Add one, or pass a metric for "
+            "each net, as in metrics={'light': [...], 'booster': [...]}"
         )
     return type(metric).from_config(metric.get_config())
 
 
 def _names_by_keras(metrics, weighted_metrics):
-    """The names that Keras gives to metrics in the logs, each with its head's before it."""
+    """The names that Keras gives to metrics in the logs, each prefixed with its head's name."""
     names, counts = [], {}
     for kind, by_head in (("", metrics), ("weighted_", weighted_metrics)):
         for head, own in (by_head or {}).items():

@@ -1,7 +1,7 @@
 """The heads of a model's nets: one output each, or several by name, as one flat dict.
 
-A net with one output has one head, called as the net is ("light"); one with several, a dict, has a
-head for each, called "light_<output>".
+A net with one output has one head with the net's name ("light"). A net with several, a dict, has a
+head for each, named "light_<output>".
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ class Head:
 
     Attributes:
         net: "light" or "booster".
-        output: name of the output among several; `None` where it is the only one.
+        output: name of the output; `None` if it is the only one.
 
     Example:
         >>> Head("light").name, Head("light", "click").name
@@ -25,7 +25,7 @@ class Head:
 
     @property
     def name(self):
-        """What it is called in logs, losses and outputs."""
+        """Its name in logs, losses and outputs."""
         return self.net if self.output is None else f"{self.net}_{self.output}"
 
 
@@ -76,7 +76,7 @@ def spread(argument, value, heads):
     """A value for each head.
 
     Args:
-        argument: what the value is called in messages.
+        argument: name of the value in messages.
         value: one for all; or a dict by net, by output, by net and then output, or by head. Heads
             that a dict does not name get `None`.
         heads: as `heads_of` gives them.

@@ -10,7 +10,7 @@ NET = {"light": "the light net", "booster": "the booster", "teacher": "the teach
 
 
 def compares(loss):
-    """What a loss says that it compares; `None` of a user's own that says nothing.
+    """What a loss compares; `None` for a loss of the user's that does not say.
 
     Example:
         >>> from rocket_tf.core.hint_losses import AttentionMSE
@@ -21,10 +21,10 @@ def compares(loss):
 
 
 def check_hints(hints, light, booster, teacher):
-    """Checks that each hint has a name of its own and somebody to follow.
+    """Checks that each hint has a unique name and a net to follow.
 
     Raises:
-        ValueError: if one has not, if a loss is undefined for so few classes, or if the teacher
+        ValueError: if one has not, if a loss is not defined for so few classes, or if the teacher
             does not fit the other nets.
 
     Example:
@@ -75,14 +75,14 @@ def check_hints(hints, light, booster, teacher):
 
 
 def check_hidden(hints, outputs):
-    """Checks that the layers that hints pair can be compared.
+    """Checks that the layers paired by hints can be compared.
 
     Args:
         hints: list of `Hint`s.
         outputs: dict from "light", "booster" and "teacher" to dicts from layers' names to outputs.
 
     Raises:
-        ValueError: if two layers' shapes do not fit the loss between them.
+        ValueError: if the shapes of two layers do not fit the loss between them.
 
     Example:
         >>> import keras
@@ -99,7 +99,7 @@ def check_hidden(hints, outputs):
             what = compares(hint.loss)
             compared = shapes
             if what == "maps" or hint.projection:
-                # Maps are over positions, channels are averaged away; projections change them.
+                # Maps are over positions: channels are averaged, or changed by projections.
                 compared = [shape[:-1] for shape in shapes]
             least = 3 if what == "maps" else 2
             fit = what is None or _may_be_equal(*compared)
@@ -114,7 +114,7 @@ def check_hidden(hints, outputs):
 
 
 def check_label_losses(hints, heads, label_losses):
-    """Checks that hints on logits fit the labels, as far as label losses say what those are.
+    """Checks that hints on logits fit the labels, as far as the label losses describe them.
 
     Args:
         hints: list of `Hint`s.
@@ -122,8 +122,8 @@ def check_label_losses(hints, heads, label_losses):
         label_losses: dict from heads' names to losses, as `label_losses_by_head` gives it.
 
     Raises:
-        ValueError: if a hint that is about classes meets logits that are yes or no each, or one
-            that reads each label's class has no label loss that says that labels have one.
+        ValueError: if a hint that compares classes meets multi-label logits, or if a hint that
+            reads the class of each label meets label losses without one.
 
     Example:
         >>> import keras
@@ -144,8 +144,8 @@ def check_label_losses(hints, heads, label_losses):
             for name, loss in losses.items():
                 if is_binary(loss):
                     raise ValueError(
-                        f"{hint.loss.name!r} compares softmaxes over classes, and under the label "
-                        f"loss of {name}, {loss.name}, each logit is a yes or no of its own. "
+                        f"{hint.loss.name!r} compares softmaxes over classes, but under the label "
+                        f"loss of {name}, {loss.name}, each logit is a separate yes or no. "
                         "Take 'sigmoid_kd' or 'logits_mse'"
                     )
             if takes(hint.loss, "labels") and not (
@@ -153,7 +153,7 @@ def check_label_losses(hints, heads, label_losses):
             ):
                 given = {name: loss.name for name, loss in losses.items()}
                 raise ValueError(
-                    f"{hint.loss.name!r} reads the class of each label, so that its nets train on "
+                    f"{hint.loss.name!r} reads the class of each label, so its nets must train on "
                     "keras.losses.SparseCategoricalCrossentropy, without ignore_class, or "
                     f"CategoricalCrossentropy. Received: label losses {given}"
                     f"{'' if output is None else f' of the output {output!r}'}; take another "
@@ -162,7 +162,7 @@ def check_label_losses(hints, heads, label_losses):
 
 
 def _check_classes(hint, what, shape):
-    """Checks that there are as many classes as a loss needs; none where they are not known."""
+    """Checks that there are as many classes as a loss needs, if their number is known."""
     least = _least_classes(hint.loss)
     if shape[-1] is not None and shape[-1] < least:
         standardized = " with standardize=True" if hint.loss.name == "kd" else ""
@@ -178,7 +178,7 @@ def _least_classes(loss):
 
 
 def _may_be_equal(first, second):
-    """Whether two shapes are equal as far as their sizes are known."""
+    """Whether two shapes are equal, as far as their sizes are known."""
     return len(first) == len(second) and all(
         None in (mine, theirs) or mine == theirs for mine, theirs in zip(first, second, strict=True)
     )

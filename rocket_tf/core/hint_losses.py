@@ -1,20 +1,18 @@
-"""Hint losses: what pulls the light net towards the net that it follows.
+"""Hint losses: the distance between the light net and the net that it follows.
 
-Those on logits take shape (batch, ..., classes) and give one value for each example, summed over
-classes; calling a loss averages over the batch. One logit stands for two classes, its own and one
-whose logit is 0, so that the softmaxes become sigmoids; where each of several logits does so, as
-with multi-label outputs, there are the sigmoid forms. Equations and figures: the paper's section on
-hint losses, and its Table 3. Attention transfer, cosine and Euclidean distance are for hidden
-layers.
+Losses on logits take shape (batch, ..., classes) and give one value for each example, summed over
+classes; calling a loss averages over the batch. A single logit means two classes, its own and one
+with logit 0, so softmaxes become sigmoids. For multi-label outputs, where each of several logits
+means that, there are the sigmoid forms. Equations and figures are in the paper's section on hint
+losses and its Table 3. Attention transfer, cosine and Euclidean distance are for hidden layers.
 
-Each loss says what it `compares`: "logits"; "vectors", those over the last axis, be they logits or
-a layer's channels; or "maps", where two layers are active, whatever their numbers of channels. A
-loss that says nothing compares what it is given; its shapes are not checked. One that is undefined
-for few classes has `least_classes`.
+Each loss has an attribute `compares`: "logits"; "vectors" over the last axis, either logits or a
+layer's channels; or "maps" of where two layers are active, with any numbers of channels. The shapes
+of a loss without it are not checked. A loss that needs a number of classes has `least_classes`.
 
-A loss whose `call` takes `mask` is given that of the positions, shape (batch, ...), where there is
-one; `labels`, the batch's labels of the output; `weights`, what each value weighs: the sample
-weights, and 0 where a mask leaves it out.
+A loss may have these arguments in its `call`: `mask`, the mask of the positions, shape (batch,
+...), if there is one; `labels`, the batch's labels of the output; `weights`, the weight of each
+value: the sample weights, and 0 at masked positions.
 """
 
 import math
@@ -28,8 +26,8 @@ from keras import ops
 class LogitsMSE(keras.losses.Loss):
     """Squared distance of the logits, ‖l − z‖² (the paper's choice, "mimic").
 
-    Its gradient with respect to the light net's logits is 2 (l − z): it never vanishes while the
-    logits differ (equation 3, without its missing 2).
+    Its gradient with respect to the light net's logits is 2 (l − z), which does not vanish while
+    the logits differ (equation 3, where the 2 is missing).
 
     Example:
         >>> import numpy as np
@@ -51,8 +49,8 @@ class LogitsMSE(keras.losses.Loss):
 class SoftmaxMSE(keras.losses.Loss):
     """Squared distance of the softmaxes, ‖p − q‖².
 
-    Its gradient with respect to the light net's logits vanishes wherever p does, however wrong the
-    light net is there (equation 2).
+    Its gradient with respect to the light net's logits vanishes where p vanishes, even if the light
+    net is wrong there (equation 2).
 
     Example:
         >>> import numpy as np
@@ -102,20 +100,20 @@ class KnowledgeDistillation(WithTemperature):
     At high T its gradient with respect to the light net's logits tends to (l − z) / N, for N
     classes and centred logits (equation 4, times T²).
 
-    With `standardize`, each example's logits, of both nets, are first brought to mean 0 and
-    (population) standard deviation 1 over the classes, so that the light net follows their order
-    and ratios, and no scale (Sun et al., "Logit Standardization in Knowledge Distillation", CVPR
-    2024). Where all logits of an example are equal, they become 0, and their gradient is 0. Two
-    classes would always become -1 and 1: at least three are needed.
+    With `standardize`, each example's logits, in both nets, are first scaled to mean 0 and
+    (population) standard deviation 1 over the classes. The light net then follows their order and
+    ratios, but not their scale (Sun et al., "Logit Standardization in Knowledge Distillation", CVPR
+    2024). If all logits of an example are equal, they become 0, and their gradient is 0. At least
+    three classes are needed, since two would always become -1 and 1.
 
     Args:
-        temperature: T, a finite number above 0. `None`: 4, and 2 if logits are standardized, as in
-            the papers.
+        temperature: T, a finite number above 0. `None`: 4, or 2 with `standardize`, as in the
+            papers.
         name, reduction, dtype: as in `keras.losses.Loss`.
-        standardize: whether logits are standardized.
+        standardize: whether to standardize the logits.
 
     Raises:
-        ValueError: if `temperature` is no such number, when it is given or set.
+        ValueError: if `temperature` is given or set to anything but such a number.
 
     Example:
         >>> import numpy as np
@@ -155,9 +153,9 @@ class KnowledgeDistillation(WithTemperature):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SigmoidMSE(keras.losses.Loss):
-    """Squared distance of the sigmoids, summed over logits: multi-label outputs' softmax MSE.
+    """Squared distance of the sigmoids, summed over logits: the softmax MSE of multi-label outputs.
 
-    Of a single logit it is half of `SoftmaxMSE`, which counts both classes.
+    For a single logit, it is half of `SoftmaxMSE`, which counts both classes.
 
     Example:
         >>> import numpy as np
@@ -179,14 +177,14 @@ class SigmoidMSE(keras.losses.Loss):
 class SigmoidKnowledgeDistillation(WithTemperature):
     """Binary cross-entropies of the sigmoids of z/T and l/T, times T², summed over logits.
 
-    For multi-label outputs; of a single logit, the same as `KnowledgeDistillation`.
+    It is for multi-label outputs. For a single logit, it equals `KnowledgeDistillation`.
 
     Args:
         temperature: T, a finite number above 0.
         name, reduction, dtype: as in `keras.losses.Loss`.
 
     Raises:
-        ValueError: if `temperature` is no such number, when it is given or set.
+        ValueError: if `temperature` is given or set to anything but such a number.
 
     Example:
         >>> import numpy as np
@@ -214,9 +212,9 @@ class SigmoidKnowledgeDistillation(WithTemperature):
 class AttentionMSE(keras.losses.Loss):
     """Mean squared difference of two attention maps (Zagoruyko & Komodakis, 2017).
 
-    Takes the activations of two hidden layers, (batch, ..., channels), whose numbers of channels
-    may differ; gives one value for each example, the mean over positions. Those that a mask leaves
-    out, such as padding, are part of neither map nor mean.
+    It takes the activations of two hidden layers, (batch, ..., channels), which may have different
+    numbers of channels, and gives one value for each example, the mean over positions. Masked
+    positions, such as padding, count neither in the maps nor in the mean.
 
     Example:
         >>> import numpy as np
@@ -231,7 +229,7 @@ class AttentionMSE(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred, mask=None):
-        """One value for each example; `mask`, (batch, ...), is true at positions that count."""
+        """One value for each example; `mask`, (batch, ...), is true where positions count."""
         maps = attention_map(y_pred, mask), attention_map(y_true, mask)
         squares = ops.square(maps[0] - maps[1])
         if mask is None:
@@ -244,9 +242,9 @@ class AttentionMSE(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class CosineDistance(keras.losses.Loss):
-    """One less the cosine of two vectors, over the last axis.
+    """1 − the cosine of two vectors, over the last axis.
 
-    Where one of them is shorter than `keras.config.epsilon()`, it is 1, and its gradient 0.
+    If one of them is shorter than `keras.config.epsilon()`, it is 1, and its gradient is 0.
 
     Example:
         >>> import numpy as np
@@ -268,8 +266,8 @@ class CosineDistance(keras.losses.Loss):
 class EuclideanDistance(keras.losses.Loss):
     """Length of the difference of two vectors, over the last axis.
 
-    Its gradient has length 1 however near they are; where they are equal, it is 0. `"logits_mse"`
-    is its square.
+    Its gradient has length 1, however close they are; for equal vectors, it is 0. `"logits_mse"` is
+    its square.
 
     Example:
         >>> import numpy as np
@@ -285,22 +283,22 @@ class EuclideanDistance(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         squares = ops.sum(ops.square(y_pred - y_true), axis=-1)
-        # The root's own gradient at 0 is infinite, and times 0 it is NaN.
+        # The gradient of the root at 0 is infinite, and times 0 it is NaN.
         apart = squares > 0
         return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
 
 
 def attention_map(activations, mask=None):
-    """Where a layer is active: its squares' mean over channels, as a vector of length 1.
+    """Where a layer is active: the mean of its squares over channels, scaled to length 1.
 
     Args:
         activations: float tensor, (batch, ..., channels), with one or more axes of positions.
-        mask: bool tensor, (batch, ...), false at positions that are left out, where the map is 0;
-            sizes may be 1. `None`: all count.
+        mask: bool tensor, (batch, ...), false at positions to leave out, where the map is 0; sizes
+            may be 1. `None`: all count.
 
     Returns:
         Tensor of the same dtype, (batch, positions), of Euclidean length 1 for each example; zeros
-        where the activations are zeros, or so small that the map is shorter than
+        if the activations are zeros, or so small that the map is shorter than
         `keras.config.epsilon()`.
 
     Example:
@@ -316,21 +314,21 @@ def attention_map(activations, mask=None):
 
 
 def _of_length_one(vectors):
-    """Vectors over the last axis, of length 1; zeros where they are shorter than epsilon."""
+    """Vectors over the last axis, scaled to length 1; zeros if they are shorter than epsilon."""
     squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
     has_length = squares > keras.config.epsilon() ** 2
-    # Without the inner choice, the gradient at 0 is NaN under XLA.
+    # Without the inner `where`, the gradient at 0 is NaN under XLA.
     return ops.where(has_length, vectors * ops.rsqrt(ops.where(has_length, squares, 1.0)), 0.0)
 
 
 def _two_or_more(logits):
-    """Logits of at least two classes: one logit is set beside a 0."""
+    """Logits of at least two classes: a 0 is added to a single logit."""
     if logits.shape[-1] != 1:
         return logits
     return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
 
 
 def _standardized(logits):
-    """Logits of mean 0 and population standard deviation 1 over classes; 0 where all are equal."""
+    """Logits of mean 0 and population standard deviation 1 over classes; 0 if all are equal."""
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
     return _of_length_one(centred) * math.sqrt(logits.shape[-1])

@@ -1,4 +1,4 @@
-"""Hints: what pulls the light net towards the booster or a teacher, or the booster towards it."""
+"""Hints: terms that pull the light net towards the booster or a teacher, or the booster to it."""
 
 import math
 import numbers
@@ -56,15 +56,15 @@ _DEFAULT_NAMES = {
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class Hint:
-    """One hint term of the objective: weight · loss(what is followed, what the follower has).
+    """One hint term of the objective: weight · loss(followed values, the follower's values).
 
     The light net follows the booster or a teacher. With `follows="light"`, the booster follows the
-    light net, whose values pass through `tf.stop_gradient`; together with a hint of the ordinary
-    direction, that is mutual learning (Zhang et al., "Deep Mutual Learning", CVPR 2018).
+    light net, and the light net's values pass through `tf.stop_gradient`. Together with a hint in
+    the usual direction, that is mutual learning (Zhang et al., "Deep Mutual Learning", CVPR 2018).
 
-    `weight` and `temperature` may be set at any time, by a callback too; the next step counts with
-    them. A number as weight costs nothing; a schedule or a temperature has the step traced again.
-    The rest is fixed.
+    `weight` and `temperature` may be set at any time, also by a callback; the next step uses them.
+    A number as weight costs nothing. After a schedule or a temperature is set, the step is traced
+    again. Everything else is fixed.
 
     Args:
         loss: one of `HINT_LOSSES` by name, or a `keras.losses.Loss` that is called with the
@@ -74,29 +74,28 @@ class Hint:
             `"sigmoid_mse"` and `"sigmoid_kd"`; between layers: `"cosine"`, `"euclidean"`,
             `"logits_mse"` (squared distance), `"attention"`. Keras's losses for labels,
             probabilities or rates, such as `KLDivergence`, are for layers that give those.
-        weight: factor of the term, a finite number of at least 0; a label loss weighs 1. 0.03 is
-            the paper's for `"logits_mse"` on CIFAR-10. Or a
-            `keras.optimizers.schedules.LearningRateSchedule`, from the optimizer's steps to the
-            factor.
-        follows: `"booster"`, the net that trains beside the light one; `"teacher"`, a trained net
-            that stays as it is; or `"light"`: then the booster follows the light net.
-        name: name of the term in the logs, unique among a model's hints. `None`: `"hint_loss"`
-            where the booster is followed, `"teacher_loss"` where the teacher is,
-            `"booster_hint_loss"` where the booster follows.
-        temperature: T of `loss="kd"`, `"sigmoid_kd"`, `"dkd"` and `"dist"`; where not given, 4, of
-            `"dist"` 1, with `standardize` 2 (the papers').
-        layers: where the hint reads: a dict from names of the follower's layers to names of layers
-            of the net that it follows. The term is the sum of the loss over these pairs of
-            outputs. `None`: the logits; where nets have several outputs, the sum over them.
+        weight: factor of the term, a finite number of at least 0; label losses have weight 1. The
+            paper uses 0.03 for `"logits_mse"` on CIFAR-10. It may also be a
+            `keras.optimizers.schedules.LearningRateSchedule` over the optimizer's steps.
+        follows: `"booster"`, the net that trains beside the light net; `"teacher"`, a trained net
+            that does not change; or `"light"`: then the booster follows the light net.
+        name: name of the term in the logs, unique among a model's hints. `None`: `"hint_loss"` if
+            the light net follows the booster, `"teacher_loss"` if it follows the teacher,
+            `"booster_hint_loss"` if the booster follows the light net.
+        temperature: T of `loss="kd"`, `"sigmoid_kd"`, `"dkd"` and `"dist"`. The default is the
+            papers': 4, for `"dist"` 1, and with `standardize` 2.
+        layers: dict from names of the follower's layers to names of layers of the net that it
+            follows. The term is the sum of the loss over these pairs of outputs. `None`: the
+            logits; for nets with several outputs, the sum over them.
         projection: whether the follower's layer goes through a trained linear map to the width
-            (last axis) of the layer that it is compared with, so that widths may differ (Romero et
-            al., "FitNets", 2015). The map is the hint's alone and no part of the net.
-        standardize: with `loss="kd"`, whether each example's logits are brought to mean 0 and
-            standard deviation 1 over three or more classes, in both nets.
+            (last axis) of the other layer, so that widths may differ (Romero et al., "FitNets",
+            2015). The map belongs to the hint, not to the net.
+        standardize: with `loss="kd"`, whether each example's logits, in both nets, are scaled to
+            mean 0 and standard deviation 1 over three or more classes.
 
     Raises:
-        ValueError: if an argument is not as above, or `weight` or `temperature` is set to what it
-            cannot be.
+        ValueError: if an argument is not as above, or `weight` or `temperature` is set to an
+            invalid value.
         AttributeError: if another attribute is set.
 
     Example:
@@ -176,7 +175,7 @@ class Hint:
 
     @property
     def temperature(self) -> float | None:
-        """T of a loss that has one, else `None`."""
+        """T, or `None` for a loss without one."""
         return getattr(self.loss, "temperature", None)
 
     @temperature.setter
@@ -189,14 +188,14 @@ class Hint:
         self.loss.temperature = value
 
     def weigh_in(self, objective):
-        """Has an objective follow the weight wherever it is set; called by the objective."""
+        """Makes an objective follow later changes of the weight; the objective calls this."""
         self._objectives.add(objective)
         objective.follow_weight(self)
 
     def __getstate__(self):
         return {name: value for name, value in vars(self).items() if name != "_objectives"}
 
-    def __setstate__(self, state):  # of a copy, which has no part in the objectives
+    def __setstate__(self, state):  # of a copy, which belongs to no objective
         vars(self).update(state, _objectives=weakref.WeakSet())
 
     def get_config(self) -> dict[str, Any]:
@@ -248,7 +247,7 @@ def _resolve(loss, temperature, standardize):
     if standardize and loss != "kd":
         raise ValueError(
             'standardize belongs to loss="kd": it brings softmaxes over classes to one scale, and '
-            f"other hints have a scale of their own, or none. Received: loss={loss!r}, "
+            f"other hints have their own scale, or none. Received: loss={loss!r}, "
             f"standardize={standardize}; leave it out, or pass KnowledgeDistillation(standardize="
             "True) as loss"
         )
@@ -285,7 +284,7 @@ def resolve_hints(hint, weight, temperature):
         temperature: temperature of `hint="kd"`, or `None`.
 
     Raises:
-        ValueError: if they do not go together.
+        ValueError: if the arguments contradict each other.
 
     Example:
         >>> [hint] = resolve_hints("logits_mse", weight=0.1, temperature=None)
@@ -357,7 +356,7 @@ def make_projections(hints, outputs):
             projection = keras.layers.Dense(
                 shapes[1][-1],
                 use_bias=False,
-                dtype=keras.config.floatx(),  # as hints are, under every dtype policy
+                dtype=keras.config.floatx(),  # like hints, under every dtype policy
                 name=f"{hint.name}_{mine}_projection",
             )
             projection.build(shapes[0])

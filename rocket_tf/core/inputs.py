@@ -1,4 +1,4 @@
-"""Which input of one net is which of another's, by name; new inputs that are like those of nets."""
+"""Matches the inputs of nets by name, and makes new inputs like those of nets."""
 
 import keras
 
@@ -6,22 +6,22 @@ from rocket_tf.core import keras_internals
 
 
 def order_of(reference, inputs, what="nets"):
-    """Where each input of a reference stands among other inputs.
+    """The position of each input of a reference among other inputs.
 
-    Entries of a dict belong together by their keys. Those of a list belong together by the inputs'
-    names, if both lists have the same names; by their positions otherwise, as where Keras made up
-    the names. Where there are fewer in the reference, keys or names decide.
+    Entries of dicts are matched by key. Entries of lists are matched by the inputs' names if both
+    lists have the same names, otherwise by position, for instance if Keras made up the names. If
+    the reference has fewer inputs, keys or names decide.
 
     Args:
         reference: structure of inputs, such as `net.input`: a tensor, a list or a dict.
         inputs: inputs of the same structure, or with more entries.
-        what: whose they are, in messages.
+        what: the nets, in messages.
 
     Returns:
         List of positions in the flat `inputs`, one for each of the flat `reference`.
 
     Raises:
-        ValueError: if some names are in both, at other positions, or one of fewer is missing.
+        ValueError: if some names are in both at different positions, or one of fewer is missing.
 
     Example:
         >>> import keras
@@ -34,8 +34,8 @@ def order_of(reference, inputs, what="nets"):
         keys, given = keys_of(reference), keys_of(inputs)
         if not set(keys) <= set(given):
             raise ValueError(
-                f"{what} have inputs that do not belong together by name. Received: {keys}, not "
-                f"all among {given}"
+                f"{what} have inputs that cannot be matched by name. Received: {keys}, not all "
+                f"among {given}"
             )
         return [given.index(key) for key in keys]
     if isinstance(reference, dict):
@@ -46,14 +46,14 @@ def order_of(reference, inputs, what="nets"):
     moved = [name for name in wanted if name in given and given.index(name) != wanted.index(name)]
     if moved:
         raise ValueError(
-            f"{what} have inputs of the same names at other positions, and others beside them. "
+            f"{what} have inputs of the same names at different positions, and other inputs. "
             f"Received: {given} and {wanted}; give both the same names, or make both take a dict"
         )
     return places
 
 
 def in_order_of(reference, inputs):
-    """The inputs, each where the reference has the one that belongs to it.
+    """The inputs in the order of the reference.
 
     Example:
         >>> import keras
@@ -67,7 +67,7 @@ def in_order_of(reference, inputs):
 
 
 def keys_of(inputs):
-    """What inputs are called, in the order of `keras.tree.flatten`: by a dict's keys, or by name.
+    """The names of inputs in the order of `keras.tree.flatten`: a dict's keys, or their names.
 
     Example:
         >>> import keras
@@ -81,7 +81,7 @@ def keys_of(inputs):
 
 
 def called(names, inputs):
-    """Those inputs that names, in any structure, are the `keys_of`.
+    """The inputs with the names in a structure, as `keys_of` gives them.
 
     Example:
         >>> import keras
@@ -111,17 +111,17 @@ def only_of(booster, light):
 
 
 def take_the_same(light, other, what, may_have_more=False):
-    """Whether two nets take inputs of one structure, shape and dtype.
+    """Whether two nets take inputs of the same structure, shape and dtype.
 
     Args:
         light: functional model.
         other: functional model.
-        what: whose inputs they are, in messages.
-        may_have_more: whether the other may have inputs beside those of the light net, which are
-            matched by a dict's keys, or by name.
+        what: the nets, in messages.
+        may_have_more: whether the other may have more inputs than the light net; they are matched
+            by a dict's keys, or by name.
 
     Raises:
-        ValueError: as `order_of`.
+        ValueError: like `order_of`.
 
     Example:
         >>> import keras
@@ -146,7 +146,7 @@ def take_the_same(light, other, what, may_have_more=False):
 
 
 def specification(inputs):
-    """What two nets' inputs must have in common: shape, dtype, and whether sparse or ragged.
+    """The properties that the inputs of two nets must share: shape, dtype, sparse or ragged.
 
     Example:
         >>> import keras
@@ -162,9 +162,9 @@ def specification(inputs):
 
 
 def inputs_like(*nets):
-    """New inputs for nets of one `specification`, in the last net's structure and order.
+    """New inputs for nets of the same `specification`, in the last net's structure and order.
 
-    The last net may have more of them. An input is optional if it is in all nets that have it.
+    The last net may have more inputs. An input is optional if it is so in all nets that have it.
 
     Example:
         >>> import keras
@@ -194,9 +194,9 @@ def inputs_like(*nets):
 
 
 def taking(inputs, net):
-    """The net as a model whose inputs are listed in the order of others; the net itself if it is.
+    """The net as a model with inputs in the order of others.
 
-    Also the net itself where it has fewer inputs.
+    It is the net itself if the order is the same, or if it has fewer inputs.
 
     Example:
         >>> import keras

@@ -1,7 +1,7 @@
-"""All private names of Keras in use: the file to reread when those change.
+"""All private names of Keras in use: the file to check when Keras changes.
 
-Those of optimizers are in `optimizer_internals.py`. Nothing else of the package touches one;
-`tests/core/test_internals.py` holds it.
+Those of optimizers are in `optimizer_internals.py`. No other file of the package uses any;
+`tests/core/test_internals.py` checks that.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ _SUMMED, _LOCK = {"depth": 0}, threading.Lock()
 
 
 def running_metrics(model):
-    """The mean that Keras logs as `loss`, and what holds the metrics of `compile`, or `None`.
+    """The mean that Keras logs as `loss`, and the container of `compile`'s metrics, or `None`.
 
     They are `_loss_tracker` and `_compile_metrics`. `keras.Model.metrics` has both among others,
-    without saying which they are.
+    but does not say which they are.
 
     Example:
         >>> import keras
@@ -34,7 +34,7 @@ def running_metrics(model):
 
 
 def forget_compiled_metrics(model):
-    """Takes away `_compile_metrics`, which Keras keeps where a second `compile` has no metrics.
+    """Removes `_compile_metrics`, which Keras keeps if a second `compile` has no metrics.
 
     Example:
         >>> import keras
@@ -67,13 +67,13 @@ def name_in_logs(metric):
 def hooks_of_fit(cls):
     """Class decorator: lets a `keras.Model` take part in how Keras prepares `fit`.
 
-    Keras asks `_maybe_symbolic_build` before the first step to build what is not built, and
-    `_make_function` to make a loop of a step. It has no public hooks there. The class defines:
+    Before the first step, Keras calls `_maybe_symbolic_build` to build unbuilt parts, and
+    `_make_function` to turn a step into a loop. It has no public hooks there. The class defines:
 
-        before_first_step(iterator, data_batch): gives both as Keras should see them, or `None`
-            where nothing is left to build.
-        make_loop(step_function, loop_of_keras): gives what Keras is to call with an iterator for
-            each batch; `loop_of_keras(step_function)` is what it would call.
+        before_first_step(iterator, data_batch): returns both as Keras should see them, or `None`
+            if nothing is left to build.
+        make_loop(step_function, loop_of_keras): returns the function that Keras calls with an
+            iterator for each batch; its own would be `loop_of_keras(step_function)`.
 
     Example:
         >>> import keras, numpy as np
@@ -108,19 +108,19 @@ def hooks_of_fit(cls):
 
 
 def build_before_trace(model, iterator, metrics):
-    """Makes the metrics' variables where Keras leaves it to the first trace of a step.
+    """Makes the metrics' variables if Keras would make them in the first trace of a step.
 
-    That is without a strategy, where `_distribute_strategy` is `None`. TensorFlow would trace the
-    whole step twice, since it cannot call a trace in which variables were made.
+    Keras does so without a strategy, when `_distribute_strategy` is `None`. TensorFlow would trace
+    the whole step twice, since it cannot call a trace in which variables were made.
 
     Args:
         model: a compiled functional `keras.Model`.
-        iterator: Keras's iterator of its batches, or `None`. Metrics of batches that are not dense
-            tensors are left to the trace.
-        metrics: what holds those of `compile` if they have no variables yet, or `None`.
+        iterator: Keras's iterator of its batches, or `None`. For batches that are not dense
+            tensors, the trace still makes the variables.
+        metrics: the container of `compile`'s metrics if they have no variables yet, or `None`.
 
     Returns:
-        Whether Keras leaves it to the trace.
+        Whether Keras would make them in the trace.
 
     Example:
         >>> import keras
@@ -146,10 +146,10 @@ def build_before_trace(model, iterator, metrics):
 
 
 def one_list_of_layers(model):
-    """Lets a functional model track the layers that it is given as attributes later.
+    """Lets a functional model track layers that are later set as attributes.
 
-    Before 3.13, Keras replaces `_layers` of a functional model by a list that its `_tracker` does
-    not know: the variables of such layers are neither trained nor saved.
+    Before 3.13, Keras replaces `_layers` of a functional model with a list that its `_tracker` does
+    not know, so the variables of such layers are neither trained nor saved.
 
     Example:
         >>> import keras
@@ -167,17 +167,17 @@ def one_list_of_layers(model):
     for layer in model._layers:
         if not tracker.is_in_store("layers", layer):
             tracker.add_to_store("layers", layer)
-    # Past Keras's own setting of attributes, which would wrap the list into another.
+    # Bypasses Keras's own setting of attributes, which would wrap the list into another.
     vars(model)["_layers"] = tracked
 
 
 @contextlib.contextmanager
 def with_summed_gradients():
-    """Within it, Keras's optimizers take gradients as sums over all replicas.
+    """A context in which Keras's optimizers treat gradients as sums over all replicas.
 
-    Else each sums them itself, after it has clipped them, in `_all_reduce_sum_gradients`. An
-    optimizer may have others inside it, and TensorFlow calls it in further threads, so this holds
-    for the class of all of them.
+    Otherwise each optimizer sums them itself, after clipping, in `_all_reduce_sum_gradients`. An
+    optimizer may contain others, and TensorFlow calls it in other threads, so this applies to the
+    class of all optimizers.
 
     Example:
         >>> with with_summed_gradients():
@@ -201,7 +201,7 @@ def with_summed_gradients():
 
 
 def gradients_are_summed():
-    """Whether this is within `with_summed_gradients`, in whatever thread.
+    """Whether any thread is within `with_summed_gradients`.
 
     Example:
         >>> gradients_are_summed()
@@ -211,13 +211,13 @@ def gradients_are_summed():
 
 
 def _optimizers_of_keras():
-    """The class in which Keras's optimizers have `_all_reduce_sum_gradients`."""
+    """The class of Keras's optimizers that defines `_all_reduce_sum_gradients`."""
     classes = keras.optimizers.Optimizer.__mro__
     return next(cls for cls in classes if "_all_reduce_sum_gradients" in vars(cls))
 
 
 def operation_of(tensor):
-    """`(operation, index of its output)` that a symbolic tensor comes from, of `_keras_history`.
+    """The `(operation, index of its output)` that made a symbolic tensor, from `_keras_history`.
 
     Example:
         >>> import keras
@@ -235,7 +235,7 @@ def calls_in(model):
     """The calls in a functional model's own graph, `_nodes_by_depth`, as Keras runs them.
 
     Each has `operation`, `input_tensors`, `outputs`, `is_input`, and `arguments`, which `fill_in`
-    new tensors. A layer has all its calls together, also those in other models.
+    new tensors. The layers themselves keep all their calls, also those in other models.
 
     Example:
         >>> import keras
@@ -251,7 +251,7 @@ def calls_in(model):
 def all_layers(model, nested=True):
     """A model and all layers in it, nested ones too, by `_flatten_layers`.
 
-    Without `nested`, those alone that it holds itself.
+    Without `nested`, only those that it holds itself.
 
     Example:
         >>> import keras
@@ -266,7 +266,7 @@ def all_layers(model, nested=True):
 def function_losses():
     """The class of losses that consist of a function, `LossFunctionWrapper`.
 
-    Keras's `compile` makes one of each function. It brings the labels' rank to that of the outputs.
+    Keras's `compile` wraps each function in it. It gives labels the rank of the outputs.
 
     Example:
         >>> import keras
@@ -280,9 +280,9 @@ def function_losses():
 
 @contextlib.contextmanager
 def object_sharing():
-    """Within it, objects keep their identity in configurations, by `ObjectSharingScope`.
+    """A context in which objects keep their identity in configurations, by `ObjectSharingScope`.
 
-    Keras opens one where it reads or writes a file; this one leaves what that has noted as it was.
+    Keras opens one when it reads or writes a file; this one does not change what Keras has noted.
 
     Example:
         >>> import keras

@@ -1,4 +1,4 @@
-"""Label losses, as `compile` is given them, resolved and checked."""
+"""Resolves and checks the label losses that `compile` is given."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ _PROBABILITY_LOSSES = (
     "tversky",
     "categorical_generalized_cross_entropy",
 )
-# Keras's losses that take labels and no other net's logits, beside those with from_logits.
+# Keras's losses for labels, not for another net's logits, besides those with from_logits.
 _LOSSES_OF_LABELS = ("hinge", "squared_hinge", "categorical_hinge", "ctc", "circle")
 
 
@@ -23,12 +23,12 @@ def given_by_head(loss, heads):
     """The losses that `compile` was given, by head.
 
     Args:
-        loss: one for all heads; a dict, as `spread` takes it; or a list, as Keras takes it for one
-            net: of one loss, or of one for each output, in the alphabetical order of their names.
+        loss: one for all heads; a dict, as `spread` takes it; or, as in Keras, a list with one loss
+            or with one for each output, in the alphabetical order of the outputs' names.
         heads: dict from names to `Head`s.
 
     Raises:
-        ValueError: if a dict has other keys than nets and outputs, or a list another length.
+        ValueError: if a dict has keys other than nets and outputs, or a list has the wrong length.
 
     Example:
         >>> from rocket_tf.core.heads import heads_of
@@ -41,7 +41,7 @@ def given_by_head(loss, heads):
         outputs = list(dict.fromkeys(head.output for head in heads.values()))
         if len(loss) != len(outputs):
             raise ValueError(
-                f"A list of losses has one for each output of a net, and there are {len(outputs)}. "
+                f"A list of losses has one for each output of a net, here {len(outputs)}. "
                 f"Received: loss={loss}; pass a dict by net, 'light' and 'booster', or by output"
             )
         loss = loss[0] if len(loss) == 1 else dict(zip(sorted(outputs), loss, strict=True))
@@ -59,8 +59,8 @@ def label_losses_by_head(loss, heads):
         Dict from heads' names to `keras.losses.Loss`; heads without a label loss are left out.
 
     Raises:
-        ValueError: if there is none, if one expects probabilities or rates, or does not average
-            over the batch, or if a dict or list is not as in `given_by_head`.
+        ValueError: if there is none, if one expects probabilities or rates or does not average over
+            the batch, or if a dict or list is wrong (see `given_by_head`).
 
     Example:
         >>> import keras
@@ -92,10 +92,10 @@ def label_weights_by_head(loss_weights, losses, heads):
         heads: dict from names to `Head`s.
 
     Returns:
-        Dict from the keys of `losses` to floats, 1 where none is given.
+        Dict from the keys of `losses` to floats; the default is 1.
 
     Raises:
-        ValueError: if they are no dict, have other keys than nets and outputs, or weigh a head
+        ValueError: if they are not a dict, have keys other than nets and outputs, or are for a head
             without a label loss.
 
     Example:
@@ -110,7 +110,7 @@ def label_weights_by_head(loss_weights, losses, heads):
     idle = [head for head in weights if weights[head] and head not in losses]
     if idle:
         raise ValueError(
-            f"loss_weights must be of heads with a loss. Received: loss_weights={loss_weights} "
+            f"loss_weights must be for heads with a loss. Received: loss_weights={loss_weights} "
             f"and no loss of {idle}; leave them out"
         )
     return {head: 1.0 if weights[head] is None else float(weights[head]) for head in losses}
@@ -121,8 +121,8 @@ def resolve_label_loss(net, loss):
 
     Args:
         net: the head, for messages.
-        loss: name, function, other callable, or `keras.losses.Loss`. What is no `Loss` becomes one
-            as in Keras, which brings the labels' rank to that of the outputs.
+        loss: name, function, other callable, or `keras.losses.Loss`. As in Keras, anything else
+            than a `Loss` becomes one, which gives labels the rank of the outputs.
 
     Raises:
         ValueError: if the loss expects probabilities or rates, or does not average over the batch.
@@ -139,13 +139,13 @@ def resolve_label_loss(net, loss):
     expected = expected_of_nets(resolved)
     if expected == "rates":
         raise ValueError(
-            f"The nets give logits, numbers of any sign, and loss={loss!r} of {net} expects rates, "
+            f"The nets give logits, numbers of any sign, but loss={loss!r} of {net} expects rates, "
             "which are positive; pass a function of the rates' logarithms, such as "
             "lambda y, log_rate: keras.ops.exp(log_rate) - y * log_rate"
         )
     if expected == "probabilities":
         raise ValueError(
-            f"The nets give logits, and loss={loss!r} of {net} expects probabilities; pass a loss "
+            f"The nets give logits, but loss={loss!r} of {net} expects probabilities; pass a loss "
             "on logits, such as keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
         )
     if not isinstance(resolved, keras.losses.Loss):
@@ -156,11 +156,11 @@ def resolve_label_loss(net, loss):
 
 
 def expected_of_nets(loss):
-    """What a loss expects of a net, if that is not logits or numbers of any sign.
+    """What a loss expects from a net, if not logits or numbers of any sign.
 
     Args:
-        loss: function or `keras.losses.Loss`. A class with a `call` of its own is taken at its
-            word: what is not configured with `from_logits=False` expects logits.
+        loss: function or `keras.losses.Loss`. A class with its own `call` expects logits unless it
+            is configured with `from_logits=False`.
 
     Returns:
         "probabilities", "rates" or `None`.
@@ -194,7 +194,7 @@ def _function_and_name(loss):
     """The function that a loss consists of, or `None`, and its name."""
     function = loss
     if isinstance(loss, keras.losses.Loss):
-        # Its own, unless a subclass calls something else.
+        # The loss's own function, unless a subclass calls something else.
         is_function = type(loss).call is function_losses().call
         function = loss.fn if is_function else None
     inner = function
@@ -212,13 +212,13 @@ def _from_logits(loss, function):
             return bool(configured["from_logits"])
     try:
         parameters = inspect.signature(function).parameters if function is not None else {}
-    except ValueError:  # as of functions written in C
+    except ValueError:  # for functions written in C
         return None
     return bool(parameters["from_logits"].default) if "from_logits" in parameters else None
 
 
 def is_multi_label(logits, loss):
-    """Whether each of several logits is a yes or no of its own, as its label loss says.
+    """Whether a head is multi-label: each of several logits is a separate yes or no.
 
     Args:
         logits: a head's symbolic output.
@@ -235,7 +235,7 @@ def is_multi_label(logits, loss):
 
 
 def is_binary(loss):
-    """Whether a label loss takes each logit for a yes or no of its own.
+    """Whether a label loss treats each logit as a separate yes or no.
 
     Example:
         >>> import keras
@@ -246,7 +246,7 @@ def is_binary(loss):
 
 
 def is_of_one_class(loss):
-    """Whether a label loss says that each label is of one class, or one-hot.
+    """Whether the labels of a label loss have one class each, as a number or one-hot.
 
     Example:
         >>> import keras

@@ -1,4 +1,4 @@
-"""Data without the inputs that only the booster reads: what is evaluated then is the light net."""
+"""Data without the inputs that only the booster reads: only the light net is evaluated on it."""
 
 import keras
 import tensorflow as tf
@@ -38,22 +38,23 @@ def lacks_booster_only(rocket, x):
     missing = [name for name in names if name not in x]
     if missing and len(missing) < len(names):
         raise ValueError(
-            f"Data has all inputs that only the booster reads, {list(names)}, or none of them; "
-            f"then the light net is evaluated alone. Received: {list(x)}; {missing} are missing"
+            f"Data must have all inputs that only the booster reads, {list(names)}, or none of "
+            "them; without them, only the light net is evaluated. Received: "
+            f"{list(x)}; {missing} are missing"
         )
     return bool(missing)
 
 
 def inputs_of_net(net, rocket, x):
-    """Of the inputs of a batch, those of a net that may take fewer than the rocket.
+    """The inputs of a batch for a net that may take fewer than the rocket.
 
     Args:
-        net: the light net, or one that takes what it takes.
+        net: the light net, or one with the same inputs.
         rocket: a `RocketModel`.
-        x: as of `lacks_booster_only`.
+        x: as for `lacks_booster_only`.
 
     Returns:
-        The net's inputs in its structure; in the rocket's, where it takes as many.
+        The net's inputs in its structure, or in the rocket's if it takes as many.
 
     Raises:
         ValueError: if one is missing.
@@ -83,9 +84,9 @@ def test_light(rocket, x, y, sample_weight):
 
     Args:
         rocket: a `RocketModel`.
-        x: as of `lacks_booster_only`.
-        y: labels, as of `RocketModel.compute_loss`.
-        sample_weight: as there.
+        x: as for `lacks_booster_only`.
+        y: labels, as for `RocketModel.compute_loss`.
+        sample_weight: as for `RocketModel.compute_loss`.
 
     Returns:
         The logs as a dict.
@@ -114,7 +115,7 @@ def test_light(rocket, x, y, sample_weight):
 
 
 def of_light(rocket, logs):
-    """Those logs that an evaluation of the light net alone has.
+    """The logs of an evaluation of the light net alone.
 
     Example:
         >>> import keras, numpy as np, rocket_tf
@@ -136,7 +137,7 @@ def of_light(rocket, logs):
 
 
 def completed(rocket, data_batch):
-    """A batch that Keras builds from, with zeros for the inputs that only the booster reads.
+    """A batch for Keras to build from, with zeros for the inputs that only the booster reads.
 
     Args:
         rocket: a `RocketModel`.
@@ -166,9 +167,9 @@ def completed(rocket, data_batch):
 
 
 def _with_stand_ins(rocket, logits):
-    """Logits by heads' names, where the booster's heads have the light net's.
+    """Logits by heads' names, with the light net's for the booster's heads.
 
-    Keras's metrics want logits of all heads. Those of the booster are not logged.
+    Keras's metrics need logits of all heads. Those of the booster are not logged.
     """
     of_output = {rocket.heads[name].output: own for name, own in logits.items()}
     return {name: of_output[head.output] for name, head in rocket.heads.items()}

@@ -1,4 +1,4 @@
-"""Models within nets: which of them have layers that are also called outside."""
+"""Nested models: which of them have layers that are also called outside them."""
 
 import keras
 
@@ -7,16 +7,16 @@ from rocket_tf.core.calls import as_plain, calls_of_graph, flat_inputs
 
 
 def models_to_inline(*nets):
-    """The nested models whose calls are repeated one by one where nets become one graph.
+    """The nested models whose calls are repeated one by one when nets become one graph.
 
-    A layer in a nested model that is called outside of it too would run twice where once is
-    enough, and Keras does not find it again when it loads such a graph.
+    Otherwise a layer in a nested model that is also called outside it would run twice instead of
+    once, and Keras would not find it again when it loads the graph.
 
     Args:
         *nets: functional `keras.Model`s.
 
     Returns:
-        List of models. Those with a `call` of their own are left whole.
+        List of models, without those that have their own `call`.
 
     Example:
         >>> import keras
@@ -49,7 +49,7 @@ def models_to_inline(*nets):
 
 
 def overrides_call(model):
-    """Whether a model computes something else than its graph.
+    """Whether a model computes anything but its graph.
 
     Example:
         >>> import keras
@@ -70,9 +70,9 @@ def _note_places(model, chain, inlined, places, whole):
     Args:
         model: functional model.
         chain: tuple of the nested models around its calls.
-        inlined: dict by id of the models that are no places of their own.
+        inlined: dict by id of the models that do not count as places.
         places: dict from layers to sets of chains, filled here.
-        whole: set of ids of models that have to stay, filled here.
+        whole: set of ids of models that must stay whole, filled here.
     """
     for call in calls_of_graph(model):
         layer = call.operation
@@ -93,7 +93,7 @@ def _is_graph(layer):
 
 
 def _fits(call, model):
-    """Whether the model takes the call's tensors as they are, and not a mask of the caller's."""
+    """Whether the model takes the call's tensors unchanged, without a mask from the caller."""
     args, kwargs = call.arguments.args, call.arguments.kwargs
     given = flat_inputs(model, args, kwargs)
     masks = keras.tree.flatten(kwargs.get("mask"))

@@ -1,6 +1,6 @@
 """The objective: label losses and hints, their weights, and which gradient moves which variable.
 
-It knows tensors, losses and variables, and no Keras model.
+It deals with tensors, losses and variables, but with no Keras model.
 """
 
 import keras
@@ -21,17 +21,17 @@ class Objective:
         loss(y, l) + loss(y, z) + hint_weight · hint(z, l)
 
     In the hint, z passes through `tf.stop_gradient` if `gradient_block` is set. A teacher's values
-    always do, and so does l where the booster follows the light net.
+    always do, and so does l when the booster follows the light net.
 
     Args:
         heads: dict from names to `Head`s, as `heads_of` gives it.
         label_losses: dict from heads' names to losses on logits that average over the batch; heads
             may be left out.
         label_weights: dict from the same names to numbers; `None`: all 1.
-        hints: `Hint`s, whose names differ.
-        gradient_block: whether the gradient of hints that follow the booster is kept from it.
+        hints: `Hint`s with different names.
+        gradient_block: whether to keep the gradient of hints that follow the booster from it.
         shared_layers_learn_from: `"both"`, or `"booster"`: then neither the light net's label loss
-            nor its hints move what the nets share.
+            nor its hints move the shared layers.
         projections: dict from (hint's name, layer of the net that follows) to the linear map of a
             hint with projections.
 
@@ -79,7 +79,7 @@ class Objective:
             self._names.setdefault(head.net, {})[head.output] = name
         self._nets = {f"{name}_loss": heads[name].net for name in label_losses}
         self._nets |= {hint.name: hint.follower for hint in self.hints}
-        # Variables, so that steps that are traced already follow a weight that is set later.
+        # Variables, so that steps which are traced already use a weight that is set later.
         self._hint_weights = {hint.name: _setting(f"{hint.name}_weight") for hint in self.hints}
         for hint in self.hints:
             hint.weigh_in(self)
@@ -90,21 +90,21 @@ class Objective:
         return list(self._nets)
 
     def follow_weight(self, hint):
-        """Takes over a hint's weight, if that is a number; the hint calls it when it is set."""
+        """Updates a hint's weight, if it is a number; the hint calls this when it is set."""
         if not callable(hint.weight):
             self._hint_weights[hint.name].assign(hint.weight)
 
     @property
     def has_parts(self):
-        """Whether some terms move other variables than the rest do."""
+        """Whether some terms move other variables than the rest."""
         return self.shared_layers_learn_from == "booster"
 
     def part_of(self, name):
         """The part of the objective that a term belongs to.
 
         Returns:
-            `"both"` where all terms move all variables that they reach; else the net that the term
-            is of, `"light"` or `"booster"`. A hint is of the net that follows.
+            `"both"` if all terms move all variables that they reach; otherwise the net that the
+            term belongs to, `"light"` or `"booster"`. A hint belongs to the net that follows.
         """
         return self._nets[name] if self.has_parts else "both"
 
@@ -112,13 +112,12 @@ class Objective:
         """The terms on this replica's examples.
 
         Args:
-            y: labels, the same for all nets; a dict by output where there are several.
-            logits: dict from heads' names to logits, shape (batch, ..., classes). Where a hint
-                follows a teacher's logits, also from `"teacher"` to them, or to a dict of them by
-                output.
+            y: labels, the same for all nets; a dict by output if there are several.
+            logits: dict from heads' names to logits, shape (batch, ..., classes). If a hint follows
+                a teacher's logits, also from `"teacher"` to these, or to a dict of them by output.
             sample_weight: weights of the examples, shape (batch,), or of their positions, shape
-                (batch, ...), in label losses and hints alike, as `batch.py` describes; a dict by
-                output or by net where they differ; or `None`.
+                (batch, ...), in label losses and hints, as `batch.py` describes; a dict by output
+                or by net if they differ; or `None`.
             hidden: dict from "light", "booster" and "teacher" to dicts from the names of the layers
                 that hints read to their outputs.
             step: the optimizer's step, for weights that follow a schedule.
@@ -127,7 +126,7 @@ class Objective:
             Dict from `names` to `(weight, mean over the examples)`, scalars of Keras's floatx.
 
         Raises:
-            ValueError: if labels are missing, or sample weights fit no values.
+            ValueError: if labels are missing, or sample weights do not fit.
         """
         terms = self.label_terms(y, logits, sample_weight)
         for hint in self.hints:
@@ -139,7 +138,7 @@ class Objective:
         return terms
 
     def label_terms(self, y, logits, sample_weight=None):
-        """The label losses alone, as `terms` has them, of those heads that logits are given of."""
+        """The label losses of `terms`, for the heads with given logits."""
         terms = {}
         for name, loss in self.label_losses.items():
             if name not in logits:
@@ -164,12 +163,12 @@ class Objective:
         Args:
             terms: as `terms` gives them.
             of_layers: list of losses of layers, such as of regularizers.
-            logits: of the step, by heads' names.
+            logits: the step's logits, by heads' names.
             term_means: dict from names to the `keras.metrics.Mean`s of the terms.
             loss_mean: that of the sum.
 
         Returns:
-            `(losses, regularization)`: as of `losses`, and the layers' as scalars.
+            `(losses, regularization)`: the result of `losses`, and the layers' losses, scalars.
         """
         examples = tf.shape(keras.tree.flatten(logits)[0])[0]
         losses = self.losses(terms)
@@ -177,22 +176,22 @@ class Objective:
         for name, (_, value) in terms.items():
             term_means[name].update_state(value, sample_weight=examples)
         total = [*losses.values(), *regularization]
-        # Of a light net without a label loss, evaluated alone, there is nothing.
+        # A light net without a label loss that is evaluated alone has no term.
         loss_mean.update_state(sum_in_order(total) if total else 0.0, sample_weight=examples)
         return losses, regularization
 
     def gradients(self, tape, losses, variables, shared=()):
-        """The gradient of each variable, of the losses that may move it.
+        """The gradient of each variable by the losses that may move it.
 
         Args:
             tape: `tf.GradientTape` that recorded the losses; persistent if `has_parts`.
-            losses: dict as `losses` gives it. Those under other names, such as regularization, move
-                all variables.
+            losses: dict as `losses` gives it. Entries with other names, such as regularization,
+                move all variables.
             variables: list of `tf.Variable`s or `keras.Variable`s.
             shared: those among them that both nets have, if `has_parts`.
 
         Returns:
-            List with a gradient for each variable, `None` where none arrives.
+            List with a gradient for each variable, or `None`.
         """
         if not self.has_parts:
             return tape.gradient(list(losses.values()), variables)
@@ -203,7 +202,7 @@ class Objective:
             for variable, gradient in zip(moved, tape.gradient(loss, moved), strict=True):
                 if gradient is not None:
                     gradients[id(variable)].append(gradient)
-        # One alone stays as it is: those of embeddings are sparse.
+        # A single gradient is not changed: those of embeddings are sparse.
         return [
             sum_in_order(summands) if len(summands) > 1 else next(iter(summands), None)
             for summands in gradients.values()
@@ -213,7 +212,7 @@ class Objective:
         return weights_of(sample_weight, net, output, list(self._names[net]))
 
     def _compared(self, hint, y, logits, hidden, sample_weight):
-        """What a hint compares: what is followed, the follower's, its weights, a mask, labels."""
+        """What a hint compares: followed and follower's values, weights, a mask, labels."""
         compared = []
         for followed, own, output in self._pairs(hint, logits, hidden):
             mask = getattr(followed, MASK, None)
@@ -225,7 +224,7 @@ class Objective:
         return compared
 
     def _pairs(self, hint, logits, hidden):
-        """Triples of what a hint follows, the follower's own, and the output, if it is of one."""
+        """Triples of the followed value, the follower's value, and the output, if there is one."""
         if hint.layers is None:
             for output, name in self._names[hint.follower].items():
                 if hint.follows == "teacher":
@@ -244,8 +243,9 @@ class Objective:
 def sum_in_order(values):
     """The sum of tensors of one shape, from the first to the last.
 
-    `tf.add_n` of three or more adds them in an order that depends on which of their buffers is free
-    at that instant, and TensorFlow makes chains of `+` one such sum. The last bit would follow.
+    `tf.add_n` adds three or more tensors in an order that depends on which of their buffers is free
+    at that instant, and TensorFlow turns chains of `+` into one such sum. So the last bit would
+    vary.
 
     Example:
         >>> float(sum_in_order([tf.constant(1e8), tf.constant(-1e8), tf.constant(1.0)]))
@@ -255,14 +255,14 @@ def sum_in_order(values):
 
 
 def without(values, others):
-    """Those of some values that are not among others, by identity.
+    """The values that are not among others, by identity.
 
     Example:
         >>> one, two = [1], [1]
         >>> without([one, two], [two])[0] is one
         True
     """
-    others = {id(other): other for other in others}  # kept, so that their ids stay theirs
+    others = {id(other): other for other in others}  # kept, so that their ids stay valid
     return [value for value in values if id(value) not in others]
 
 
@@ -270,13 +270,13 @@ def sum_of_gradients(gradients, otherwise):
     """The sum of a tensor's gradients, from the first to the last, for deterministic training.
 
     A tensor that three or more operations read, such as the last one that two residual nets share,
-    gets as many gradients, which TensorFlow adds with one `tf.add_n`, also under
+    gets as many gradients. TensorFlow adds them with one `tf.add_n`, even under
     `tf.config.experimental.enable_op_determinism`.
 
     Args:
         gradients: list of tensors and `tf.IndexedSlices`.
-        otherwise: function from such a list to the sum, for what has no order to lose: two of them,
-            slices, or values of another kind.
+        otherwise: function from such a list to the sum, used if the order does not matter: for two
+            of them, slices, or values of another kind.
 
     Example:
         >>> gradients = [tf.constant(value) for value in (1e8, -1e8, 1.0)]
@@ -299,7 +299,7 @@ def _setting(name):
 
 
 def check_routing(shared_layers_learn_from, booster):
-    """Checks from whom shared layers are to learn.
+    """Checks from which net shared layers learn.
 
     Raises:
         ValueError: if the value is unknown, or there is no booster to learn from.
@@ -307,7 +307,7 @@ def check_routing(shared_layers_learn_from, booster):
     Example:
         >>> check_routing("booster", booster=None)
         Traceback (most recent call last):
-        ValueError: Shared layers cannot learn from a booster that there is not. ...
+        ValueError: Shared layers cannot learn from a missing booster. ...
     """
     if shared_layers_learn_from not in ("both", "booster"):
         raise ValueError(
@@ -316,13 +316,13 @@ def check_routing(shared_layers_learn_from, booster):
         )
     if shared_layers_learn_from == "booster" and booster is None:
         raise ValueError(
-            "Shared layers cannot learn from a booster that there is not. Received: "
+            "Shared layers cannot learn from a missing booster. Received: "
             "shared_layers_learn_from='booster', booster=None; pass a booster, or 'both'"
         )
 
 
 def parts(light, booster, variables_of):
-    """Variables by who has them.
+    """Variables by the net that has them.
 
     Args:
         light: the light net.

@@ -1,4 +1,4 @@
-"""All private names of Keras's optimizers in use, beside those of `keras_internals.py`."""
+"""All private names of Keras's optimizers in use, except those in `keras_internals.py`."""
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ def hooks_of_optimizer(cls):
 
         clip_gradients(gradients, clip): the clipped gradients; `clip` is Keras's way.
 
-    Variables with sparse gradients are not decayed here; `decays` says which the class has to.
+    Variables with sparse gradients are not decayed here; `decays` says which the class must decay.
 
     Example:
         >>> import keras, tensorflow as tf

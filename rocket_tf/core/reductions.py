@@ -1,7 +1,7 @@
-"""What the replicas of a training step learn from each other, packed into few collectives.
+"""What the replicas of a training step send each other, packed into few collectives.
 
-In a collective (all-reduce, all-gather) each replica waits for all others, which between hosts
-takes a round trip however little is sent. So what a step reduces is reduced together, at its end:
+In a collective (all-reduce, all-gather), each replica waits for all others. Between hosts, that
+takes a round trip, however little is sent. So a step reduces everything together, at its end:
 gradients, and the means that variables such as moving statistics follow.
 """
 
@@ -10,15 +10,15 @@ import threading
 
 import tensorflow as tf
 
-# A further pack can be on its way while gradients of earlier layers are computed. 25 MiB is the
-# size of a bucket in PyTorch's DistributedDataParallel.
+# Another pack can be sent while gradients of earlier layers are computed. 25 MiB is the size of a
+# bucket in PyTorch's DistributedDataParallel.
 _BYTES_A_PACK = 25 * 2**20
 
-_HERE = threading.local()  # TensorFlow traces each replica of a step in a thread of its own
+_HERE = threading.local()  # TensorFlow traces each replica of a step in its own thread
 
 
 class StepReductions:
-    """What waits to be reduced when a step ends; `collected` makes one.
+    """The values that wait to be reduced when a step ends; `collected` makes one.
 
     Example:
         >>> import tensorflow as tf
@@ -35,12 +35,12 @@ class StepReductions:
     def takes_values_here(self):
         """Whether values of the code that is being traced can wait.
 
-        Those inside a further `tf.function`, a branch or a loop are not there when the step ends.
+        Values inside another `tf.function`, a branch or a loop do not exist when the step ends.
         """
         return self._graph is tf.compat.v1.get_default_graph()
 
     def wait(self, values, follow, owner):
-        """Leaves values of which `follow` is to be called with the means over the replicas."""
+        """Adds values; `follow` will be called with their means over the replicas."""
         self._waiting.append((values, follow, owner))
 
     def awaits(self, owner):
@@ -48,15 +48,15 @@ class StepReductions:
         return any(owner is each for _, _, each in self._waiting)
 
     def reduce(self, gradients=()):
-        """Sums gradients over all replicas; what waits is reduced with them, and followed.
+        """Sums gradients over all replicas; reduces waiting values with them, and follows these.
 
         Args:
             gradients: list of tensors, `tf.IndexedSlices` and `None`, of the same shapes on all
-                replicas, save for the slices' number of rows.
+                replicas, except for the slices' number of rows.
 
         Returns:
             The list of sums, the same on all replicas. Slices stay slices: the rows of all
-            replicas, one replica's after another's.
+            replicas, in the order of the replicas.
         """
         waiting, self._waiting = self._waiting, []
         values = [value for group, _, _ in waiting for value in group]
@@ -81,7 +81,7 @@ class StepReductions:
 
 @contextlib.contextmanager
 def collected():
-    """Within it, what `follow_mean` is given waits in the `StepReductions` that this yields.
+    """A context in which the values of `follow_mean` wait in the `StepReductions` that it yields.
 
     Its `reduce` must be called afterwards, on all replicas.
 
@@ -102,9 +102,9 @@ def collected():
 
 
 def follow_mean(values, follow, owner):
-    """Calls `follow(*means)` with means over all replicas: at the step's end where it collects.
+    """Calls `follow(*means)` with means over all replicas; if `collected`, at the step's end.
 
-    Calls follow in the order in which they were asked for.
+    The calls keep their order.
 
     Args:
         values: list of tensors, of the same shapes on all replicas.
@@ -134,7 +134,7 @@ def follow_mean(values, follow, owner):
 
 
 def catch_up(owner):
-    """Reduces what waits if some of it is an owner's, whose variables are about to be read.
+    """Reduces the waiting values if some belong to an owner whose variables are about to be read.
 
     Example:
         >>> catch_up(owner=None)  # nothing waits
@@ -151,8 +151,8 @@ def _sums(tensors):
     sums = [None] * len(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
-        # TensorFlow packs a list from its end on, where the last layers' gradients are: they are
-        # the first that are ready.
+        # TensorFlow packs a list from its end, where the last layers' gradients are; these are
+        # ready first.
         group = replica.all_reduce("SUM", [tensors[place] for place in places], options)
         for place, total in zip(places, group, strict=True):
             sums[place] = total
@@ -162,8 +162,8 @@ def _sums(tensors):
 def _rows_of_all_replicas(slices):
     """Every `tf.IndexedSlices` with the rows of all replicas, in one all-gather for all of them.
 
-    A replica sends one vector: how many rows each has, then the indices and rows of each. They
-    travel as the bits of float32, which every backend can send.
+    A replica sends one vector: the number of rows of each, then the indices and rows of each. They
+    are sent as the bits of float32, which every backend can send.
     """
     if not slices:
         return []
@@ -192,7 +192,7 @@ class _Reader:
         self._at = 0
 
     def next(self, length, like):
-        """The next tensor, of so many rows; dtype and shape of a row are those of `like`."""
+        """The next tensor, with a number of rows; their dtype and shape are those of `like`."""
         words = max(1, like.dtype.size // 4)
         row = like.shape[1:]
         end = self._at + length * row.num_elements() * words

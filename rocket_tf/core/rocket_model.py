@@ -31,46 +31,46 @@ class RocketModel(DistributedModel):
 
         loss(y, l) + loss(y, z) + hint_weight · hint(z, l)
 
-    In the hint, z passes through `tf.stop_gradient`, so that no hint gradient reaches the booster,
-    nor layers that both nets share by way of the booster. Other methods are other settings of the
-    same objective: any number of hints, each following the booster or a trained teacher; no booster
-    at all; label losses weighed by `compile(loss_weights={"light": ..., "booster": ...})`.
+    In the hint, z passes through `tf.stop_gradient`. So no gradient of a hint reaches the booster,
+    and shared layers get its gradient only through the light net. Other methods are settings of the
+    same objective: any number of hints that follow the booster or a trained teacher; no booster at
+    all; label losses weighted by `compile(loss_weights={"light": ..., "booster": ...})`.
 
-    Calling the model gives `{"light": logits, "booster": logits}`; `predict` gives the light net's
-    logits alone. `fit` and `evaluate` log `loss`, `light_loss`, `booster_loss`, the hints by their
-    names (`hint_loss`), and the metrics of both nets as `light_<metric>`, `booster_<metric>`. All
-    losses are logged without their weights. Label losses and hints are float32 under every dtype
-    policy, take `sample_weight` and `class_weight`, and are means over the global batch under
-    `tf.distribute`, however unevenly it is split among the replicas.
+    Calling the model gives `{"light": logits, "booster": logits}`; `predict` gives only the light
+    net's logits. `fit` and `evaluate` log `loss`, `light_loss`, `booster_loss`, the hints by name
+    (`hint_loss`), and the metrics of both nets as `light_<metric>`, `booster_<metric>`. All losses
+    are logged without their weights. Label losses and hints are float32 under every dtype policy
+    and take `sample_weight` and `class_weight`. Under `tf.distribute`, they are means over the
+    global batch, even if the replicas' shares of it are uneven.
 
-    Nets may have several outputs, dicts of logits. Labels, losses, metrics and their weights are
-    then dicts by output too (or one for all), and so are sample weights; a hint on logits is the
-    sum over outputs, and the logs have `light_<output>_loss`, `light_<output>_<metric>`.
+    Nets may have several outputs, dicts of logits. Labels, losses, metrics, their weights and
+    sample weights are then dicts by output, too (or one for all). A hint on logits is the sum over
+    outputs, and the logs have `light_<output>_loss`, `light_<output>_<metric>`.
 
-    Sample weights are of examples, shape (batch,), or of the labels' positions, such as (batch,
-    time); a dict by net weighs a hint by the follower's. Masks leave padding out.
+    Sample weights belong to examples, shape (batch,), or to the labels' positions, such as (batch,
+    time). In a dict by net, a hint uses the follower's weights. Masks leave padding out.
 
     Args:
         light: functional (or sequential) `keras.Model` that gives logits, shape (batch, ...,
             classes), or a dict of several.
-        booster: a net of the same kind, with logits like the light net's and its inputs, or more
-            (by name). Layers that both use are shared. `None`: there is a teacher only.
+        booster: a net of the same kind, with the same logits and inputs, or with more inputs (by
+            name). Layers that both use are shared. `None`: there is only a teacher.
         hint: a name as `Hint` takes it, such as `"logits_mse"` or `"kd"`, a `keras.losses.Loss`, a
             `Hint`, or a list of `Hint`s; `None` or an empty list: none.
-        hint_weight: weight of the hint where `hint` is a loss; a `Hint` has its own. 0.03 where
-            not given, the paper's for `"logits_mse"` on CIFAR-10.
-        gradient_block: whether the gradient of hints that follow the booster is kept from it.
-        temperature: T of `hint="kd"` and others with one; where not given, their papers'.
+        hint_weight: weight of the hint if `hint` is a loss; a `Hint` has its own. The default,
+            0.03, is the paper's for `"logits_mse"` on CIFAR-10.
+        gradient_block: whether to keep the gradient of hints that follow the booster from it.
+        temperature: T of `hint="kd"` and others with one; the default is their papers'.
         teacher: trained functional `keras.Model` with logits, for hints that follow it. It runs in
-            inference mode and is frozen (`trainable = False`), whatever is thawed later.
-        shared_layers_learn_from: `"both"` nets (the paper), or the `"booster"` alone: then neither
-            the light net's label loss nor its hints move what it shares with the booster (as in
-            EasyRec's rocket launching for click-through rates).
+            inference mode and stays frozen (`trainable = False`), even if other nets are thawed.
+        shared_layers_learn_from: `"both"` nets (the paper), or only the `"booster"`: then neither
+            the light net's label loss nor its hints move the shared layers (as in EasyRec's rocket
+            launching for click-through rates).
         name: name of the model.
 
     Raises:
-        ValueError: if a net is not functional or ends in probabilities, inputs or logits differ,
-            hints do not fit, or there is no booster to learn from, or sharing would not be saved.
+        ValueError: if a net is not functional or ends in probabilities, if inputs, logits or hints
+            do not fit, if there is no booster to learn from, or shared layers could not be saved.
 
     Example:
         >>> import keras, numpy as np, rocket_tf
@@ -116,13 +116,13 @@ class RocketModel(DistributedModel):
         self.booster_only_inputs = only_of(booster, light)  # their names
         self.light = light
         self.booster = booster
-        self.teacher = teacher  # which freezes it
+        self.teacher = teacher  # this freezes it
         self.hints = tuple(resolved)
         self.gradient_block = bool(gradient_block)
         self.shared_layers_learn_from = shared_layers_learn_from
         self.objective: Any = None  # until compile
         self.head_metrics = HeadMetrics(heads, outputs, {})
-        # Bound methods, so that Keras does not take the graphs behind them for further layers.
+        # Bound methods, so that Keras does not track the graphs behind them as layers.
         self.read_light = taking(inputs, light).__call__
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
@@ -143,25 +143,25 @@ class RocketModel(DistributedModel):
         weighted_metrics: list[Any] | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Sets optimizer, losses and metrics; `keras.Model.compile` has the other arguments.
+        """Sets optimizer, losses and metrics; other arguments are those of Keras's `compile`.
 
         Args:
             optimizer: as in Keras; under the dtype policy mixed_float16, in `LossScaling`.
-            loss: label loss of all heads, on logits (`from_logits=True`), or a dict of them, by
-                net ("light" and "booster"), by output where there are several, or by net and then
-                output; `None` in a dict leaves a head without a label loss.
-            loss_weights: dict with weights of label losses, by the same keys; 1 where not given.
-            metrics: list for all heads, or a dict of lists by the same keys. "accuracy" of a single
-                logit counts it as positive above 0, and so of several under a binary cross-entropy
-                (multi-label). `ExactAUC` and `GroupAUC` are measured in evaluation alone; with
-                them, XLA is off unless `jit_compile=True`.
-            weighted_metrics: of the same kind, weighed by `sample_weight`.
+            loss: label loss of all heads, on logits (`from_logits=True`), or a dict of losses by
+                net ("light" and "booster"), by output if there are several, or by net and then
+                output. `None` in a dict means no label loss for that head.
+            loss_weights: dict with weights of label losses, by the same keys; the default is 1.
+            metrics: list for all heads, or a dict of lists by the same keys. For a single logit,
+                and for several under a binary cross-entropy (multi-label), "accuracy" counts a
+                logit above 0 as positive. `ExactAUC` and `GroupAUC` are measured only in
+                evaluations; with them, XLA is off unless `jit_compile=True`.
+            weighted_metrics: metrics of the same form, weighted by `sample_weight`.
             **kwargs: as in Keras.
 
         Raises:
             ValueError: if a loss is missing, expects probabilities or does not average over the
-                batch, a dict has other keys than nets and outputs, or two values would have one
-                name in the logs.
+                batch, if a dict has keys other than nets and outputs, or if two values would have
+                one name in the logs.
         """
         losses = label_losses_by_head(loss, self.heads)
         weights = label_weights_by_head(loss_weights, losses, self.heads)
@@ -180,7 +180,7 @@ class RocketModel(DistributedModel):
             )
         names_in_logs(objective.names, own.names)  # checks them
         if own.ranking.metrics and kwargs.get("jit_compile", "auto") == "auto":
-            kwargs["jit_compile"] = False  # what they keep grows, and XLA wants shapes that stay
+            kwargs["jit_compile"] = False  # their state grows, and XLA needs fixed shapes
         keras_internals.forget_compiled_metrics(self)
         super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
         self.objective, self.head_metrics = objective, own
@@ -194,7 +194,7 @@ class RocketModel(DistributedModel):
         self._compiled_metrics = [] if compiled is None else [compiled]
 
     def train_step(self, data):
-        """One step on a batch `(x, y)` or `(x, y, sample_weight)`; the logs as a dict."""
+        """Takes a step on a batch `(x, y)` or `(x, y, sample_weight)`; returns the logs, a dict."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with self.reduced_at_end() as waiting, tf.GradientTape(self.objective.has_parts) as tape:
             logits, hidden = self.forward(x, training=True)
@@ -211,7 +211,7 @@ class RocketModel(DistributedModel):
         return self.compute_metrics(x, y, logits, sample_weight)
 
     def test_step(self, data):
-        """The logs for a batch, in inference mode."""
+        """Evaluates a batch in inference mode; returns the logs, a dict."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if light_alone.lacks_booster_only(self, x):
             return light_alone.test_light(self, x, y, sample_weight)
@@ -225,32 +225,32 @@ class RocketModel(DistributedModel):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.read_light(light_alone.inputs_of_net(self.light, self, x), training=False)
 
-    # Made again where something that is traced has changed.
+    # Made again when something that was traced has changed.
     make_train_function = changes.remade(DistributedModel.make_train_function)
     make_test_function = changes.remade(DistributedModel.make_test_function)
     make_predict_function = changes.remade(DistributedModel.make_predict_function)
 
-    # In the order of `metrics_names`, with what `ExactAUC` and `GroupAUC` found at the end.
+    # In the order of `metrics_names`, with the results of `ExactAUC` and `GroupAUC` at the end.
     fit = history_in_order(DistributedModel.fit)
     evaluate = logs_in_order(DistributedModel.evaluate)
     train_on_batch = logs_in_order(DistributedModel.train_on_batch)
     test_on_batch = logs_in_order(DistributedModel.test_on_batch)
 
     def call(self, inputs, training=None, mask=None):
-        """The logits of all heads; of a dict, what is no input of the nets is left aside."""
+        """The logits of all heads; entries of a dict that no net reads are ignored."""
         return super().call(inputs_of(self, inputs), training=training, mask=mask)
 
     def forward(self, x, training):
-        """What the objective reads of the nets.
+        """Runs the nets, for the objective.
 
         Args:
             x: inputs.
             training: whether dropout and batch normalisation run as in training.
 
         Returns:
-            `(logits, hidden)`: a dict from the heads (`"light"`, `"booster"`) to their logits, and
-            for each net a dict from the names of the layers that hints read to their outputs; empty
-            where none does.
+            `(logits, hidden)`: a dict from the heads (`"light"`, `"booster"`) to their logits; and
+            for each net a dict from the names of the layers that hints read to their outputs, empty
+            if there are none.
         """
         read = self._read_nets or (lambda x, training: (self(x, training=training), {}))
         return call_on_replica(read, inputs_of(self, x), training)
@@ -258,20 +258,20 @@ class RocketModel(DistributedModel):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True, hidden=None
     ):
-        """The objective, and each of its terms recorded for the logs.
+        """The objective; each of its terms is recorded for the logs.
 
         Args:
             x: inputs, for the teacher.
-            y: labels, the same for all nets; a dict by output where there are several.
+            y: labels, the same for all nets; a dict by output if there are several.
             y_pred: dict from the heads (`"light"`, `"booster"`) to their logits.
             sample_weight: weights of the examples, or of their positions, in label losses and
-                hints alike; a dict by output or by net where they differ; or `None`.
+                hints; a dict by output or by net if they differ; or `None`.
             training: ignored; the objective is the same in training and evaluation.
-            hidden: outputs of hidden layers, as `forward` gives them; needed where hints read them.
+            hidden: outputs of hidden layers, as `forward` gives them; needed if hints read them.
 
         Returns:
-            Scalar, of Keras's floatx. Under `tf.distribute`, this replica's share: the sum over
-            all replicas is the objective's mean over the global batch.
+            Scalar of Keras's floatx. Under `tf.distribute`, this replica's share: the sum over all
+            replicas is the objective's mean over the global batch.
         """
         del training
         return sum_in_order(self._losses_by_part(x, y, y_pred, sample_weight, hidden).values())
@@ -297,9 +297,9 @@ class RocketModel(DistributedModel):
         return self.objective.terms(y, y_pred, sample_weight, hidden, step)
 
     def _losses_by_part(self, x, y, logits, sample_weight, hidden):
-        """The objective by parts, and the "regularization"; each term recorded for the logs.
+        """The objective by parts, and the "regularization"; records each term for the logs.
 
-        The values' sum is what `compute_loss` gives.
+        The sum of the values is that of `compute_loss`.
         """
         terms = self.objective_terms(x, y, logits, sample_weight, hidden)
         means, regularization = self.record(terms, self, logits)
@@ -307,20 +307,20 @@ class RocketModel(DistributedModel):
         share = share_of_global_batch(logits if x is None else inputs_of(self, x), dtype)
         losses = {part: mean * share for part, mean in means.items()}
         if regularization:
-            # The same on all replicas, so each has an equal share of it.
+            # It is the same on all replicas, so each has an equal share of it.
             equal = tf.cast(1 / tf.distribute.get_strategy().num_replicas_in_sync, dtype)
             losses["regularization"] = sum_in_order([loss * equal for loss in regularization])
         return losses
 
     def record(self, terms, net, logits):
-        """Records terms for the logs; the objective by parts, and what a net's layers add."""
+        """Records terms for the logs; returns the objective by parts, and what layers add."""
         of_layers = without(net.losses, getattr(self.teacher, "losses", ()))
         return self.objective.record(terms, of_layers, logits, self.term_means, self.loss_mean)
 
     complete = light_alone.completed
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the metrics of all nets with the same labels; the logs as a dict."""
+        """Updates the metrics of all nets with the same labels; returns the logs, a dict."""
         measured = self.head_metrics.measured
         labels, weights = for_metrics(self.heads, measured, y, y_pred, sample_weight)
         return super().compute_metrics(x, labels, y_pred, weights)
@@ -336,13 +336,13 @@ class RocketModel(DistributedModel):
 
     @property
     def metrics_names(self):
-        """The names of what `evaluate` gives, in its order: the loss, its terms, the metrics."""
+        """The names of the values of `evaluate`; first the loss and its terms, then the metrics."""
         objective, metrics = self.objective, self.head_metrics
         return names_in_logs(objective.names, metrics.names) if self.compiled else []
 
     @property
     def metrics(self):
-        """The metrics behind the logs, in order; the loss, its terms, then those of `compile`."""
+        """The metrics behind the logs; first the loss and its terms, then those of `compile`."""
         if not self.compiled:
             return []
         means, ranking = self.term_means.values(), self.head_metrics.ranking.metrics
@@ -350,7 +350,7 @@ class RocketModel(DistributedModel):
 
     @property
     def trainable_variables(self):
-        """All that a step may change. The teacher has none, whatever its flags say."""
+        """All variables that a step may change; none are the teacher's, whatever its flags say."""
         return without(super().trainable_variables, getattr(self.teacher, "variables", ()))
 
     @property
@@ -391,10 +391,10 @@ class RocketModel(DistributedModel):
             self.optimizer.build(self.trainable_variables)
 
     def save(self, filepath: hints.FilePath, *args: Any, **kwargs: Any) -> None:
-        """As in Keras, to a `.keras` file."""
+        """Saves to a `.keras` file, as in Keras."""
         saving.check_format(filepath)
         return super().save(filepath, *args, **kwargs)
 
     def export(self, filepath: hints.FilePath, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras, of the light net alone; `export_light` writes a smaller SavedModel."""
+        """Exports the light net, as in Keras; `export_light` writes a smaller SavedModel."""
         return self.light.export(filepath, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""How a RocketModel is written to a .keras file, and made again from it."""
+"""Writes a RocketModel to a .keras file, and makes it again from one."""
 
 import functools
 import random
@@ -15,8 +15,8 @@ Init = TypeVar("Init", bound=Callable[..., None])
 def refuses_cloning(init: Init) -> Init:
     """Decorator of `__init__`: `keras.models.clone_model` of such a model raises a `ValueError`.
 
-    Of a functional model of one's own class, Keras makes a plain one, without what the class adds;
-    but where `__init__` takes any arguments, it calls the class with tensors.
+    From a functional model of a custom class, Keras makes a plain one, without what the class adds;
+    but if `__init__` takes any arguments, Keras calls the class with tensors.
 
     Example:
         >>> import keras
@@ -36,7 +36,7 @@ def refuses_cloning(init: Init) -> Init:
             name = type(self).__name__
             raise ValueError(
                 f"keras.models.clone_model would make a plain functional model of a {name}, "
-                f"without what that adds. Received: tensors; make another with "
+                f"without what the class adds. Received: tensors; make another with "
                 f"{name}.from_config(model.get_config()), or clone one of its nets"
             )
         init(self, *args, **kwargs)
@@ -45,9 +45,9 @@ def refuses_cloning(init: Init) -> Init:
 
 
 def check_format(path):
-    """Checks that a whole rocket is not to be written in Keras's old format.
+    """Checks that a whole rocket is not written in Keras's old format.
 
-    `RocketModel.save` asks before there is a file, `config_of` where Keras already writes one.
+    `RocketModel.save` calls it before there is a file, `config_of` when Keras already writes one.
 
     Raises:
         ValueError: if the path ends in `.h5` or `.hdf5`.
@@ -93,7 +93,7 @@ def config_of(rocket):
 
 
 def arguments_from(config, custom_objects=None):
-    """The arguments that make a `RocketModel` of its configuration.
+    """The arguments that make a `RocketModel` from its configuration.
 
     Args:
         config: as `config_of` gives it, also of earlier versions.
@@ -131,10 +131,10 @@ def arguments_from(config, custom_objects=None):
 
 
 def check_loadable(rocket):
-    """Checks that layers which several others hold are still one in a rocket made anew.
+    """Checks that layers held by several others stay one layer in a rebuilt rocket.
 
-    Only where there are such layers, the nets are made anew, and their variables counted. Layers
-    that Keras cannot write at all are none of its business.
+    Only if there are such layers, the nets are rebuilt and their variables counted. Layers that
+    Keras cannot write at all are not checked.
 
     Raises:
         ValueError: if there would be more variables, or none could be made.
@@ -162,20 +162,20 @@ def check_loadable(rocket):
         if problem:
             raise ValueError(
                 "The rocket could not be loaded again, once saved: layers or variables are held by "
-                "several layers or nested models, and Keras does not find them again as one. "
+                "several layers or nested models, and Keras would make several of them. "
                 f"Received: {sorted(shared.values())} ({problem}); call the layers themselves in "
                 "both nets, or give each its own"
             )
 
 
 def _problem_of_loading(model, config):
-    """What goes wrong when a model is made of its configuration; `None` if it is as it was."""
+    """What goes wrong when a model is rebuilt from its configuration; `None` if nothing does."""
     classes = {type(layer).__name__: type(layer) for layer in keras_internals.all_layers(model)}
-    state = random.getstate()  # of which Keras draws seeds
+    state = random.getstate()  # from which Keras draws seeds
     try:
         with keras_internals.object_sharing():
             again = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
-    except Exception as error:  # whatever layers and Keras raise
+    except Exception as error:  # layers and Keras raise many kinds
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     finally:
         random.setstate(state)
@@ -184,7 +184,7 @@ def _problem_of_loading(model, config):
 
 
 def _configuration(model):
-    """A model's configuration, in which layers that several others hold are marked as one."""
+    """A model's configuration, with marks on layers that several others hold."""
     held = {} if model is None else _held_by_several(model)
     if not held:
         return keras.saving.serialize_keras_object(model)
@@ -222,19 +222,19 @@ def _held_by_several(model):
 
 
 def _joint(rocket):
-    """One graph with both nets, so that the layers they share are written, and read, once."""
+    """One graph with both nets, so that shared layers are written and read once."""
     return keras.Model(rocket.input, rocket.output, name=f"{rocket.name}_graph")
 
 
 def _without_optimizer(net):
-    """The net as it was before `compile`; what it was trained with is not needed any more."""
+    """The net as it was before `compile`, whose settings are no longer needed."""
     return None if net is None else keras.Model(net.input, net.output, name=net.name)
 
 
 def _serialized_with_ids(value):
     """A configuration in which each object has its `id`, as `shared_object_id`.
 
-    Keras marks objects that come twice, but loses the mark of the first in models, which copy the
+    Keras marks objects that occur twice, but loses the mark of the first in models, which copy the
     configurations of their layers. The second time, all are known.
     """
     with keras_internals.object_sharing():

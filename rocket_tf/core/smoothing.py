@@ -1,4 +1,4 @@
-"""Label smoothing for labels that are whole numbers, which Keras has for one-hot ones alone."""
+"""Label smoothing for labels that are whole numbers; Keras has it only for one-hot labels."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SmoothedCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
-    """Cross-entropy of logits with labels of which a part is spread evenly over all classes.
+    """Cross-entropy of logits and labels, with a part of each label spread evenly over all classes.
 
-    Of K classes, the label's has 1 - s + s / K, each other one s / K (Szegedy et al., "Rethinking
-    the Inception Architecture", 2016). `keras.losses.CategoricalCrossentropy(label_smoothing=s)`
-    computes the same of one-hot labels.
+    With K classes, the label's class has 1 - s + s / K, each other class s / K (Szegedy et al.,
+    "Rethinking the Inception Architecture", 2016).
+    `keras.losses.CategoricalCrossentropy(label_smoothing=s)` computes the same for one-hot labels.
 
     Args:
         label_smoothing: s, at least 0 and below 1.

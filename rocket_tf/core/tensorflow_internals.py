@@ -1,15 +1,15 @@
-"""All private names of TensorFlow in use: the file to reread when those change.
+"""All private names of TensorFlow in use: the file to check when TensorFlow changes.
 
-Nothing else of the package touches one; `tests/core/test_internals.py` holds it.
+No other file of the package uses any; `tests/core/test_internals.py` checks that.
 """
 
 import functools
 
 
 def with_constants(function):
-    """A concrete function of TensorFlow's with its variables turned into constants.
+    """A concrete function of TensorFlow with its variables turned into constants.
 
-    The public ways there are converters to other formats.
+    The public functions for this are converters to other formats.
 
     Example:
         >>> import tensorflow as tf
@@ -25,13 +25,13 @@ def with_constants(function):
 
 
 def aggregate_gradients_by(aggregate):
-    """Gives the tapes of this process, from here on, a function that sums a tensor's gradients.
+    """Sets the function that sums a tensor's gradients, for all tapes of this process.
 
     It is `aggregate_fn` of TensorFlow's `_default_vspace`.
 
     Args:
-        aggregate: `f(gradients, otherwise)`, given a list of tensors and `tf.IndexedSlices` and
-            TensorFlow's own function, gives their sum.
+        aggregate: `f(gradients, otherwise)`, which sums a list of tensors and `tf.IndexedSlices`;
+            `otherwise` is TensorFlow's own function.
 
     Example:
         >>> import tensorflow as tf
@@ -52,14 +52,14 @@ def aggregate_gradients_by(aggregate):
 
 
 def graph_of_function(operation, attribute):
-    """The graph of a function that an operation of TensorFlow's calls, by `_get_function`.
+    """The graph of a function that a TensorFlow operation calls, by `_get_function`.
 
     Args:
         operation: a `tf.Operation` in a traced function.
         attribute: the attribute that names the function, such as "f".
 
     Returns:
-        `tf.Graph` with static shapes, or `None` where the function was not traced here.
+        `tf.Graph` with static shapes, or `None` if the function was not traced here.
 
     Example:
         >>> import tensorflow as tf

@@ -1,18 +1,18 @@
-"""Data: what data sets are, where they come from, and the batches that training takes of them.
+"""Data sets, their sources, and the batches that training takes from them.
 
-A *data set* is opened once, by `open_data`, and then handed to whatever needs it. It has
+A *data set* is opened once, by `open_data`, and then passed on. It has
 
-- a *card*: its facts, as a `catalog.DatasetCard`: images or clicks, classes, shapes, columns, the
-  number of examples. Nets are built by it, and configurations checked.
-- a *fingerprint*: what identifies one's own data, such as a checksum; `None` for data
-  that is the same everywhere. A run keeps it and is not resumed on other data.
+- a *card*: its facts, a `catalog.DatasetCard`: images or clicks, classes, shapes, columns, the
+  number of examples. It is used to build nets and to check configurations.
+- a *fingerprint*, such as a checksum, that identifies your own data; `None` for data that is the
+  same everywhere. A run keeps it and does not resume on other data.
 - three *splits*, `train`, `validation` and `test`: sources of batches (`interface.Split`), in
   memory (`in_memory.ArraySplit`) or not.
 
-An *example* is an image or an impression with its label; a *batch*, the examples of one step.
+An *example* is an image or an impression with its label; a *batch* is the examples of one step.
 
-Free of TensorFlow until a split is asked for batches, so that a mistake in a configuration is
-answered before TensorFlow loads.
+TensorFlow is imported only when a split makes batches, so mistakes in a configuration are reported
+before it loads.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""What is known of each data set before it is read: sizes, shape, classes, pixel statistics.
+"""Facts about each data set before it is read: sizes, shape, classes, pixel statistics.
 
-Free of TensorFlow, so that a configuration can be checked against it at once. The cards of
-one's own data are known when it is read; see own_data.py.
+It does not import TensorFlow, so a configuration can be checked against them at once. The cards of
+the user's own data are known only when it is read; see own_data.py.
 """
 
 import dataclasses
@@ -22,18 +22,18 @@ class DatasetCard:
         test_examples: number of test examples.
         num_classes: number of classes; labels are 0 to num_classes - 1.
         kind: "images" or "clicks".
-        multi_label: whether an image may have several classes, or none; labels are multi-hot then.
+        multi_label: whether an image may have several classes, or none; labels are then multi-hot.
         image_shape: (height, width, channels) of images; pixels are uint8, 0 to 255.
         pixel_mean: mean of each channel over the training pixels, in units of a pixel.
         pixel_std: standard deviation of each channel, in units of a pixel.
-        columns: which columns of clicks play which part.
-        request_columns: those of clicks that are the same for all candidates of a request.
-        dtypes: of the columns that nets read, by name: "int64" or "string"; of numbers,
-            "float32", or "float64" or "int64" where that would blur them.
-        moments: (mean, variance) of the columns of numbers, by name.
-        vocabularies: of features of clicks whose vocabulary the training examples make up, its
-            values, by name.
-        test_lacks: the columns of clicks that the test part lacks, which only the booster reads.
+        columns: the roles of the columns of clicks.
+        request_columns: columns of clicks that are the same for all candidates of a request.
+        dtypes: dict from the columns that nets read to their dtypes: "int64" or "string"; for
+            numbers "float32", or "float64" or "int64" if they would lose digits.
+        moments: dict from the columns of numbers to (mean, variance).
+        vocabularies: dict from features of clicks to the vocabularies found in the training
+            examples.
+        test_lacks: the columns of clicks that the test part lacks; only the booster reads them.
         tfds_name: name in TensorFlow Datasets; empty for data that needs no download.
         train_parts: the splits that make up the training examples, each with its share of the
             examples that are held out for validation.
@@ -60,15 +60,15 @@ class DatasetCard:
 
 
 def as_json(card):
-    """A card as JSON can hold it."""
+    """A card, fit for JSON."""
     return dataclasses.asdict(card)
 
 
 def from_json(content):
-    """A card from what `as_json` gave, once it has been through JSON.
+    """A card from the result of `as_json`, after it has been through JSON.
 
     Raises:
-        TypeError, ValueError: if it is none.
+        TypeError, ValueError: if it is not a card.
     """
     content = {
         name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
@@ -141,7 +141,7 @@ _ID, _TEXT, _NUMBER = "int64", "string", "float32"
 
 
 def _movielens(ratings):
-    """The card of MovieLens with so many ratings, the last tenth for the test; see movielens.py."""
+    """The card of MovieLens with a number of ratings; the last tenth is the test part."""
     test_examples = round(ratings / 10)
     return DatasetCard(
         train_examples=ratings - test_examples,
@@ -163,7 +163,7 @@ def _movielens(ratings):
 
 
 def _simulated_clicks(impressions):
-    """The card of a simulated log of so many impressions, the last tenth for the test."""
+    """The card of a simulated log with a number of impressions, the last tenth for the test."""
     return DatasetCard(
         train_examples=impressions - impressions // 10,
         test_examples=impressions // 10,
@@ -180,7 +180,7 @@ def _simulated_clicks(impressions):
 
 
 def with_dwell(card):
-    """The card of a simulated log that has a column of how long items stayed in view."""
+    """The card of a simulated log with a column for how long items stayed in view."""
     name, columns = simulated_clicks.DWELL, card.columns
     return dataclasses.replace(
         card,
@@ -197,10 +197,10 @@ DATASETS |= {
     "movielens_100k": _movielens(100_000),
 }
 SIMULATED = ("simulated_clicks", "simulated_clicks_1m")
-# Those without a split of their own.
+# Data sets without their own split.
 SPLIT_BY_SEED = ("digits", *SIMULATED)
 
-# Whose cards are known when they are read (`own_data.py`).
+# Their cards are known when they are read (`own_data.py`).
 LOCAL_DATASETS = {
     "npz": "images",
     "image_folder": "images",

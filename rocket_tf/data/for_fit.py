@@ -1,4 +1,4 @@
-"""Images and clicks for `fit` from Python, from the sources that the command trains on."""
+"""Images and clicks for `fit` in Python, from the same sources as in the command."""
 
 import math
 import os
@@ -25,28 +25,28 @@ def image_dataset(
 ) -> "tf.data.Dataset":
     """Images in batches, as a `tf.data.Dataset`, in memory or streamed.
 
-    The order of an epoch depends on (seed, epoch), and the augmentation of an image on (seed,
-    epoch, image), as in a run of the command.
+    As in a run of the command, the order of an epoch depends only on (seed, epoch), and the
+    augmentation of an image only on (seed, epoch, image).
 
     Args:
-        source: the path of a folder, as `dataset=image_folder` reads it; or a mapping from fields
-            to values, as `open_data` takes it, such as `{"dataset": "tfds", "tfds_name": "beans",
-            "image_size": 96, "streaming": "always"}`; or a `DataSet` that is open already.
+        source: the path of a folder, as for `dataset=image_folder`; or a mapping from fields to
+            values, as for `open_data`, such as `{"dataset": "tfds", "tfds_name": "beans",
+            "image_size": 96, "streaming": "always"}`; or an open `DataSet`.
         part: "train", "validation" or "test". Training images are shuffled; the others come once,
-            in their order.
-        batch_size: images in a batch; the last one of an epoch has what remains.
-        epochs: of training images, so many epochs, one after the other. `fit` then takes
-            `steps_per_epoch=len(dataset) // epochs`, and sees every epoch in an order of its own.
+            in order.
+        batch_size: images in a batch; the last batch of an epoch has the rest.
+        epochs: for training images, the number of epochs, one after the other. Pass
+            `steps_per_epoch=len(dataset) // epochs` to `fit`; every epoch has its own order.
         seed: a non-negative integer.
-        **augmentation: of training images, as of `Split.training_batches`: flip, crop_padding, ...
+        **augmentation: for training images, as in `Split.training_batches`: flip, crop_padding, ...
 
     Returns:
-        `tf.data.Dataset` of `(images, labels)`, uint8 of shape (batch, height, width, channels),
-        and int64 of shape (batch,), or, where images may have several classes, multi-hot, float32
-        of shape (batch, classes); its length is known.
+        `tf.data.Dataset` of known length with elements `(images, labels)`. Images are uint8 of
+        shape (batch, height, width, channels). Labels are int64 of shape (batch,), or for images
+        with several classes multi-hot, float32 of shape (batch, classes).
 
     Raises:
-        ValueError: if there is no such part, or other parts than training shall be augmented or
+        ValueError: if there is no such part, or if a part other than training is to be augmented or
             repeated.
         DamagedDataError, DataUnavailableError: if images cannot be read.
 
@@ -58,7 +58,7 @@ def image_dataset(
     _check_part(part)
     if part != "train" and (augmentation or epochs != 1):
         raise ValueError(
-            f"Images of {part} come once, as they are. Received: epochs={epochs}, {augmentation}"
+            f"Images of {part} come once, unchanged. Received: epochs={epochs}, {augmentation}"
         )
     if not isinstance(source, DataSet):
         if not isinstance(source, Mapping):
@@ -78,33 +78,34 @@ def click_dataset(
     first_step: int = 0,
     **fields: Any,
 ) -> "tf.data.Dataset":
-    """The batches of one's own click log, in memory or streamed.
+    """The batches of your own click log, in memory or streamed.
 
-    They are those of the command with the same fields: the order of an epoch is a function of
-    (seed, epoch), so that training goes on at any step as if it had not been interrupted.
+    They are those of the command with the same fields. The order of an epoch is a function of
+    (seed, epoch), so training can go on at any step as if it had not been interrupted.
 
     Args:
-        path: the log: a folder, a file, or a URL of Parquet; as config.data_path.
+        path: the log: a folder, a file, or a URL of Parquet, as in config.data_path.
         part: "train", "validation" (the latest `validation_examples` of the training examples) or
             "test". The training part is shuffled, unless `shuffle=False`.
-        batch_size: examples in a batch; the last of an epoch has what remains.
-        epochs: of the training part: so many epochs, one after the other; pass
+        batch_size: examples in a batch; the last batch of an epoch has the rest.
+        epochs: for the training part, the number of epochs, one after the other; pass
             `steps_per_epoch=math.ceil(examples / batch_size)` to `fit`.
-        seed: of the training part: a non-negative integer.
-        first_epoch: of the training part: epochs, counted from 0, that are done.
-        first_step: of the training part: batches that are done of the epoch after these.
+        seed: for the training part, a non-negative integer.
+        first_epoch: for the training part, the number of epochs already done.
+        first_step: for the training part, the number of batches already done in the next epoch.
         **fields: fields of `python -m rocket_tf.config` that say how a click log is read, such as
             `category_columns`, `number_columns`, `test_fraction` and `streaming`.
 
     Returns:
-        `tf.data.Dataset` of `(inputs, labels)`: a dict of columns, int64, strings or numbers of
-        shape (batch,), a history of shape (batch, history_length); and int64 of shape (batch,).
-        With a `weight_column`, of `(inputs, labels, weights)`; they are float32, shape (batch,).
+        `tf.data.Dataset` of `(inputs, labels)`. Inputs are a dict of columns: int64, strings or
+        numbers of shape (batch,), a history of shape (batch, history_length). Labels are int64 of
+        shape (batch,). With a `weight_column`, elements are `(inputs, labels, weights)`; weights
+        are float32 of shape (batch,).
 
     Raises:
         TypeError: if there is no such field.
         ValueError: if there is no such part.
-        DamagedDataError: if a file cannot be read, or has a value that its column cannot have.
+        DamagedDataError: if a file cannot be read, or has an invalid value.
         DataUnavailableError: if there is no such log, or it lacks a column.
 
     Example:
@@ -154,7 +155,7 @@ def _batches(
     weight_column="",
     **augmentation,
 ):
-    """Batches of a split, as `tf.data.Dataset` whose length is known."""
+    """Batches of a split, as a `tf.data.Dataset` of known length."""
     import tensorflow as tf
 
     left = math.ceil(split.examples / batch_size)

@@ -1,6 +1,6 @@
-"""Examples in memory: as a split, and as the three splits of a data set.
+"""Examples in memory: a split, and the three splits of a data set.
 
-Free of TensorFlow until batches are asked for.
+It imports TensorFlow only when batches are made.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ class ArraySplit(Split):
     """Examples in memory.
 
     Attributes:
-        inputs: of images, uint8, shape (examples, height, width, channels); of clicks, a dict from
-            columns to arrays whose first axis is that of the examples.
+        inputs: images, uint8, shape (examples, height, width, channels); or for clicks a dict from
+            columns to arrays, with examples along the first axis.
         labels: int64, shape (examples,); or multi-hot, float32, shape (examples, classes).
 
     Example:
@@ -66,12 +66,12 @@ class ArraySplit(Split):
 
 @dataclasses.dataclass(frozen=True)
 class ArrayData:
-    """A data set whose examples are known by number.
+    """A data set with numbered examples.
 
     Attributes:
-        train, validation, test: `Split`s, in memory `ArraySplit`s; `validation` holds those held
-            out of training, often none.
-        class_names: names of the classes, in their order.
+        train, validation, test: `Split`s, in memory `ArraySplit`s; `validation` has the examples
+            held out of training, often none.
+        class_names: names of the classes, in order.
     """
 
     train: ArraySplit
@@ -90,7 +90,7 @@ def assemble(
     validation_examples=0,
     make_split=ArraySplit,
 ):
-    """The data as a run sees it, from what a reader has read.
+    """The data for a run, from the examples that a reader has read.
 
     Args:
         dataset: its name, for messages.
@@ -98,10 +98,10 @@ def assemble(
         parts: list of `(inputs, labels)`, which make up the training examples.
         test: `(inputs, labels)`.
         class_names: names of the classes.
-        train_examples: the first so many training examples; 0: all.
-        validation_examples: so many of them are held out. Of images, the same of each class, where
-            the training examples come in several parts in the shares of `card.train_parts`; of
-            images with several classes, any; of clicks, the latest.
+        train_examples: number of training examples, the first ones; 0: all.
+        validation_examples: number of these to hold out. For images, the same number of each class;
+            if there are several training parts, in the shares of `card.train_parts`. For images
+            with several classes, without regard to these; for clicks, the latest.
         make_split: function from `(inputs, labels)` to a `Split`.
 
     Returns:
@@ -118,7 +118,7 @@ def assemble(
     else:
         held_out = _hold_out(dataset, card, [labels for _, labels in parts], validation_examples)
     if len(parts) == 1:
-        ((inputs, labels),) = parts  # without a copy of what may fill the memory
+        ((inputs, labels),) = parts  # without a copy, which may not fit into memory
     else:
         inputs = map_inputs(lambda *arrays: np.concatenate(arrays), *(part[0] for part in parts))
         labels = np.concatenate([labels for _, labels in parts])
@@ -139,7 +139,7 @@ def map_inputs(function, *inputs):
 
 
 def _first(parts, number):
-    """The parts, cut to their first examples altogether."""
+    """The parts, cut to a total number of examples."""
     cut = []
     for inputs, labels in parts:
         taken = min(number, len(labels))
@@ -152,13 +152,13 @@ def _first(parts, number):
 def _hold_out(dataset, card, parts, number):
     """Which training examples are held out: a boolean for each.
 
-    The same of each class, drawn at random but always the same, from each part its share.
+    They are the same number of each class, from each part its share; the random draw is fixed.
 
     Args:
         dataset: its name, for messages.
         card: its `catalog.DatasetCard`.
         parts: list of the parts' labels.
-        number: how many are held out of all parts together.
+        number: number to hold out of all parts together.
     """
     shares = list(card.train_parts.values())[: len(parts)]
     # Rounded as a running sum, so that the parts' numbers add up.
@@ -172,13 +172,13 @@ def _hold_out(dataset, card, parts, number):
             held_out.append(part_held_out)
             continue
         for label in range(card.num_classes):
-            # The first classes have one more where the number does not divide.
+            # The first classes have one more if the number does not divide evenly.
             wanted = part_number // card.num_classes + (label < part_number % card.num_classes)
             chosen = order[labels[order] == label][:wanted]
             if len(chosen) < wanted:
                 raise DataUnavailableError(
                     f"{dataset}: config.validation_examples asks for {wanted} examples of class "
-                    f"{label}, and there are {len(chosen)}; lower it, or raise train_examples"
+                    f"{label}, but there are {len(chosen)}; lower it, or raise train_examples"
                 )
             part_held_out[chosen] = True
         held_out.append(part_held_out)

@@ -1,6 +1,6 @@
-"""What a data set is, and its splits: the interface of every source of examples.
+"""The interface of data sets and their splits, for every source of examples.
 
-Free of TensorFlow until batches are asked for.
+It imports TensorFlow only when batches are made.
 """
 
 import abc
@@ -10,16 +10,16 @@ import numpy as np
 
 
 class DataSet(abc.ABC):
-    """A data set that is open; `opening.open_data` gives those that configurations name.
+    """An open data set; `opening.open_data` opens those that configurations name.
 
-    Another source of examples is a subclass, with `Split`s of its own; it goes wherever an
-    opened data set goes, such as to `rocket_tf.train.train_and_evaluate`.
+    For another source of examples, write a subclass with its own `Split`s. It can be used wherever
+    an open data set can, for instance in `rocket_tf.train.train_and_evaluate`.
     """
 
     @property
     @abc.abstractmethod
     def card(self):
-        """The facts, a `catalog.DatasetCard`; known without reading examples, or read already."""
+        """Its facts, a `catalog.DatasetCard`, known without reading examples or already read."""
 
     @property
     @abc.abstractmethod
@@ -47,22 +47,22 @@ class DataSet(abc.ABC):
         return None
 
     def load(self):  # noqa: B027 - not every data set has something to read
-        """Reads what would otherwise be read when a split is first used.
+        """Reads the data now that would otherwise be read when a split is first used.
 
         Raises:
-            DamagedDataError: if the data is there and damaged.
-            DataUnavailableError: if it can be neither found nor downloaded, or a class has too few
-                examples to hold out.
+            DamagedDataError: if the data exists but is damaged.
+            DataUnavailableError: if it can neither be found nor downloaded, or if a class has too
+                few examples to hold out.
         """
 
     def reopen(self, mapping):
-        """The data of another configuration: this one, where both have the same.
+        """The data of another configuration; this data set if both have the same.
 
         Args:
-            mapping: as of `opening.open_data`.
+            mapping: as for `opening.open_data`.
 
         Returns:
-            A `DataSet`, which shares what it can with this one.
+            A `DataSet`, which shares as much as possible with this one.
         """
         return self
 
@@ -75,10 +75,10 @@ class Schedule:
         batch_size: examples in a batch, over all replicas together.
         epochs: epochs of the whole training.
         seed: a non-negative integer.
-        first_epoch: epochs, counted from 0, that are done.
-        first_step: batches that are done of the epoch after these.
-        order: which of the orders that an epoch has; 0: the one that is trained in, others: those
-            of the partners that examples are mixed with.
+        first_epoch: number of epochs already done.
+        first_step: number of batches already done in the next epoch.
+        order: which of an epoch's orders; 0: the order of training, others: orders of the partners
+            with which examples are mixed.
     """
 
     batch_size: int
@@ -94,9 +94,9 @@ class Share:
     """Which parts of each batch a worker computes.
 
     Attributes:
-        replicas: into how many parts a batch is split, as evenly as can be.
+        replicas: number of parts of a batch, which are as even as possible.
         worker: the worker, counted from 0.
-        workers: among how many workers the replicas are divided, each having as many.
+        workers: number of workers; each has the same number of replicas.
     """
 
     replicas: int = 1
@@ -105,15 +105,15 @@ class Share:
 
     @property
     def own(self):
-        """How many parts of each batch are the worker's."""
+        """The number of the worker's parts of each batch."""
         return self.replicas // self.workers
 
 
 class Split(abc.ABC):
     """Examples of a data set, as batches.
 
-    A subclass says how many there are, and makes the parts of batches; which part begins and ends
-    where, `pipeline.bounds_of_part` computes.
+    A subclass gives their number and makes the parts of batches. `pipeline.bounds_of_part` computes
+    where each part begins and ends.
     """
 
     @property
@@ -125,14 +125,14 @@ class Split(abc.ABC):
     def training_parts(self, schedule, augment, share):
         """The parts of the batches of epochs `first_epoch` to `epochs` - 1, one after the other.
 
-        The order of an epoch is a function of (seed, epoch, order), so that training goes on at any
-        step as if it had not been interrupted; every example is there once in an epoch.
+        The order of an epoch is a function of (seed, epoch, order), so training can go on at any
+        step as if it had not been interrupted. Every example occurs once in an epoch.
 
         Args:
             schedule: a `Schedule`.
-            augment: `None`, or what is applied to a part's images, `f(images, seed, epoch,
+            augment: `None`, or a function applied to a part's images, `f(images, seed, epoch,
                 examples)`; `examples` are the images' numbers, int64 of shape (batch,).
-            share: a `Share`: each of the worker's parts is an element.
+            share: a `Share`; each of the worker's parts is an element.
 
         Returns:
             `tf.data.Dataset` of `(inputs, labels)`; labels are integers, or multi-hot.
@@ -140,14 +140,14 @@ class Split(abc.ABC):
 
     @abc.abstractmethod
     def evaluation_parts(self, batch_size, share):
-        """The parts of the batches of all examples in their order, once.
+        """The parts of the batches of all examples in order, once.
 
         Args:
             batch_size: examples in a batch, over all replicas together.
             share: a `Share`.
 
         Returns:
-            As `training_parts`.
+            Like `training_parts`.
         """
 
     def training_batches(
@@ -173,17 +173,17 @@ class Split(abc.ABC):
     ):
         """The batches of epochs `first_epoch` to `epochs` - 1, one after the other.
 
-        The order of an epoch depends on (seed, epoch), the augmentation of an example on (seed,
-        epoch, example). So a run that resumes sees what an uninterrupted one would have seen, and N
-        replicas together see the examples that one device would have seen.
+        The order of an epoch depends only on (seed, epoch), and the augmentation of an example only
+        on (seed, epoch, example). So a resumed run sees the same as an uninterrupted one, and N
+        replicas together see the examples that one device would see.
 
         Args:
             batch_size: examples in a batch, over all replicas together; the last batch of an epoch
-                has what remains.
+                has the rest.
             epochs: epochs of the whole training.
             seed: a non-negative integer.
-            first_epoch: epochs, counted from 0, that are done.
-            first_step: batches that are done of the epoch after these.
+            first_epoch: number of epochs already done.
+            first_step: number of batches already done in the next epoch.
             flip: images only, as in `augmentation.mirror_and_shift`.
             crop_padding: the same, in pixels.
             crop_padding_mode: the same, "symmetric" or "reflect".
@@ -192,23 +192,23 @@ class Split(abc.ABC):
                 example is mixed with one from another order of the same epoch. Labels become
                 one-hot, so it needs `num_classes`.
             batch_augmentation: `f(inputs, labels) -> (inputs, labels)` on batches, or `None`.
-            num_classes: labels become one-hot, float32, of so many classes; `None`: they stay.
-            class_weights: what the examples of each class weigh, a number a class; `None`: elements
-                have no weights.
-            weight_column: the column of inputs that says what each example weighs, which is taken
-                out of them; with class_weights, the two are multiplied. Empty: none.
-            replicas: into how many parts a batch is split; each part is an element.
-            worker: as of `Share`.
-            workers: as of `Share`.
+            num_classes: number of classes for one-hot float32 labels; `None`: labels do not change.
+            class_weights: weights of the examples of each class, a number for each class; `None`:
+                elements have no weights.
+            weight_column: the column with the weight of each example, which is removed from the
+                inputs; class_weights are multiplied with it. Empty: none.
+            replicas: number of parts of a batch; each part is an element.
+            worker: as for `Share`.
+            workers: as for `Share`.
 
         Returns:
             `tf.data.Dataset` of `(inputs, labels)`, or of `(inputs, labels, weights)`. Inputs:
             images, uint8 of shape (batch, height, width, channels), or a dict of columns. Labels:
-            int64 of shape (batch,), or one-hot; where images may have several classes, multi-hot,
-            float32 of shape (batch, classes). Weights: float32 of shape (batch,).
+            int64 of shape (batch,), or one-hot; for images with several classes, multi-hot, float32
+            of shape (batch, classes). Weights: float32 of shape (batch,).
 
         Raises:
-            ValueError: if multi-hot labels shall be mixed, weighed or one-hot.
+            ValueError: if multi-hot labels are to be mixed, weighted or one-hot.
         """
         from rocket_tf.data import pipeline
 
@@ -240,7 +240,7 @@ class Split(abc.ABC):
         worker=0,
         workers=1,
     ):
-        """The examples in their order, once; arguments and elements as of `training_batches`."""
+        """The examples in order, once; arguments and elements as for `training_batches`."""
         from rocket_tf.data import pipeline
 
         share = Share(replicas, worker, workers)
@@ -248,17 +248,17 @@ class Split(abc.ABC):
         return pipeline.finish(parts, share, num_classes, weight_column=weight_column)
 
     def class_counts(self, num_classes):
-        """How many examples of each class there are: an array of so many whole numbers."""
+        """The number of examples of each class, an array of integers."""
         counts = np.zeros(num_classes, np.int64)
         for _, labels in self.evaluation_batches(4096).as_numpy_iterator():
             counts += counts_of(labels, num_classes)
         return counts
 
     def first(self, number):
-        """The first examples, to warm up with, to draw, or to prove an export.
+        """The first examples, for a warm-up, a picture, or the check of an export.
 
         Args:
-            number: so many, or all if there are fewer; at least 1.
+            number: how many, at least 1; all if there are fewer.
 
         Returns:
             `(inputs, labels)`: NumPy arrays, or a dict of them, and an array.
@@ -267,11 +267,11 @@ class Split(abc.ABC):
 
 
 def counts_of(labels, num_classes):
-    """How many labels there are of each class: an array of so many whole numbers.
+    """The number of labels of each class, an array of integers.
 
     Args:
         labels: int64, shape (examples,), or multi-hot, shape (examples, classes).
-        num_classes: how many classes there are.
+        num_classes: number of classes.
     """
     if labels.ndim > 1:
         return labels.sum(0, dtype=np.int64)

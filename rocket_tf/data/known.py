@@ -1,8 +1,6 @@
-"""Data whose card a run has kept: its nets are built, and its test examples read, without the rest.
+"""Data with a card that a run has kept: nets are built, and test examples read, without the rest.
 
-And data that is open, under the card of a run.
-
-Free of TensorFlow until batches are asked for.
+Also open data under the card of a run. It imports TensorFlow only when batches are made.
 """
 
 import functools
@@ -12,16 +10,16 @@ from rocket_tf.data.interface import DataSet
 
 
 class KnownDataSet(DataSet):
-    """One's own data, of which nothing is read until a split is used.
+    """The user's own data, of which nothing is read until a split is used.
 
-    Where the data is a folder of images, the test part is read without the training part.
+    For a folder of images, the test part is read without the training part.
 
     Args:
-        mapping: as of `opening.open_data`.
+        mapping: as for `opening.open_data`.
         card: the data's `catalog.DatasetCard`.
         class_names: names of the classes.
-        check: function that takes a fingerprint, or part of one, once something is read, and
-            raises an error if it is not that of the data which was known.
+        check: function that takes a fingerprint, or a part of one, after reading, and raises an
+            error if it is not that of the known data.
     """
 
     def __init__(self, mapping, card, class_names, check):
@@ -76,7 +74,7 @@ class KnownDataSet(DataSet):
 
 
 class WithCard(DataSet):
-    """A data set under another card, which says otherwise what its nets are built by.
+    """A data set under another card, from which nets are built differently.
 
     Args:
         data: an open `DataSet`.

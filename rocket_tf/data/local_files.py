@@ -1,4 +1,4 @@
-"""What the readers of data on one's own disk have in common. Free of TensorFlow."""
+"""Common parts of the readers of local data. It does not import TensorFlow."""
 
 import dataclasses
 import os
@@ -15,18 +15,18 @@ _SHOWN = 5  # unreadable images that a message names
 
 @dataclasses.dataclass(frozen=True)
 class LocalImages:
-    """Images that were read from one's own files.
+    """Images that were read from local files.
 
     Attributes:
-        train: images, uint8 of shape (examples, height, width, channels), or what `source` reads
-            them by; and labels, int64 of shape (examples,), or multi-hot, float32 of shape
+        train: images, uint8 of shape (examples, height, width, channels), or references for
+            `source`; and labels, int64 of shape (examples,), or multi-hot, float32 of shape
             (examples, classes).
         test: the same for the test part.
-        class_names: names of the classes, in their order.
-        skipped: a line "path: reason" for each file that was passed over.
-        fingerprint: what identifies the files; `None`: their pixels do.
+        class_names: names of the classes, in order.
+        skipped: a line "path: reason" for each file that was skipped.
+        fingerprint: the fingerprint of the files; `None`: their pixels are used.
         source: the `streamed.Source` that reads the images; `None`: they are in memory.
-        counts: of streamed images, how many training pixels have each value, int64 of shape
+        counts: for streamed images, the number of training pixels with each value, int64 of shape
             (channels, 256).
     """
 
@@ -47,7 +47,7 @@ def check_class_names(source, class_names):
         class_names: list of strings.
 
     Raises:
-        DataUnavailableError: if a name is empty, not Unicode or of several lines, or there twice.
+        DataUnavailableError: if a name is empty, not Unicode, has several lines, or occurs twice.
     """
     for name, number in Counter(class_names).items():
         if name.splitlines() != [name] or any("\ud800" <= letter <= "\udfff" for letter in name):
@@ -61,13 +61,13 @@ def check_class_names(source, class_names):
 
 
 def reason_of(error):
-    """What an exception of another library says, in one line."""
+    """The message of another library's exception, in one line."""
     text = "".join(str(error).splitlines()[:1]).strip(" .")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def pass_over(place, names, reasons, unreadable, tell):
-    """Passes over images that cannot be read, or refuses them.
+    """Skips images that cannot be read, or refuses them.
 
     Args:
         place: where the images are from, for messages.
@@ -91,12 +91,12 @@ def pass_over(place, names, reasons, unreadable, tell):
         more = f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
         raise DamagedDataError(
             f"{place}: {len(skipped)} of {len(reasons)} images cannot be read: "
-            f"{'; '.join(skipped[:_SHOWN])}{more}. Mend or delete them, or pass them over: "
+            f"{'; '.join(skipped[:_SHOWN])}{more}. Repair or delete them, or skip them: "
             "config.unreadable_images=skip"
         )
     if skipped:
         tell(
-            f"{place}: passed over {len(skipped)} of {len(reasons)} images, which cannot be read; "
+            f"{place}: skipped {len(skipped)} of {len(reasons)} images, which cannot be read; "
             f"the first: {skipped[0]}"
         )
     return np.array([reason is None for reason in reasons]), skipped
@@ -116,10 +116,10 @@ def without_unreadable(images, labels, readable, training):
     """The images that can be read, with their labels, as training and test part.
 
     Args:
-        images: array of images, which may be moved in place, or of what they are read by.
+        images: array of images, which may be moved in place, or of references.
         labels: array with a row for each image.
         readable: a boolean for each image.
-        training: how many images are of the training part.
+        training: number of images of the training part.
 
     Returns:
         `(train, test)`, each a pair of images and labels.
@@ -139,18 +139,18 @@ def check_memory(path, number, image_size):
     if needed > available:
         raise DataUnavailableError(
             f"{path}: {number} images of {image_size} by {image_size} pixels need "
-            f"{needed / 2**30:.2f} GiB of memory, and {available / 2**30:.2f} GiB are available; "
+            f"{needed / 2**30:.2f} GiB of memory, but {available / 2**30:.2f} GiB are available; "
             "lower config.image_size, or stream them: config.streaming=always"
         )
 
 
 def size_of(number, image_size):
-    """The bytes that so many images take in memory."""
+    """The bytes that a number of images takes in memory."""
     return number * image_size**2 * 3
 
 
 def _available_memory():
-    """Bytes that can be had: on Linux those that are free or only a cache, elsewhere all."""
+    """Available bytes of memory: on Linux those that are free or a cache, elsewhere all."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         (kibibytes,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))

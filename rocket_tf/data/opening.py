@@ -1,4 +1,4 @@
-"""Opening the data that a configuration names. Free of TensorFlow."""
+"""Opens the data that a configuration names. It does not import TensorFlow."""
 
 import dataclasses
 import functools
@@ -22,9 +22,9 @@ from rocket_tf.data.images import named as images
 from rocket_tf.data.in_memory import assemble
 from rocket_tf.data.interface import DataSet
 
-# Which of the examples that were read are used.
+# Which of the examples read are used.
 _CUT = {"train_examples": 0, "validation_examples": 0}
-# What is read beside the data set's name, and what holds where it is not given.
+# The fields that are read besides the data set's name, with their defaults.
 DEFAULTS = {
     **_CUT,
     "split_seed": 0,
@@ -36,22 +36,22 @@ DEFAULTS = {
 def open_data(mapping: Mapping[str, Any]) -> DataSet:
     """Opens the data that a configuration names.
 
-    The data sets of the catalog are open at once; their examples are read, and downloaded first
-    where they are missing, when a split is first used. One's own data is read now.
+    The data sets of the catalog open at once. Their examples are read, and first downloaded if they
+    are missing, when a split is first used. Your own data is read now.
 
     Args:
-        mapping: from fields to values, such as a configuration: "dataset", a name in
-            `catalog.DATASETS` or `catalog.LOCAL_DATASETS`, and any of `DEFAULTS`; others are not
-            read. Fields are as `python -m rocket_tf.config` describes them.
+        mapping: dict from fields to values, such as a configuration: "dataset", a name in
+            `catalog.DATASETS` or `catalog.LOCAL_DATASETS`, and any of `DEFAULTS`; others are
+            ignored. `python -m rocket_tf.config` describes the fields.
 
     Returns:
-        A `interface.DataSet`, whose splits are `in_memory.ArraySplit`s, or, of images that are
-        streamed, `streamed.StreamedSplit`s.
+        An `interface.DataSet`, with `in_memory.ArraySplit`s as splits, or `streamed.StreamedSplit`s
+        for streamed images.
 
     Raises:
         KeyError: if there is no such data set.
-        DamagedDataError: if it is one's own data, and damaged.
-        DataUnavailableError: if it is one's own data, and cannot be read.
+        DamagedDataError: if it is your own data, and damaged.
+        DataUnavailableError: if it is your own data, and cannot be read.
 
     Example:
         >>> data = open_data({"dataset": "digits", "train_examples": 100})
@@ -171,7 +171,7 @@ class _OwnDataSet(_InMemoryDataSet):
 
 
 def _open_clicks(settings):
-    """One's own click log: CSV and TFRecord in memory, or Parquet, into which these are turned."""
+    """A click log of the user's: CSV and TFRecord in memory, or converted to Parquet."""
     columns = own_data.columns_of(settings)
     files = click_opening.find(settings)
     if click_opening.fits_in_memory(files, settings):
@@ -188,7 +188,7 @@ def _reopened(data, mapping):
 
 
 def settings_of(mapping):
-    """What is read of a configuration, with lists as tuples, as they may come from JSON."""
+    """The fields of a configuration that are read, with lists (from JSON) as tuples."""
     given = {name: mapping.get(name, value) for name, value in DEFAULTS.items()}
     given["dataset"] = mapping["dataset"]
     given["image_size"] = given["image_size"] or DEFAULTS["image_size"]
@@ -199,11 +199,11 @@ def settings_of(mapping):
 
 
 def have_one_source(first, second):
-    """Whether two configurations read the same of one's own data."""
+    """Whether two configurations read the same data of the user's."""
     return _of_source(settings_of(first)) == _of_source(settings_of(second))
 
 
 def _of_source(settings):
-    """What decides what is read of one's own data."""
+    """The settings that decide what is read of the user's own data."""
     unread = {"data_dir"} if settings["dataset"] != "tfds" else set()
     return [settings[name] for name in ("dataset", *own_data.DEFAULTS) if name not in unread]

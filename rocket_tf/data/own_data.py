@@ -1,4 +1,4 @@
-"""One's own data, as it is read; free of TensorFlow but for its files of records."""
+"""Reads the user's own data; it imports TensorFlow only for files of records."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from rocket_tf.data.images.scanning import pixel_counts
 from rocket_tf.data.in_memory import ArraySplit
 from rocket_tf.data.streamed import Source, StreamedSplit
 
-# What is read of a configuration beside the data set's name, and what holds where it is not given.
+# The fields of a configuration that are read besides the data set's name, with their defaults.
 DEFAULTS = {
     "data_path": "",
     "streaming": "auto",
@@ -58,14 +58,14 @@ DEFAULTS = {
 
 @dataclasses.dataclass(frozen=True)
 class OwnData:
-    """What was read.
+    """Data that was read.
 
     Attributes:
         card: its facts.
-        train: `(inputs, labels)`; of streamed data, what their source reads in place of inputs.
+        train: `(inputs, labels)`; for streamed data, references for the source instead of inputs.
         test: the same.
         class_names: names of the classes.
-        files: what identifies the files, a dict; `None`: what was read does.
+        files: dict that identifies the files; `None`: the data itself does.
         source: the `streamed.Source` of streamed data; `None`: it is in memory.
     """
 
@@ -84,9 +84,9 @@ class OwnData:
 
     @functools.cached_property
     def fingerprint(self):
-        """What identifies this data, as JSON can hold it.
+        """The fingerprint that identifies this data, fit for JSON.
 
-        Nets are built by some of it, such as the pixels' mean, which must not change afterwards.
+        Nets depend on parts of it, such as the pixels' mean, which must not change afterwards.
         """
         return {
             "train_examples": self.card.train_examples,
@@ -132,15 +132,15 @@ def read(config):
 
 
 def read_test(config, class_names):
-    """Reads the test part alone, of data whose test part can be read so.
+    """Reads only the test part, if it can be read alone.
 
     Args:
-        config: as of `read`.
+        config: as for `read`.
         class_names: names of the classes.
 
     Returns:
-        `(split, fingerprint)`: an `interface.Split`, and what `OwnData.fingerprint` has of it; or
-        `None` where the test part cannot be read alone.
+        `(split, fingerprint)`: an `interface.Split` and its part of `OwnData.fingerprint`; or
+        `None` if the test part cannot be read alone.
 
     Raises:
         DataUnavailableError: if it cannot be read.
@@ -156,7 +156,7 @@ def read_test(config, class_names):
 
 
 def columns_of(config):
-    """Which columns of a click log play which part, a `examples.Columns`.
+    """The roles of the columns of a click log, an `examples.Columns`.
 
     Raises:
         ValueError: if features are wrong.
@@ -217,8 +217,8 @@ def read_clicks(files, columns, config):
 
     Args:
         files: its `clicks.files.LogFiles`, CSV or TFRecord.
-        columns: as of `columns_of`.
-        config: as of `read`.
+        columns: as for `columns_of`.
+        config: as for `read`.
 
     Returns:
         `OwnData`.
@@ -250,7 +250,7 @@ def read_clicks(files, columns, config):
 
 def _of_images(images):
     pixels, labels = images.train
-    # From how often each value is there, which takes no memory for the pixels as floats.
+    # Computed from the counts of each value, without the pixels as floats in memory.
     counts = pixel_counts(pixels) if images.counts is None else images.counts
     values = np.arange(256)
     mean = [np.average(values, weights=count) for count in counts]

@@ -1,8 +1,8 @@
-"""What the batches of every split have in common: order, draws, parts, labels.
+"""The common parts of the batches of every split: order, random draws, parts, labels.
 
-The order of an epoch depends on (seed, epoch), the draws of an example on (seed, epoch, example).
-Both are computed batch by batch, without a table of the whole epoch: a run that resumes at any step
-sees what an uninterrupted one would have seen, at the same cost.
+The order of an epoch depends only on (seed, epoch), and the draws of an example only on (seed,
+epoch, example). Both are computed batch by batch, without a table of the whole epoch. So a run can
+resume at any step at the same cost, and sees the same as an uninterrupted one.
 """
 
 import math
@@ -19,7 +19,7 @@ _ORDER_STREAM = 0
 _DRAWS_STREAM = 1
 _RAND_AUGMENT_STREAM = 2
 _MIXING_STREAM = 3
-# As `index_shuffle` calls the operation: what it puts before a seed, and how often it mixes.
+# As in `index_shuffle`: what it puts before a seed, and how often it mixes.
 _SEED_START, _ROUNDS = 498247692, 4
 _BITS_OF_SEEDS = 40  # more than the first two streams need
 
@@ -32,18 +32,18 @@ def finish(
     class_weights=None,
     weight_column="",
 ):
-    """What is done to the parts of batches of any split.
+    """Transforms the parts of batches, in the same way for all splits.
 
     Args:
         parts: `tf.data.Dataset` of `(inputs, labels)`.
         share: an `interface.Share`.
-        num_classes: as of `interface.Split.training_batches`.
-        batch_augmentation: as of `interface.Split.training_batches`.
-        class_weights: as of `interface.Split.training_batches`.
-        weight_column: as of `interface.Split.training_batches`.
+        num_classes: as for `interface.Split.training_batches`.
+        batch_augmentation: as for `interface.Split.training_batches`.
+        class_weights: as for `interface.Split.training_batches`.
+        weight_column: as for `interface.Split.training_batches`.
 
     Returns:
-        `tf.data.Dataset` of `(inputs, labels)`, and of weights where examples or classes have some.
+        `tf.data.Dataset` of `(inputs, labels)`, with weights if examples or classes have them.
     """
     if weight_column:
         parts = parts.map(lambda inputs, labels: _with_weights(inputs, labels, weight_column))
@@ -71,17 +71,17 @@ def _with_weights(inputs, labels, column):
 
 
 def check_have_one_class(parts):
-    """Raises ValueError for parts whose labels are multi-hot."""
+    """Raises ValueError for parts with multi-hot labels."""
     labels = parts.element_spec[1]
     if labels.shape.rank != 1:
         raise ValueError(
-            "Labels of several classes are neither mixed, nor weighed, nor made one-hot. Received: "
+            "Labels of several classes cannot be mixed, weighted or made one-hot. Received: "
             f"labels of shape {labels.shape}; leave mixing, num_classes and class_weights out"
         )
 
 
 def augmentation_by_example(flip, crop_padding, crop_padding_mode, rand_augment=0.0):
-    """The `augment` of `interface.Split.training_parts`, or `None` where nothing is augmented."""
+    """The `augment` of `interface.Split.training_parts`, or `None` without augmentation."""
     if not (flip or crop_padding or rand_augment):
         return None
 
@@ -99,10 +99,10 @@ def augmentation_by_example(flip, crop_padding, crop_padding_mode, rand_augment=
 
 
 def places_of_parts(examples, schedule, share):
-    """Where the parts of `interface.Split.training_parts` lie: `(epoch, begin, end)`, int64.
+    """The places of the parts of `interface.Split.training_parts`: `(epoch, begin, end)`, int64.
 
     Args:
-        examples: how many there are.
+        examples: number of examples.
         schedule: an `interface.Schedule`.
         share: an `interface.Share`.
 
@@ -119,15 +119,15 @@ def places_of_parts(examples, schedule, share):
 
 
 def mix(parts, partners, places, mixing, seed, num_classes):
-    """Mixes each example with its partner; how much is a function of (seed, epoch, place).
+    """Mixes each example with its partner; the share is a function of (seed, epoch, place).
 
     Args:
         parts: `tf.data.Dataset` of `(images, labels)`.
-        partners: the same, of as many examples.
+        partners: the same, with as many examples.
         places: as `places_of_parts` gives them.
-        mixing: as of `interface.Split.training_batches`.
+        mixing: as for `interface.Split.training_batches`.
         seed: a non-negative integer.
-        num_classes: labels become one-hot of so many classes.
+        num_classes: number of classes of the one-hot labels.
 
     Returns:
         `tf.data.Dataset` of `(images, labels)`, float32.
@@ -152,10 +152,10 @@ def shuffled(begin, end, examples, seed, epoch, order=0):
     Args:
         begin: int64.
         end: int64.
-        examples: how many there are.
+        examples: number of examples.
         seed: a non-negative integer.
         epoch: int64, counted from 0.
-        order: which of the epoch's orders, as of `interface.Schedule`.
+        order: which of the epoch's orders, as in `interface.Schedule`.
 
     Returns:
         int64, shape (end - begin,). All places of an epoch together have each example once.
@@ -164,15 +164,15 @@ def shuffled(begin, end, examples, seed, epoch, order=0):
 
 
 def permuted(places, sizes, seed, epoch, number=0):
-    """Places after a permutation, each computed by itself.
+    """Places after a permutation, each computed independently.
 
     Args:
         places: int64, shape (places,), from 0 on.
-        sizes: int64, of so many places there is a permutation; a number, or one for each place.
+        sizes: int64, the number of places in the permutation; one number, or one for each place.
         seed: a non-negative integer.
         epoch: int64, counted from 0.
-        number: which permutation of this seed and epoch, the same form as `sizes`. Number 0 is that
-            of `tf.random.experimental.index_shuffle`.
+        number: which permutation of this seed and epoch, in the same form as `sizes`. Number 0 is
+            that of `tf.random.experimental.index_shuffle`.
 
     Returns:
         int64, shape (places,).
@@ -193,14 +193,14 @@ def permuted(places, sizes, seed, epoch, number=0):
 
 
 def epoch_by_epoch(examples, schedule, share, parts_of_epoch):
-    """The parts that are left of all epochs, one epoch after the other.
+    """The remaining parts of all epochs, one epoch after the other.
 
     Args:
-        examples: how many there are.
+        examples: number of examples.
         schedule: an `interface.Schedule`.
         share: an `interface.Share`.
         parts_of_epoch: function from an epoch, int64, and a `tf.data.Dataset` of the numbers of the
-            worker's parts that are left of it, to one of these parts.
+            worker's remaining parts in it, to a `tf.data.Dataset` of these parts.
 
     Returns:
         `tf.data.Dataset`.
@@ -221,8 +221,8 @@ def bounds_of_part(part, examples, batch_size, share):
     """Where a part of a batch begins and ends among the examples of an epoch.
 
     Args:
-        part: int64, the number of the part among the worker's of the epoch.
-        examples: how many there are.
+        part: int64, the number of the part among the worker's parts of the epoch.
+        examples: number of examples.
         batch_size: examples in a batch.
         share: an `interface.Share`.
 
@@ -238,11 +238,11 @@ def bounds_of_part(part, examples, batch_size, share):
 
 
 def distribute(make_dataset, strategy):
-    """The dataset for `fit`: a part of each batch to each replica.
+    """The dataset for `fit`, with a part of each batch for each replica.
 
     Args:
         make_dataset: function with arguments `replicas`, `worker` and `workers`, such as a split's
-            `training_batches`, that gives a `tf.data.Dataset`.
+            `training_batches`, that returns a `tf.data.Dataset`.
         strategy: a `tf.distribute` strategy.
     """
     replicas = strategy.num_replicas_in_sync

@@ -1,8 +1,8 @@
-"""Single rows of the tables of random numbers that `tf.random.stateless_uniform` gives.
+"""Computes single rows of the tables of random numbers of `tf.random.stateless_uniform`.
 
-TensorFlow fills a table from Philox 4x32-10 (Salmon et al., 2011): a counter that is encrypted by a
-key gives four words of 32 bits, which are the table's next four values. So any row can be computed
-without those before it.
+TensorFlow fills a table with Philox 4x32-10 (Salmon et al., 2011): a counter encrypted with a key
+gives four words of 32 bits, the table's next four values. So any row can be computed without the
+rows before it.
 """
 
 import tensorflow as tf
@@ -31,14 +31,13 @@ def uniform_rows(seed, rows, width):
         >>> bool(tf.reduce_all(rows == tf.gather(table, [99, 7])))
         True
     """
-    # The lower half of the counter begins at 0, so that counting never carries.
+    # The lower half of the counter begins at 0, so counting never carries.
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     places = rows[:, None] * width + tf.range(width, dtype=tf.int64)
     counts = tf.cast(places // _WORDS, tf.uint64) + counter[0]
     words = _philox(counts, tf.broadcast_to(counter[1], tf.shape(counts)), key[0])
     words = tf.gather(words, places % _WORDS, batch_dims=2)
-    # As TensorFlow makes a float of a word: by its 23 lower bits, the fraction of a number in
-    # [1, 2).
+    # TensorFlow makes a float from the 23 lower bits of a word, the fraction of a number in [1, 2).
     return tf.cast(tf.bitwise.bitwise_and(words, _word(0x7FFFFF)), tf.float32) * 2.0**-23
 
 

@@ -1,6 +1,6 @@
-"""Examples that are read from their files batch by batch, as a split.
+"""A split of examples that are read from their files batch by batch.
 
-Free of TensorFlow until batches are asked for.
+It imports TensorFlow only when batches are made.
 """
 
 import abc
@@ -10,16 +10,16 @@ import numpy as np
 
 from rocket_tf.data.interface import Split, counts_of
 
-# Batches that are read ahead at once; each is decoded in threads of its own.
+# Batches that are read ahead at once; each is decoded in its own threads.
 _PARALLEL = 2
 _BYTES_IN_MEMORY = 2**30
 
 
 class Source(abc.ABC):
-    """Where streamed examples are read from.
+    """A source of streamed examples.
 
     Attributes:
-        shape: of an image, (height, width, channels).
+        shape: shape of an image, (height, width, channels).
     """
 
     shape: tuple[int, ...]
@@ -29,7 +29,7 @@ class Source(abc.ABC):
         """Reads images.
 
         Args:
-            references: array of what names them, such as paths.
+            references: array of references, such as paths.
 
         Returns:
             uint8, shape (images, *shape).
@@ -41,12 +41,12 @@ class Source(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StreamedSplit(Split):
-    """Images that a `Source` reads when their batch is asked for; a worker reads its own alone.
+    """Images that a `Source` reads when their batch is needed; a worker reads only its own.
 
     The batches are those of an `in_memory.ArraySplit` of the same images.
 
     Attributes:
-        references: array of what the source reads, one for each example.
+        references: array of references for the source, one for each example.
         labels: int64, shape (examples,); or multi-hot, float32, shape (examples, classes).
         source: the `Source`.
 
@@ -92,7 +92,7 @@ class StreamedSplit(Split):
     def _load(self, chosen):
         import tensorflow as tf
 
-        # Said to be stateless, or determinism would forbid that batches are read at once.
+        # Declared stateless, or determinism would forbid reading several batches at once.
         images = tf.numpy_function(
             lambda places: self.source.read(self.references[places]),
             [chosen],
@@ -106,7 +106,7 @@ def is_streamed(streaming, size):
     """Whether examples are streamed.
 
     Args:
-        streaming: "auto", "always" or "never", as the field.
-        size: bytes that they would take in memory.
+        streaming: "auto", "always" or "never", like the field.
+        size: bytes that the examples would take in memory.
     """
     return streaming == "always" or (streaming == "auto" and size > _BYTES_IN_MEMORY)

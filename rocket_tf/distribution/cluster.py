@@ -1,4 +1,4 @@
-"""Which processes train together, from TF_CONFIG: read without TensorFlow."""
+"""Which processes train together, read from TF_CONFIG without importing TensorFlow."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ class Cluster:
 
     Attributes:
         addresses: "host:port" of each.
-        worker: this process's place among them, counted from 0.
+        worker: the position of this process among them, counted from 0.
     """
 
     addresses: tuple[str, ...] = ("localhost",)
@@ -50,7 +50,7 @@ def read_cluster():
         A `Cluster`.
 
     Raises:
-        ConfigError: if TF_CONFIG is no description of workers with this process among them.
+        ConfigError: if TF_CONFIG does not describe workers with this process among them.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text.strip():
@@ -58,7 +58,7 @@ def read_cluster():
     try:
         described = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _error(f"no JSON ({error})", _EXAMPLE) from None
+        raise _error(f"invalid JSON ({error})", _EXAMPLE) from None
     jobs = described.get("cluster") if isinstance(described, dict) else None
     if not jobs:
         return Cluster()  # as TensorFlow takes it
@@ -91,11 +91,11 @@ def read_cluster():
 def wait_for_all(cluster, seconds=_SECONDS_TO_COME, tell=print):
     """Waits until all workers of a cluster listen at their addresses.
 
-    TensorFlow itself waits without an end, and meanwhile heeds no signal.
+    TensorFlow itself would wait forever, and ignore signals meanwhile.
 
     Args:
         cluster: a `Cluster` of several.
-        seconds: how long.
+        seconds: time to wait.
         tell: called with a line of text now and then.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Metrics of rankings, and of how well probabilities are calibrated."""
+"""Metrics of rankings and of the calibration of probabilities."""

@@ -1,4 +1,4 @@
-"""What metrics that need all examples of an evaluation at once have in common."""
+"""The base class of metrics that need all examples of an evaluation at once."""
 
 import keras
 import tensorflow as tf
@@ -9,12 +9,12 @@ from rocket_tf.metrics.growing_rows import GrowingRows
 class MetricOfAllExamples(keras.metrics.Metric):
     """A metric that keeps a row of each example of an evaluation, on every replica.
 
-    A subclass calls `append_rows` in `update_state`, also in a `tf.function` and in
-    `strategy.run`, whose replicas may have different numbers of examples, or none; and
-    `kept_rows` in `result`. A row of zeros must say nothing.
+    A subclass calls `append_rows` in `update_state` and `kept_rows` in `result`. `update_state`
+    also works in a `tf.function` and in `strategy.run`, even if replicas have different numbers of
+    examples, or none. A row of zeros must have no effect.
 
     Args:
-        width: whole numbers of 64 bits in a row.
+        width: 64-bit integers in a row.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
 
@@ -46,18 +46,19 @@ class MetricOfAllExamples(keras.metrics.Metric):
         if replica is None or replica.strategy is not self._strategy:
             raise ValueError(
                 f"{type(self).__name__} must be made under the scope of the strategy that runs "
-                f"update_state, on its replicas. Received: {type(self._strategy).__name__} at its "
-                f"making, {type(tf.distribute.get_strategy()).__name__} now; make it under `with "
+                f"update_state on its replicas. Received: made under "
+                f"{type(self._strategy).__name__}, now "
+                f"{type(tf.distribute.get_strategy()).__name__}; make it under `with "
                 "strategy.scope():`, and update it in `strategy.run`"
             )
         if replica.num_replicas_in_sync > 1:
-            # Where all replicas are empty, all_gather crashes.
+            # If all replicas are empty, all_gather crashes.
             missing = tf.maximum(1 - tf.shape(rows)[0], 0)
             rows = replica.all_gather(tf.pad(rows, [[0, missing], [0, 0]]), axis=0)
         self._store(rows)
 
     def _store(self, rows):
-        """Keeps what a result needs of rows, which all replicas have alike."""
+        """Keeps the parts of rows that the result needs; all replicas have the same rows."""
         self._kept.append(rows)
 
     def kept_rows(self):
@@ -65,6 +66,6 @@ class MetricOfAllExamples(keras.metrics.Metric):
         if not tf.executing_eagerly():
             raise RuntimeError(
                 f"{type(self).__name__}.result() sorts on the host; call it outside tf.function, "
-                "when all batches are there"
+                "after the last batch"
             )
         return self._kept.numpy()

@@ -1,4 +1,4 @@
-"""AUC and its average over users in memory that does not grow, with bounds of their errors."""
+"""AUC and its average over users in constant memory, with bounds of their errors."""
 
 import math
 from typing import Any
@@ -10,10 +10,10 @@ import tensorflow as tf
 from rocket_tf.metrics.ranking import GroupAUC, areas_of
 from rocket_tf.metrics.sums import MetricOfSums, usable
 
-# Of the logit of a click, which is clipped: 2**20 bins of 2**-14 each.
+# Bins of a click's logit, which is clipped: 2**20 bins of 2**-14 each.
 _LARGEST_LOGIT, _BINS = 32, 2**20
 _HASHES = 2**40
-# With which probability the error of a sample of users is at most what is said.
+# The probability with which the error of a sample of users is within its bound.
 _CONFIDENCE = 0.95
 
 
@@ -21,17 +21,17 @@ _CONFIDENCE = 0.95
 class BinnedAUC(MetricOfSums):
     """Area under the ROC curve, from counts of clicks and others by bins of the score.
 
-    Takes what `ExactAUC` takes; its scores must be logits. Examples in one bin count as ties, so
-    that the error is at most half the share of pairs of a click and another example that lie in one
-    bin, which is known: `largest_error`. Bins are 2⁻¹⁴ wide, from -32 to 32; 16 MiB on every
-    replica, however many examples there are.
+    It takes the same values as `ExactAUC`, but scores must be logits. Examples in one bin count as
+    ties. So the error is at most half the share of pairs (of a click and another example) in the
+    same bin; this is `largest_error`. Bins are 2⁻¹⁴ wide, from -32 to 32, and take 16 MiB on every
+    replica for any number of examples.
 
     Args:
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
 
     Attributes:
-        largest_error: how far the last result can be from that of `ExactAUC`; `None` before.
+        largest_error: the largest difference of the last result to `ExactAUC`; `None` before it.
 
     Example:
         >>> auc = BinnedAUC()
@@ -41,12 +41,12 @@ class BinnedAUC(MetricOfSums):
     """
 
     def __init__(self, name: str = "auc", dtype: Any = None) -> None:
-        # Weights of others and of clicks in each bin, then the numbers of what must not be there.
+        # Weights of others and of clicks in each bin, then the numbers of invalid values.
         super().__init__([_BINS + 2, 2], name=name, dtype=dtype)
         self.largest_error: float | None = None
 
     def result(self) -> float:
-        """The metric of all batches since `reset_state`; as `ExactAUC.result`."""
+        """The metric of all batches since `reset_state`, like `ExactAUC.result`."""
         sums = self.totals.numpy()
         (not_numbers, wrong), (negative, _) = sums[_BINS:]
         self.check(wrong, negative)
@@ -74,21 +74,21 @@ class BinnedAUC(MetricOfSums):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SampledGroupAUC(GroupAUC):
-    """The average of users' AUCs, over users that are drawn by a hash of their ids.
+    """The average of users' AUCs, over users drawn by a hash of their ids.
 
-    As `GroupAUC`, which keeps 32 bytes of each example; this keeps those of a share of all users,
-    the same in every evaluation.
+    It is like `GroupAUC`, which keeps 32 bytes of each example, but it keeps only those of a share
+    of all users, the same in every evaluation.
 
     Args:
         group_by: name of the input that identifies the user.
-        share: of the users that are kept, above 0 and at most 1.
+        share: share of the users to keep, above 0 and at most 1.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
 
     Attributes:
-        largest_error: how far the last result is from that over all users at most, with a
-            probability of 95 %, by Hoeffding's inequality for users' AUCs between 0 and 1 with
-            their impressions as weights; `None` before.
+        largest_error: with a probability of 95 %, the largest difference of the last result to that
+            over all users, by Hoeffding's inequality for users' AUCs between 0 and 1 with their
+            impressions as weights; `None` before it.
 
     Example:
         >>> gauc = SampledGroupAUC("user", share=1.0)
@@ -110,7 +110,7 @@ class SampledGroupAUC(GroupAUC):
         return {**super().get_config(), "share": self.share}
 
     def result(self) -> float:
-        """The metric of all batches since `reset_state`; as `GroupAUC.result`."""
+        """The metric of all batches since `reset_state`, like `GroupAUC.result`."""
         areas, weights = areas_of(*self.kept_examples())
         if not len(areas):
             self.largest_error = None

@@ -1,4 +1,4 @@
-"""How well the scores of examples rank those that have a class, where they may have several."""
+"""How well scores rank the examples that have a class, if examples may have several."""
 
 import math
 
@@ -13,15 +13,16 @@ from rocket_tf.metrics.all_examples import MetricOfAllExamples
 class MeanAveragePrecision(MetricOfAllExamples):
     """The mean of the classes' average precisions, exact.
 
-    Of a class, examples are taken from the highest logit down, those with the same logit at once.
-    Each time, the gain in recall counts with the precision so far: the area under the steps between
-    precision and recall, without interpolation. Classes that no example has are left out.
+    For each class, examples are taken from the highest logit down, those with equal logits
+    together. Each gain in recall is weighted with the precision so far: this is the area under the
+    steps of the precision-recall curve, without interpolation. Classes that no example has are left
+    out.
 
-    All examples of an evaluation are kept, 8 bytes for each class and 8 more, on every replica, as
-    of `ExactAUC`. Under `tf.distribute`, make it under the strategy's scope.
+    All examples of an evaluation are kept on every replica, 8 bytes for each class and 8 more.
+    Under `tf.distribute`, make it under the strategy's scope.
 
     Args:
-        num_classes: how many classes there are.
+        num_classes: number of classes.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
 
@@ -42,8 +43,8 @@ class MeanAveragePrecision(MetricOfAllExamples):
         Args:
             y_true: 0 or 1, shape (batch, classes).
             y_pred: logits, shape (batch, classes), which are ranked as float32.
-            sample_weight: `None`; examples do not weigh differently.
-            groups: whom each example belongs to, which is of no use to this metric.
+            sample_weight: `None`; all examples have the same weight.
+            groups: ignored by this metric.
 
         Raises:
             ValueError: if a shape is not as above, there are weights, or the metric was made under
@@ -62,7 +63,7 @@ class MeanAveragePrecision(MetricOfAllExamples):
                     f"Received: {values.shape}"
                 )
         is_label = tf.reduce_all((y_true == 0) | (y_true == 1), axis=-1, keepdims=True)
-        # Beside the bits of a logit one for the label; in front, 1, or 2 for an impossible label.
+        # The bits of a logit and one for the label; in front, 1, or 2 for an invalid label.
         bits = tf.cast(tf.bitcast(y_pred, tf.int32), tf.int64)
         packed = 2 * bits + tf.cast(y_true == 1, tf.int64)
         self.append_rows(tf.concat([2 - tf.cast(is_label, tf.int64), packed], axis=-1))
@@ -71,7 +72,7 @@ class MeanAveragePrecision(MetricOfAllExamples):
         """The metric of all batches since `reset_state`.
 
         Returns:
-            A float, NaN where no example has a class, or a logit is NaN.
+            A float; NaN if no example has a class, or if a logit is NaN.
 
         Raises:
             ValueError: if a label is neither 0 nor 1.

@@ -1,4 +1,4 @@
-"""Whether predicted probabilities of clicks are as high as clicks are frequent."""
+"""Whether predicted probabilities of clicks match the frequency of clicks."""
 
 import math
 
@@ -15,14 +15,14 @@ class _ByBins(MetricOfSums):
     """Sums of weights, of predicted probabilities and of clicks, by bins of the former."""
 
     def __init__(self, name, dtype=None):
-        # In the last row, the numbers of what must not be there.
+        # The last row has the numbers of invalid values.
         super().__init__([_BINS + 1, 3], name=name, dtype=dtype)
 
     def sums(self):
-        """What was added since `reset_state`: weights, predicted clicks and clicks by bins.
+        """The sums since `reset_state`: weights, predicted clicks and clicks by bins.
 
         Returns:
-            Float64 array of shape (3, 20), or `None` where a logit or a weight is NaN.
+            Float64 array of shape (3, 20), or `None` if a logit or a weight is NaN.
 
         Raises:
             ValueError: if a label is neither 0 nor 1, or a weight is negative.
@@ -43,10 +43,11 @@ class _ByBins(MetricOfSums):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class Calibration(_ByBins):
-    """How many clicks were predicted for each one that there is: 1 is right, more is too many.
+    """Predicted clicks divided by observed clicks: 1 is right, above 1 is too many.
 
-    The sum of predicted probabilities divided by that of the labels, over a whole evaluation, by
-    sample weights. Takes what `ExactAUC` takes; scores must be logits. NaN where there is no click.
+    It is the weighted sum of predicted probabilities divided by that of the labels, over a whole
+    evaluation; NaN without clicks. It takes the same values as `ExactAUC`, but scores must be
+    logits.
 
     Args:
         name: name of the metric.
@@ -64,7 +65,7 @@ class Calibration(_ByBins):
         super().__init__(name=name, dtype=dtype)
 
     def result(self):
-        """The ratio over all batches since `reset_state`, a float; errors as of `ExactAUC`."""
+        """The ratio over all batches since `reset_state`, a float; raises like `ExactAUC`."""
         sums = self.sums()
         if sums is None or not sums[2].sum():
             return math.nan
@@ -75,10 +76,10 @@ class Calibration(_ByBins):
 class CalibrationError(_ByBins):
     """The expected calibration error (Guo et al., "On Calibration ...", ICML 2017).
 
-    Examples are sorted into 20 bins by the predicted probability of a click, each 0.05 wide. The
-    error is the mean over examples of how far their bin's mean prediction is from its share of
-    clicks, by sample weights. Takes what `ExactAUC` takes; scores must be logits. NaN where there
-    are no examples.
+    Examples are sorted by the predicted probability of a click into 20 bins, each 0.05 wide. The
+    error is the distance between a bin's mean prediction and its share of clicks, averaged over
+    examples with their weights; NaN without examples. It takes the same values as `ExactAUC`, but
+    scores must be logits.
 
     Args:
         name: name of the metric.
@@ -95,7 +96,7 @@ class CalibrationError(_ByBins):
         super().__init__(name=name, dtype=dtype)
 
     def result(self):
-        """The error over all batches since `reset_state`, a float; errors as of `ExactAUC`."""
+        """The error over all batches since `reset_state`, a float; raises like `ExactAUC`."""
         sums = self.sums()
         if sums is None or not sums[0].sum():
             return math.nan

@@ -6,9 +6,9 @@ _FIRST_CAPACITY = 1024
 
 
 class GrowingRows:
-    """Rows of int64 that are appended in constant time, on average; each replica has its own.
+    """Rows of int64, appended in constant time on average; each replica has its own.
 
-    Made under the scope of the strategy on whose replicas `append` is called.
+    It must be made under the scope of the strategy that calls `append` on its replicas.
 
     Args:
         width: numbers in a row.
@@ -22,14 +22,14 @@ class GrowingRows:
     """
 
     def __init__(self, width):
-        # Each replica appends by itself; they all append the same, so that one is enough to read.
+        # All replicas append the same rows, so reading one is enough.
         per_replica = {
             "trainable": False,
             "synchronization": tf.VariableSynchronization.ON_READ,
             "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
         }
         self._width = width
-        # In the host's memory, which holds more; a strategy has its own idea of devices.
+        # In the host's memory, which is larger; a strategy would choose other devices.
         with tf.device("CPU:0"):
             self._rows = tf.Variable(
                 tf.zeros([_FIRST_CAPACITY, width], tf.int64), shape=[None, width], **per_replica
@@ -40,7 +40,7 @@ class GrowingRows:
         """Appends a tensor of rows, in a replica's context."""
         start = self._size.read_value()
         end = start + tf.shape(rows, tf.int64)[0]
-        # Reading the rows for their shape would have the next assignment copy them.
+        # If the rows were read for their shape, the next assignment would copy them.
         capacity = tf.raw_ops.VariableShape(input=self._rows.handle, out_type=tf.int64)[0]
 
         def grow():

@@ -1,6 +1,6 @@
-"""How well scores rank clicks above the rest: exact AUC, and its average over users.
+"""How well scores rank clicks above other impressions: exact AUC, and its average over users.
 
-`keras.metrics.AUC` sorts scores into buckets, and knows no users.
+`keras.metrics.AUC` sorts scores into buckets, and does not average over users.
 """
 
 import math
@@ -19,10 +19,10 @@ _LARGEST_HASH = 2**63 - 1
 class ExactAUC(MetricOfAllExamples):
     """Area under the ROC curve: how often an example with a click outranks one without.
 
-    Ties count one half. All examples of an evaluation are kept, 24 bytes each (32 in `GroupAUC`),
-    on every replica; `update_state` appends them, also in a `tf.function` and in `strategy.run`,
-    whose replicas may have different numbers of examples, or none. `result` sorts them all, in
-    float64, so ask for it once, at the end.
+    Ties count one half. All examples of an evaluation are kept on every replica, 24 bytes each (32
+    in `GroupAUC`). `update_state` appends them, also in a `tf.function` and in `strategy.run`, even
+    if replicas have different numbers of examples, or none. `result` sorts all in float64, so call
+    it once, at the end.
 
     Under `tf.distribute`, make it under the strategy's scope.
 
@@ -51,10 +51,11 @@ class ExactAUC(MetricOfAllExamples):
         Args:
             y_true: 0 or 1 (click), shape (batch,) or (batch, 1).
             y_pred: logits, shape (batch,), (batch, 1) or (batch, 2); of two, the score is the
-                second, the click's, less the first. Any other scores that rank alike do, too.
+                second, the click's, minus the first. Any other scores with the same ranking work,
+                too.
             sample_weight: weights of the examples, at least 0, shape (batch,) or (batch, 1).
                 `None`: all 1.
-            groups: whom each example belongs to, which is of no use to this metric.
+            groups: ignored by this metric.
 
         Raises:
             ValueError: if a shape is not as above, or the metric was made under another strategy.
@@ -65,8 +66,7 @@ class ExactAUC(MetricOfAllExamples):
         """The metric of all batches since `reset_state`.
 
         Returns:
-            A float, NaN where there are no clicks or nothing but clicks, or a score or a weight is
-            NaN.
+            A float; NaN if there are no clicks or only clicks, or if a score or a weight is NaN.
 
         Raises:
             ValueError: if a label is neither 0 nor 1, or a weight is negative.
@@ -79,7 +79,7 @@ class ExactAUC(MetricOfAllExamples):
         self.append_rows(tf.stack(columns, axis=1))
 
     def kept_examples(self):
-        """All examples that have weight: groups, scores, labels and weights, arrays."""
+        """All examples with weights above 0: groups, scores, labels and weights, arrays."""
         columns = np.ascontiguousarray(self.kept_rows().T)
         columns = columns[:, columns[2].view(np.float64) != 0]
         scores, labels, weights = columns[:3].view(np.float64)
@@ -98,9 +98,9 @@ class ExactAUC(MetricOfAllExamples):
 class GroupAUC(ExactAUC):
     """The users' AUCs, averaged with their impressions as weights.
 
-    Zhou et al., "Deep Interest Network" (KDD 2018), section on metrics: how well the items that one
-    user was shown are ranked, however others click. Impressions are the sums of sample weights.
-    Users with clicks only, or with none, are left out.
+    It says how well the items shown to each user are ranked, independently of other users' clicks
+    (Zhou et al., "Deep Interest Network", KDD 2018, section on metrics). Impressions are the sums
+    of sample weights. Users with only clicks, or without any, are left out.
 
     Args:
         group_by: name of the input that identifies the user.
@@ -142,7 +142,7 @@ class GroupAUC(ExactAUC):
         if groups is None:
             raise ValueError(
                 f"{self.name} ranks within each {self.group_by!r}. Received: groups=None; pass "
-                "whom each example belongs to, integers or strings of shape (batch,)"
+                "the user or group of each example, integers or strings of shape (batch,)"
             )
         columns = _columns_of(y_true, y_pred, sample_weight)
         self._append([*columns, _group_numbers(groups, columns[0])])

@@ -1,4 +1,4 @@
-"""What click metrics that keep sums, and no examples, have in common."""
+"""The base class of click metrics that keep sums, not examples."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ class MetricOfSums(ExactAUC):
         self.totals.assign(tf.zeros_like(self.totals))
 
     def check(self, wrong, negative):
-        """Raises ValueError if there were wrong labels or negative weights, by their numbers."""
+        """Raises ValueError if there were wrong labels or negative weights."""
         if wrong:
             raise ValueError(f"{self.name}: labels must be 0 or 1. Received others among them")
         if negative:
@@ -55,15 +55,15 @@ class MetricOfSums(ExactAUC):
 
 
 def usable(rows):
-    """Examples that count, and how many must not be there.
+    """The examples that count, and the numbers of invalid values.
 
     Args:
         rows: as `MetricOfAllExamples` has them, of scores, labels and weights.
 
     Returns:
-        `(scores, labels, weights, faults)`: float64 tensors of shape (examples,), 0 where a score
-        is not a number, and where an example does not count; and the numbers of scores or weights
-        that are NaN, of wrong labels, and of negative weights, shape (3,).
+        `(scores, labels, weights, faults)`: float64 tensors of shape (examples,), with 0 for scores
+        that are NaN and for examples that do not count; and the numbers of NaN scores or weights,
+        of wrong labels, and of negative weights, shape (3,).
 
     Example:
         >>> rows = tf.constant([[0.3, 1.0, 2.0], [float("nan"), 1.0, 1.0]], tf.float64)

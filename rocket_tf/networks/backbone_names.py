@@ -1,4 +1,4 @@
-"""The nets that a configuration can name as light net or booster; free of TensorFlow."""
+"""The nets that a configuration can name as light net or booster. It does not import TensorFlow."""
 
 # Classes of keras.applications.
 KERAS_APPLICATIONS = (
@@ -15,7 +15,7 @@ KERAS_APPLICATIONS = (
 KERAS_CV = {"keras_cv/ResNet18V2": (2, 2, 2, 2), "keras_cv/ResNet34V2": (3, 4, 6, 3)}
 BACKBONES = (*KERAS_APPLICATIONS, *KERAS_CV)
 
-# Images that an application was trained on, in pixels a side, where that is not 224.
+# Sizes of the images that applications were trained on, in pixels a side, if not 224.
 _SIZES = {
     **dict(
         zip(
@@ -27,9 +27,9 @@ _SIZES = {
     **{"EfficientNetV2B1": 240, "EfficientNetV2B2": 260, "EfficientNetV2B3": 300},
     **{"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
 }
-# By the first letters of an application's name, what its `preprocess_input` does with pixels of 0
-# to 255: "tf", "caffe" or "torch" of `keras.applications.imagenet_utils`; "inside" does nothing,
-# since the net has it in its first layers. The longest that fits counts.
+# How an application's `preprocess_input` scales pixels from 0 to 255, by the first letters of its
+# name: "tf", "caffe" or "torch" of `keras.applications.imagenet_utils`, or "inside" if the net's
+# first layers do it. The longest match counts.
 _PREPROCESSING = {
     "ConvNeXt": "inside",
     "DenseNet": "torch",
@@ -53,14 +53,14 @@ def image_size_of(name):
 
 
 def preprocessing_of(name):
-    """What a net of keras.applications does with pixels before its first layer with weights.
+    """How pixels are scaled for a net of keras.applications.
 
     Args:
         name: one of `KERAS_APPLICATIONS`.
 
     Returns:
-        "tf", "caffe" or "torch", as of `keras.applications.imagenet_utils.preprocess_input`; or
-        "inside", where the net's own first layers do it.
+        "tf", "caffe" or "torch", modes of `keras.applications.imagenet_utils.preprocess_input`, or
+        "inside" if the net's first layers do it.
 
     Example:
         >>> preprocessing_of("ResNet50"), preprocessing_of("ResNet50V2")

@@ -1,4 +1,4 @@
-"""Pairs of nets from backbones: by name, with random weights, or with trained ones."""
+"""Pairs of nets from backbones, with random or trained weights."""
 
 import inspect
 import re
@@ -22,26 +22,26 @@ def backbone_pair(
 ) -> tuple[keras.Model, keras.Model]:
     """A light net and its booster, each a backbone with global average pooling and a classifier.
 
-    Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32, which a
-    net's first layer brings to -1 to 1 where its weights are random; outputs are logits of shape
-    (batch, num_classes) and dtype float32.
+    Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32. If a net's
+    weights are random, its first layer scales them to -1 to 1. Outputs are logits of shape (batch,
+    num_classes) and dtype float32.
 
     Args:
         light: a name in `backbone_names.BACKBONES`, for random weights; or trained weights, a
             `pretrained.Start`; empty with `branch_layer`.
-        booster: the same of the booster.
+        booster: the same for the booster.
         num_classes: number of logits.
         input_shape: (height, width, channels) of an image.
-        branch_layer: layer of the booster, not one of KerasCV's, where the light net branches off,
-            sharing all below; empty: two nets with nothing in common.
+        branch_layer: layer of the booster (not of KerasCV's) where the light net branches off; both
+            share the layers below. Empty: the nets share nothing.
         dropout: fraction of the booster's pooled features that is dropped in training.
 
     Returns:
         `(light, booster)`, two functional `keras.Model`s.
 
     Raises:
-        ValueError: if there is no such layer, it has a name that Keras has counted up, or an image
-            is too small for a backbone.
+        ValueError: if there is no such layer, if Keras has numbered its name, or if an image is too
+            small for a backbone.
 
     Example:
         >>> from rocket_tf.networks import backbone_pair
@@ -63,8 +63,8 @@ def _check_own_name(layer):
     words = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
     if re.fullmatch(rf"{words}(_\d+)?", layer.name):
         raise ValueError(
-            f"branch_layer={layer.name!r} has a name that Keras has counted up, which depends on "
-            "what else was built before; take a layer with a name of its own"
+            f"branch_layer={layer.name!r} is a name that Keras has numbered, so it depends on what "
+            "was built before; take a layer with a fixed name"
         )
 
 
@@ -92,7 +92,7 @@ def _make_keras_application(name, pixels):
 
 
 def _make_keras_cv(name, pixels):
-    import keras_cv  # slow to import, and of use to few runs
+    import keras_cv  # slow to import, and few runs need it
 
     backbone = keras_cv.models.ResNetV2Backbone(
         stackwise_filters=[64, 128, 256, 512],

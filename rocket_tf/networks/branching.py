@@ -16,10 +16,10 @@ def branch(
     head: Callable[[Any], Any] | None = None,
     name: str = "light",
 ) -> keras.Model:
-    """A light net that is a booster's layers up to one of them, with a head of its own.
+    """A light net made of a booster's layers up to one of them, and its own head.
 
-    What lies below is shared, batch normalisations too (in the paper's nets those are separate). A
-    net that is a layer of another cannot be branched from within: branch from the net itself.
+    The layers up to that one are shared, also batch normalisations (in the paper's nets, those are
+    separate). A net that is a layer of another cannot be branched within: branch the net itself.
 
     Args:
         booster: functional (or sequential) `keras.Model` that gives logits, shape
@@ -29,14 +29,14 @@ def branch(
             several: a layer, or any function that calls layers. `None`, for logits of shape
             (batch, classes): global average pooling, where the output has rank 3 to 5, and a dense
             layer.
-        name: name of the light net, of which the default head's layers have theirs.
+        name: name of the light net, with which the default head's layers' names begin.
 
     Returns:
         The light net, a `keras.Model` over the booster's own inputs.
 
     Raises:
-        ValueError: if the booster has no such layer, the layer is called several times or has
-            several outputs, or the head's logits have another shape than the booster's.
+        ValueError: if the booster has no such layer, if the layer is called several times or has
+            several outputs, or if the shapes of the head's and the booster's logits differ.
 
     Example:
         >>> import keras
@@ -58,7 +58,7 @@ def branch(
             f"The booster has no layer {layer!r} to branch off at. Nearest by name: "
             f"{near or 'none'}; [layer.name for layer in booster.layers] lists them all"
         )
-    # Of this graph alone; the layer may be in others, too.
+    # Only in this graph; the layer may also be in others.
     calls = keras_internals.calls_in(booster)
     features = [call.outputs for call in calls if call.operation.name == layer]
     if len(features) != 1 or len(features[0]) != 1:

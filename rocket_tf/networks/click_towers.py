@@ -1,4 +1,4 @@
-"""Click-through-rate nets in pairs: towers over embeddings that a light net and a booster share.
+"""Pairs of click-through-rate nets: towers over embeddings that light net and booster share.
 
 Towers: Zhou et al., "Rocket Launching" (AAAI 2018), section on the display advertising system;
 attention over histories: Zhou et al., "Deep Interest Network" (KDD 2018).
@@ -30,43 +30,43 @@ def click_pair(
     booster_only: Sequence[str] = (),
     seed: int | None = None,
 ) -> tuple[keras.Model, keras.Model]:
-    """A light click-through net and its booster, as two functional models over the same inputs.
+    """A light click net and its booster, as two functional models over the same inputs.
 
-    Inputs are a dict of raw values by the features' names: categories, numbers and times of shape
-    (batch,), histories, tags and vectors of shape (batch, length), in the features' dtypes; weights
-    of tags by their own names, float32, shape (batch, length). Hashing, look-up and scaling are
-    part of the nets, and so of what is exported. Outputs are logits of shape (batch, logits) and
-    dtype float32; of two, the second is the click's.
+    Inputs are a dict of raw values by the features' names, in the features' dtypes: categories,
+    numbers and times of shape (batch,), histories, tags and vectors of shape (batch, length).
+    Weights of tags have their own names, dtype float32 and shape (batch, length). Hashing, look-up
+    and scaling are part of the nets, and so of the export. Outputs are logits of shape (batch,
+    logits) and dtype float32; of two logits, the second is the click's.
 
     Embeddings of all categories and times, numbers, vectors, and one vector for each history and
-    for tags are set side by side; a tower of dense layers with ReLU makes logits of them. Layers
-    that both nets have are named "shared_...", the others "light_..." and "booster_...".
+    for tags are concatenated. A tower of dense layers with ReLU turns them into logits. Layers that
+    both nets have are named "shared_...", the others "light_..." and "booster_...".
 
     Args:
-        features: sequence of `Feature`s, in the order in which they are set side by side.
-        light_tower: widths of the light net's hidden layers, the paper's by default.
-        booster_tower: the same of the booster.
+        features: sequence of `Feature`s, in the order in which they are concatenated.
+        light_tower: widths of the light net's hidden layers; the default is the paper's.
+        booster_tower: the same for the booster.
         logits: 2, for a softmax over no click and click, or 1, for a sigmoid.
-        share: whether the nets have all that lies below the towers in common. `False`: the same two
-            nets with embedding tables of their own.
-        attention: whether a history becomes DIN's attention-weighted sum, for which the embedding
-            of its category in the same example is the candidate, or the mean of its values. The
-            nets have the attention units in common if they share.
+        share: whether the nets share everything below the towers. `False`: the same two nets with
+            separate embedding tables.
+        attention: whether a history becomes DIN's attention-weighted sum instead of the mean of its
+            values. The candidate is the embedding of the history's category in the same example. If
+            the nets share, they also share the attention units.
         booster_batch_normalization: whether each of the booster's hidden layers has a batch
             normalisation before its ReLU, as in the paper.
         booster_dropout: fraction of the activations of each of the booster's hidden layers that is
             dropped in training.
-        booster_only: names of features but histories that only the booster has as inputs, beside
-            all that the light net has, such as what is known after the click alone. Their vectors
-            stand behind the others, or in their places if the nets share nothing.
-        seed: seed of the initial weights; each layer's follow from it and the layer's name alone.
+        booster_only: names of features, except histories, that only the booster reads in addition
+            to the light net's, such as what is known only after the click. Their vectors come after
+            the others, or in their own places if the nets share nothing.
+        seed: seed of the initial weights; each layer's follow only from it and the layer's name.
             `None`: other weights each time.
 
     Returns:
         `(light, booster)`, two `keras.Model`s.
 
     Raises:
-        ValueError: if an argument is out of range, or features do not go together.
+        ValueError: if an argument is out of range, or features contradict each other.
 
     Example:
         >>> from rocket_tf.networks import Feature, click_pair
@@ -135,7 +135,7 @@ def _check_options(by_name, logits, attention, booster_dropout):
         )
     if attention and not any(feature.kind == "history" for feature in by_name.values()):
         raise ValueError(
-            "attention=True is for histories, and there are none. Received features: "
+            "attention=True is for histories, but there are none. Received features: "
             f'{list(by_name)}; add a Feature of kind "history", or pass attention=False'
         )
     if not 0 <= booster_dropout < 1:
@@ -150,13 +150,13 @@ def _check_booster_only(by_name, booster_only):
     unknown = [name for name in booster_only if name not in allowed]
     if isinstance(booster_only, str) or unknown:
         raise ValueError(
-            f"booster_only must be names of features but histories among {allowed}. Received: "
+            f"booster_only must be names of features, not histories, among {allowed}. Received: "
             f"booster_only={booster_only!r}"
         )
     if set(kinds) <= set(booster_only):
         raise ValueError(
-            "booster_only must leave the light net a feature. Received: "
-            f"booster_only={booster_only!r}, all there are"
+            "booster_only must leave the light net a feature. Received all of them: "
+            f"booster_only={booster_only!r}"
         )
     for name, feature in by_name.items():
         if feature.kind == "history" and feature.of in booster_only:
@@ -199,7 +199,7 @@ class _Tower:
     def _hidden(self, x, width, name):
         x = layers.Dense(
             width,
-            use_bias=not self._batch_normalization,  # which has a shift of its own
+            use_bias=not self._batch_normalization,  # that has its own shift
             kernel_initializer=keras.initializers.HeNormal(layer_seed(self._seed, name)),
             name=name,
         )(x)

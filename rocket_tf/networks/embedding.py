@@ -10,13 +10,13 @@ import tensorflow as tf
 class Embedding(keras.layers.Embedding):
     """`keras.layers.Embedding` that reads the batch's rows, without a copy of the table.
 
-    Keras's layer converts the whole table to a tensor first, which copies it after every update. A
-    step on this layer costs what the batch costs, with one of the optimizers in
-    `rocket_tf.optimizers` that take sparse gradients (`SparseAdam`, `SparseAdagrad`, `SparseSGD`).
+    Keras's layer converts the whole table to a tensor first, which copies it after every update.
+    With an optimizer in `rocket_tf.optimizers` that takes sparse gradients (`SparseAdam`,
+    `SparseAdagrad`, `SparseSGD`), the cost of a step on this layer depends only on the batch.
 
     Arguments, inputs, outputs and masks are those of `keras.layers.Embedding`. A regularizer or a
-    constraint goes over the whole table all the same. With LoRA or quantisation it goes the way of
-    Keras's layer.
+    constraint still needs the whole table. With LoRA or quantisation, the layer computes as Keras's
+    does.
 
     Example:
         >>> import numpy as np
@@ -27,7 +27,7 @@ class Embedding(keras.layers.Embedding):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # XLA wants shapes that are known, and how many ids of a batch differ is not.
+        # XLA needs known shapes, but the number of different ids in a batch is not known.
         self.supports_jit = False
 
     def call(self, inputs: Any) -> Any:
@@ -39,5 +39,5 @@ class Embedding(keras.layers.Embedding):
         return keras.ops.cast(rows, self.compute_dtype)
 
     def quantize(self, mode=None, type_check=True, **kwargs):
-        # Keras checks that no subclass is quantized, as it may compute something else.
+        # Keras refuses to quantize subclasses, which may compute something else.
         super().quantize(mode, type_check=False, **kwargs)

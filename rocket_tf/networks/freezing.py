@@ -1,4 +1,4 @@
-"""Which layers of a net are frozen: all that a layer's output is computed from."""
+"""Which layers of a net are frozen: those that a layer's output is computed from."""
 
 import difflib
 
@@ -6,7 +6,7 @@ from rocket_tf.core.calls import calls_of_graph
 
 
 def layers_until(net, name):
-    """The layers that the output of one of them is computed from, itself among them.
+    """A layer and all layers that its output is computed from.
 
     Args:
         net: functional `keras.Model`.
@@ -42,13 +42,12 @@ def layers_until(net, name):
 def set_frozen(layers, frozen):
     """Freezes layers, or lets them train.
 
-    A frozen layer has no trainable variables, and its batch normalisation runs in inference mode:
-    it normalises by its moving statistics, and leaves them as they are. A step that was traced is
-    traced again.
+    A frozen layer has no trainable variables. A frozen batch normalisation runs in inference mode:
+    it uses its moving statistics and does not change them. A traced step is traced again.
 
     Args:
-        layers: list of layers, of which some may be operations of `keras.ops`.
-        frozen: whether they are.
+        layers: list of layers; some may be operations of `keras.ops`.
+        frozen: whether to freeze them.
 
     Example:
         >>> import keras

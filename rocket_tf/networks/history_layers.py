@@ -1,4 +1,4 @@
-"""From a history's values to one vector: what is padding, the mean, and attention."""
+"""Layers from a history's values to one vector: padding, the mean, and attention."""
 
 import keras
 import tensorflow as tf
@@ -12,14 +12,14 @@ class ValuesPresent(layers.Layer):
     """Which places of raw sequences hold values, not padding: bool, of the shape of the input.
 
     Args:
-        padding: the string or integer that stands for no value.
+        padding: the string or integer that means no value.
         **kwargs: as in `keras.layers.Layer`.
     """
 
     def __init__(self, padding, **kwargs):
         super().__init__(**kwargs)
         self.padding = padding
-        self.supports_jit = False  # XLA knows no strings
+        self.supports_jit = False  # XLA cannot handle strings
 
     def call(self, values):
         return tf.not_equal(values, tf.constant(self.padding, values.dtype))
@@ -33,10 +33,10 @@ class ValuesPresent(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class MaskedMean(layers.Layer):
-    """The mean of the values that a sequence has; zeros where it has none.
+    """The mean of a sequence's values; zeros if it has none.
 
-    Takes embeddings (batch, length, dimension) and where values are present, bool (batch, length);
-    gives (batch, dimension).
+    It takes embeddings (batch, length, dimension) and where values are present, bool (batch,
+    length), and gives (batch, dimension).
     """
 
     def call(self, embeddings, present):
@@ -47,15 +47,15 @@ class MaskedMean(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class ActivationUnit(layers.Layer):
-    """The sum of a sequence's values, each weighted by how it relates to a candidate.
+    """The sum of a sequence's values, each weighted by its relation to a candidate.
 
-    Zhou et al., "Deep Interest Network" (KDD 2018), section 4.3: a small net gives each value a
-    weight from the value, the candidate, their difference and their product. As there, the weights
-    go through no softmax, so that their sum tells how strong the interest is. Padding counts
-    nothing; of a sequence without values, the sum is zeros.
+    A small net computes each value's weight from the value, the candidate, their difference and
+    their product (Zhou et al., "Deep Interest Network", KDD 2018, section 4.3). As there, the
+    weights do not pass through a softmax, so their sum shows how strong the interest is. Padding is
+    ignored; without values, the sum is zeros.
 
-    Takes embeddings (batch, length, dimension), the candidate's (batch, dimension) and where values
-    are present, bool (batch, length); gives (batch, dimension).
+    It takes embeddings (batch, length, dimension), the candidate's (batch, dimension) and where
+    values are present, bool (batch, length), and gives (batch, dimension).
 
     Args:
         units: width of the small net's hidden layer, which ends in a PReLU.

@@ -12,19 +12,19 @@ from rocket_tf.core import reductions
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` on TensorFlow's fused kernel.
 
-    Keras runs batch normalisation as a chain of element-wise operations; the kernel is one
-    operation, takes bfloat16 and float16 inputs with float32 statistics, and folds into
+    Keras runs batch normalisation as a chain of element-wise operations. The kernel is one
+    operation, takes bfloat16 and float16 inputs with float32 statistics, and can be folded into
     convolutions at export. The moving variance follows the unbiased batch variance, as in PyTorch
     and so in the paper's code; Keras's follows the biased one.
 
-    Under `tf.distribute` each replica normalises by the statistics of its own examples, and the
-    moving statistics follow the mean over the replicas, so that they are the same on all of them.
-    A `RocketModel` reduces those of all layers together at the end of a training step.
-    For statistics over all replicas' examples, use `synchronized=True`.
+    Under `tf.distribute`, each replica normalises by the statistics of its own examples. The moving
+    statistics follow the mean over the replicas, so they are the same on all. A `RocketModel`
+    reduces those of all layers together at the end of a training step. For statistics over the
+    examples of all replicas, use `synchronized=True`.
 
-    Arguments, inputs and outputs are those of `keras.layers.BatchNormalization`. What the kernel
-    cannot do (inputs that are masked, of float64, or whose channels are not last; `synchronized` or
-    `renorm`) goes the way of Keras's layer.
+    Arguments, inputs and outputs are those of `keras.layers.BatchNormalization`. If the kernel
+    cannot be used, the layer computes as Keras's does: for inputs that are masked, float64 or not
+    channels-last, and for `synchronized` and `renorm`.
 
     Example:
         >>> import numpy as np
@@ -68,7 +68,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, len(inputs.shape) - 1)
             and keras.backend.standardize_dtype(inputs.dtype) != "float64"
             and not self.synchronized
-            and not getattr(self, "renorm", False)  # which Keras 3.12 does not have
+            and not getattr(self, "renorm", False)  # Keras 3.12 does not have it
         )
 
     def _follow(self, mean, variance):

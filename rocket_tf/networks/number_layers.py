@@ -1,4 +1,4 @@
-"""Numbers that float32 would blur, centred before they become float32; numbers that are missing."""
+"""Layers for numbers that lose digits in float32, which they centre first, and for missing ones."""
 
 import keras
 import tensorflow as tf
@@ -7,14 +7,14 @@ from keras import layers
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class CentredNumber(layers.Layer):
-    """Numbers less their mean, divided by their standard deviation, in float64; then float32.
+    """Subtracts the mean and divides by the standard deviation in float64, then casts to float32.
 
-    Takes int64 or float64 of shape (batch,); gives float32 of shape (batch, 1). Whole numbers are
-    centred as such, so that any of 63 bits keep their last digit.
+    It takes int64 or float64 of shape (batch,), and gives float32 of shape (batch, 1). Integers are
+    centred as integers, so those of up to 63 bits keep their last digit.
 
     Args:
-        mean: what is subtracted.
-        variance: by whose root it is divided, above 0.
+        mean: the mean.
+        variance: the variance, above 0.
         **kwargs: as in `keras.layers.Layer`.
 
     Example:
@@ -25,7 +25,7 @@ class CentredNumber(layers.Layer):
     """
 
     def __init__(self, mean, variance, **kwargs):
-        # Or Keras would make float32 of the inputs.
+        # Otherwise Keras would cast the inputs to float32.
         super().__init__(**{"dtype": "float32", **kwargs, "autocast": False})
         self.mean, self.variance = mean, float(variance)
 
@@ -49,9 +49,9 @@ class CentredNumber(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class NumberOrMissing(CentredNumber):
-    """Numbers as of `CentredNumber`, of which some are NaN: 0 there, and 1 in a second column.
+    """`CentredNumber` for numbers with NaN, which become 0 with 1 in a second column.
 
-    Takes float32 or float64 of shape (batch,); gives float32 of shape (batch, 2).
+    It takes float32 or float64 of shape (batch,), and gives float32 of shape (batch, 2).
 
     Example:
         >>> import tensorflow as tf
@@ -71,9 +71,9 @@ class NumberOrMissing(CentredNumber):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class VectorOrMissing(layers.Layer):
-    """Vectors, of which some are NaN: 0 there, and 1 in a further column.
+    """Vectors, where those of NaN become 0 with 1 in another column.
 
-    Takes float32 of shape (batch, length); gives float32 of shape (batch, length + 1).
+    It takes float32 of shape (batch, length), and gives float32 of shape (batch, length + 1).
 
     Example:
         >>> import tensorflow as tf

@@ -1,8 +1,8 @@
 """Nets that start from trained weights: of keras.applications, of files, of KerasHub's presets.
 
-Each becomes a `Start`: a plain functional model from raw pixels to features, its preprocessing
-inside, without the classifier that it came with. Its layers are built from a description in JSON,
-at first as later, so that a run can build its nets again without the file and the network.
+Each becomes a `Start`: a plain functional model from raw pixels to features, with its preprocessing
+inside and without its classifier. Its layers are always built from a description in JSON, so a run
+can build its nets again without the file and the network.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ _BEFORE_CLASSIFIER = (layers.Dropout, layers.GlobalAveragePooling2D)
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class ImageNetPreprocessing(layers.Layer):
-    """What `keras.applications.imagenet_utils.preprocess_input` does with pixels of 0 to 255.
+    """Scales pixels from 0 to 255 like `keras.applications.imagenet_utils.preprocess_input`.
 
     Args:
         mode: "tf", "caffe" or "torch".
-        **kwargs: as of every layer.
+        **kwargs: as for every layer.
 
     Example:
         >>> import numpy as np
@@ -56,12 +56,12 @@ class ImageNetPreprocessing(layers.Layer):
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What a net starts from.
+    """The start of a net.
 
     Attributes:
-        description: what its layers are built from, and built again later, as JSON can hold it.
-        values: dict from the layers' names to their weights, lists of arrays; `None`: as random.
-        classifier: `[kernel, bias]` of the classifier that came with it, arrays; `None` without.
+        description: the description from which its layers are built, also later; fit for JSON.
+        values: dict from the layers' names to their weights, lists of arrays; `None`: random ones.
+        classifier: `[kernel, bias]` of the classifier that came with it, arrays, or `None`.
     """
 
     description: dict
@@ -74,10 +74,10 @@ def load(weights, backbone, input_shape, preprocessing=""):
 
     Args:
         weights: "imagenet", the path of a `.keras` or `.weights.h5` file, or "hub/<preset>".
-        backbone: of "imagenet" and `.weights.h5`, a name in keras.applications; else empty.
+        backbone: for "imagenet" and `.weights.h5`, a name in keras.applications; else empty.
         input_shape: (height, width, channels) of the images.
-        preprocessing: "tf", "caffe", "torch" or "none", what is done with pixels first; empty:
-            what the application does, or the preset; nothing of a `.keras` file.
+        preprocessing: "tf", "caffe", "torch" or "none": how pixels are scaled first. Empty: as the
+            application or the preset does, and not at all for a `.keras` file.
 
     Returns:
         `Start`.
@@ -125,8 +125,8 @@ def load(weights, backbone, input_shape, preprocessing=""):
 def features_of(start):
     """The net of a `Start` up to its classifier.
 
-    Its layers follow the dtype policy of now, but for those before the first with weights, which
-    see pixels, and all of them are trainable, whatever they were in their file.
+    Its layers have the current dtype policy, except those before the first with weights, which read
+    pixels. All layers are trainable, even if they were frozen in the file.
 
     Returns:
         Functional `keras.Model` from pixels, 0 to 255, of shape (batch, height, width, channels),
@@ -153,7 +153,7 @@ def features_of(start):
 def classify(role, start, num_classes, dropout=0.0):
     """A net with a new classifier: logits of shape (batch, num_classes), dtype float32.
 
-    The classifier that came with the net is kept where it has as many classes.
+    If the net came with a classifier for as many classes, its weights are kept.
 
     Args:
         role: the net's name.
@@ -239,7 +239,7 @@ def _load_application(weights, backbone, input_shape):
 
 
 def _read_weights(path, net):
-    """Gives a net's layers the weights that a `.weights.h5` file has for their names."""
+    """Loads weights from a `.weights.h5` file into a net's layers, by their names."""
     saved = {}
     try:
         with h5py.File(path) as file:
@@ -257,7 +257,7 @@ def _read_weights(path, net):
         arrays = saved.get(layer.name)
         if arrays is None:
             raise ValueError(
-                f"it has no layer {layer.name!r}, which {net.name} has; another net's?"
+                f"it has no layer {layer.name!r}, which {net.name} has; is it another net's?"
             )
         wanted = [tuple(weight.shape) for weight in layer.weights]
         if [array.shape for array in arrays] != wanted:
@@ -276,21 +276,21 @@ def _note_layer(group, saved):
 
 
 def _checked(net):
-    """A net that was loaded, functional, of one image and with one output."""
+    """A loaded net as a functional model with one image as input and one output."""
     net = graph.as_functional("it", net)
     if len(net.inputs) != 1 or len(net.inputs[0].shape) != 4:
         shapes = [tuple(tensor.shape) for tensor in net.inputs]
         raise ValueError(f"it takes inputs of shapes {shapes}, expected one, of images")
     if keras.tree.is_nested(net.output):
         raise ValueError(
-            f"it gives {len(net.outputs)} outputs, expected one; of a rocket, save rocket.light or "
-            "rocket.booster"
+            f"it gives {len(net.outputs)} outputs, expected one; for a rocket, save rocket.light or"
+            " rocket.booster"
         )
     return net
 
 
 def _repeat(net, input_shape, first):
-    """A net's calls on images of a shape, nested models opened, and some layers before them."""
+    """A net's calls on images of a shape, with nested models unpacked and some layers before."""
     images = pixels = keras.Input(input_shape, name="images")
     for layer in first:
         pixels = layer(pixels)
@@ -351,7 +351,7 @@ def _kernel_and_bias(layer):
 
 
 def _before_first_weights(features):
-    """The names of the layers that see pixels: bfloat16 would blur them."""
+    """The names of the layers that read pixels, which bfloat16 would blur."""
     names = []
     for layer in features.layers:
         if layer.trainable_weights:
@@ -361,7 +361,7 @@ def _before_first_weights(features):
 
 
 def _import_layers(description):
-    """Imports what registers the layers of a description."""
+    """Imports the modules that register the layers of a description."""
     from rocket_tf.networks import normalization, wide_resnet  # noqa: F401
 
     if "keras_hub" in description:

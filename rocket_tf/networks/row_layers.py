@@ -1,4 +1,4 @@
-"""From raw values to rows of embedding tables, where Keras has no layer for it; raw values."""
+"""Layers from raw values to rows of embedding tables that Keras lacks, and for raw values."""
 
 import keras
 import tensorflow as tf
@@ -11,12 +11,12 @@ _EPOCH_WEEKDAY = 3  # 1970 began with a Thursday; 0 is Monday
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class MissingRow(layers.Layer):
-    """The rows of a category's table, the last one where the raw value stands for none.
+    """The rows of a category's table, with the last row for missing values.
 
-    Takes raw values and their rows, of one shape; gives rows.
+    It takes raw values and their rows, of the same shape, and gives rows.
 
     Args:
-        mark: the string or integer that stands for no value; of strings, blanks do, too.
+        mark: the string or integer that means a missing value; blank strings do, too.
         row: the row of such values.
         **kwargs: as in `keras.layers.Layer`.
 
@@ -49,12 +49,12 @@ class MissingRow(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class IntegersAsRows(layers.Layer):
-    """Integers as rows of a table: 0 to `known` - 1 as they are, all others row `known`.
+    """Integers as rows of a table: 0 to `known` - 1 unchanged, all others as row `known`.
 
-    Takes int64 of any shape; gives int64 of the same.
+    It takes and gives int64 of any shape.
 
     Args:
-        known: how many are rows as they are.
+        known: number of integers with their own row.
         **kwargs: as in `keras.layers.Layer`.
 
     Example:
@@ -84,11 +84,11 @@ class IntegersAsRows(layers.Layer):
 class HourAndWeekday(layers.Layer):
     """Rows of a table for the hour and the weekday of seconds since 1970, UTC.
 
-    Takes int64 of shape (batch,); gives int64 of shape (batch, 2): 0 to 23 for the hour, 24 to 30
-    for the weekday from Monday on; where there is no time, 31 and 32.
+    It takes int64 of shape (batch,), and gives int64 of shape (batch, 2): 0 to 23 for the hour, 24
+    to 30 for the weekday from Monday on; 31 and 32 for a missing time.
 
     Args:
-        mark: the integer that stands for no time; `None`: every one is a time.
+        mark: the integer that means a missing time; `None`: there is none.
         **kwargs: as in `keras.layers.Layer`.
 
     Example:
@@ -121,7 +121,7 @@ class HourAndWeekday(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class ServedAs(layers.Layer):
-    """Raw values as they are; an export has one value in place of the input that they come from.
+    """Raw values, unchanged; an export has one fixed value instead of their input.
 
     Args:
         value: a string or a number.

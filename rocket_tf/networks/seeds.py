@@ -1,10 +1,10 @@
-"""Seeds of initial weights and of dropout, a layer's own."""
+"""Seeds of each layer's initial weights and dropout."""
 
 import zlib
 
 
 def layer_seed(seed, layer_name):
-    """The seed of one layer, which follows from the net's seed and the layer's name alone.
+    """The seed of one layer, which follows only from the net's seed and the layer's name.
 
     Args:
         seed: int, the net's seed; `None`: no layer has one.

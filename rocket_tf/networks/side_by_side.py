@@ -1,4 +1,4 @@
-"""From the raw values of features to one vector for each example."""
+"""Turns the raw values of features into one vector for each example."""
 
 import keras
 from keras import layers
@@ -35,13 +35,13 @@ def names_of(features):
 
 
 class SideBySide:
-    """From raw inputs to one vector for each example, by layers that one owner has.
+    """Turns raw inputs into one vector for each example, by the layers of one owner.
 
     Args:
-        owner: what its layers' names begin with.
-        by_name: dict from names to `Feature`s, in the order in which they are set side by side.
-        attention: as of `click_pair`.
-        seed: as of `click_pair`.
+        owner: prefix of its layers' names.
+        by_name: dict from names to `Feature`s, in the order in which they are concatenated.
+        attention: as for `click_pair`.
+        seed: as for `click_pair`.
     """
 
     def __init__(self, owner, by_name, attention, seed):
@@ -79,7 +79,7 @@ class SideBySide:
         return layers.Concatenate(name=f"{self._owner}_features")(vectors)
 
     def _served_as(self, inputs):
-        """The inputs that an export does not have, as these nets read them."""
+        """The inputs that an export lacks, as these nets read them."""
         return {
             name: ServedAs(feature.served_as, name=self._name(feature, "served_as"))(inputs[name])
             for name, feature in self._features.items()
@@ -108,7 +108,7 @@ class SideBySide:
         known = {"vocabulary": list(ids.vocabulary), "num_oov_indices": 1, "name": name}
         if ids.dtype == "string":
             return layers.StringLookup(**known)
-        # What stands for no value is not in the vocabulary.
+        # The mark of a missing value is not in the vocabulary.
         return layers.IntegerLookup(oov_token=ids.padding, **known)
 
     def _table(self, feature):
@@ -129,7 +129,7 @@ class SideBySide:
         if number.dtype != "float32":
             name = self._name(number, "scaled")
             return CentredNumber(number.mean, number.variance, name=name)(values)
-        # In float32 under every policy: bfloat16 would blur large numbers that differ by little.
+        # In float32 under every policy: bfloat16 would blur large numbers that differ little.
         column = layers.Reshape((1,), dtype="float32", name=self._name(number, "column"))(values)
         return layers.Normalization(
             mean=[number.mean],
@@ -143,7 +143,7 @@ class SideBySide:
         if self._attention:
             name = self._name(history, "attention")
             return ActivationUnit(seed=self._seed, name=name)(values, candidate, present)
-        # In float32 under every policy: bfloat16 counts to 256.
+        # In float32 under every policy: bfloat16 can count only to 256.
         return MaskedMean(dtype="float32", name=self._name(history, "mean"))(values, present)
 
     def _present(self, feature, values):

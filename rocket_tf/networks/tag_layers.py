@@ -1,4 +1,4 @@
-"""From the embeddings of several tags to one vector."""
+"""Turns the embeddings of several tags into one vector."""
 
 import keras
 from keras import layers, ops
@@ -6,16 +6,16 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class TagsPool(layers.Layer):
-    """The mean or the sum of the tags that an example has; zeros where it has none.
+    """The mean or the sum of an example's tags; zeros if it has none.
 
-    Takes embeddings (batch, length, dimension), where tags are present, bool (batch, length), and,
-    if they are weighted, weights (batch, length); gives (batch, dimension). A weighted mean is the
-    weighted sum divided by the sum of the weights, and zeros where that is 0.
+    It takes embeddings (batch, length, dimension), where tags are present, bool (batch, length),
+    and, if they are weighted, weights (batch, length). It gives (batch, dimension). A weighted mean
+    is the weighted sum divided by the sum of the weights, or zeros if that is 0.
 
     Args:
         pooling: "mean" or "sum".
-        missing: whether an example without tags has the embedding at its first place, which is
-            that of a tag that is missing, in place of zeros.
+        missing: whether an example without tags gets the embedding at its first position, that of a
+            missing tag, instead of zeros.
         **kwargs: as in `keras.layers.Layer`.
 
     Example:

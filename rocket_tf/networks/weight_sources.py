@@ -1,7 +1,8 @@
-"""Where a net's first weights come from: a name, a file, a preset. Free of TensorFlow.
+"""Where a net's first weights come from: a name, a file, a preset.
 
-What has a net of its own, a `.keras` file or a preset of KerasHub, stands in for a backbone; what
-has weights alone, ImageNet's by name or a `.weights.h5` file, needs one.
+A `.keras` file and a preset of KerasHub contain a net and replace a backbone. ImageNet's weights by
+name and a `.weights.h5` file contain only weights and need a backbone. It does not import
+TensorFlow.
 """
 
 import importlib.util
@@ -21,7 +22,7 @@ _MISSING = "there is no such file"
 
 
 def kind_of(weights):
-    """What a text names: "imagenet", "keras", "weights.h5", "hub", or "" for anything else.
+    """The kind of a source: "imagenet", "keras", "weights.h5", "hub", or "" for anything else.
 
     Example:
         >>> [kind_of(text) for text in ("imagenet", "nets/a.keras", "a.weights.h5", "hub/x", "y")]
@@ -38,7 +39,7 @@ def kind_of(weights):
 
 
 def has_net(weights):
-    """Whether what a text names has a net of its own, so that no backbone is needed.
+    """Whether a source contains a net, so that no backbone is needed.
 
     Example:
         >>> has_net("nets/a.keras"), has_net("imagenet"), has_net("")
@@ -58,13 +59,13 @@ def preset_of(weights):
 
 
 def problem_of(weights, backbone):
-    """Why weights cannot be had on this machine, in words; empty if nothing speaks against it.
+    """Why weights cannot be loaded on this machine, in words; empty if nothing prevents it.
 
-    Asks the network where a name is to be downloaded.
+    It uses the network if a name must be downloaded.
 
     Args:
         weights: a text that `kind_of` knows.
-        backbone: of weights alone, the net's name in keras.applications.
+        backbone: for weights without a net, the net's name in keras.applications.
     """
     kind = kind_of(weights)
     if kind == IMAGENET:
@@ -83,10 +84,10 @@ def image_size_of_net(weights, backbone):
 
     Args:
         weights: a text that `kind_of` knows.
-        backbone: of weights alone, the net's name in keras.applications.
+        backbone: for weights without a net, the net's name in keras.applications.
 
     Returns:
-        An int; 0 where the net does not say, since it takes images of any size.
+        An int; 0 if the net takes images of any size.
 
     Raises:
         ValueError: if a `.keras` file cannot be read.
@@ -110,7 +111,7 @@ def keras_folder():
 
 
 def ways_out(backbone):
-    """What to do where a net's weights cannot be downloaded, in words."""
+    """What to do if a net's weights cannot be downloaded, in words."""
     return (
         f"put Keras's file of {backbone} without its top into {keras_folder()}, where Keras looks "
         "first, or name a .keras or .weights.h5 file"
@@ -135,12 +136,12 @@ def _problem_of_download(backbone):
 
 
 def _plain(name):
-    """A name of a net or of its file, as both are compared: files have signs between words."""
+    """A net's name without the signs that its file has between words, for comparison."""
     return "".join(filter(str.isalnum, name)).lower()
 
 
 def _read_config(path):
-    """The configuration in a `.keras` file, and what is wrong with it, in words, or nothing."""
+    """The configuration in a `.keras` file, and what is wrong with it, in words, if anything."""
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read("config.json")), ""
@@ -150,7 +151,7 @@ def _read_config(path):
 
 
 def _input_shapes(config):
-    """The shapes of images, (batch, height, width, channels), that a net's inputs have."""
+    """The shapes of a net's image inputs, (batch, height, width, channels)."""
     layers = config.get("config", {}).get("layers", [])
     for layer in layers:
         own = layer.get("config", {})
@@ -160,7 +161,7 @@ def _input_shapes(config):
 
 
 def _image_size_of_preset(folder):
-    """As its image converter says, where the preset is a local folder with one; else 0."""
+    """The size of its image converter if the preset is a local folder with one; else 0."""
     try:
         converter = json.loads((folder / "image_converter.json").read_text())
         height, width = converter["config"]["image_size"]

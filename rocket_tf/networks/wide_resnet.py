@@ -1,8 +1,8 @@
-"""Wide residual nets in pairs: a light net that shares low layers with a booster.
+"""Pairs of wide residual nets: a light net that shares low layers with a booster.
 
-Nets: Zagoruyko & Komodakis, "Wide Residual Networks" (2016), pre-activation blocks; sharing: Zhou
-et al., "Rocket Launching" (AAAI 2018), Figure 3; details (padding, initial weights, separate batch
-normalisations): the authors' PyTorch release.
+The nets are those of Zagoruyko & Komodakis, "Wide Residual Networks" (2016), with pre-activation
+blocks. Sharing follows Zhou et al., "Rocket Launching" (AAAI 2018), Figure 3. Details (padding,
+initial weights, separate batch normalisations) follow the authors' PyTorch release.
 """
 
 import re
@@ -42,9 +42,8 @@ def wide_resnet_pair(
     """A light wide residual net and its booster, as two functional models over one `Input`.
 
     Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32; outputs are
-    logits of shape (batch, num_classes) and dtype float32. Nets of a pair always have separate
-    batch normalisations and classifiers; with `share` they have the stem and the low convolutions
-    in common.
+    logits of shape (batch, num_classes) and dtype float32. The two nets always have separate batch
+    normalisations and classifiers; with `share`, they share the stem and the low convolutions.
 
     Args:
         light_depth: layers of the light net, 6n + 4; `None` with `layout="bottom"`; with
@@ -55,24 +54,24 @@ def wide_resnet_pair(
         num_classes: number of logits.
         input_shape: (height, width, channels) of an image.
         layout: `"interval"`: the light net has all three groups and shares the booster's first
-            blocks of each (Figure 3 b). `"bottom"`: the light net is the booster's first two
-            groups, whole (Figure 3 a). `"constant"`: all groups are of one width, and the light
-            net is the booster's lowest blocks (Figure 4; the paper does not give the strides,
-            which are the usual ones here).
-        share: whether the nets share anything but the input. `False` is the paper's "no sharing"
-            (Table 2): the same two nets with weights of their own, the stem's included.
-        share_stem: with `share=False`, whether the stem, which is the first convolution, is shared
-            all the same. The authors' release shares it even then; the paper does not say so.
+            blocks of each (Figure 3 b). `"bottom"`: the light net is all of the booster's first two
+            groups (Figure 3 a). `"constant"`: all groups have the same width, and the light net is
+            the booster's lowest blocks (Figure 4; the paper does not give the strides, so these are
+            the usual ones).
+        share: whether the nets share more than the input. `False` is the paper's "no sharing"
+            (Table 2): the same two nets with separate weights, also in the stem.
+        share_stem: with `share=False`, whether to share the stem, the first convolution. The
+            authors' release shares it; the paper does not say so.
         pixel_mean: mean of each channel in units of a pixel, subtracted by the nets' first layer.
             `None`: CIFAR's for three channels, 127.5 otherwise.
         pixel_std: standard deviation of each channel in units of a pixel; that layer divides by it.
             `None`: CIFAR's for three channels, 63.75 otherwise.
         batch_normalization: `"fused"` (each replica normalises its own examples),
             `"synchronized"` (over all replicas' examples), or `"keras"` (Keras's layer, slower).
-        booster_dropout: fraction of activations dropped after each convolution that is the
-            booster's alone (the paper's SVHN recipe).
-        seed: seed of the initial weights; each layer's follow from it and the layer's name alone,
-            so that a net starts alike in every pair it is part of. `None`: other weights each time.
+        booster_dropout: fraction of activations dropped after each convolution that only the
+            booster has (the paper's SVHN recipe).
+        seed: seed of the initial weights; each layer's follow only from it and the layer's name, so
+            a net has the same start in every pair. `None`: other weights each time.
 
     Returns:
         `(light, booster)`, two `keras.Model`s.
@@ -96,7 +95,7 @@ def wide_resnet_pair(
     )(images)
 
     convolutions = _Convolutions(
-        # With sharing, whatever the light net has, the booster has too.
+        # With sharing, the booster has every block that the light net has.
         shared_blocks=light_blocks if share else [0] if share_stem else None,
         seed=seed,
     )
@@ -160,7 +159,7 @@ def _block_counts(light_depth, booster_depth, layout):
 
 
 def _lowest_blocks(light_depth, booster_depth, booster):
-    """The booster's lowest blocks, as many as a net of the light net's depth has."""
+    """As many of the booster's lowest blocks as a net of the light net's depth has."""
     if not isinstance(light_depth, int) or light_depth % 2 or not 6 <= light_depth <= booster_depth:
         raise ValueError(
             'light_depth must be 2n + 4 with layout="constant" (6, 8, 10, ...), and at most '
@@ -203,7 +202,7 @@ def _check_arguments(width, num_classes, input_shape, batch_normalization, boost
 
 
 def _pixel_statistics(mean, std, channels):
-    """Mean and standard deviation of each channel, with defaults where they are not given."""
+    """Mean and standard deviation of each channel, given or by default."""
     grey = channels != len(_CIFAR_PIXEL_MEAN)
     mean = mean if mean is not None else [127.5] * channels if grey else _CIFAR_PIXEL_MEAN
     std = std if std is not None else [63.75] * channels if grey else _CIFAR_PIXEL_STD
@@ -216,7 +215,7 @@ def _pixel_statistics(mean, std, channels):
 
 
 class _Convolutions:
-    """The convolutions of a pair: each shared one is made once and handed to both nets."""
+    """The convolutions of a pair; each shared one is made once, for both nets."""
 
     def __init__(self, shared_blocks, seed):
         self._shared_blocks = shared_blocks
@@ -291,7 +290,7 @@ class _WideResNet:
         return layers.Add(name=f"{self._owner}_{place}_add")([y, shortcut])
 
     def _activate(self, x, place):
-        """Batch normalisation, the net's own, and ReLU."""
+        """The net's own batch normalisation, and ReLU."""
         name = f"{self._owner}_{place}"
         arguments = {
             "momentum": 0.9,
@@ -312,7 +311,7 @@ class _WideResNet:
 
     def _convolve(self, x, group, block, part, channels, kernel_size=3, strides=1):
         if strides > 1 and kernel_size > 1:
-            # PyTorch pads both sides; TensorFlow's "same" pads bottom and right alone here.
+            # PyTorch pads both sides; TensorFlow's "same" pads only bottom and right here.
             x = layers.ZeroPadding2D(
                 kernel_size // 2, name=f"{self._owner}_group{group}_block{block}_{part}_padding"
             )(x)

@@ -1,4 +1,4 @@
-"""The optimizers that a configuration can name; another one is another line. Free of TensorFlow."""
+"""The optimizers that a configuration can name. It imports neither Keras nor TensorFlow itself."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -9,10 +9,10 @@ class OptimizerChoice:
     """An optimizer by name.
 
     Attributes:
-        meaning: what it is.
+        meaning: description for the help.
         make: `f(learning_rate, weight_decay, **options)` gives the `keras.optimizers.Optimizer`,
             given a schedule, the factor of its weight decay, and options of every Keras optimizer.
-        weight_decay: "l2" inside the gradient, "decoupled" from it, or "" where it has none.
+        weight_decay: "l2" inside the gradient, "decoupled" from it, or "" if it has none.
     """
 
     meaning: str
@@ -63,11 +63,11 @@ def _sparse_adagrad(learning_rate, weight_decay, **options):
 
 
 def _without_decay_of_scales(optimizer):
-    """The optimizer, which leaves biases and the scales and shifts of normalisations as they are.
+    """The optimizer, without decay of biases and of the scales and shifts of normalisations.
 
-    There are few of them, and small ones are not simpler.
+    There are few of them, and smaller ones would not make the net simpler.
     """
-    # Keras looks for it in "bias" and, within a step, in TensorFlow's "bias:0".
+    # Keras searches in "bias" and, within a step, in TensorFlow's "bias:0".
     optimizer.exclude_from_weight_decay(var_names=["(^|/)(bias|gamma|beta)(:0)?$"])
     return optimizer
 
@@ -76,7 +76,9 @@ OPTIMIZERS: Mapping[str, OptimizerChoice] = {
     "sgd": OptimizerChoice("SGD with momentum 0.9", _sgd, "l2"),
     "sgd_nesterov": OptimizerChoice("the same with Nesterov momentum", _nesterov, "l2"),
     "adam": OptimizerChoice("Adam, on whole embedding tables", _adam, ""),
-    "adamw": OptimizerChoice("Adam with decoupled weight decay, the same", _adamw, "decoupled"),
+    "adamw": OptimizerChoice(
+        "Adam with decoupled weight decay, on whole embedding tables", _adamw, "decoupled"
+    ),
     "sparse_adam": OptimizerChoice(
         "Adam, on the batch's rows of embedding tables", _sparse_adam, ""
     ),
@@ -87,5 +89,5 @@ OPTIMIZERS: Mapping[str, OptimizerChoice] = {
         "Adagrad, on the batch's rows of embedding tables", _sparse_adagrad, ""
     ),
 }
-# They keep or read whole tables, and so can keep an average of them.
+# They update whole tables, so they can also average them.
 ON_WHOLE_TABLES = ("adam", "adamw")

@@ -1,8 +1,8 @@
-"""When the learning rate drops. Free of TensorFlow."""
+"""When the learning rate drops. It does not import TensorFlow."""
 
 
 def drop_steps(drops, total: int) -> list[int]:
-    """The steps, counted from 0, from which on the learning rate has dropped once more.
+    """The steps, counted from 0, at which the learning rate drops.
 
     Args:
         drops: fractions of the training, increasing, between 0 and 1.

@@ -9,20 +9,19 @@ from rocket_tf.core import optimizer_internals
 
 
 def with_part_rates(optimizer, factor_of, late_of=None, first_step=0):
-    """The optimizer, with learning rates of parts of its weights.
+    """The optimizer, with learning rates for parts of its weights.
 
-    A factor on the learning rate is one on decoupled weight decay too, which goes by it. Adam's
-    correction of its moments counts the steps in which a weight was trained: weights that are
-    trained from a later step on move as if the training of them began there, and not three times
-    as far in their first step.
+    A factor on the learning rate also scales decoupled weight decay. Adam's correction of its
+    moments counts the steps in which a weight was trained. So weights that are trained from a later
+    step on move as if their training began there, not three times as far in their first step.
 
     Args:
         optimizer: one of Keras's, not built, without loss scaling; it is changed. A saved model
-            has it without what is changed.
+            has the unchanged one.
         factor_of: function from a `keras.Variable` to the factor on its learning rate.
-        late_of: function from one to whether it is trained from `first_step` on alone; `None`: no
-            weight is.
-        first_step: so many steps are done before.
+        late_of: function from a `keras.Variable` to whether it is trained only from `first_step`
+            on; `None`: no weight is late.
+        first_step: number of steps before late weights train.
 
     Returns:
         The same optimizer.
@@ -51,14 +50,14 @@ def _with_rates(cls):
     made = type(cls.__name__, (_PartRates, cls), names)
     package, registered, name = keras.saving.get_registered_name(cls).partition(">")
     if registered:
-        # Both are saved by one name, by which the last of them is loaded.
+        # Both are saved under one name, and the last of them is loaded by it.
         for each in (made, cls):
             keras.saving.register_keras_serializable(package, name)(each)
     return made
 
 
 class _PartRates:
-    """What `with_part_rates` puts before an optimizer's class."""
+    """The mixin that `with_part_rates` puts before an optimizer's class."""
 
     def build(self, variables):
         if self.built:
@@ -68,7 +67,7 @@ class _PartRates:
             (self.factor_of(variable), self.late_of(variable), is_decayed)
             for variable, is_decayed in zip(variables, decayed, strict=True)
         ]
-        # Keras would decay by the whole learning rate.
+        # Keras would decay with the full learning rate.
         self.exclude_from_weight_decay(
             [
                 variable
@@ -91,5 +90,5 @@ class _PartRates:
         super().update_step(gradient, variable, learning_rate)
 
     def _correction(self, steps):
-        """What Adam multiplies the learning rate by after so many steps."""
+        """The factor on Adam's learning rate after a number of steps."""
         return tf.sqrt(1 - self.beta_2**steps) / (1 - self.beta_1**steps)

@@ -16,9 +16,9 @@ def piecewise_schedule(
     """A learning rate that is multiplied by a factor at fractions of the training.
 
     Args:
-        learning_rate: at the start.
+        learning_rate: learning rate at the start.
         drops: fractions of the training, increasing, between 0 and 1.
-        factor: what each drop multiplies the learning rate by.
+        factor: factor on the learning rate at each drop.
         total_steps: steps in the whole training.
 
     Returns:
@@ -26,7 +26,7 @@ def piecewise_schedule(
         f holds from step round(f · total_steps) on, steps counted from 0.
     """
     if not drops:
-        # A schedule, too, so that checkpoints are the same with drops and without.
+        # Also a schedule, so that checkpoints are the same with drops and without.
         return keras.optimizers.schedules.PiecewiseConstantDecay([total_steps], [learning_rate] * 2)
     values = [learning_rate * factor**count for count in range(len(drops) + 1)]
     # Keras keeps a value up to and including its boundary.
@@ -36,7 +36,7 @@ def piecewise_schedule(
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule times a factor that rises evenly to 1.
+    """A schedule times a factor that rises linearly to 1.
 
     The factor is 1 / steps in the first step, 2 / steps in the second, and 1 from the last of these
     steps on (Goyal et al., "Accurate, Large Minibatch SGD", 2017).

@@ -1,4 +1,4 @@
-"""SGD as the paper's code has it."""
+"""SGD as in the paper's code."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ class SGDWithL2(SparseSGD):
     """SGD whose L2 term is part of the gradient, as in PyTorch's SGD and so in the paper's code.
 
     Each gradient becomes g + l2 · w before momentum is applied. Keras's own
-    `SGD(weight_decay=...)` is decoupled from the gradient: with momentum 0.9 the same number is ten
-    times weaker there.
+    `SGD(weight_decay=...)` is decoupled from the gradient: with momentum 0.9, the same number is
+    ten times weaker there.
 
-    Of an embedding table, the rows of the batch alone are updated, L2 term included (`SparseSGD`).
+    In embedding tables, only the batch's rows are updated, including the L2 term (`SparseSGD`).
 
     Args:
         learning_rate: number or schedule.

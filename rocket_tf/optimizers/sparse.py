@@ -1,8 +1,8 @@
-"""Optimizers whose step on an embedding table costs what the batch costs.
+"""Optimizers that update only the batch's rows of embedding tables.
 
 A lookup's gradient is sparse: `tf.IndexedSlices`, a row for each id of the batch. Keras's
-optimizers turn it dense, and update every row of the table and of its moments. These update the
-batch's rows.
+optimizers make it dense, and update every row of the table and of its moments. With these, the cost
+of a step depends only on the batch.
 """
 
 import keras
@@ -15,7 +15,7 @@ def each_id_once(gradient):
     """A gradient in which each id has one row: the sum of all its rows.
 
     Args:
-        gradient: `tf.IndexedSlices`; others are given back as they are.
+        gradient: `tf.IndexedSlices`; others are returned unchanged.
 
     Returns:
         `tf.IndexedSlices`, its ids in the order of their first occurrence.
@@ -36,12 +36,12 @@ def each_id_once(gradient):
 
 @optimizer_internals.hooks_of_optimizer
 class SparseUpdates:
-    """What the sparse optimizers have in common: put before a Keras optimizer's class.
+    """The mixin of the sparse optimizers, put before a Keras optimizer's class.
 
-    A dense gradient goes the optimizer's own way. Of a sparse one, an id that occurs several times
-    counts once, with its gradients summed, also in the norms that `clipnorm` and `global_clipnorm`
-    limit. Rows of absent ids stay as they are, to the bit, and so do their moments and their weight
-    decay: an id that is rare is decayed rarely.
+    Dense gradients are handled by the optimizer itself. In a sparse gradient, an id that occurs
+    several times counts once, with its gradients summed, also in the norms of `clipnorm` and
+    `global_clipnorm`. The rows and moments of absent ids do not change, to the bit, and do not
+    decay: rare ids decay rarely.
 
     A subclass defines `update_rows(ids, gradient, variable, learning_rate)`.
     """
@@ -51,7 +51,7 @@ class SparseUpdates:
 
         Raises:
             ValueError: if a gradient is sparse and the optimizer accumulates gradients, keeps
-                averages of weights or has a fixed loss scale: Keras does all three on whole tables.
+                averages of weights or has a fixed loss scale, all of which need whole tables.
         """
         grads = list(grads)
         if any(isinstance(gradient, tf.IndexedSlices) for gradient in grads):
@@ -61,11 +61,11 @@ class SparseUpdates:
         return super().apply(grads, trainable_variables)
 
     def clip_gradients(self, gradients, clip):
-        """Clips as Keras does, sparse gradients by the rows that they have.
+        """Clips as Keras does, sparse gradients by their rows.
 
         Args:
-            gradients: list of gradients; of the sparse ones, each id once.
-            clip: Keras's clipping of a list of dense ones.
+            gradients: list of gradients; in sparse ones, each id occurs once.
+            clip: Keras's clipping of a list of dense gradients.
         """
         values = [
             gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
@@ -95,21 +95,20 @@ class SparseUpdates:
         for option in ("gradient_accumulation_steps", "use_ema", "loss_scale_factor"):
             if getattr(self, option):
                 raise ValueError(
-                    f"{option} goes over whole embedding tables, and a {type(self).__name__} "
-                    f"updates the batch's rows. Received: {option}={getattr(self, option)}; leave "
-                    "it out, or use the optimizer of that name in keras.optimizers"
+                    f"{option} goes over whole embedding tables, but a {type(self).__name__} "
+                    f"updates only the batch's rows. Received: {option}={getattr(self, option)}; "
+                    "leave it out, or use the optimizer of that name in keras.optimizers"
                 )
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SparseAdam(SparseUpdates, keras.optimizers.Adam):
-    """`keras.optimizers.Adam` that updates the batch's rows of a table alone.
+    """`keras.optimizers.Adam` that updates only the batch's rows of a table.
 
-    Known as lazy Adam: moments of absent ids do not fade, and what is left of them moves no row.
-    Bias correction follows the optimizer's steps, not an id's. PyTorch's `SparseAdam` computes the
-    same.
+    It is known as lazy Adam: moments of absent ids do not decay and move no row. Bias correction
+    follows the optimizer's steps, not an id's. PyTorch's `SparseAdam` computes the same.
 
-    Dense weights move as in Keras, in one operation for each weight in place of a dozen.
+    Dense weights move as in Keras, but in one operation for each weight instead of a dozen.
 
     Arguments are those of `keras.optimizers.Adam`.
 
@@ -169,10 +168,10 @@ class SparseAdam(SparseUpdates, keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SparseAdagrad(SparseUpdates, keras.optimizers.Adagrad):
-    """`keras.optimizers.Adagrad` that updates the batch's rows of a table alone.
+    """`keras.optimizers.Adagrad` that updates only the batch's rows of a table.
 
-    For absent ids Adagrad does nothing anyway, so that this is Adagrad as published. (Keras's own
-    squares each of an id's gradients in a batch by itself.)
+    Adagrad does nothing for absent ids, so this is Adagrad as published. (Keras's own squares each
+    of an id's gradients in a batch separately.)
 
     Arguments are those of `keras.optimizers.Adagrad`.
 
@@ -196,9 +195,9 @@ class SparseAdagrad(SparseUpdates, keras.optimizers.Adagrad):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class SparseSGD(SparseUpdates, keras.optimizers.SGD):
-    """`keras.optimizers.SGD` that updates the batch's rows of a table alone.
+    """`keras.optimizers.SGD` that updates only the batch's rows of a table.
 
-    With momentum, an absent id's velocity stays as it is, and does not move its row.
+    With momentum, an absent id's velocity does not change, and does not move its row.
 
     Arguments are those of `keras.optimizers.SGD`.
 

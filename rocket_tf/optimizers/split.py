@@ -10,11 +10,11 @@ from rocket_tf.optimizers.sparse import each_id_once
 class SplitOptimizer(keras.optimizers.Optimizer):
     """One optimizer for embedding tables, another for the rest, each with its learning rate.
 
-    A table is a variable called "embeddings", as `keras.layers.Embedding` calls it.
+    A table is a variable with the name that `keras.layers.Embedding` uses, "embeddings".
 
-    `learning_rate`, also for callbacks that set it, is that of `rest`; the tables' is
-    `tables.learning_rate`. Weight decay and the like are arguments of the two optimizers; a norm
-    that limits both together is an argument here.
+    `learning_rate` is that of `rest`, also for callbacks that set it; that of the tables is
+    `tables.learning_rate`. Other options, such as weight decay, are arguments of the two
+    optimizers. Only the limit of the norm of both together is an argument here.
 
     Args:
         tables: `keras.optimizers.Optimizer` of the tables, such as a `SparseAdagrad`.
@@ -24,7 +24,7 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         name: name of the optimizer.
 
     Raises:
-        ValueError: if `tables` and `rest` are no two optimizers.
+        ValueError: if `tables` and `rest` are not two optimizers.
 
     Example:
         >>> import keras

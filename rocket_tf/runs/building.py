@@ -1,4 +1,4 @@
-"""The nets and the compiled model of a configuration: each method as a setting of `RocketModel`."""
+"""Builds the nets and the compiled model of a configuration: methods are settings of a rocket."""
 
 import functools
 import re
@@ -30,10 +30,10 @@ def build_nets(config, card, own=own_parts.NONE, starts=None):
 
     Args:
         config: a checked configuration.
-        card: of its data, a `rocket_tf.data.DatasetCard`.
-        own: what `rocket_tf.runs.own_parts.of` gives for it; the booster of its nets may be `None`,
-            where method=light.
-        starts: the run's `Starts`; `None`: weights that nets start from are read.
+        card: card of its data, a `rocket_tf.data.DatasetCard`.
+        own: result of `rocket_tf.runs.own_parts.of` for it; with method=light, the booster of its
+            nets may be `None`.
+        starts: the run's `Starts`; `None`: the nets' first weights are read.
     """
     if own.has("build_nets"):
         return own.nets()
@@ -63,15 +63,15 @@ def build_model(config, card, teacher=None, own=own_parts.NONE, starts=None):
 
     Args:
         config: a checked configuration.
-        card: of its data, a `rocket_tf.data.DatasetCard`.
+        card: card of its data, a `rocket_tf.data.DatasetCard`.
         teacher: the trained booster, for the methods in `config.METHODS_WITH_TEACHER`; it becomes
             frozen.
-        own: as of `build_nets`.
-        starts: as of `build_nets`.
+        own: as for `build_nets`.
+        starts: as for `build_nets`.
 
     Returns:
-        A compiled `RocketModel` on uint8 or float images of 0 to 255, or on a dict of columns. What
-        is frozen in all epochs is.
+        A compiled `RocketModel` on uint8 or float images from 0 to 255, or on a dict of columns.
+        Layers that stay frozen in all epochs are frozen.
     """
     starts = starts or Starts(config)
     light, booster = build_nets(config, card, own, starts)
@@ -89,7 +89,7 @@ def build_model(config, card, teacher=None, own=own_parts.NONE, starts=None):
             ),
             **_metrics(config, card),
         )
-    # What is thawed later has its place in the optimizer, and is frozen as the training begins.
+    # Layers that thaw later belong to the optimizer, and are frozen when the training begins.
     if not config["unfreeze_epoch"]:
         starts.freeze(1)
     return model
@@ -130,14 +130,14 @@ def _losses(config, card, own):
 def _metrics(config, card):
     """The metrics, as arguments of `RocketModel.compile`."""
     if card.multi_label:
-        # As well by name, if it were not for losses of one's own.
+        # The name would do, except for losses of the user's.
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
         return {"metrics": [accuracy, MeanAveragePrecision(card.num_classes)]}
     if card.kind != "clicks":
         return {"metrics": ["accuracy"]}
     metrics = ["accuracy", *_ranking_metrics(config, card), Calibration(), CalibrationError()]
     weighs = bool(card.columns.weight)
-    # Where the loss is no log loss: one of weighed examples is divided by their number.
+    # Needed if the loss is not the log loss: a weighted loss is divided by the number of examples.
     if config["label_smoothing"] or weighs_classes(config) or weighs:
         log_loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
         metrics.append(log_loss)
@@ -156,17 +156,17 @@ def _ranking_metrics(config, card):
 
 
 def mixes_labels(config):
-    """Whether augmentation mixes labels, which are one-hot then."""
+    """Whether augmentation mixes labels, which are then one-hot."""
     return bool(config["mixup"] or config["cutmix"])
 
 
 def weighs_classes(config):
-    """Whether examples of different classes weigh differently."""
+    """Whether examples of different classes have different weights."""
     return bool(config["class_weights"]) or config["balance_classes"]
 
 
 def class_weights(config, data):
-    """What the examples of each class weigh in training, an array, or `None`.
+    """The weights of each class's examples in training, an array, or `None`.
 
     Args:
         config: a checked configuration.
@@ -235,7 +235,7 @@ def _hints(config, card, light, teacher, own):
     mutual = []
     if config["booster_hint_weight"]:
         mutual = [_hint(config, config["booster_hint_weight"], follows="light")]
-    # The authors' release takes alpha * 2 T² KL, and its KL is a mean over classes too. The
+    # The authors' release uses alpha * 2 T² KL, where KL is also a mean over classes. The
     # cross-entropy here differs from KL by the teacher's entropy, which has no gradient.
     distillation = Hint(
         "kd",
@@ -270,10 +270,10 @@ def _hint(config, weight, follows="booster"):
 
 
 def _copy_shared_layers(teacher, light, booster, by_name):
-    """Gives the layers that light net and booster share the weights that the teacher has there.
+    """Copies the teacher's weights into the layers that light net and booster share.
 
-    Layers of built-in nets belong together by their names; otherwise, teacher and booster are of
-    one make, and have the same layers in the same order.
+    Layers of built-in nets are matched by name. Otherwise, teacher and booster were built alike and
+    have the same layers in the same order.
     """
     of_booster, of_teacher = list(leaf_layers(booster)), list(leaf_layers(teacher))
     if by_name:
@@ -285,5 +285,5 @@ def _copy_shared_layers(teacher, light, booster, by_name):
 
 
 def _place(layer):
-    """A layer's place in the booster; layouts differ in which of them are called shared."""
+    """A layer's place in the booster; layouts differ in which layers are named "shared"."""
     return re.sub("^(shared|booster)_", "", layer.name)

@@ -1,4 +1,4 @@
-"""Keras callbacks of a run: progress, metrics log, guard against non-finite losses, checkpoints."""
+"""Keras callbacks of a run: progress, log of metrics, guard against bad losses, checkpoints."""
 
 import functools
 import math
@@ -37,14 +37,14 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         losses = {name: value for name, value in logs.items() if name.endswith("loss")}
         if not all(math.isfinite(float(value)) for value in losses.values()):
             self._stop(losses, where)
-        # The last update of the epoch is in no loss yet.
+        # No loss shows the last update of the epoch yet.
         for variable in self.model.trainable_variables:
             if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
                 self._stop({variable.path: math.nan}, where)
 
     def _stop(self, logs, where):
         terms = [name for name, value in logs.items() if not math.isfinite(float(value))]
-        # The sum is at fault by its terms; it is named where it stands alone.
+        # The sum is not finite because of its terms; it is named only if it is the only one.
         terms = [name for name in terms if name not in ("loss", "val_loss")] or terms
         values = ", ".join(f"{name} = {float(logs[name])}" for name in sorted(terms))
         raise NonFiniteLossError(
@@ -58,7 +58,7 @@ class LogEpochs(keras.callbacks.Callback):
 
     Args:
         write: called with a dict for each epoch.
-        rename: from Keras's logs to the same under the names they are written by.
+        rename: function from Keras's logs to the same with the names in the file.
         examples: training examples of an epoch that this process sees.
         steps: steps in an epoch.
         schedule: the learning rate by step.
@@ -85,7 +85,7 @@ class LogEpochs(keras.callbacks.Callback):
         self._seconds += time.perf_counter() - self._began
 
     def on_epoch_end(self, epoch, logs=None):
-        # Of the epoch's first step, also where this process came to it later.
+        # That of the epoch's first step, even if this process started later.
         first_step = epoch * self._steps
         self._write(
             {
@@ -99,14 +99,14 @@ class LogEpochs(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Saves a checkpoint after each epoch, and within epochs when it is time, or SIGTERM has come.
+    """Saves a checkpoint after each epoch, and within epochs when due or after SIGTERM.
 
     Args:
         checkpoints: a `rocket_tf.runs.checkpoints.Checkpoints`.
         steps: steps in an epoch.
         first_step: steps of the first epoch that were done before.
-        every_steps: a checkpoint after every so many steps of the run; 0: none within epochs.
-        is_preempted: function without arguments: whether the run has to stop.
+        every_steps: steps of the run between checkpoints; 0: none within epochs.
+        is_preempted: function without arguments: whether the run must stop.
     """
 
     def __init__(self, checkpoints, steps, first_step, every_steps, is_preempted):
@@ -140,7 +140,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class KeepChosen(keras.callbacks.Callback):
-    """Saves a checkpoint of the epochs that are chosen so far.
+    """Saves a checkpoint of each epoch that is chosen so far.
 
     Args:
         checkpoints: a `rocket_tf.runs.checkpoints.Checkpoints`.
@@ -160,8 +160,8 @@ class KeepChosen(keras.callbacks.Callback):
 class Freeze(keras.callbacks.Callback):
     """Freezes layers, or lets them train, as each epoch begins.
 
-    Averages of frozen weights stay these weights, which a mean of equal numbers may miss by their
-    last bit.
+    Averages of frozen weights are set to these weights, because a mean of equal numbers may differ
+    in the last bit.
 
     Args:
         freeze: called with an epoch, counted from 1.
@@ -188,7 +188,7 @@ class Freeze(keras.callbacks.Callback):
 
 
 class EvaluateAverages(keras.callbacks.Callback):
-    """Puts the averages of the weights in the weights' place while there is an evaluation.
+    """Replaces the weights by their averages during an evaluation.
 
     Keras's `SwapEMAWeights` exchanges the two by sums and differences, which round.
     """
@@ -210,7 +210,7 @@ class StopWithoutProgress(keras.callbacks.Callback):
     """Ends the training after an epoch, without an error.
 
     Args:
-        is_over: function without arguments: whether it is time.
+        is_over: function without arguments: whether to end it.
     """
 
     def __init__(self, is_over):
@@ -223,7 +223,7 @@ class StopWithoutProgress(keras.callbacks.Callback):
 
 
 class RestoreMetrics(keras.callbacks.Callback):
-    """Gives the metrics the values that they had when the first epoch was interrupted.
+    """Restores the values that the metrics had when the first epoch was interrupted.
 
     Args:
         values: arrays, one for each variable of the metrics.
@@ -239,15 +239,15 @@ class RestoreMetrics(keras.callbacks.Callback):
 
 
 class ShowProgress(keras.callbacks.Callback):
-    """One progress bar for the whole training; where there is no terminal, a line an epoch.
+    """One progress bar for the whole training; without a terminal, a line for each epoch.
 
     Args:
         epochs: epochs of the whole training.
         steps: steps in an epoch.
-        first_epoch: epochs that are done.
-        first_step: steps that are done of the epoch after these.
-        rename: from Keras's logs to the same under the names they are shown by.
-        examples: what kind of examples the errors are measured on, "test" or "validation".
+        first_epoch: number of epochs already done.
+        first_step: number of steps already done in the next epoch.
+        rename: function from Keras's logs to the same with the names to show.
+        examples: the examples on which errors are measured, "test" or "validation".
     """
 
     def __init__(self, epochs, steps, first_epoch, first_step, rename, examples):
@@ -287,7 +287,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._bar.close()
 
     def _time_left(self, epoch):
-        """The time left, once an epoch has gone by without the tracing of the first."""
+        """The time left, known after an epoch without the tracing of the first."""
         done = epoch - self._first_epoch
         if done == 0:
             self._began = time.monotonic()
@@ -306,7 +306,7 @@ class ShowProgress(keras.callbacks.Callback):
 
 
 class EventFiles(keras.callbacks.TensorBoard):
-    """Writes what TensorBoard shows; that it cannot be written is an OSError, as of other files.
+    """Writes TensorBoard's events; like for other files, failure to write is an OSError.
 
     Args:
         folder: the folder.

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: save, keep the newest, resume from the newest that is whole."""
+"""Checkpoints of a run: save, keep the newest, resume from the newest complete one."""
 
 import dataclasses
 import functools
@@ -24,12 +24,12 @@ _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow adds to a variable's n
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """What a checkpoint says beside the state that it gave back.
+    """What a checkpoint holds besides the restored state.
 
     Attributes:
-        progress: a `Progress`, of nothing where there is no checkpoint.
+        progress: a `Progress`; 0 without a checkpoint.
         metrics: in the middle of an epoch, the values of the metrics' variables, a list of arrays.
-        replicas: on how many the state was computed; 0 if that is not known.
+        replicas: number of replicas that computed the state; 0 if it is not known.
     """
 
     progress: Progress = dataclasses.field(default_factory=Progress)
@@ -40,15 +40,15 @@ class Restored:
 class Checkpoints:
     """The checkpoints in a folder: weights, random generators, optimizer and metrics as one state.
 
-    A checkpoint gets its name when it is whole and on the disk, its index last, which makes it one:
-    an interrupted save leaves the checkpoint before it in force. TensorFlow keeps a checksum of
-    each tensor, so that a damaged one is found out when it is read. What there is, is told by the
-    files alone.
+    A checkpoint gets its name when it is complete and on the disk. Its index is last and makes it
+    valid, so after an interrupted save, the checkpoint before it still counts. TensorFlow keeps a
+    checksum of each tensor, so damage is found on reading. Only the files show which checkpoints
+    exist.
 
     Args:
-        directory: the folder, made when first saved to.
+        directory: the folder, made by the first save.
         model: compiled and built `keras.Model`.
-        kept: how many checkpoints are kept.
+        kept: number of checkpoints to keep.
         writes: whether this process writes; of several workers, only the chief does.
     """
 
@@ -65,7 +65,7 @@ class Checkpoints:
         }
         averages = averages_of(model.optimizer)
         if averages:
-            # By the places of their weights, so that they can be read in the place of these.
+            # Named by the places of their weights, so that they can be read instead of these.
             places = {id(variable): place for place, variable in enumerate(model.variables)}
             self._state[_AVERAGES] = {
                 str(places[id(weight)]): average.value for weight, average in averages
@@ -74,13 +74,13 @@ class Checkpoints:
             self._state["optimizer"] = [v for v in self._state["optimizer"] if id(v) not in mine]
 
     def save(self, epochs, steps=0):
-        """Saves the state after so many epochs, and so many steps of the next one.
+        """Saves the state after a number of epochs, and of steps of the next one.
 
-        In the middle of an epoch, the metrics' values are part of the state. They are summed up
-        over all workers, so that all of them must come here.
+        In the middle of an epoch, the metrics' values are part of the state. They are summed over
+        all workers, so all must call this.
 
         Raises:
-            OSError: if it cannot be written; the checkpoints before it are as they were.
+            OSError: if it cannot be written; the checkpoints before it do not change.
         """
         replicas = self._model.distribute_strategy.num_replicas_in_sync
         state = {**self._state, _REPLICAS: tf.Variable(replicas, trainable=False)}
@@ -107,15 +107,15 @@ class Checkpoints:
             self._clear()
             told = getattr(error, "message", None) or str(error)
             raise OSError(
-                f"{path}: the checkpoint cannot be written ({told}); those before it are as they "
-                "were: mend the cause, and start the same command again"
+                f"{path}: the checkpoint cannot be written ({told}); those before it are "
+                "unchanged: fix the cause, and start the same command again"
             ) from error
         self._forget(checkpoints_in(self._directory)[self._kept :])
 
     def forget_after(self, progress):
-        """Takes away the checkpoints of what will be done again, which are damaged or stale.
+        """Removes checkpoints of work that will be done again, which are damaged or stale.
 
-        And what a save left that a process did not survive.
+        Also removes what a killed process left of a save.
         """
         self._clear()
         self._forget(found for found in checkpoints_in(self._directory) if found > progress)
@@ -127,7 +127,7 @@ class Checkpoints:
             `Restored`.
 
         Raises:
-            CheckpointError: if there are checkpoints, and none can be read.
+            CheckpointError: if there are checkpoints but none can be read.
         """
         found = checkpoints_in(self._directory)
         for progress in found:
@@ -168,7 +168,7 @@ class Checkpoints:
                 part.unlink(missing_ok=True)
 
     def _clear(self):
-        """Takes away what is no whole checkpoint: parts, and contents without an index."""
+        """Removes incomplete checkpoints: parts, and contents without an index."""
         if not self._writes:
             return
         for path in self._directory.glob(f"{_PARTIAL}*"):
@@ -182,12 +182,12 @@ class Checkpoints:
 
 
 def _files(path):
-    """The files of a checkpoint; the index, which makes it one, first."""
+    """The files of a checkpoint; first the index, which makes it valid."""
     return [path.with_name(f"{path.name}.index"), *path.parent.glob(f"{path.name}.data-*")]
 
 
 def _flush(path):
-    """Waits until a file, or what names a folder has, is on the disk."""
+    """Waits until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -196,14 +196,14 @@ def _flush(path):
 
 
 def _reader(path):
-    """TensorFlow's reader of a checkpoint, whose files are files: it would wait for a pipe."""
+    """TensorFlow's reader of a checkpoint; refuses pipes, for which it would wait."""
     for part in _files(path):
         files.check_regular(part)
     return tf.train.load_checkpoint(str(path))
 
 
 def _read(reader, state, path):
-    """Gives variables the values in a checkpoint, one by one: a copy of the largest is the most.
+    """Loads the values in a checkpoint into variables one by one, so that memory stays low.
 
     Raises:
         KeyError, ValueError: if there is none for a variable, or one of another shape or dtype.
@@ -213,7 +213,7 @@ def _read(reader, state, path):
     for name, variable in named.items():
         there, wanted = (dtypes[name], shapes[name]), (variable.dtype, list(variable.shape))
         if there != wanted:
-            raise ValueError(f"{name} is {there} there, and {wanted} here")
+            raise ValueError(f"{name} is {there} there, but {wanted} here")
     with shown(f"Reading {path}", sum(map(size_of, named.values()))):
         for name, variable in named.items():
             variable.assign(reader.get_tensor(name))
@@ -239,9 +239,9 @@ def _read_beside_state(reader, progress):
 
 
 def restore_weights(directory, epoch, model):
-    """Gives a model the weights of one epoch, without optimizer, so under any dtype policy.
+    """Loads the weights of one epoch into a model, without optimizer, so under any dtype policy.
 
-    Where weights were averaged, it gets the averages.
+    If weights were averaged, it loads the averages.
 
     Args:
         directory: folder of checkpoints that `Checkpoints` saved.

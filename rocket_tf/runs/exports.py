@@ -1,4 +1,4 @@
-"""The light net of a finished run in several formats, each proved against the model."""
+"""Exports the light net of a finished run in several formats, each checked against the model."""
 
 import dataclasses
 import logging
@@ -23,7 +23,7 @@ from rocket_tf.serving.signatures import input_names
 from rocket_tf.system import files
 
 _BATCH = 256
-_MADE_UP = 32  # images, where there are no test images
+_MADE_UP = 32  # images, if there are no test images
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -32,13 +32,13 @@ class Export:
     """A file, or folder, that was written.
 
     Attributes:
-        kind: what it is, in a few words.
-        path: where it is.
-        size: bytes of all of it.
-        test_error: in per cent, on the run's test images, in the format's own runtime; `None`
-            where there are none any more.
-        difference: the largest difference of its logits from those of the model, in the same
-            precision but for int8, on the test images; relative to logits above 1.
+        kind: the format, in a few words.
+        path: path of the file or folder.
+        size: total size in bytes.
+        test_error: error in per cent on the run's test images, in the format's own runtime; `None`
+            if there are no test images any more.
+        difference: the largest difference of its logits to those of the model, in the same
+            precision except for int8, on the test images; relative for logits above 1.
     """
 
     kind: str
@@ -62,8 +62,8 @@ def export_run(
     """Writes a finished run's light net, format by format.
 
     A version is written to `<output>/light`, `<output>/litert`, `<output>/onnx` or
-    `<output>/keras`; it gets its name when all of it is written and proved on the run's test
-    images. `keras` are files for another training, with the booster's beside the light net's.
+    `<output>/keras`. It gets its name when all of it is written and checked on the run's test
+    images. The format `keras` has files of light net and booster for another training.
 
     Args:
         workdir: the run's folder.
@@ -71,19 +71,19 @@ def export_run(
         output: folder to write to; `None`: the run's own.
         optimize: as in `export_light`.
         precision: dtype policy of the SavedModel; `None`: the run's own. Others are float32.
-        calibration_examples: the first so many training images set the ranges of int8.
+        calibration_examples: number of training images, the first ones, that set int8's ranges.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
-        data: a `rocket_tf.data.DataSet` that is open already, which is used where it is the run's.
-        data_path: where the run's own data lies now; empty: where it lay. Where there are no test
-            images any more, exports are proved on made-up ones; int8 needs training images.
+        data: an open `rocket_tf.data.DataSet`, which is used if it is the run's.
+        data_path: where the run's own data is now; empty: where it was. If there are no test images
+            any more, exports are checked on made-up ones; int8 needs training images.
 
     Yields:
-        `Export`s, as they are there.
+        An `Export` for each version, when it is written.
 
     Raises:
-        ConfigError: if a format is unknown or not installed, there is no finished run with a light
-            net, or TensorFlow could not load a SavedModel from the folder.
-        CheckpointError, DataUnavailableError: as `rocket_tf.train.evaluate`.
+        ConfigError: if a format is unknown or not installed, if there is no finished run with a
+            light net, or if TensorFlow could not load a SavedModel from the folder.
+        CheckpointError, DataUnavailableError: like `rocket_tf.train.evaluate`.
         ExportError: if a converter fails, or a float format does not compute what the model does.
         OSError: if something cannot be written.
     """
@@ -170,7 +170,7 @@ def _export_savedmodel(folder, data, output, optimize, precision, origin):
 
 
 class _Prover:
-    """Asks exports for the classes of the test examples, or of made-up images without them."""
+    """Runs exports on the test examples, or on made-up images if there are none."""
 
     def __init__(self, light, data):
         self._light = light
@@ -182,24 +182,24 @@ class _Prover:
         self._logits = [light.predict_on_batch(inputs) for inputs, _ in self._batches()]
 
     def prove(self, kind, path, allowed=LARGEST_DIFFERENCE):
-        """What is measured of an export; `allowed=None` where it may differ from the model."""
+        """Measures an export; with `allowed=None`, it may differ from the model."""
         run = _LoadedNet(path) if path.suffix == ".keras" else runtimes.load(path)
         names = input_names(self._light)
         wrong, largest, error = 0, [], None
         for (inputs, labels), expected in zip(self._batches(), self._logits, strict=True):
             arrays = dict(zip(names, keras.tree.flatten(inputs), strict=True))
-            # A converter may call a single input otherwise.
+            # A converter may rename a single input.
             if len(run.inputs) == 1:
                 arrays = dict(zip(run.inputs, arrays.values(), strict=True))
             logits = run({name: arrays[name] for name in run.inputs})["logits"]
             largest.append(difference(expected, logits))
             if labels is not None:
                 wrong += _wrong(logits, labels)
-        largest = float(np.max(largest))  # which is NaN if one of them is
+        largest = float(np.max(largest))  # NaN if one of them is
         if allowed is not None and not largest <= allowed:
             raise ExportError(
                 f"{kind} does not compute what the model computes: logits differ by {largest:.1g}, "
-                f"and {allowed:.0e} is allowed; it was not kept"
+                f"but at most {allowed:.0e} is allowed; it was not kept"
             )
         if self._split is not None:
             error = 100 * (wrong / self._split.examples)
@@ -212,7 +212,7 @@ class _Prover:
         )
 
     def _batches(self):
-        """The test examples, with what the net reads of their inputs; or images without labels."""
+        """The test examples, with the inputs that the net reads; or images without labels."""
         if self._split is None:
             yield self._made_up, None
             return
@@ -224,14 +224,14 @@ class _Prover:
 
 
 def _wrong(logits, labels):
-    """How many answers are wrong; of several classes an example, each has a share in its answer."""
+    """The number of wrong answers; with several classes an example, each counts as a share."""
     if labels.ndim > 1:
         return float(np.mean((logits > 0) != (labels > 0), axis=-1).sum())
     return int(np.count_nonzero(logits.argmax(-1) != labels))
 
 
 def _test_examples(data):
-    """The test examples, a `rocket_tf.data.Split`; `None` where images are no longer there."""
+    """The test examples, a `rocket_tf.data.Split`; `None` if images no longer exist."""
     try:
         return data.test
     except DataUnavailableError as error:
@@ -246,7 +246,7 @@ def _test_examples(data):
 
 
 def _write_keras(directory, nets, data, origin):
-    """Writes a version with a `.keras` file of each net that there is."""
+    """Writes a version with a `.keras` file for each net."""
     contents = {
         f"{role}.keras": (f"Keras, {role}", converters.to_keras(net), LARGEST_DIFFERENCE)
         for role, net in nets.items()
@@ -257,7 +257,7 @@ def _write_keras(directory, nets, data, origin):
 
 
 class _LoadedNet:
-    """A `.keras` file, asked as an export is."""
+    """A `.keras` file, run like an export."""
 
     def __init__(self, path):
         self._net = keras.models.load_model(path)
@@ -270,9 +270,9 @@ class _LoadedNet:
 
 
 def _write(directory, contents, provers, class_names, origin):
-    """Writes a version with the files that `contents` names: their kind, bytes and allowance.
+    """Writes a version with the files of `contents`: their kind, bytes and allowed difference.
 
-    `provers` is a `_Prover` for all of them, or a dict of one for each.
+    `provers` is a `_Prover` for all of them, or a dict with one for each.
     """
     exports = []
 

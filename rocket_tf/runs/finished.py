@@ -1,4 +1,4 @@
-"""What a run leaves: its model, its data, where they come from; for whoever works on with it."""
+"""Opens finished runs: their model, their data, and where these come from."""
 
 import contextlib
 import math
@@ -49,12 +49,12 @@ def _restore(workdir, precision, data):
 
 
 def provenance(folder, config, summary):
-    """What an export of a run says of where it comes from, as JSON can hold it.
+    """The provenance that an export of a run records, fit for JSON.
 
     Args:
         folder: the run's `RunFolder`.
         config: its configuration.
-        summary: its summary, or as much of it as there is before it is written.
+        summary: its summary, or the part of it that exists before it is written.
     """
     error = "test_error" if config["evaluate_test"] else "validation_error"
     return {
@@ -73,17 +73,17 @@ def provenance(folder, config, summary):
 
 
 def export_arguments(data, light):
-    """What `export_light` is given of a run's net beside its names.
+    """The arguments of `export_light` for a run's net, except names.
 
     Args:
         data: the run's `rocket_tf.data.DataSet`.
         light: its light net.
 
     Returns:
-        Dict of keyword arguments: of nets that read columns, examples to warm up with, the inputs
-        that are the same for all candidates of a request, if others are not, and what stands for
-        missing values in serialized examples; of images that may have several classes, that they
-        may.
+        Dict of keyword arguments. For nets that read columns: examples to warm up with, the inputs
+        that are the same for all candidates of a request, if others are not, and defaults for
+        missing values in serialized examples. For images with several classes: that they may have
+        them.
     """
     card = data.card
     if card.kind != "clicks":
@@ -102,9 +102,9 @@ def export_arguments(data, light):
 
 
 def _example_defaults(card, net):
-    """What serialized examples may leave out: a list's end, and values that may be missing.
+    """Defaults of serialized examples, which may lack the ends of lists, and missing values.
 
-    `None` where a net of one's own takes histories of any length, which messages do not tell.
+    `None` if a net of the user's takes histories of any length, which messages do not show.
     """
     columns = card.columns
     if any(len(each.shape) > 2 or None in each.shape[1:] for each in net.inputs):
@@ -122,7 +122,7 @@ def _example_defaults(card, net):
 
 @contextlib.contextmanager
 def keras_settings(config):
-    """Seed, determinism and dtype policy of a run; the dtype policy is put back afterwards."""
+    """Sets seed, determinism and dtype policy of a run; restores the dtype policy afterwards."""
     policy = keras.config.dtype_policy()
     keras.utils.set_random_seed(config["seed"])
     if config["deterministic"]:
@@ -141,13 +141,13 @@ def open_run(workdir, data_dir="", data=None, data_path=""):
     Args:
         workdir: the run's folder.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
-        data: a data set that is open already, which is used where it is the run's.
-        data_path: where the run's own data lies now; empty: where it lay.
+        data: an open data set, which is used if it is the run's.
+        data_path: where the run's own data is now; empty: where it was.
 
     Returns:
         `(folder, config, summary, data)`: a `RunFolder`; the run's configuration and summary; its
-        data, a `rocket_tf.data.DataSet`. One's own is read when a split of it is first used, since
-        the run has kept its card.
+        data, a `rocket_tf.data.DataSet`. The user's own data is read when a split is first used,
+        since the run has kept its card.
 
     Raises:
         ConfigError: if the folder holds no finished run, or its data has changed.
@@ -155,7 +155,7 @@ def open_run(workdir, data_dir="", data=None, data_path=""):
     folder = RunFolder(workdir)
     config, summary = folder.read_finished()
     config = {**config, "data_path": data_path or config["data_path"]}
-    # What it does not read may hold what a later version refuses.
+    # Fields that it does not read may have values that a later version refuses.
     checked = options.with_unread_at_defaults(config)
     data_dir = data_dir or config["data_dir"]
     checked = {**checked, "data_dir": data_dir}
@@ -203,7 +203,7 @@ def _booster(config, data, own_code, starts):
 
 
 def restore_result(model, config, folder):
-    """Gives a model the weights which its run's summary is about.
+    """Loads the weights that a run's summary describes into its model.
 
     Raises:
         CheckpointError: if their checkpoint is missing or damaged.
@@ -223,11 +223,10 @@ def _result_directory(config, folder):
 
 
 def result_epoch(config, folder):
-    """The last epoch; with validation, the first of those with the fewest validation errors, or,
-    of clicks, with the highest AUC, of several classes an image with the highest mean average
-    precision.
+    """The chosen epoch; `None` as long as nothing was measured.
 
-    `None` as long as nothing was measured.
+    It is the last one; with validation, the first with the fewest validation errors, for clicks the
+    highest AUC, for images with several classes the highest mean average precision.
     """
     if not config["validation_examples"]:
         return config["epochs"]

@@ -26,19 +26,19 @@ from rocket_tf.runs.starts import Starts
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What the epochs of a run need.
+    """The parts of a run that its epochs need.
 
     Attributes:
         config: its configuration.
-        folder: where it is written.
+        folder: its `RunFolder`.
         strategy: its `tf.distribute` strategy.
         data: its data.
         model: its compiled `RocketModel`.
-        checkpoints: of `model`.
-        is_preempted: whether the run has to stop, asked by all workers at once.
-        of_any_worker: whether something is so on any worker, asked by all at once.
+        checkpoints: the checkpoints of `model`.
+        is_preempted: function: whether the run must stop; all workers call it at once.
+        of_any_worker: function: whether a value is true on any worker; all call it at once.
         verbose: whether to show progress.
-        starts: what its nets start from, a `rocket_tf.runs.starts.Starts`.
+        starts: the start of its nets, a `rocket_tf.runs.starts.Starts`.
     """
 
     config: Mapping
@@ -54,15 +54,15 @@ class Run:
 
 
 def fit(run, restored):
-    """Trains from what is done to the end of the run's epochs.
+    """Trains from the restored progress to the end of the run's epochs.
 
     Args:
         run: a `Run`.
-        restored: what there was, a `Restored`.
+        restored: the restored state, a `Restored`.
     """
     progress, epochs = restored.progress, run.config["epochs"]
     if progress.steps:
-        # What is left of an epoch is an epoch of fewer steps to Keras.
+        # For Keras, the rest of an epoch is an epoch with fewer steps.
         _fit(run, restored, progress.epochs + 1)
         progress = Progress(progress.epochs + 1)
     if progress.epochs < epochs and not _is_over(run):
@@ -70,7 +70,7 @@ def fit(run, restored):
 
 
 def _is_over(run):
-    """Whether the run has lost its patience; of several workers, the chief has the metrics."""
+    """Whether the run has run out of patience; of several workers, the chief has the metrics."""
     if not run.config["patience"]:
         return False
     return run.of_any_worker(run.folder.writes and has_lost_patience(run.config, run.folder))
@@ -78,7 +78,7 @@ def _is_over(run):
 
 @contextlib.contextmanager
 def _weights_left_alone(optimizer):
-    """Keeps `fit` from putting averages in the weights' place: an epoch may be half done."""
+    """Keeps `fit` from replacing weights by their averages: an epoch may be half done."""
     optimizer.finalize_variable_values = lambda variables: None
     try:
         yield
@@ -102,9 +102,9 @@ def evaluate(model, split, config, card, strategy):
 
 
 def errors_by_class(model, split, config, card):
-    """How many examples of each class a model takes for another.
+    """The number of examples of each class that a model assigns to another class.
 
-    Where examples may have several classes, of how many it is wrong about that class.
+    If examples may have several classes, the number for which it is wrong about the class.
 
     Args:
         model: a `RocketModel`.
@@ -113,7 +113,7 @@ def errors_by_class(model, split, config, card):
         card: of its data, a `rocket_tf.data.DatasetCard`.
 
     Returns:
-        Dict from "light" and "booster", those there are, to lists of counts, one a class.
+        Dict from "light" and "booster", if present, to lists of counts, one for each class.
     """
     wrong = {}
 
@@ -142,12 +142,12 @@ def one_hot_classes(config, card):
 
 
 def _weight_column(card):
-    """The column that says what examples of clicks weigh; empty: none does."""
+    """The column with the weights of click examples; empty: there is none."""
     return card.columns.weight if card.kind == "clicks" else ""
 
 
 def augmentation(config):
-    """RandAugment, MixUp and CutMix, as `rocket_tf.data.Split.training_batches` takes them."""
+    """RandAugment, MixUp and CutMix, as arguments of `rocket_tf.data.Split.training_batches`."""
     rand_augment, mixup, cutmix = (config[name] for name in ("rand_augment", "mixup", "cutmix"))
     if config["augmentation_library"] == "keras_cv":
         make = kerascv.make_augmentation
@@ -181,7 +181,7 @@ def _fit(run, restored, last_epoch):
     )
     own = own_parts.of(config, data, run.folder.own_code)
     if first_step:
-        # Metrics have variables once they have seen a batch.
+        # Metrics have variables after their first batch.
         run.model.evaluate(validation, steps=1, verbose=0)
     every = config["evaluate_every_epochs"]
     with own.training(run.model, epochs), _weights_left_alone(run.model.optimizer):
@@ -206,11 +206,11 @@ def _callbacks(run, restored, own):
     held_out = bool(config["validation_examples"])
     rename = functools.partial(renamed, config)
     callbacks = [
-        # First of all, so that nothing is written of an epoch that went wrong.
+        # First, so that nothing is written for an epoch that failed.
         run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
         *([run_callbacks.RestoreMetrics(restored.metrics)] if first_step else []),
         *([run_callbacks.Freeze(run.starts.freeze)] if config["unfreeze_epoch"] else []),
-        *own,  # before anything is written of an epoch, which they may still change
+        *own,  # before anything is written for an epoch, which they may still change
         run_callbacks.LogEpochs(
             folder.append_metrics,
             rename,
@@ -237,7 +237,7 @@ def _callbacks(run, restored, own):
 
 
 def _keep_chosen(run, progress):
-    # Two, because a killed process may have saved one that comes out otherwise the second time.
+    # Two, because a killed process may have saved one that differs the second time.
     checkpoints = Checkpoints(run.folder.chosen, run.model, kept=2)
     checkpoints.forget_after(progress)
     return run_callbacks.KeepChosen(
@@ -257,7 +257,7 @@ def _evaluation_data(split, config, card, strategy):
 
 
 def renamed(config, logs):
-    """Keras's logs under the names of a run's metrics: a booster alone is called what it is."""
+    """Keras's logs under the names of a run's metrics, with "booster" for a booster alone."""
     if config["method"] != "booster":
         return dict(logs)
     return {name.replace("light_", "booster_"): value for name, value in logs.items()}

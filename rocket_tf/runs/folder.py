@@ -1,4 +1,4 @@
-"""The files of a run's folder, and how they are read and written."""
+"""Reads and writes the files of a run's folder."""
 
 import contextlib
 import functools
@@ -17,8 +17,8 @@ from rocket_tf.runs.resuming import refused_changes
 from rocket_tf.system import files
 from rocket_tf.system.places import check_folder
 
-# What a booster must have in common with the run that follows it, and with a light net that starts
-# from a copy of its layers.
+# The fields that a booster must share with the run that follows it, and with a light net that
+# starts from a copy of its layers.
 _MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
 _MATCHED_BY_COPY = (
     "layout",
@@ -40,9 +40,9 @@ class RunFolder:
         path: the folder.
         checkpoints, chosen, pictures, tensorboard, light: folders in it; `chosen` holds the
             checkpoint that validation chose, `light` the exported versions.
-        own_code, own_code_of_booster: files in it, copies of what builds the run's parts, and of
-            what has built the booster that it follows; there where they have such a file.
-        nets, nets_of_booster: files in it: what nets with trained weights are built from.
+        own_code, own_code_of_booster: files in it, copies of the code that builds the run's parts,
+            and of the code that built the booster that it follows, if there is any.
+        nets, nets_of_booster: files in it from which nets with trained weights are built.
         writes: whether this process writes its files; of several workers, only the chief does.
     """
 
@@ -73,8 +73,8 @@ class RunFolder:
             data: its data, a `rocket_tf.data.DataSet`.
 
         Raises:
-            ConfigError: if the folder is a file, holds a run with another configuration, or cannot
-                be TensorFlow's.
+            ConfigError: if the folder is a file, holds a run with another configuration, or has a
+                path that TensorFlow cannot use.
         """
         if re.match(r"[A-Za-z][\w+.-]+:/", str(self.path)):
             raise ConfigError(
@@ -108,24 +108,24 @@ class RunFolder:
             self._check_followed(booster_folder)
 
     def _check_begun(self):
-        """Checks that what a run leaves is not there without its configuration."""
+        """Checks that there are no files of a run without its configuration."""
         left = [path for path in (self._summary, self._metrics) if path.exists()]
         left += [self.checkpoints] if checkpoints_in(self.checkpoints) else []
         if left:
             raise ConfigError(
-                f"--workdir: {self.path} has {left[0].name} of a run, and no config.json, so that "
-                "nothing says which run it is; put that back, or name another folder"
+                f"--workdir: {self.path} has {left[0].name} of a run, but no config.json, so it is "
+                "not known which run it is; put that back, or name another folder"
             )
 
     def _way_back_to_own_code(self, before, now):
-        """What to say of a run whose own functions have changed since it began."""
+        """The message for a run whose own functions have changed since it began."""
         if before["own_code_sha256"] in ("", now["own_code_sha256"]):
             return ""
         given = now["own_code"] or "the configuration file"
         return f", or put back its own functions: cp {self.own_code} {given}"
 
     def check_data(self, config, data):
-        """Checks by its fingerprint that the data is still what the run has been trained on.
+        """Checks by its fingerprint that the data is still that of the training.
 
         Args:
             config: a checked configuration.
@@ -137,7 +137,7 @@ class RunFolder:
         self._check_fingerprint(config, data.fingerprint or {})
 
     def known_data(self, config):
-        """The data of the run in the folder, none of which is read before a split is used.
+        """The data of the run in the folder; nothing is read before a split is used.
 
         Args:
             config: the run's configuration.
@@ -177,10 +177,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def owned(self):
-        """Keeps other processes from training in the folder, which is made; it ends with this one.
+        """Makes the folder, and keeps other processes from training in it while this one runs.
 
-        What holds of the folder must be asked within it: before, another process may have trained
-        here. What killed processes left half written is taken away.
+        The folder's state must be read within this context: before, another process may have
+        trained here. Half-written files of killed processes are removed.
 
         Raises:
             ConfigError: if another process trains in it, or reads it within `undisturbed`.
@@ -197,8 +197,8 @@ class RunFolder:
     def undisturbed(self):
         """Keeps other processes from training in the folder while this one reads it.
 
-        Several may read it at once. A folder in which no process has trained by this version, or
-        whose file system has no locks, is read without.
+        Several may read it at once. There is no lock if this version has not trained in the folder,
+        or if the file system has no locks.
 
         Raises:
             ConfigError: if another process trains in it.

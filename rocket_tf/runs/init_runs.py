@@ -1,11 +1,11 @@
-"""What a run takes of the finished one that it starts from, as of the day before.
+"""Starts a run from a finished one, such as the day before's.
 
-It has that run's nets: its weights, the moments by which they scale numbers, and the vocabularies
-that were counted, so that they compute what they did. The new data is evaluated with them before
-the first step; the figures are kept in `before.json`. Once there is a checkpoint, the old run is
-needed no more.
+It takes over that run's nets: their weights, the moments by which they scale numbers, and the
+counted vocabularies, so they compute the same as before. They are evaluated on the new data before
+the first step; the figures are kept in `before.json`. When there is a checkpoint, the old run is no
+longer needed.
 
-Free of TensorFlow but for `start`.
+Only `start` imports TensorFlow.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from rocket_tf.system import files
 
 
 def check(config):
-    """Checks that the run which another starts from is finished, and has the same nets.
+    """Checks that the run from which another starts is finished and has the same nets.
 
     Args:
         config: a checked configuration with `init_run`.
@@ -46,7 +46,7 @@ def check(config):
 
 
 def with_old_scales(config, folder, data):
-    """The data of a run as its nets read it: with the numbers' moments of the run it starts from.
+    """The data of a run with the card that its nets need: numbers' moments are the old run's.
 
     Args:
         config: the run's checked configuration.
@@ -54,7 +54,7 @@ def with_old_scales(config, folder, data):
         data: its data, a `rocket_tf.data.DataSet`.
 
     Returns:
-        A `rocket_tf.data.DataSet`; `data` itself where the run starts from no other.
+        A `rocket_tf.data.DataSet`; `data` itself if the run does not start from another.
 
     Raises:
         ConfigError: if nets that read the old run's columns cannot read these.
@@ -88,14 +88,14 @@ def with_old_scales(config, folder, data):
 
 
 def start(run, progress):
-    """Gives the nets of a run that begins the old run's weights, and evaluates them.
+    """Loads the old run's weights into the nets of a new run, and evaluates them.
 
-    All workers must call it. The figures are kept once they are there, so that a run which was
-    killed in the meantime has them, and does not evaluate again.
+    All workers must call it. The figures are kept at once, so a run that is killed afterwards does
+    not evaluate again.
 
     Args:
         run: a `rocket_tf.runs.fitting.Run`.
-        progress: how far it has come, a `Progress`.
+        progress: its progress, a `Progress`.
 
     Raises:
         ConfigError: if the old run has changed since it was evaluated, or figures are missing.
@@ -118,8 +118,8 @@ def start(run, progress):
         weights = _checksum(old_config, old)
         if before is not None and before["weights"] != weights:
             raise ConfigError(
-                f"config.init_run: {old.path} has other weights than those which the run in "
-                f"{folder.path} began with; put them back, or give this run another --workdir"
+                f"config.init_run: {old.path} does not have the weights with which the run in "
+                f"{folder.path} began; put them back, or give this run another --workdir"
             )
         with run.strategy.scope():
             restore_result(run.model, old_config, old)
@@ -133,7 +133,7 @@ def start(run, progress):
 
 
 def figures_before(folder):
-    """What the old nets reached on the new data: dicts by net; `None` of a run from scratch."""
+    """The figures of the old nets on the new data: dicts by net; `None` for a run from scratch."""
     kept = records.read_object(_kept_in(folder))
     return None if kept is None else kept["figures"]
 
@@ -143,7 +143,7 @@ def _kept_in(folder):
 
 
 def _checksum(config, folder):
-    """What identifies a finished run's weights: its index has a checksum of each tensor."""
+    """A fingerprint of a finished run's weights: its index has a checksum of each tensor."""
     from rocket_tf.runs.finished import result_checkpoint
 
     path = result_checkpoint(config, folder)
@@ -155,7 +155,7 @@ def _checksum(config, folder):
 
 
 def _columns_of_nets(card):
-    """What nets read of a click log, by the names of fields."""
+    """The properties of a click log that nets depend on, by the names of fields."""
     columns = card.columns
     return {
         "category_columns": columns.categories,

@@ -12,10 +12,10 @@ from rocket_tf.errors import ConfigError
 def owned(folder):
     """Keeps other processes from training in a folder, and from reading it.
 
-    The lock goes with the process, however it ends; its file stays.
+    The lock ends with the process, in any case; its file stays.
 
     Args:
-        folder: a `pathlib.Path`, which is there.
+        folder: a `pathlib.Path` of an existing folder.
 
     Raises:
         ConfigError: if another process trains in it, or reads it.
@@ -35,7 +35,7 @@ def owned(folder):
 def undisturbed(folder):
     """Keeps other processes from training in a folder; others may read it, too.
 
-    Where no process has trained, or the file system has no locks, nothing is kept.
+    If no process has trained there, or the file system has no locks, there is no lock.
 
     Args:
         folder: a `pathlib.Path`.

@@ -30,13 +30,13 @@ def of(config, data, copy):
         copy: path where the run's folder has its copy of the functions' file, if it has one.
 
     Raises:
-        ConfigError: as `rocket_tf.config.own_code.OwnCode`.
+        ConfigError: like `rocket_tf.config.own_code.OwnCode`.
     """
     return OwnParts(config, data, copy) if config["own_functions"] else NONE
 
 
 class NoParts:
-    """The parts of a run without functions of its own, asked as `OwnParts` are."""
+    """The parts of a run without its own functions, with the interface of `OwnParts`."""
 
     def has(self, function):
         """Whether a function is among them: none is."""
@@ -59,7 +59,7 @@ NONE = NoParts()
 
 
 class OwnParts:
-    """What the functions of one's own give for a run; arguments as of `of`."""
+    """The results of the user's own functions for a run; arguments as for `of`."""
 
     def __init__(self, config, data, copy):
         self._code = OwnCode(config, copy)
@@ -71,13 +71,13 @@ class OwnParts:
         return function in self._code.functions
 
     def nets(self):
-        """The light net and the booster, which may be `None` where the light net is alone.
+        """The light net and the booster, which may be `None` if the light net trains alone.
 
         The run's seed decides their initial weights.
 
         Raises:
-            ConfigError: if the function raises an exception, gives something else, or the nets do
-                not read the data.
+            ConfigError: if the function raises an exception or returns anything else, or if the
+                nets do not read the data.
         """
         keras.utils.set_random_seed(self._config["seed"])
         nets = self._code.call("build_nets", self._data)
@@ -138,10 +138,10 @@ class OwnParts:
         return losses
 
     def callbacks(self):
-        """The callbacks, a list; empty where there is no function for them.
+        """The callbacks, a list; empty if there is no function for them.
 
         Raises:
-            ConfigError: if the function raises an exception, gives something else, or a callback
+            ConfigError: if the function raises an exception, or returns anything else or a callback
                 that would stop the run or set its learning rate.
         """
         if not self.has("build_callbacks"):
@@ -164,7 +164,7 @@ class OwnParts:
         return list(callbacks)
 
     def _answer_for(self, callback):
-        """Has exceptions in a callback, such as one of Keras's, answered by `build_callbacks`."""
+        """Reports exceptions in a callback, such as one of Keras's, with `build_callbacks`."""
 
         def answered(hook, name):
             @functools.wraps(hook)
@@ -179,27 +179,27 @@ class OwnParts:
                 setattr(callback, name, answered(getattr(callback, name), name))
 
     def mistake(self, function, what):
-        """The `ConfigError` for what a function gives, by file and line; arguments are texts."""
+        """The `ConfigError` for a function's result, with file and line; arguments are texts."""
         return self._code.mistake(function, what)
 
     def answering(self, doing, function=None):
-        """Within it, mistakes are answered by the file and the line of the functions.
+        """A context that reports mistakes with the file and the line of the functions.
 
         Args:
             doing: what is done, in words.
-            function: the function whose fault exceptions are that come from elsewhere; one that
-                there is not, or `None`: they pass.
+            function: the function to blame for exceptions from elsewhere; if it does not exist, or
+                is `None`, they pass.
         """
         name = function if function is not None and self.has(function) else None
         return self._code.answering(doing, name)
 
     @contextlib.contextmanager
     def training(self, model, epochs):
-        """Within it, a model is trained: mistakes in it are answered as by `answering`.
+        """A context for training a model, which reports mistakes like `answering`.
 
         Args:
             model: the run's model.
-            epochs: epochs that it has to have at the end.
+            epochs: epochs that it must have at the end.
         """
         with self.answering("the training"):
             yield
@@ -207,7 +207,7 @@ class OwnParts:
             raise self.mistake(
                 "build_callbacks",
                 f"gives a callback that has stopped the training before epoch {epochs}; a run has "
-                "all its epochs: take the callback away, or lower --config.epochs",
+                "all its epochs: remove the callback, or lower --config.epochs",
             )
 
     def check_outputs(self, role, net):
@@ -225,7 +225,7 @@ class OwnParts:
             )
 
     def check_loss(self, value):
-        """Checks that the objective of some examples is a finite number.
+        """Checks that the objective on some examples is a finite number.
 
         Raises:
             ConfigError: if it is not.
@@ -282,7 +282,7 @@ class OwnParts:
             )
 
     def _is_made_up(self, name):
-        """Whether a layer's name looks like those which Keras gives, such as dense_1."""
+        """Whether a layer's name looks like one of Keras's, such as dense_1."""
         base = re.sub(r"_\d+$", "", name).replace("_", "")
         kinds = {kind.lower() for kind in dir(keras.layers) if kind[0].isupper()}
         return base in kinds

@@ -1,4 +1,4 @@
-"""How far a run has come, and the names of checkpoints, which tell it; without TensorFlow."""
+"""A run's progress, which the names of checkpoints show. It does not import TensorFlow."""
 
 import dataclasses
 import re
@@ -9,24 +9,24 @@ _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?")
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Progress:
-    """How far a run has come.
+    """A run's progress.
 
     Attributes:
-        epochs: epochs that are done.
-        steps: steps that are done of the epoch after these.
+        epochs: number of epochs done.
+        steps: number of steps done in the next epoch.
     """
 
     epochs: int = 0
     steps: int = 0
 
     def checkpoint_in(self, directory):
-        """What TensorFlow calls the checkpoint in a folder, whose files' names begin so."""
+        """The checkpoint's path for TensorFlow, with which the names of its files begin."""
         steps = f"-step-{self.steps}" if self.steps else ""
         return Path(directory) / f"epoch-{self.epochs}{steps}"
 
 
 def checkpoints_in(directory):
-    """How far the checkpoints in a folder are, the furthest first: a list of `Progress`."""
+    """The progress of the checkpoints in a folder, the furthest first: a list of `Progress`."""
     names = [_NAME.fullmatch(index.stem) for index in Path(directory).glob("*.index")]
     return sorted(
         (Progress(int(name[1]), int(name[2] or 0)) for name in names if name), reverse=True

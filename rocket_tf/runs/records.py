@@ -1,4 +1,4 @@
-"""What a run has written of itself, read back and checked: JSON that a person may have damaged."""
+"""Reads and checks the JSON files of a run, which somebody may have edited or damaged."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ _TEXTS = ("method", "export")
 
 
 class Record(dict):
-    """A JSON object of a file, which names the file where a key is missing."""
+    """A JSON object from a file; if a key is missing, the error names the file."""
 
     def __init__(self, content, path, place=""):
         super().__init__(content)
@@ -33,10 +33,10 @@ def damaged(path, reason):
 
 
 def read_object(path):
-    """The JSON object in a file, a `Record`; `None` where there is no file.
+    """The JSON object in a file, a `Record`; `None` if there is no file.
 
     Raises:
-        ConfigError: if it holds something else.
+        ConfigError: if it holds anything else.
         OSError: if it cannot be read.
     """
     try:
@@ -51,10 +51,10 @@ def read_object(path):
 
 
 def read_config(path):
-    """The configuration in a file, with older fields; `None` where there is no file.
+    """The configuration in a file, with older fields; `None` if there is no file.
 
     Raises:
-        ConfigError: if it is damaged, or a field that its run reads has no possible value.
+        ConfigError: if it is damaged, or a field that its run reads has an invalid value.
     """
     content = read_object(path)
     return None if content is None else checked_config(content, path)
@@ -64,11 +64,11 @@ def checked_config(content, path):
     """A configuration that a file holds, with older fields.
 
     Args:
-        content: what the file has.
-        path: of the file, for the message.
+        content: content of the file.
+        path: path of the file, for the message.
 
     Raises:
-        ConfigError: as `read_config`.
+        ConfigError: like `read_config`.
     """
     if not isinstance(content, dict):
         raise damaged(path, f"its config is a {type(content).__name__}, not an object")
@@ -80,7 +80,7 @@ def checked_config(content, path):
 
 
 def read_summary(path):
-    """The summary in a file, a `Record`; `None` where there is no file.
+    """The summary in a file, a `Record`; `None` if there is no file.
 
     Raises:
         ConfigError: if it is damaged, or a value is of the wrong type.
@@ -116,16 +116,16 @@ def _check_figures(path, figures):
     for key, value in figures.items():
         if key == "errors_by_class" and isinstance(value, list):
             continue  # which a study adds
-        # An AUC may be no number, and multiply-adds not known.
+        # An AUC may be NaN, and multiply-adds may be unknown.
         may_lack = not (key.endswith("_error") or key == "parameters")
         if not (_is_number(value) or (value is None and may_lack)):
             raise damaged(path, f"{key} is {_shown(value)}, not a number")
 
 
 def read_metrics(path):
-    """The metrics of all epochs that are done: a list of `Record`s, with NaN for null.
+    """The metrics of all finished epochs: a list of `Record`s, with NaN for null.
 
-    A last line without its end is left out: a process was killed while it wrote that.
+    An incomplete last line is left out: a process was killed while it wrote it.
 
     Raises:
         ConfigError: if another line is damaged.

@@ -1,4 +1,4 @@
-"""A configuration's own functions, tried on a few examples before a run writes anything."""
+"""Tries a configuration's own functions on a few examples before a run writes anything."""
 
 import keras
 import tensorflow as tf
@@ -35,7 +35,7 @@ def rehearse(config, data, copy):
     own.callbacks()
     if mixes_labels(config):
         labels = keras.utils.to_categorical(labels, data.card.num_classes)
-    model.run_eagerly = True  # a step is not worth tracing for so few examples
+    model.run_eagerly = True  # tracing a step is not worth it for so few examples
     with own.answering("a step", "build_losses"):
         logs = model.test_on_batch(inputs, labels, return_dict=True)
     own.check_loss(float(logs["loss"]))

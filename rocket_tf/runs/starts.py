@@ -1,4 +1,4 @@
-"""What the nets of a run start from, which of their layers are frozen, and how fast they learn."""
+"""Where the nets of a run start, which of their layers are frozen, and how fast they learn."""
 
 from rocket_tf import config as options
 from rocket_tf.errors import ConfigError
@@ -9,13 +9,13 @@ from rocket_tf.system import files
 
 
 def check_weights(config):
-    """Checks that the weights which nets start from can be had; free of TensorFlow.
+    """Checks that the weights from which nets start can be loaded; does not import TensorFlow.
 
     Args:
         config: a configuration that `config.check_fields` has passed.
 
     Raises:
-        ConfigError: if not, with the ways out.
+        ConfigError: if not; the message says what to do.
     """
     for net in ("booster", "light"):
         weights = config[f"{net}_weights"]
@@ -25,7 +25,7 @@ def check_weights(config):
 
 
 def prepared(config, folder):
-    """A configuration as its run has it, before its data is read; free of TensorFlow.
+    """A configuration as its run uses it, before its data is read; does not import TensorFlow.
 
     Args:
         config: a configuration.

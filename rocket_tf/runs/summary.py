@@ -1,4 +1,4 @@
-"""What comes out of a run whose epochs are done: its figures, its export, its summary."""
+"""The results of a run after its epochs: its figures, its export, its summary."""
 
 import importlib.metadata
 import math
@@ -15,14 +15,14 @@ _CALIBRATION = ("calibration", "calibration_error")
 
 
 def measure(run):
-    """The figures of the epoch that counts, whose weights the model has afterwards.
+    """The figures of the chosen epoch; afterwards, the model has its weights.
 
     Args:
         run: a `rocket_tf.runs.fitting.Run`.
 
     Returns:
-        As `figures` gives them: of the test examples, unless they stay closed, and, where some
-        are held out, of the validation examples.
+        The result of `figures` for the test examples, unless they stay closed, and for the
+        validation examples, if some are held out.
     """
     config, folder, data = run.config, run.folder, run.data
     epoch = result_epoch(config, folder)

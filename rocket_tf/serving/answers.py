@@ -1,4 +1,4 @@
-"""What an export says of each output of a net, by the output's task: classes, or values alone."""
+"""What an export returns for each output of a net: classes, or only values, by its task."""
 
 import keras
 import tensorflow as tf
@@ -49,18 +49,18 @@ def tasks_of(model, task=None, multi_label=None, named=False):
 
     Args:
         model: a `RocketModel`, or a functional `keras.Model`.
-        task: one of `TASKS` for all outputs, or a dict of them by output. `None`, or an output
-            that is left out: as the label loss of a compiled `RocketModel` implies; classification,
-            for other models.
-        multi_label: whether classes are multi-label; `None`: as the label loss implies.
-        named: whether the classes have names, so that there are classes.
+        task: one of `TASKS` for all outputs, or a dict of them by output. If it is `None`, or an
+            output is left out, the label loss of a compiled `RocketModel` decides; for other
+            models, it is classification.
+        multi_label: whether classes are multi-label; `None`: the label loss decides.
+        named: whether classes have names; if so, there are classes.
 
     Returns:
         Dict from outputs' names, `None` for the only one, to tasks.
 
     Raises:
-        ValueError: if a task or an output is unknown, arguments contradict each other, or a label
-            loss of one's own does not tell.
+        ValueError: if a task or an output is unknown, if arguments contradict each other, or if a
+            label loss of the user's does not imply a task.
     """
     outputs = by_output(getattr(model, "light", model).output)
     given = task if isinstance(task, dict) else dict.fromkeys(outputs, task)
@@ -75,12 +75,12 @@ def tasks_of(model, task=None, multi_label=None, named=False):
         if own is None:
             raise ValueError(
                 f"The label loss {_label_loss(model, output).name!r} of the light net does not "
-                f"tell what {'the output' if output is None else f'output {output!r}'} means; "
+                f"say what {'the output' if output is None else f'output {output!r}'} means; "
                 "pass task='classification', 'multi_label' or 'regression' to export_light"
             )
         if own == REGRESSION and multi_label:
             raise ValueError(
-                "multi_label is of classes. Received: multi_label=True of "
+                "multi_label is for classes. Received: multi_label=True for "
                 f"{'a regression' if output is None else f'output {output!r}, a regression'}"
             )
         if own != REGRESSION and multi_label is not None and given.get(output) is None:
@@ -90,7 +90,7 @@ def tasks_of(model, task=None, multi_label=None, named=False):
 
 
 def _label_loss(model, output):
-    """The label loss of the light net's output; the booster's where it has none; or `None`."""
+    """The label loss of the light net's output, else the booster's, else `None`."""
     losses = model.objective.label_losses if getattr(model, "objective", None) else {}
     by_net = {
         model.heads[head].net: loss
@@ -101,7 +101,7 @@ def _label_loss(model, output):
 
 
 def _told_by_loss(model, output, logits):
-    """The task that a label loss is for; `None` where it is one's own."""
+    """The task of a label loss; `None` for a loss of the user's."""
     loss = _label_loss(model, output)
     if loss is None:
         return CLASSIFICATION
@@ -115,7 +115,7 @@ def _told_by_loss(model, output, logits):
 
 
 def own_name(output, task):
-    """What an export calls that which the net itself gives: logits, or predictions.
+    """The name of the net's own output in an export: logits, or predictions.
 
     Args:
         output: the output's name, `None` for the only one.
@@ -125,10 +125,10 @@ def own_name(output, task):
 
 
 def read(outputs, tasks, class_table=None):
-    """All that an export says of a net's outputs.
+    """All that an export returns for a net's outputs.
 
     Args:
-        outputs: what the net gives, a tensor or a dict of tensors.
+        outputs: the net's outputs, a tensor or a dict of tensors.
         tasks: as `tasks_of` gives them.
         class_table: string tensor with the names of the classes, or `None`.
 

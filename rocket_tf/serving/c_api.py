@@ -1,6 +1,6 @@
 """The part of TensorFlow's C API that loads and runs SavedModels, by ctypes.
 
-TensorFlow must be installed, as its library is what is loaded; `import tensorflow` is not needed.
+TensorFlow must be installed, because its library is loaded; `import tensorflow` is not needed.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
-"""SavedModels through TensorFlow's C API, which needs no `import tensorflow`.
+"""Loads SavedModels through TensorFlow's C API, without `import tensorflow`.
 
-The C++ loader and session behind it are those of TensorFlow Serving, so that a model which runs
-here is one that the server takes; and a process needs a second to have them, not ten. TensorFlow
-must be installed, as its library is what is loaded.
+The C++ loader and session behind it are those of TensorFlow Serving, so the server accepts a model
+that runs here. They load in a second, not ten. TensorFlow must be installed, because its library is
+loaded.
 """
 
 import ctypes
@@ -67,14 +67,14 @@ class TensorInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a signature takes and gives: dicts from names to `TensorInfo`."""
+    """The inputs and outputs of a signature: dicts from names to `TensorInfo`."""
 
     inputs: dict
     outputs: dict
 
 
 class LoadedModel:
-    """A SavedModel in a session of its own.
+    """A SavedModel in its own session.
 
     Args:
         directory: the SavedModel's folder.
@@ -124,10 +124,10 @@ class LoadedModel:
         """Answers one request.
 
         Args:
-            inputs: dict from the signature's input names to arrays; of bytes for strings. Dtypes
-                must be those of the signature, as the server demands it.
+            inputs: dict from the signature's input names to arrays; of bytes for strings. As on the
+                server, dtypes must be those of the signature.
             signature: name of the signature.
-            outputs: names of the outputs that are wanted; `None`: all.
+            outputs: names of the outputs to return; `None`: all.
 
         Returns:
             Dict from the signature's output names to arrays; strings as arrays of bytes objects.
@@ -162,7 +162,7 @@ class LoadedModel:
                 _free_tensor(array, tensor)
 
     def close(self):
-        """Ends the session and frees what it holds; so does the garbage collector."""
+        """Ends the session and frees its memory; so does the garbage collector."""
         self._free_session()
 
     def __enter__(self):
@@ -205,11 +205,11 @@ class LoadedModel:
         return {name: _to_array(tensor) for name, tensor in zip(wanted, results, strict=True)}
 
     def _check_tensor(self, signature, info):
-        """Checks that the graph has a tensor: of one that it lacks, a session would read memory."""
+        """Checks that the graph has a tensor; a session would read any memory for a missing one."""
         library, found = load_library(), self._output(info.tensor)
         problem = None
         if not found.operation:
-            problem = "which its graph has not"
+            problem = "which its graph does not have"
         elif not 0 <= found.index < library.TF_OperationNumOutputs(found.operation):
             problem = "which its operation does not give"
         else:
@@ -233,10 +233,10 @@ class LoadedModel:
 
 
 def _check_files(directory):
-    """Checks that what TensorFlow may open are files, for it would wait for a pipe."""
+    """Checks that everything that TensorFlow may open is a file: it would wait for a pipe."""
     for path in Path(directory).rglob("*"):
         if path.exists() and not path.is_dir() and not path.is_file():
-            raise LoaderError(f"{path} is no regular file", FAILED_PRECONDITION)
+            raise LoaderError(f"{path} is not a regular file", FAILED_PRECONDITION)
 
 
 def _free_session(session, graph):
@@ -283,7 +283,7 @@ def _to_array(tensor):
     dtype = _DTYPES.get(library.TF_TensorType(tensor))
     if dtype is None:
         library.TF_DeleteTensor(tensor)
-        raise LoaderError("an output has a dtype that NumPy has not", INVALID_ARGUMENT)
+        raise LoaderError("an output has a dtype that NumPy lacks", INVALID_ARGUMENT)
     shape = tuple(library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor)))
     data = library.TF_TensorData(tensor)
     if dtype == "string":
@@ -334,13 +334,13 @@ def read_signatures(directory):
         return signatures
     except FileNotFoundError:
         raise LoaderError(
-            f"{directory} is no SavedModel: there is no saved_model.pb in it", FAILED_PRECONDITION
+            f"{directory} is not a SavedModel: it has no saved_model.pb", FAILED_PRECONDITION
         ) from None
     except OSError as error:
         raise LoaderError(
             f"{path} cannot be read: {error.strerror}", FAILED_PRECONDITION
         ) from error
-    except Exception as error:  # whatever bytes that are something else make of themselves
+    except Exception as error:  # other bytes may raise anything
         raise LoaderError(
             f"{path} cannot be read as a SavedModel of one graph ({type(error).__name__})",
             FAILED_PRECONDITION,

@@ -1,4 +1,4 @@
-"""What proves a SavedModel of a light net, check by check, as its server would meet it."""
+"""Checks a SavedModel of a light net, in the way its server would use it."""
 
 import contextlib
 import io
@@ -20,20 +20,20 @@ _BYTES_BESIDE_NUMBERS = 4000, 250  # in all, and for each variable: names and sh
 
 
 def prove(directory, workdir=None, restore=None):
-    """Proves an export, the cheap checks first; TensorFlow is imported for the last ones only.
+    """Checks an export, cheap checks first; only the last ones import TensorFlow.
 
     Args:
         directory: folder of a SavedModel that `export_light` wrote.
-        workdir: folder of the run that it is of, whose checkpoint it is compared with; `None`: the
-            run in whose folder it lies, if it does.
-        restore: `rocket_tf.runs.finished.restore`, which gives the model of a run; `None`: the
-            export is compared with none.
+        workdir: folder of its run, with whose checkpoint it is compared; `None`: the run whose
+            folder contains it, if any.
+        restore: `rocket_tf.runs.finished.restore`, which loads the model of a run; `None`: the
+            export is not compared.
 
     Yields:
-        `(name, result)` for each check that passed or had nothing to do, in words.
+        `(name, result)` in words, for each check that passed or had nothing to do.
 
     Raises:
-        CheckFailed: by the first one that does not pass; the message begins with its name.
+        CheckFailed: for the first check that fails; the message begins with its name.
     """
     directory = Path(directory)
     yield _carry_out("files", _check_files, directory)
@@ -57,7 +57,7 @@ def prove(directory, workdir=None, restore=None):
 
 
 def _carry_out(name, check, *arguments):
-    """The check's name and what it found; whatever stops it is a failure of the export."""
+    """The check's name and result; any exception counts as a failure of the export."""
     try:
         return name, check(*arguments)
     except CheckFailed as error:
@@ -108,9 +108,9 @@ def _check_signatures(model):
 
 
 def _own(outputs):
-    """The names of what the net itself gives: "logits" or, of a regression, "predictions".
+    """The names of the net's own outputs: "logits" or, for a regression, "predictions".
 
-    Of several outputs, they are "<output>_logits" and "<output>_predictions".
+    With several outputs, they are "<output>_logits" and "<output>_predictions".
     """
     return [name for name in outputs if name.rpartition("_")[2] in ("logits", "predictions")]
 
@@ -120,9 +120,9 @@ def _shape(shape):
 
 
 def _examples(model):
-    """For each signature its inputs, with as many rows as the largest batch.
+    """Inputs for each signature, with as many rows as the largest batch.
 
-    They are made up of ids to which the net has an answer, if there are any.
+    They are made up, from ids for which the net has an answer, if there are any.
     """
     tried = []
     for made_of in IDS:
@@ -171,7 +171,7 @@ def _check_batches(model, examples):
     asked = set()
     for name, inputs in examples.items():
         rows = {key: info.shape[0] for key, info in model.signatures[name].inputs.items()}
-        # What is given once, as a user's inputs are to candidates, is no batch.
+        # Inputs that are given once, such as a user's for candidates, are not batches.
         sizes = BATCH_SIZES if None in rows.values() else [max(rows.values())]
         whole = _predict(model, _first_rows(inputs, rows, max(sizes)), name)
         for size in sizes:

@@ -1,4 +1,4 @@
-"""The files that come with an exported net: its labels, and where it comes from."""
+"""The files that come with an exported net: its labels and its provenance."""
 
 import datetime
 import json
@@ -13,13 +13,13 @@ PROVENANCE = "provenance.json"
 
 
 def labels_of(export):
-    """Where the labels of an export are, a class name a line: a SavedModel's folder, or a file."""
+    """The path of an export's labels, one class name a line."""
     export = Path(export)
     return export / "assets" / LABELS if export.is_dir() else export.parent / LABELS
 
 
 def provenance_of(export):
-    """Where an export's origin is written: in a SavedModel's folder, or beside the file."""
+    """The path of an export's provenance: in a SavedModel's folder, or beside the file."""
     export = Path(export)
     return export / "assets.extra" / PROVENANCE if export.is_dir() else export.parent / PROVENANCE
 
@@ -30,17 +30,17 @@ def write_labels(path, class_names):
 
 
 def read_labels(export):
-    """The names of an export's classes, a list; `None` where they have none.
+    """The names of an export's classes, a list; `None` if they have none.
 
     Raises:
-        ConfigError: if they are no UTF-8.
+        ConfigError: if they are not UTF-8.
     """
     path = labels_of(export)
     try:
         return files.read_text(path).splitlines() if path.exists() else None
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path}: is no UTF-8 ({error.reason} at byte {error.start}); expected the name of a "
+            f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); expected the name of a "
             "class in each line; export the net again"
         ) from None
 
@@ -53,10 +53,10 @@ def write_provenance(path, origin):
 
 
 def read_provenance(export):
-    """The origin of an export, a dict; `None` where none is written.
+    """The origin of an export, a dict; `None` if none is written.
 
     Raises:
-        ValueError: if it is no JSON.
+        ValueError: if it is not JSON.
     """
     path = provenance_of(export)
     return json.loads(files.read_text(path)) if path.exists() else None

@@ -1,4 +1,4 @@
-"""Nets for other runtimes, LiteRT (phones, small machines) and ONNX; and as `.keras` files."""
+"""Converts nets for LiteRT (phones, small machines) and ONNX, and to `.keras` files."""
 
 import logging
 import tempfile
@@ -20,7 +20,7 @@ _OPSET = 18
 
 
 def to_keras(net):
-    """The net as Keras saves it, for another training.
+    """The net in Keras's format, for another training.
 
     Args:
         net: functional `keras.Model`.
@@ -44,7 +44,7 @@ def to_litert(net, calibration=None, multi_label=False):
         net: functional `keras.Model` of float32, logits as its output.
         calibration: inputs of the net, arrays in the structure of its inputs, whose activations
             set the ranges of an int8 model; `None`: a float32 model.
-        multi_label: whether each of several logits is a yes or no of its own.
+        multi_label: whether each of several logits is a separate yes or no.
 
     Returns:
         bytes, the content of a `.tflite` file.
@@ -68,12 +68,12 @@ def to_litert(net, calibration=None, multi_label=False):
             for index in range(examples)
         )
     with warnings.catch_warnings():
-        # The converter calibrates with TensorFlow's own interpreter, which is to go.
+        # The converter calibrates with TensorFlow's own interpreter, which is deprecated.
         warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
         try:
             with stderr_kept_back(Exception):
                 return converter.convert()
-        except Exception as error:  # of many kinds, also where the disk is full
+        except Exception as error:  # of many kinds, also if the disk is full
             raise ExportError(f"LiteRT's converter fails: {_last_line(error)}") from error
 
 
@@ -85,7 +85,7 @@ def to_onnx(net, multi_label=False):
 
     Args:
         net: functional `keras.Model` of float32, logits as its output.
-        multi_label: as of `to_litert`.
+        multi_label: as for `to_litert`.
 
     Returns:
         bytes, the content of an `.onnx` file.
@@ -96,7 +96,7 @@ def to_onnx(net, multi_label=False):
     import tf2onnx
 
     function = _frozen_function(net, multi_label)
-    frozen = tensorflow_internals.with_constants(function)  # what layers hold beside variables
+    frozen = tensorflow_internals.with_constants(function)  # for what layers hold besides variables
     outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:

@@ -1,17 +1,17 @@
-"""What a model says of itself, for its provenance and its card."""
+"""Descriptions of a model, for its provenance and its card."""
 
 from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
 from rocket_tf.serving.model_card import Way
 
 
 def costs_of(model):
-    """What each net of a model costs, as JSON can hold it.
+    """The cost of each net of a model, fit for JSON.
 
     Args:
         model: a `RocketModel`, or a functional `keras.Model`, which is called "net".
 
     Returns:
-        Dict from nets to dicts with "parameters" and "multiply_adds", which are `None` where they
+        Dict from nets to dicts with "parameters" and "multiply_adds"; the latter is `None` if it
         cannot be counted.
     """
     nets = {"net": model}
@@ -25,7 +25,7 @@ def costs_of(model):
 
 
 def hints_of(model):
-    """The hints of a `RocketModel` as JSON can hold them, a list of dicts; of others, none."""
+    """The hints of a `RocketModel`, a list of dicts fit for JSON; empty for other models."""
     return [
         {
             "name": hint.name,

@@ -1,4 +1,4 @@
-"""Rows as serialized tf.train.Example messages. Free of TensorFlow, which takes seconds to load.
+"""Rows as serialized tf.train.Example messages, without importing TensorFlow, which takes seconds.
 
 The wire format of protocol buffers is in https://protobuf.dev/programming-guides/encoding, the
 messages in tensorflow/core/example/example.proto and feature.proto.

@@ -1,4 +1,4 @@
-"""Nets without the inputs that have one value in an export, which are known in training alone."""
+"""Nets without inputs that are known only in training and have a fixed value in an export."""
 
 import keras
 import tensorflow as tf
@@ -26,7 +26,7 @@ class FixedValue(keras.layers.Layer):
     def __init__(self, value, value_dtype, **kwargs):
         super().__init__(**{**kwargs, "autocast": False})
         self.value, self.value_dtype = value, value_dtype
-        self.supports_jit = False  # XLA knows no strings
+        self.supports_jit = False  # XLA cannot handle strings
 
     def call(self, example):
         return tf.fill(tf.shape(example)[:1], tf.constant(self.value, self.value_dtype))
@@ -41,7 +41,7 @@ class FixedValue(keras.layers.Layer):
 
 
 def served_net(net: keras.Model) -> keras.Model:
-    """A net as it is served: without the inputs that a `ServedAs` layer gives a value.
+    """A net for serving: without the inputs for which a `ServedAs` layer has a value.
 
     Args:
         net: functional `keras.Model`.

@@ -1,4 +1,4 @@
-"""A net for inference alone: batch normalisations folded away, weights as constants."""
+"""A net only for inference: with folded batch normalisations, and weights as constants."""
 
 import keras
 import numpy as np
@@ -13,16 +13,16 @@ _FOLDABLE = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 def fold_batch_normalization(net):
     """The same function of the inputs with fewer operations.
 
-    A batch normalisation that is all that reads a convolution or dense layer without activation
-    becomes that layer's scale and bias. Those that read anything else, as after the sums of
-    pre-activation residual nets, stay.
+    If only a batch normalisation reads a convolution or dense layer without activation, it becomes
+    that layer's scale and bias. Batch normalisations that read anything else stay, such as those
+    after the sums of pre-activation residual nets.
 
     Args:
-        net: functional `keras.Model` of one dtype; it is left as it is.
+        net: functional `keras.Model` of one dtype; it does not change.
 
     Returns:
-        `(folded, count)`: a functional `keras.Model` of the same inputs and outputs, whose other
-        layers are the net's own, and how many batch normalisations went.
+        `(folded, count)`: a functional `keras.Model` with the same inputs and outputs, and with the
+        net's own other layers; and the number of folded batch normalisations.
     """
     normalization_of = _folded_pairs(net)
     gone = {id(normalization) for normalization in normalization_of.values()}
@@ -46,7 +46,7 @@ def fold_batch_normalization(net):
 
 
 def as_constants(net):
-    """The net's inference as a function whose weights are constants of its graph.
+    """The net's inference as a function with weights as constants of its graph.
 
     Args:
         net: functional `keras.Model`.
@@ -57,7 +57,7 @@ def as_constants(net):
     arrays = [(variable, variable.numpy()) for variable in net.variables]
 
     def infer(inputs):
-        # Made in the graph that is traced: from outside they would be captured as its inputs.
+        # Made in the traced graph: from outside, they would be captured as inputs.
         constants = [(variable, tf.constant(array)) for variable, array in arrays]
         with keras.StatelessScope(state_mapping=constants):
             return net(inputs, training=False)
@@ -66,8 +66,8 @@ def as_constants(net):
 
 
 def _folded_pairs(net):
-    """The layers that take over a batch normalisation, each with it."""
-    # The net's own: layers that it shares are called in other nets, too.
+    """The layers into which a batch normalisation can be folded, each with it."""
+    # Calls in the net itself: shared layers are also called in other nets.
     nodes = keras_internals.calls_in(net)
     calls, readers = {}, {id(tensor): ["output"] for tensor in net.outputs}
     for node in nodes:

@@ -1,8 +1,7 @@
-"""Image files to pixels in TensorFlow's operations, as `data.images.files` makes them of files.
+"""Decodes image files in TensorFlow's operations, with the same pixels as `data.images.files`.
 
-Training reads files with Pillow. What is here computes the same to the bit, of JPEG and PNG files:
-libjpeg's accurate decoding, the turn that EXIF asks for, and Pillow's resizing, whose sums are of
-whole numbers.
+Training reads files with Pillow. This module computes the same, to the bit, for JPEG and PNG files:
+libjpeg's accurate decoding, the EXIF orientation, and Pillow's resizing, which sums integers.
 """
 
 import tensorflow as tf
@@ -15,21 +14,21 @@ _ROWS = 64  # rows of an image that are resized at once, so that large images ta
 
 
 def decode_images(encoded, shape):
-    """Images from files, upright, and resized where they have another size.
+    """Images from files, upright, and resized if they have another size.
 
-    JPEG, PNG and GIF files (the first frame), and BMP files without a palette for colours. Others
-    are an error, and so are images of more pixels than `data.images.files.MOST_PIXELS`, before they
-    are decoded.
+    It reads JPEG, PNG and GIF files (the first frame), and BMP files without a palette for colours.
+    Other files are an error, and so are images with more pixels than
+    `data.images.files.MOST_PIXELS`, before they are decoded.
 
     Args:
         encoded: string tensor, shape (batch,).
-        shape: (height, width, channels) to give; colours become grey, or grey colours, as the
-            decoder does it. Images are resized, bilinear with antialiasing, until they cover the
-            shape, and the middle is taken.
+        shape: (height, width, channels) of the result; the decoder converts colours to grey, or
+            grey to colours. Images are resized, bilinearly with antialiasing, until they cover the
+            shape, and cropped to the middle.
 
     Returns:
-        float32 tensor, whole numbers from 0 to 255, shape (batch, *shape). Of JPEG and PNG files
-        and 3 channels they are the pixels of `rocket_tf.data.images.files.pixels`.
+        float32 tensor, integers from 0 to 255, shape (batch, *shape). For JPEG and PNG files and 3
+        channels, they are the pixels of `rocket_tf.data.images.files.pixels`.
     """
     height, width, channels = shape
 
@@ -39,7 +38,7 @@ def decode_images(encoded, shape):
         image = tf.cond(
             tf.strings.substr(content, 0, 2) == b"BM",
             lambda: tf.io.decode_image(content, channels=channels, expand_animations=False),
-            lambda: tf.io.decode_jpeg(  # which decodes PNG and GIF, too
+            lambda: tf.io.decode_jpeg(  # it also decodes PNG and GIF
                 content, channels=channels, dct_method="INTEGER_ACCURATE"
             ),
         )
@@ -50,7 +49,7 @@ def decode_images(encoded, shape):
 
 
 def turn(image, orientation):
-    """An image made upright by its EXIF orientation.
+    """Turns an image upright by its EXIF orientation.
 
     Args:
         image: shape (height, width, channels).
@@ -70,7 +69,7 @@ def turn(image, orientation):
 
 
 def centre(image, height, width):
-    """The middle of an image that is resized until it covers a shape, as `files.centre`.
+    """The middle of an image after resizing it until it covers a shape, like `files.centre`.
 
     Args:
         image: uint8, shape (height before, width before, channels).
@@ -85,7 +84,7 @@ def centre(image, height, width):
     rows, (top, bottom) = _weights(sides[0], scale, height)
     columns, (left, right) = _weights(sides[1], scale, width)
     image = image[top:bottom, left:right]
-    # First across, then down, each rounded, as Pillow does it.
+    # First across, then down, each rounded, like Pillow.
     starts = tf.range(0, bottom - top, _ROWS)
     blocks = tf.TensorArray(tf.float64, tf.size(starts), infer_shape=False)
 
@@ -109,7 +108,7 @@ def _weights(side, scale, wanted):
     """
     resized = tf.round(side * scale)
     begin = tf.math.floordiv(resized - wanted, 2.0)
-    # Pillow takes the bounds of what it resizes in single precision.
+    # Pillow computes the bounds of the resized region in single precision.
     low = tf.cast(begin * side / resized, tf.float32)
     high = tf.cast(tf.minimum((begin + wanted) * side / resized, side), tf.float32)
     step = tf.cast(high - low, tf.float64) / wanted
@@ -223,7 +222,7 @@ def _number(values, places, size, little=False):
     powers = 256 ** tf.where(little, steps, steps[::-1])
     inside = places + size <= tf.size(values, tf.int64)
     safe = tf.where(inside, places, 0)[..., None] + steps
-    # The gather is of at least so many bytes, also where there are none inside.
+    # The gather reads at least this many bytes, even if there are none inside.
     digits = tf.cast(tf.gather(tf.pad(values, [[0, size]]), safe), tf.int64)
     return tf.where(inside, tf.reduce_sum(digits * powers, -1), 0)
 

@@ -1,4 +1,4 @@
-"""How large an image file may be that a SavedModel decodes, by its header."""
+"""Limits the size of image files that a SavedModel decodes, by their headers."""
 
 import tensorflow as tf
 
@@ -6,14 +6,14 @@ from rocket_tf.data.images.files import MOST_PIXELS
 
 
 def check_size(content):
-    """An operation that fails for a file of too many pixels, or of a format that is not known.
+    """An operation that fails for a file with too many pixels, or in an unknown format.
 
-    It reads the file's header alone.
+    It reads only the file's header.
 
     Args:
         content: string tensor, shape ().
     """
-    # A shorter file has no such fields, and is left to the decoder.
+    # A shorter file lacks these fields, and is left to the decoder.
     padded = tf.strings.join([content, b"\0" * 32])
 
     def of_jpeg():

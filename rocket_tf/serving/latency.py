@@ -1,4 +1,4 @@
-"""How long the light net and its booster take to answer, in every runtime, taking turns."""
+"""Measures the latency of the light net and its booster in every runtime, in turns."""
 
 import contextlib
 import functools
@@ -19,19 +19,19 @@ _SECONDS_A_TURN = 0.05
 def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print, loads=10):
     """Times calls of exports, and the loading of SavedModels.
 
-    Every runtime and number of threads has a process of its own, with all nets loaded. In each
-    round, each of them answers some calls for each net and batch, one process at a time, so that
-    what disturbs the machine disturbs all alike. A turn before the first round warms up and says
-    how many calls make a turn.
+    Every runtime and number of threads has its own process, with all nets loaded. In each round,
+    each process answers some calls for each net and batch, one process at a time, so that
+    disturbances of the machine hit all alike. A turn before the first round is for warm-up, and
+    gives the number of calls in a turn.
 
     Args:
         exports: dict from names of runtimes to `(key of runtimes.PACKAGES, paths)`, the paths as a
             dict from nets.
-        rounds: how many rounds count.
+        rounds: number of measured rounds.
         threads: numbers of threads.
         batches: batch sizes.
         tell: called with a line about each round.
-        loads: how often the loading of each SavedModel is timed.
+        loads: number of times that the loading of each SavedModel is timed.
 
     Returns:
         `(rows, load_seconds)`: a list of dicts with `runtime`, `threads`, `batch`, `net`, `calls`,

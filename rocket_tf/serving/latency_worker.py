@@ -1,6 +1,6 @@
-"""A process that loads exports into one runtime and times calls, as it is told on stdin.
+"""A process that loads exports into one runtime and times calls, on request by stdin.
 
-Runtimes set their threads once for a process, so that each number of threads needs one of its own.
+Runtimes set their threads once for a process, so each number of threads needs its own process.
 """
 
 import functools
@@ -13,7 +13,7 @@ from rocket_tf.system.timing import timed
 
 
 def main():
-    """Answers requests, one JSON a line, until stdin ends. Calls ask for logits alone.
+    """Answers requests, one JSON a line, until stdin ends. Calls ask only for logits.
 
     The command line holds the runtime, the number of threads and a JSON object from nets to paths.
     `{"net", "batch", "calls"}` is answered by the list of the calls' seconds, `{"load": net}` by

@@ -1,10 +1,10 @@
-"""How many requests a second one core serves: clients that ask an export at a stated rate.
+"""Measures how many requests a second one core serves, with clients at given rates.
 
-A process of its own holds the export in TensorFlow's C++ session with one thread, and is kept to
-one core, where the system can do so; the clients are threads in it, so that the core does their
-work, too. First they ask without a pause, which says what the core can do; then at each rate. There
-a request is due at its time whatever became of those before it, and its latency is counted from
-then: a server that falls behind shows it.
+A separate process holds the export in TensorFlow's C++ session with one thread. It is pinned to one
+core, if the system can do so. The clients are threads in it, so the core does their work, too.
+First they ask without a pause, which shows the core's capacity; then at each rate. There each
+request has a due time that does not depend on the answers before it, and its latency counts from
+then, so it shows when the server falls behind.
 """
 
 import json
@@ -23,19 +23,19 @@ def measure(export, batches, rates, clients, seconds, tell=print):
     """Sends requests to an export of a light net.
 
     Args:
-        export: folder of a SavedModel; those of `SIGNATURES` that it has are asked.
-        batches: batch sizes: of `serve_candidates`, numbers of candidates.
+        export: folder of a SavedModel; its signatures among `SIGNATURES` are called.
+        batches: batch sizes; for `serve_candidates`, numbers of candidates.
         rates: requests a second.
-        clients: threads that ask.
-        seconds: how long each rate is kept up, at most `MOST_REQUESTS` requests. A rate that the
-            core cannot serve is given up after twice this time.
+        clients: number of threads that send requests.
+        seconds: duration of each rate, with at most `MOST_REQUESTS` requests. A rate that the core
+            cannot serve is given up after twice this time.
         tell: called with a line about each row.
 
     Returns:
-        List of dicts with `signature`, `batch`, `rate` (`None`: without a pause), `requests`, how
-        many of these were `answered`, `answered_per_second`, `p50_ms`, `p95_ms` and `p99_ms`; and
-        `cpu_ms`, the core's time a request, the clients' share included, which other processes on
-        the core lengthen least.
+        List of dicts with `signature`, `batch`, `rate` (`None`: without a pause), `requests`, the
+        number of them `answered`, `answered_per_second`, `p50_ms`, `p95_ms`, `p99_ms`, and
+        `cpu_ms`, the core's time per request including the clients', which other processes on the
+        core affect least.
     """
     rows = []
     with WorkerProcess("rocket_tf.serving.load_worker", str(export)) as worker:
@@ -63,21 +63,21 @@ def _row(requests, seconds, latencies, cpu_seconds):
 
 
 def ask_at_rate(ask, rate, clients, seconds, most=MOST_REQUESTS, clock=time):
-    """Asks from several threads, each request when it is due.
+    """Sends requests from several threads, each when it is due.
 
     Args:
-        ask: function without arguments that sends a request and waits for its answer; an error of
-            it is raised again.
+        ask: function without arguments that sends a request and waits for its answer; its errors
+            are raised.
         rate: requests a second; `None`: each client asks again as soon as it has its answer.
-        clients: how many threads ask.
-        seconds: how long requests are sent. Those of a rate that are not begun in twice this time
+        clients: number of threads.
+        seconds: duration of sending. At a rate, requests that have not begun after twice this time
             are not sent.
-        most: not more requests.
-        clock: what has `perf_counter` and `sleep`.
+        most: largest number of requests.
+        clock: object with `perf_counter` and `sleep`.
 
     Returns:
-        `(requests, seconds, latencies)`: how many were due, or sent, how long it all took, and of
-        each that was answered the seconds since it was due.
+        `(requests, seconds, latencies)`: the number of requests that were due, or sent; the total
+        time; and for each answer the seconds since its request was due.
 
     Example:
         >>> requests, _, latencies = ask_at_rate(lambda: None, 1000, clients=2, seconds=0.02)
@@ -103,7 +103,7 @@ def ask_at_rate(ask, rate, clients, seconds, most=MOST_REQUESTS, clock=time):
                 return
             try:
                 ask()
-            except Exception as error:  # whatever it is, the other clients end, too
+            except Exception as error:  # on any error, the other clients end, too
                 errors.append(error)
                 return
             latencies.append(clock.perf_counter() - due)

@@ -1,7 +1,7 @@
 """A process on one core that holds an export, and sends it requests from several threads.
 
-It answers one JSON a line on stdin: `{"signatures": [...]}` by those of them that the export has;
-`{"signature", "batch", "rate", "clients", "seconds"}` by what `load.ask_at_rate` found.
+It answers one JSON a line on stdin: `{"signatures": [...]}` with those of them that the export has;
+`{"signature", "batch", "rate", "clients", "seconds"}` with the result of `load.ask_at_rate`.
 """
 
 import json
@@ -52,7 +52,7 @@ def _load(model, signature, batch, **how):
 
 
 def request_of(model, signature, batch):
-    """A made-up request: of `serve_examples`, what `serving_default` is asked, as messages."""
+    """A made-up request; for `serve_examples`, the request of `serving_default` as messages."""
     is_of_messages = signature == "serve_examples"
     inputs = model.signatures["serving_default" if is_of_messages else signature].inputs
     columns = {name: made_up_input(info.dtype, info.shape, batch) for name, info in inputs.items()}

@@ -1,4 +1,4 @@
-"""A model card: what an exported net is, in Markdown, from its provenance. Free of TensorFlow."""
+"""A model card in Markdown, from a net's provenance. It does not import TensorFlow."""
 
 import base64
 import dataclasses
@@ -21,7 +21,7 @@ _FIGURES = {
     "parameters": ("parameters", "{:,}"),
     "multiply_adds": ("multiply-adds", "{:,}"),
 }
-# What a provenance has of a run, and what every export adds.
+# The keys of a run's provenance, and those that every export adds.
 _OF_CONFIG = {
     *("data_path", "method", "seed", "epochs", "optimizer", "learning_rate", "batch_size"),
 }
@@ -40,12 +40,12 @@ _ROLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """One way to ask a SavedModel.
+    """One signature of a SavedModel, with an example.
 
     Attributes:
         signature: the signature's name.
         inputs: dict from names to (dtype, shape), `None` where a size is free.
-        outputs: names of what it gives.
+        outputs: names of its outputs.
         request: dict from the inputs' names to NumPy arrays: a request that it answers.
     """
 
@@ -65,10 +65,10 @@ def write(export, ways=(), tasks=("classification",), contents=()):
 
     Args:
         export: the folder of a SavedModel, or a file of a converter.
-        ways: list of `Way`s to ask a SavedModel; of a converted net, none.
+        ways: list of `Way`s of a SavedModel; empty for a converted net.
         tasks: the tasks of its outputs, as `answers.tasks_of` gives them.
-        contents: of a converted net, its files: dicts with "name", "kind", "size" in bytes,
-            "test_error" in per cent or `None`, and "difference" from the model's logits.
+        contents: the files of a converted net: dicts with "name", "kind", "size" in bytes,
+            "test_error" in per cent or `None`, and "difference" to the model's logits.
     """
     origin = companions.read_provenance(export)
     labels = companions.read_labels(export)
@@ -99,7 +99,7 @@ def _what_it_is(origin, labels, tasks):
 
 
 def is_of_run(origin):
-    """Whether a provenance is a run's; from Python, it may hold anything."""
+    """Whether a provenance is that of a run; from Python, it may hold anything."""
     config, data = origin.get("config"), origin.get("data")
     return (
         isinstance(config, dict)
@@ -241,8 +241,8 @@ def _limits(origin, ways):
     if is_of_run(origin):
         config, data = origin["config"], origin["data"]
         limits.append(
-            f"The errors are of one training (seed {config['seed']}) on one set of "
-            f"{data['test_examples']:,} examples. Other data, and another seed, give others."
+            f"The errors are those of one training (seed {config['seed']}) on one set of "
+            f"{data['test_examples']:,} examples. Other data and other seeds give other errors."
         )
         if data["dataset"].startswith("simulated"):
             limits.append("The data is simulated: the net knows nothing of real users.")
@@ -253,13 +253,13 @@ def _limits(origin, ways):
     if any(way.signature == "serve_bytes" for way in ways):
         limits.append(
             "`serve_bytes` reads PNG, JPEG, GIF and BMP files of at most 30 million pixels, and "
-            "resizes and crops what has another size. The other signatures take one size alone."
+            "resizes and crops images of other sizes. The other signatures take only one size."
         )
     elif any(len(shape) > 1 for way in ways for _, shape in way.inputs.values()):
         limits.append("Inputs of other shapes than these are an error.")
     half = [dtype for dtype in net["compute_dtypes"] if dtype != "float32"]
     if half:
-        limits.append(f"It computes in {', '.join(half)}, and is slow where that is emulated.")
+        limits.append(f"It computes in {', '.join(half)}, and is slow if that is emulated.")
     limits.append(
         "It was not tested on inputs unlike its training data, for fairness, or against attacks."
     )

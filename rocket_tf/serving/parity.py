@@ -1,4 +1,4 @@
-"""Whether two runtimes compute the same: inputs to ask them with, and how far answers differ."""
+"""Compares two runtimes: made-up inputs for both, and the difference of their answers."""
 
 import numpy as np
 
@@ -12,17 +12,17 @@ IDS = 0, 1
 
 
 def made_up_input(dtype, shape, count, made_of=IDS[0]):
-    """An input of the right shape and dtype, always the same.
+    """A made-up input of the right shape and dtype, always the same.
 
     Args:
         dtype: NumPy's name, or "string".
-        shape: tuple with `None` for what may vary; what may vary beside the batch is 1.
-        count: size of the batch, where it may vary.
-        made_of: the id of which an input of ids is made; strings hold it, and are empty for 0.
+        shape: tuple with `None` for sizes that may vary; those other than the batch become 1.
+        count: size of the batch, if it may vary.
+        made_of: the id for inputs of ids; strings hold it, and are empty for 0.
 
     Returns:
-        Array of whole numbers of 0 to 255 for uint8 and floats, which are pixels too; of `made_of`
-        for other numbers, which are ids too, and for strings.
+        Array of integers from 0 to 255 for uint8 and floats, which may be pixels; of `made_of` for
+        other numbers, which may be ids, and for strings.
 
     Raises:
         ValueError: if the shape is unknown or that of a scalar.
@@ -39,13 +39,13 @@ def made_up_input(dtype, shape, count, made_of=IDS[0]):
 
 
 def difference(expected, actual):
-    """The largest difference of logits, relative to their scale; NaN where one alone is NaN.
+    """The largest difference of logits, relative to their scale; NaN if only one of them is NaN.
 
-    What is NaN or infinite in both alike is the same, as a net's answers at masked places may be;
-    but where nothing is finite, nothing is compared, and the difference is NaN.
+    Values that are equally NaN or infinite in both count as equal, since a net's answers at masked
+    positions may be. If no value is finite, nothing can be compared, and the difference is NaN.
 
-    The scale is the example's largest logit, or 1 if that is smaller: a logit near 0 may be the
-    difference of large numbers, and is as exact as they are.
+    The scale is the example's largest logit, but at least 1: a logit near 0 may be the difference
+    of large numbers, and is only as exact as they are.
 
     Args:
         expected: logits, shape (batch, ...).

@@ -1,4 +1,4 @@
-"""Image files, classified by an export of any format."""
+"""Classifies image files with an export of any format."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ _SIGNATURE = "serve_bytes"
 _PREDICTIONS = "predictions"  # of a regression
 _ANSWERS = "probabilities", _PREDICTIONS
 _NO_IMAGE = "cannot be read as a PNG or JPEG image"
-_OWN_FORMATS = ("PNG", "JPEG")  # which every export's runtime is given as they are
+_OWN_FORMATS = ("PNG", "JPEG")  # passed to every export's runtime unchanged
 
 
 def find_export(path):
@@ -38,7 +38,7 @@ def find_export(path):
     """
     path = Path(path)
     if not path.exists():
-        raise ConfigError(f"{path}: there is nothing; expected an export")
+        raise ConfigError(f"{path}: does not exist; expected an export")
     if not path.is_dir() or (path / "saved_model.pb").exists():
         return path
     found = [part for part in sorted(path.iterdir()) if part.suffix in _EXPORT_SUFFIXES]
@@ -57,17 +57,17 @@ def find_export(path):
 
 
 def find_images(paths):
-    """The image files among files and in folders, also in their folders.
+    """Finds image files among files, and in folders and their subfolders.
 
     Args:
-        paths: files, taken as they are, and folders, of which the files are taken that training
-            takes (`data.images.files.find`).
+        paths: files, all of which are used, and folders, from which the files that training reads
+            are used (`data.images.files.find`).
 
     Returns:
-        `(found, skipped)`: lists of `pathlib.Path`; what is skipped are other files in folders.
+        `(found, skipped)`: lists of `pathlib.Path`; those skipped are other files in folders.
 
     Raises:
-        ConfigError: if a path is not there, or a folder has no images.
+        ConfigError: if a path does not exist, or a folder has no images.
     """
     found, skipped = [], []
     for path in map(Path, paths):
@@ -83,26 +83,26 @@ def find_images(paths):
         elif path.exists():
             found.append(path)
         else:
-            raise ConfigError(f"{path}: there is nothing; expected an image or a folder of images")
+            raise ConfigError(f"{path}: does not exist; expected an image or a folder of images")
     return found, skipped
 
 
 class Classifier:
-    """An export that classifies image files, or predicts values of them.
+    """An export that classifies image files, or predicts values for them.
 
-    A SavedModel decodes and resizes them itself; for other formats Pillow does it, to the same
-    pixels: those that the net has been trained on. Both turn images as their EXIF data say.
+    A SavedModel decodes and resizes them itself; for other formats, Pillow does it, with the same
+    pixels as in training. Both turn images as their EXIF data say.
 
     Args:
         export: path of the export, as `find_export` gives it.
 
     Attributes:
-        class_names: the classes' names, or `None` where no labels come along.
-        is_regression: whether it gives predictions, and knows no classes.
+        class_names: the classes' names, or `None` without labels.
+        is_regression: whether it gives predictions, not classes.
 
     Raises:
-        ConfigError: if it takes no batches of images, its labels do not fit, or it cannot be
-            loaded.
+        ConfigError: if it does not take batches of images, if its labels do not fit, or if it
+            cannot be loaded.
     """
 
     def __init__(self, export):

@@ -1,4 +1,4 @@
-"""Exports in the runtimes that serve them, all asked in one way; TensorFlow is not imported."""
+"""Exports in the runtimes that serve them, with one interface; TensorFlow is not imported."""
 
 import importlib.util
 from pathlib import Path
@@ -19,7 +19,7 @@ PACKAGES = {
 }
 
 
-# By format: what it takes beside TensorFlow, to be written and to be proved.
+# By format: the packages besides TensorFlow that write and check it.
 FORMATS = {
     "savedmodel": (),
     "litert": ("ai_edge_litert",),
@@ -61,7 +61,7 @@ def check_folder(folder, formats):
 
 
 def missing(*packages):
-    """Those of the packages that are not installed."""
+    """The packages that are not installed."""
     return [name for name in packages if importlib.util.find_spec(name) is None]
 
 
@@ -70,10 +70,9 @@ def load(path, threads=0, runtime=None, logits_alone=False):
 
     Args:
         path: folder of a SavedModel, or a `.tflite` or `.onnx` file.
-        threads: how many threads compute; 0: as many as the runtime likes.
-        runtime: a key of `PACKAGES`; `None`: what belongs to the path, ONNX Runtime for `.onnx`.
-        logits_alone: whether other outputs than `logits` are left out, where the runtime can do so
-            and there are logits.
+        threads: number of threads; 0: the runtime decides.
+        runtime: a key of `PACKAGES`; `None`: that of the path's format, ONNX Runtime for `.onnx`.
+        logits_alone: whether to return only `logits`, if there are any and the runtime can do so.
 
     Returns:
         Function from a dict of inputs by name, as NumPy arrays, to a dict of outputs, with the
@@ -92,7 +91,7 @@ def load(path, threads=0, runtime=None, logits_alone=False):
             files.check_regular(path)
         with stderr_kept_back(Exception):
             return _LOADERS[runtime](path, threads, logits_alone)
-    except Exception as error:  # runtimes raise whatever they like
+    except Exception as error:  # runtimes may raise anything
         message = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{path}: {package} cannot load it: {message}") from error
 
@@ -104,7 +103,7 @@ def _runtime_of(path):
     if not path.exists() or path.suffix not in by_suffix:
         raise ConfigError(
             f"{path}: expected the folder of a SavedModel, or a .tflite or .onnx file; "
-            + ("that is another kind of file" if path.exists() else "there is nothing")
+            + ("that is another kind of file" if path.exists() else "it does not exist")
         )
     return by_suffix[path.suffix]
 
@@ -210,7 +209,7 @@ def _wanted(outputs, logits_alone):
 
 
 def _open_shape(shape):
-    """A shape with `None` for what may vary, which runtimes write as -1 or as a name."""
+    """A shape with `None` for sizes that may vary, which runtimes write as -1 or as a name."""
     return tuple(
         int(size) if isinstance(size, int | np.integer) and size >= 0 else None for size in shape
     )

@@ -53,82 +53,84 @@ def export_light(
     The SavedModel holds each variable that the light net reads once, and nothing of the booster,
     the optimizer or random generators. Its signatures take any batch size unless the net fixes one:
 
-    - `serving_default`: the net's inputs by their names; pixels as uint8. What TensorFlow takes for
-      no argument's name is changed: characters other than letters, digits and underscores become
-      underscores, `class` and `self` become `input_class` and `input_self`, and `item` beside
-      `Item` becomes `item_2`; `provenance.json` lists the names. Features of `click_pair` that have
-      `served_as` are no inputs;
+    - `serving_default`: the net's inputs by name; pixels as uint8. Names that TensorFlow does not
+      accept are changed: characters other than letters, digits and underscores become underscores,
+      `class` and `self` become `input_class` and `input_self`, and `item` beside `Item` becomes
+      `item_2`; `provenance.json` lists the names. Features of `click_pair` with `served_as` are not
+      inputs;
     - `serve_float`, for nets on pixels: the same as float32, 0 to 255;
-    - `serve_bytes`, for nets on pixels of one size and one or three channels: `image_bytes` for an
-      input `images`, string, shape (batch,), PNG or JPEG files that are decoded and resized inside;
-    - `serve_candidates`, where `user_inputs` are named: those once, shape (1, ...), all others for
-      each candidate, so that many items are scored for one user in one request;
-    - `serve_examples`, where `example_defaults` are given: `examples`, string, shape (batch,),
-      serialized `tf.train.Example`s with a feature for each input, by its name.
+    - `serve_bytes`, for nets on pixels of fixed size with one or three channels: `image_bytes` for
+      an input `images`, string, shape (batch,), PNG or JPEG files that the model decodes and
+      resizes;
+    - `serve_candidates`, with `user_inputs`: these once, shape (1, ...), and all others for each
+      candidate, so that one request scores many items for one user;
+    - `serve_examples`, with `example_defaults`: `examples`, string, shape (batch,), serialized
+      `tf.train.Example`s with a feature for each input, by name.
 
-    All of them return, of nets with several outputs for each under `<output>_...`, for a regression
+    They return, for a regression,
 
-    - `predictions`: what the net gives, float32;
+    - `predictions`: the net's output, float32;
 
     and otherwise
 
     - `logits`: float32, shape (batch, ..., classes);
-    - `probabilities`: their softmax; of a single logit, or of multi-label ones, their sigmoid;
-    - `classes`: int64, shape (batch, ...), the most probable class; of a single logit, 0 or 1; of
-      multi-label ones, 0 or 1 for each, shape (batch, ..., classes);
-    - `class_names`: string, the classes by name, where `class_names` are given; not of multi-label
-      ones.
+    - `probabilities`: their softmax; for a single logit and for multi-label outputs, the sigmoid;
+    - `classes`: int64, shape (batch, ...), the most probable class; for a single logit, 0 or 1; for
+      multi-label outputs, 0 or 1 for each, shape (batch, ..., classes);
+    - `class_names`: string, the names of `classes`, if `class_names` are given; not for multi-label
+      outputs.
 
-    With it come `assets/labels.txt` (the class names, a line each), warm-up requests for TensorFlow
-    Serving, `assets.extra/provenance.json` and, for people, `assets.extra/model_card.md`. Before
-    the folder gets its name, the export is loaded, the warm-up requests are run, and their logits
-    compared with the model's.
+    For nets with several outputs, each has these with the prefix `<output>_`.
+
+    The folder also has `assets/labels.txt` (the class names, one a line), warm-up requests for
+    TensorFlow Serving, `assets.extra/provenance.json` and, for people,
+    `assets.extra/model_card.md`. Before the folder gets its name, the export is loaded, the warm-up
+    requests are run, and their logits are compared with the model's.
 
     Args:
-        model: a `RocketModel`, or a functional or sequential `keras.Model` to export as it is.
+        model: a `RocketModel`, or a functional or sequential `keras.Model`, which is exported
+            itself.
         directory: the model's folder, as TensorFlow Serving's `base_path`; without brackets and
-            backslashes, which TensorFlow takes for patterns when it loads an export.
-        class_names: names of the classes, in their order; not of nets with several outputs.
-        input_dtype: dtype of the inputs of `serving_default`, cast to the net's own inside. `None`:
-            uint8 for a net on pixels (one input of shape (batch, height, width, channels), read by
-            a `Normalization` or `Rescaling` layer alone), the net's own otherwise.
+            backslashes, which TensorFlow reads as patterns when it loads an export.
+        class_names: names of the classes, in order; not for nets with several outputs.
+        input_dtype: dtype of the inputs of `serving_default`, which are cast to the net's own.
+            `None`: uint8 for a net on pixels (one input of shape (batch, height, width, channels),
+            read only by a `Normalization` or `Rescaling` layer), otherwise the net's own.
         optimize: whether to fold batch normalisations into convolutions and to make the weights
-            constants, if this is measured to answer a batch of one faster on this machine, and
-            changes no logit by more than 1e-5, relative to logits above 1.
-        examples: inputs of the net, of which the warm-up requests take the first, and the
-            comparison with the model the first eight; arrays in the structure of the net's inputs.
-            `None`: made up.
-        provenance: dict that goes into `provenance.json` beside versions and time, and onto the
-            card; "test_error" is a dict from "light" and "booster" to errors in per cent.
+            constants, if this measurably speeds up a batch of one on this machine, and changes no
+            logit by more than 1e-5, relative for logits above 1.
+        examples: inputs of the net, arrays in the structure of its inputs. The warm-up requests use
+            the first one, and the comparison with the model the first eight. `None`: made up.
+        provenance: dict that goes into `provenance.json` with versions and time, and onto the card;
+            "test_error" is a dict from "light" and "booster" to errors in per cent.
         version: number of the version. `None`: one more than the highest.
-        overwrite: whether a version that is there is replaced, once the new one is whole.
-        prove: called with the folder before it gets its name, for proofs of one's own; if it
+        overwrite: whether to replace an existing version when the new one is complete.
+        prove: function called with the folder before it gets its name, for your own checks; if it
             raises, nothing is kept.
         user_inputs: names of the net's inputs that are the same for all candidates of a request.
-        example_defaults: dict from names of the net's inputs to what `serve_examples` takes for a
-            value that an example lacks; of an input of several values, what pads their list at its
-            end. Other inputs must be in each example. `None`: there is no such signature.
-        multi_label: whether each of several logits is a yes or no of its own. `None`: as `task`
-            says.
-        task: what the outputs mean: "classification", "multi_label" (each of several logits a yes
-            or no of its own) or "regression"; or a dict of these by output. `None`: as the label
-            loss of a compiled `RocketModel` implies, the light net's or else the booster's;
-            classification, for other models. A cross-entropy or hinge loss is of classes, binary
-            cross-entropy of several logits is multi-label, and Keras's other losses, such as mean
-            squared error, are of a regression. A loss of one's own does not tell, unless there are
-            class names.
+        example_defaults: dict from names of the net's inputs to the default of `serve_examples` for
+            a value that an example lacks; for an input of several values, the padding at the end.
+            Other inputs must be in each example. `None`: there is no such signature.
+        multi_label: whether each of several logits is a separate yes or no. `None`: as `task` says.
+        task: what the outputs mean: "classification", "multi_label" (each of several logits is a
+            separate yes or no) or "regression"; or a dict of these by output. `None`: it follows
+            from the label loss of a compiled `RocketModel`, the light net's or else the booster's;
+            for other models, it is classification. Cross-entropies and hinge losses mean classes,
+            binary cross-entropy of several logits means multi-label, and Keras's other losses, such
+            as mean squared error, mean a regression. A loss of your own implies no task, unless
+            there are class names.
 
     Returns:
         `pathlib.Path` of the version that was written.
 
     Raises:
-        ValueError: if the number of class names is not that of the classes, one has line breaks,
-            the version is not a positive integer, `user_inputs` are no inputs, or all of them,
-            `example_defaults` are of no inputs, or there is one that no example can hold, the task
-            is unknown, or the directory's path has brackets or backslashes.
-        FileExistsError: if the version is there.
-        ExportError: if the export does not compute what the model computes, or the model gives
-            nothing finite for the examples, with which it could be compared.
+        ValueError: if the number of class names is not that of the classes, or one has line breaks;
+            if the version is not a positive integer; if `user_inputs` are not inputs, or are all of
+            them; if `example_defaults` are not for inputs, or an example cannot hold an input; if
+            the task is unknown; or if the directory's path has brackets or backslashes.
+        FileExistsError: if the version exists.
+        ExportError: if the export does not compute what the model computes, or if the model gives
+            no finite values for the examples, so that they cannot be compared.
         OSError: if the folder cannot be written.
 
     Example:
@@ -212,13 +214,13 @@ def _check_class_names(light, class_names, tasks):
         return
     if isinstance(light.output, dict):
         raise ValueError(
-            "class_names are of nets with one output. Received: class_names for outputs "
+            "class_names are for nets with one output. Received: class_names for outputs "
             f"{list(light.output)}; leave them out"
         )
     if tasks[None] == answers.REGRESSION:
         raise ValueError(
-            "class_names are of classes. Received: class_names of a regression; leave them out, or "
-            "pass task='classification'"
+            "class_names are for classes. Received: class_names for a regression; leave them out or"
+            " pass task='classification'"
         )
     shape = light.outputs[0].shape
     classes = shape[-1] if len(shape) > 1 else 1
@@ -255,14 +257,14 @@ def _examples(light, examples):
     ]
     if not all(np.isfinite(output).any() for output in _outputs(light, compared)):
         raise ExportError(
-            "The net gives nothing but NaN or infinity for the examples, so that its export cannot "
-            "be compared with it; pass others as examples, or train it again"
+            "The net gives only NaN or infinity for the examples, so its export cannot be compared "
+            "with it; pass other examples, or train it again"
         )
     return first, compared
 
 
 def _made_up(light):
-    """Inputs to which the net has an answer: one that masks padding may have none to that alone.
+    """Inputs for which the net gives finite values; a net that masks padding may give none for it.
 
     Raises:
         ExportError: if there are none.
@@ -279,13 +281,13 @@ def _made_up(light):
         except tf.errors.OpError:  # such as of ids that are out of range
             why = "it refuses them"
     raise ExportError(
-        "The net has no answer to inputs that are made up, so that its export cannot be compared "
-        f"with it: {why}; pass inputs as examples, or train it again"
+        "The net has no answer to made-up inputs, so its export cannot be compared with it: "
+        f"{why}; pass inputs as examples, or train it again"
     )
 
 
 def _outputs(light, arrays):
-    """What the net gives for arrays in the order of its inputs, a list of float32 arrays."""
+    """The net's outputs for arrays in the order of its inputs, a list of float32 arrays."""
     inputs = keras.tree.pack_sequence_as(light.input, _as_tensors(arrays))
     outputs = keras.tree.flatten(light(inputs, training=False))
     return [tf.cast(output, tf.float32).numpy() for output in outputs]
@@ -310,7 +312,7 @@ def describe_net(net):
 
 
 def _optimized(light, plain, request, make_functions, own_names):
-    """Functions that answer faster than the plain default one, or `None`, and what was measured."""
+    """Functions that are faster than the plain default one, or `None`, and the measurements."""
     folded, count = fold_batch_normalization(light)
     fast = make_functions(as_constants(folded))
     request = _as_tensors(request)
@@ -343,7 +345,7 @@ def _save(light, functions, class_names, directory):
 
 
 def _lookup_tables(light):
-    """The tables that layers such as `StringLookup` read, which are no variables."""
+    """The tables that layers such as `StringLookup` read, which are not variables."""
     return [
         value
         for layer in keras_internals.all_layers(light)
@@ -367,7 +369,7 @@ def _prove(light, tasks, signatures, directory, examples):
         if not largest <= allowed:  # not a number, either
             raise ExportError(
                 f"The export's {signature.name} does not compute what the model computes: logits "
-                f"differ by {largest:.1g}, and {allowed:.0e} is allowed; nothing was written"
+                f"differ by {largest:.1g}, but at most {allowed:.0e} is allowed; nothing is written"
             )
 
 

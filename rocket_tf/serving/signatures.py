@@ -1,8 +1,8 @@
-"""What a served light net can be asked: each way to ask is a signature.
+"""The signatures of a served light net: the kinds of requests that it answers.
 
-A `Signature` is all that is known of one way to ask: the function that a SavedModel holds, the
-request that stands for some examples, and the logits that the net itself gives for that request. A
-further way is a further class here, and a line in `signatures_of`.
+A `Signature` holds the function that is saved in a SavedModel, the request for given examples, and
+the logits that the net itself gives for that request. To add a signature, add a class here and a
+line in `signatures_of`.
 """
 
 import re
@@ -24,9 +24,9 @@ CANDIDATES, EXAMPLES = "serve_candidates", "serve_examples"
 def input_names(net):
     """The names of a net's inputs in signatures, in the order of the inputs.
 
-    They are the net's own as far as TensorFlow takes them (`argument_names`). Inputs that Keras has
-    named, by numbers that differ from process to process, are called "inputs", or "inputs_0",
-    "inputs_1" and so on where there are several.
+    They are the net's own if TensorFlow accepts them (`argument_names`). Keras names inputs by
+    numbers that differ from process to process; such inputs become "inputs", or "inputs_0",
+    "inputs_1" and so on if there are several.
 
     Args:
         net: functional `keras.Model`.
@@ -43,7 +43,7 @@ def input_names(net):
 
 
 def takes_pixels(net):
-    """Whether a net takes raw pixels: all that reads its only input is a normalisation.
+    """Whether a net takes raw pixels: only a normalisation reads its only input.
 
     Args:
         net: functional `keras.Model`.
@@ -61,7 +61,7 @@ def takes_pixels(net):
 
 
 class Signature:
-    """The net's inputs by their names, in one dtype.
+    """The net's inputs by name, in one dtype.
 
     Attributes:
         name: the signature's name in the SavedModel.
@@ -108,7 +108,7 @@ class Signature:
         }
 
     def expected(self, examples):
-        """What the net itself gives for the request, by output; `None` names the only one."""
+        """The net's own outputs for the request, by name; `None` names the only one."""
         arrays = self._as_asked(examples)
         tensors = [
             tf.cast(tf.convert_to_tensor(array), tensor.dtype)
@@ -121,17 +121,17 @@ class Signature:
         return _specifications(self.net, self._dtype)
 
     def _as_asked(self, examples):
-        """The examples as the request holds them: in its dtype, and as many."""
+        """The examples in the request's dtype and number."""
         return list(self.request(examples).values())
 
 
 class ImageFileSignature(Signature):
-    """PNG or JPEG files, which are decoded and resized to the pixels that the net takes."""
+    """PNG or JPEG files, which are decoded and resized to the net's pixels."""
 
     def __init__(self, net):
         super().__init__(ENCODED, net)
         (own_name,) = input_names(net)
-        # Clients of the REST interface write {"b64": ...}; names that end so say what is meant.
+        # Clients of the REST interface write {"b64": ...} for names with this ending.
         self._input_name = f"{own_name.removesuffix('s')}_bytes"
 
     def trace(self, answer):
@@ -199,15 +199,15 @@ class CandidateSignature(Signature):
 
 
 class ExampleSignature(Signature):
-    """Serialized `tf.train.Example`s, one for each example, as TFRecord files have them.
+    """Serialized `tf.train.Example`s, one for each example, as in TFRecord files.
 
-    A feature has the name of its input, and values as a message can hold them: int64, float32 or
-    bytes. Of an input of shape (batch, values), it is a list.
+    A feature has the name of its input, and values that a message can hold: int64, float32 or
+    bytes. For an input of shape (batch, values), it is a list.
 
     Attributes:
-        defaults: dict from inputs' names in signatures to what stands for a value that an example
-            lacks, and pads a list that is shorter than its input; a longer one is cut. Other inputs
-            must be there, with as many values as they take.
+        defaults: dict from inputs' names in signatures to the default for a missing value, which
+            also pads a list that is shorter than its input; a longer one is cut. Other inputs must
+            be present, with the right number of values.
     """
 
     def __init__(self, net, defaults):
@@ -263,7 +263,7 @@ def check_example_defaults(net, defaults):
         defaults: as of `ExampleSignature`, by the inputs' own names.
 
     Raises:
-        ValueError: if a name is that of no input, or an input takes what no message holds.
+        ValueError: if a name is not that of an input, or a message cannot hold an input.
     """
     names = [tensor.name for tensor in net.inputs]
     unknown = [name for name in defaults if name not in names]
@@ -283,14 +283,14 @@ def check_example_defaults(net, defaults):
 
 
 def signatures_of(net, input_dtype=None, user_inputs=(), example_defaults=None):
-    """The ways to ask a net.
+    """The signatures of a net.
 
     Args:
         net: functional `keras.Model`.
         input_dtype: dtype of the inputs of `serving_default`; `None`: uint8 for pixels, the net's
             own otherwise.
         user_inputs: names of the inputs that a signature for candidates takes once.
-        example_defaults: as of `check_example_defaults`; `None`: there is no `serve_examples`.
+        example_defaults: as for `check_example_defaults`; `None`: there is no `serve_examples`.
 
     Returns:
         List of `Signature`s; the first is `serving_default`.
@@ -310,7 +310,7 @@ def signatures_of(net, input_dtype=None, user_inputs=(), example_defaults=None):
 
 
 def make_functions(signatures, infer, class_names=None, tasks=None):
-    """The functions of some signatures, which a SavedModel holds.
+    """The functions of signatures, for a SavedModel.
 
     Args:
         signatures: list of `Signature`s of one net.
@@ -330,13 +330,13 @@ def make_functions(signatures, infer, class_names=None, tasks=None):
 
 
 def _answer_function(net, infer, class_names, tasks):
-    """From the net's inputs by name to all outputs; one function, whatever calls it."""
+    """From the net's inputs by name to all outputs; the same function for all signatures."""
     names = input_names(net)
     class_table = None if class_names is None else tf.constant(list(class_names))
 
     @tf.function(autograph=False)
     def answer(**tensors):
-        # A session takes any shape for a placeholder, and convolutions may make do with it.
+        # A session takes any shape for a placeholder, and convolutions may accept it.
         checked = [
             tf.ensure_shape(tensors[name], tensor.shape)
             for name, tensor in zip(names, net.inputs, strict=True)
@@ -355,6 +355,6 @@ def _specifications(net, dtype=None):
 
 
 def _takes_files(net):
-    """Whether image files can be made what a net on pixels takes."""
+    """Whether image files can be converted to the inputs of a net on pixels."""
     *size, channels = net.inputs[0].shape[1:]
     return None not in size and channels in (1, 3)

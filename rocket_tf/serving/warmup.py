@@ -1,4 +1,4 @@
-"""Warm-up requests: what TensorFlow Serving runs through a model before it takes traffic."""
+"""Warm-up requests, which TensorFlow Serving runs through a model before it takes traffic."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def write(directory, requests):
 
 
 def _as_proto(array):
-    """An array as a message; one value all over is stored once."""
+    """An array as a message; an array of one repeated value is stored once."""
     array = np.asarray(array)
     first = array.flat[0] if array.size else None
     if array.size > 1 and np.all(array == first):

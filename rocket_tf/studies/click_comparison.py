@@ -1,4 +1,4 @@
-"""Light net, booster and rocket on simulated click logs: a study of which nothing is held out."""
+"""Light net, booster and rocket on simulated click logs: a study without held-out examples."""
 
 from rocket_tf import config as options
 from rocket_tf.config import bundled as ready_configs
@@ -29,13 +29,13 @@ NETS = {
 
 
 class ClickComparison(Study):
-    """All arms on the same logs, one log and one start a seed.
+    """All arms on the same logs; each seed has one log and one start.
 
-    Like the committed tables, it trains on all training impressions and shows the last epoch, where
-    a study holds some out to choose one.
+    Like the committed tables, it trains on all training impressions and shows the last epoch. A
+    study would hold some out and choose an epoch.
 
     Args:
-        seeds: how many seeds, from 0 on.
+        seeds: number of seeds, from 0 on.
         settings: dict of fields that differ from `configs/clicks.py`.
         runs: folder for the runs.
 
@@ -53,14 +53,14 @@ class ClickComparison(Study):
         super().__init__(ready_configs.load("clicks"), self.arms, seeds, settings, runs)
 
     def result(self, command):
-        """What came out, as JSON can hold it.
+        """The results, fit for JSON.
 
         Args:
-            command: what gives these figures.
+            command: the command that gives these figures.
 
         Returns:
-            Dict with "rows", one a net: its title, and for each of `FIGURES` the values by seed,
-            their mean, spread and median, and the paired difference to the first row.
+            Dict with "rows", one for each net: its title, and for each of `FIGURES` the values by
+            seed, their mean, spread and median, and the paired difference to the first row.
         """
         rows = []
         for (arm, net), title in self.rows.items():

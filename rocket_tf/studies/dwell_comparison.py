@@ -1,4 +1,4 @@
-"""What a booster's own column brings the light net, on simulated click logs."""
+"""What the light net gains from a column that only the booster reads, on simulated click logs."""
 
 from rocket_tf.reporting import markdown
 from rocket_tf.studies import statistics
@@ -36,14 +36,14 @@ NETS = {
 class DwellComparison(ClickComparison):
     """Light net alone, rocket, and rockets whose booster reads the simulated dwell time.
 
-    The logs of a seed differ in that column alone. Arguments are those of `ClickComparison`.
+    The logs of a seed differ only in that column. Arguments are those of `ClickComparison`.
     """
 
     arms = ARMS
     rows = NETS
 
     def result(self, command):
-        """As of `ClickComparison`, with the paired difference of each row to the plain rocket."""
+        """Like `ClickComparison`, with the paired difference of each row to the plain rocket."""
         result = super().result(command)
         rocket = result["rows"][1]
         for row in result["rows"]:

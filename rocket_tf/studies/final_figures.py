@@ -1,4 +1,4 @@
-"""The last step of a study: the test examples are opened, once all runs are done."""
+"""The last step of a study: opening the test examples after all runs are done."""
 
 import json
 
@@ -10,12 +10,12 @@ _FILE = "test.json"
 
 
 def complete(runs, data, pool=None):
-    """Evaluates finished runs on the test examples, those that were not evaluated before.
+    """Evaluates finished runs on the test examples, except those evaluated before.
 
     Args:
         runs: a list of `PlannedRun`s, all finished.
-        data: a `DataSet` that is open already, such as that of one of them.
-        pool: a `Pool` that does it; `None`: this process does.
+        data: an open `DataSet`, such as that of one of them.
+        pool: a `Pool` that does it; `None`: this process.
     """
     to_do = [run for run in runs if read(run) is None]
     if not to_do:
@@ -46,6 +46,6 @@ def open_test(config, path, data):
 
 
 def read(run):
-    """A run's summary with its test figures, or `None` as long as they are closed."""
+    """A run's summary with its test figures; `None` before they are opened."""
     path = run.folder.path / _FILE
     return json.loads(path.read_text()) if path.exists() else None

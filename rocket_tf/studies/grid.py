@@ -8,7 +8,7 @@ from rocket_tf.errors import ConfigError
 from rocket_tf.studies import study as studies
 from rocket_tf.studies.study_result import result_of
 
-# Of a study's result, what is kept of each point and row, and what is the same for all.
+# The parts of a study's result that are kept for each point and row, and those common to all.
 _OF_POINT = ("figure", "figure_title", "examples", "verdict")
 _OF_ROW = (
     "method",
@@ -26,11 +26,11 @@ _OF_ALL = ("seeds", "in_per_cent", "config", "versions", "machine")
 
 
 class Grid:
-    """Studies that differ in some fields, whose runs are trained as those of one study.
+    """Studies that differ in some fields; their runs are trained like those of one study.
 
     Args:
         fields: dict from fields to lists of values; the first field is the picture's horizontal
-            axis, each combination of the others one of its lines.
+            axis, and each combination of the others is a line.
         make_study: function from a dict of fields and a folder to a `Study`.
         runs: folder for the runs; each study has a folder in it.
 
@@ -54,18 +54,18 @@ class Grid:
         """Does what is missing: trains all runs, then opens the test examples.
 
         Args:
-            processes: as of `Study.complete`.
+            processes: as for `Study.complete`.
 
         Returns:
-            Whether all is done; `False` where other shards' runs are missing.
+            Whether all is done; `False` if runs of other shards are missing.
         """
         return studies.complete([study for _, study in self.points], processes)
 
     def result(self, command):
-        """What came out so far, as JSON can hold it.
+        """The results so far, fit for JSON.
 
         Args:
-            command: what gives these figures.
+            command: the command that gives these figures.
 
         Returns:
             Dict with "grid", the fields with their values; "points", for each its "settings" and,
@@ -94,7 +94,7 @@ class Grid:
 def _row(row, less_is_better):
     gain = row["difference"]
     if gain is not None and less_is_better:
-        # From 0, where a minus sign would make -0 of no difference.
+        # Subtracted from 0, because a minus sign would make -0 of 0.
         interval = gain["interval"] and [0 - each for each in reversed(gain["interval"])]
         gain = {**gain, "mean": 0 - gain["mean"], "interval": interval}
     row = {**row, "gain": gain}

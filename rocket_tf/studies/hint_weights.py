@@ -1,4 +1,4 @@
-"""A hint's weight, chosen on a validation split: a search in which all weights have all seeds."""
+"""Chooses a hint's weight on a validation split: a search in which all weights get all seeds."""
 
 from pathlib import Path
 
@@ -18,18 +18,18 @@ METHODS_WITH_HINT = [
 
 
 class WeightSearch:
-    """Every weight with every seed.
+    """Runs every weight with every seed.
 
-    Unlike a study's search, it has the configuration's split for all seeds, from 0 on, as had those
-    that chose the weights of the committed results.
+    Unlike a study's search, it uses the configuration's split for all seeds, from 0 on, as for the
+    weights of the committed results.
 
     Args:
-        config: name of a configuration that comes along.
+        config: name of a bundled configuration.
         method: one of `METHODS_WITH_HINT`.
         weights: list of numbers.
-        validation_examples: how many training examples are held out.
-        seeds: how many seeds, from 0 on.
-        settings: dict of further fields.
+        validation_examples: number of training examples to hold out.
+        seeds: number of seeds, from 0 on.
+        settings: dict of other fields.
         runs: folder for the runs.
 
     Raises:
@@ -54,7 +54,7 @@ class WeightSearch:
         """Trains the runs that are not finished, and compares all.
 
         Returns:
-            What `compare` gives.
+            The result of `compare`.
         """
 
         def say(run, error):
@@ -75,11 +75,11 @@ class WeightSearch:
 
 
 def compare(errors):
-    """Which weight is chosen, from a dict from weights to validation errors in per cent, by seed.
+    """Chooses a weight, from a dict from weights to validation errors in per cent by seed.
 
     Returns:
-        Dict with "chosen", the weight with the least mean error (the smaller one of equals), and
-        "validation_errors", the figures of each weight.
+        Dict with "chosen", the weight with the lowest mean error (at equal errors, the smaller
+        weight), and "validation_errors", the figures of each weight.
     """
     figures = {
         weight: {"by_seed": values, **statistics.describe(values)}

@@ -1,4 +1,4 @@
-"""Runs that are killed, or whose checkpoints are damaged, beside one that nothing disturbs."""
+"""Compares killed runs, and runs with damaged checkpoints, with an undisturbed one."""
 
 import random
 import re
@@ -14,7 +14,7 @@ from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.progress import Progress, checkpoints_in
 from rocket_tf.system.provenance import machine, software
 
-# Of the digits: everything random is on, and nearly all the time goes into checkpoints.
+# A run on the digits: everything random is on, and nearly all the time goes into checkpoints.
 RUN = [
     "--config=digits",
     "--config.epochs=4",
@@ -36,19 +36,19 @@ _SECONDS_BETWEEN_LOOKS = 0.001
 def disturb(
     kills, damages, seed=0, tell=lambda line: print(line, flush=True), run=RUN, in_phases=None
 ):
-    """Disturbs runs, and compares how they end with one that nothing disturbed.
+    """Disturbs runs, and compares their ends with that of an undisturbed run.
 
     Args:
-        kills: how many to kill, every other one while a checkpoint is being written.
-        damages: how many to kill and damage.
-        seed: of instants, damages and places.
-        run: the run, as flags of the command; with a checkpoint at every step.
-        in_phases: dict from some of `PHASES` to how many more are killed within them.
+        kills: number of runs to kill, every other one while a checkpoint is being written.
+        damages: number of runs to kill and damage.
+        seed: seed of instants, damages and places.
+        run: the run, as flags of the command, with a checkpoint at every step.
+        in_phases: dict from some of `PHASES` to the number of further runs to kill within them.
         tell: called with a line about each.
 
     Returns:
-        Dict that JSON can hold: "run", the command; "same", how many ended bit for bit alike;
-        "trials", what was done to each; "versions" and "machine".
+        Dict fit for JSON: "run", the command; "same", the number of runs that ended bit for bit
+        like the undisturbed one; "trials", what was done to each; "versions" and "machine".
 
     Raises:
         ProcessEnded: if a run does not end with exit code 0.
@@ -78,7 +78,7 @@ def disturb(
             tell(f"{number} of {len(phases)}: {trial}")
             shutil.rmtree(workdir)
     same = sum(not trial["different"] for trial in trials)
-    tell(f"{same} of {len(trials)} ended bit for bit as the run that nothing disturbed")
+    tell(f"{same} of {len(trials)} ended bit for bit like the undisturbed run")
     return {
         "run": ["python -m rocket_tf.main", *run],
         "same": same,
@@ -89,7 +89,7 @@ def disturb(
 
 
 def finish(workdir, run=RUN):
-    """Runs the command to its end, and gives the warnings that it printed.
+    """Runs the command to its end, and returns the warnings that it printed.
 
     Raises:
         ProcessEnded: if it does not end with exit code 0.
@@ -102,13 +102,13 @@ def finish(workdir, run=RUN):
 
 
 def _kill_for_certain(workdir, chance, seconds, phase, run):
-    # Not while Python starts, when there is nothing to lose; an evaluation may be missed by a bit.
+    # Not while Python starts, when nothing can be lost; an evaluation may be missed narrowly.
     earliest = (seconds / 3, seconds) if phase in (None, PHASES[0]) else (0, 0)
     while True:
         delay = 0.0 if phase == PHASES[0] else chance.uniform(0, _MOST_DELAY)
         began = time.monotonic()
         killed = kill(workdir, chance.uniform(*earliest), phase, delay=delay, run=run)
-        if killed is None:  # the machine has become faster than it was for the undisturbed run
+        if killed is None:  # the machine is faster than it was for the undisturbed run
             seconds = min(seconds, time.monotonic() - began)
             earliest = min(earliest[0], seconds / 3), min(earliest[1], seconds)
         if killed and (phase in (None, PHASES[0]) or killed["was_in"] == phase):
@@ -120,16 +120,16 @@ def kill(workdir, seconds, phase=None, checkpoints=0, delay=0.0, run=RUN):
     """Starts the command and kills it.
 
     Args:
-        workdir: the run's folder, which must not be there.
-        seconds: when, at the earliest.
-        phase: one of `PHASES` that is waited for; `None`: none.
-        checkpoints: so many checkpoints are waited for, too.
+        workdir: the run's folder, which must not exist.
+        seconds: earliest time of the kill.
+        phase: one of `PHASES` to wait for, or `None`.
+        checkpoints: number of checkpoints to wait for.
         delay: seconds to wait after that.
         run: the run, as flags of the command.
 
     Returns:
-        Dict of when the process was killed, in which of `PHASES` it was, and the newest checkpoint
-        that was whole; `None` if it had ended before.
+        Dict of when the process was killed, in which of `PHASES`, and the newest complete
+        checkpoint; `None` if the process had ended before.
     """
     directory = Path(workdir) / "checkpoints"
     process = subprocess.Popen(
@@ -160,19 +160,19 @@ def kill(workdir, seconds, phase=None, checkpoints=0, delay=0.0, run=RUN):
 def _is_in(phase, workdir):
     """Whether a run's files say that it is in one of `PHASES`."""
     directory = Path(workdir) / "checkpoints"
-    if phase == "checkpoint":  # whose files have not got their names yet
+    if phase == "checkpoint":  # its files do not have their final names yet
         return any(directory.glob("saving*"))
     if phase == "export":
         return any((Path(workdir) / "light").glob(".*.partial"))
-    # After the checkpoint before an epoch's last step, and before its metrics are written. How
-    # many steps there are, the first epoch's metrics tell.
+    # After the checkpoint before an epoch's last step, and before its metrics are written. The
+    # first epoch's metrics give the number of steps.
     done = RunFolder(workdir).read_metrics()
     last = Progress(len(done), done[-1]["step"] // len(done) - 1) if done else None
     return checkpoints_in(directory)[:1] == [last]
 
 
 def damage(workdir, kind, chance):
-    """Damages the newest checkpoint of a run, and gives its name.
+    """Damages the newest checkpoint of a run, and returns its name.
 
     Args:
         workdir: the run's folder.
@@ -196,7 +196,7 @@ def damage(workdir, kind, chance):
 
 
 def differences(workdir, reference):
-    """What differs between two finished runs: names of tensors, and of files; empty: nothing."""
+    """The differences of two finished runs: names of tensors and files; empty if there are none."""
     mine, theirs = _state(workdir), _state(reference)
     different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
     for name in ("metrics.jsonl", "summary.json", "config.json"):

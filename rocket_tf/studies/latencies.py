@@ -1,4 +1,4 @@
-"""The nets of finished runs, timed in every runtime, beside their errors."""
+"""Times the nets of finished runs in every runtime, and shows their errors."""
 
 import dataclasses
 import importlib.metadata
@@ -16,7 +16,7 @@ from rocket_tf.system import files
 from rocket_tf.system.provenance import machine
 
 RUNTIMES = {
-    # what it is called: a key of runtimes.PACKAGES, kind of file
+    # name: a key of runtimes.PACKAGES, kind of file
     "tensorflow": ("tensorflow", "savedmodel"),
     "litert": ("litert", "litert"),
     "litert int8": ("litert", "litert_int8"),
@@ -31,12 +31,12 @@ _CALIBRATION_EXAMPLES = 8  # ranges change no latency
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What clients ask of the light net's export.
+    """The load of clients on the light net's export.
 
     Attributes:
-        rates: requests a second; empty: nothing is asked.
-        clients: threads that ask.
-        seconds: how long each rate is kept up.
+        rates: requests a second; empty: no load.
+        clients: number of threads that send requests.
+        seconds: duration of each rate.
     """
 
     rates: Sequence[float] = ()
@@ -81,19 +81,19 @@ def choose(names):
 
 
 class Latencies:
-    """What is timed, and in what.
+    """The nets to time, and the runtimes.
 
     Args:
         workdirs: folders of finished runs of a rocket; the first one's nets are timed.
         light_alone: folders of finished runs of the light net.
         chosen: names of `RUNTIMES`.
         batches: batch sizes.
-        rounds: turns that count.
-        load: a `Load`, which is put on the first run's export; `None`: none is.
+        rounds: number of measured turns.
+        load: a `Load` for the first run's export, or `None`.
 
     Raises:
-        ConfigError: if a run is not finished or of another method, a runtime cannot run its nets,
-            or a number is too small or too large.
+        ConfigError: if a run is not finished or has another method, if a runtime cannot run its
+            nets, or if a number is too small or too large.
     """
 
     def __init__(self, workdirs, light_alone, chosen, batches, rounds, load=None):
@@ -121,9 +121,9 @@ class Latencies:
             tell: called with lines about the progress.
 
         Returns:
-            Dict that JSON can hold: "nets", "test_errors" by net, "runtimes", "rows" and
-            "load_seconds" as `rocket_tf.serving.latency.measure` gives them, "ratios", "versions"
-            and "machine"; with rates, "load".
+            Dict fit for JSON: "nets", "test_errors" by net, "runtimes", "rows" and "load_seconds"
+            from `rocket_tf.serving.latency.measure`, "ratios", "versions" and "machine"; with
+            rates, "load".
         """
         from rocket_tf.serving import latency
 
@@ -156,7 +156,7 @@ class Latencies:
         from rocket_tf.serving import load
 
         how = dataclasses.asdict(self._load)
-        tell(f"Asking the export by {self._load.clients} clients on one core")
+        tell(f"Asking the export with {self._load.clients} clients on one core")
         export = RunFolder(self._workdir).newest_export()
         return {"load": {**how, "rows": load.measure(export, self._batches, **how, tell=tell)}}
 
@@ -212,7 +212,7 @@ def _export(workdir, data, chosen, folder):
 
     model, config, summary = finished_run.restore(workdir, "float32", data)
     told = finished_run.provenance(RunFolder(workdir), config, summary)
-    # With all that an export of a run has, which the plain one has not.
+    # With all parts of a run's export, which the plain one lacks.
     class_names = [f"class {index}" for index in range(model.light.output_shape[-1])]
     kinds = {RUNTIMES[name][1] for name in chosen}
     paths = {kind: {} for kind in kinds}

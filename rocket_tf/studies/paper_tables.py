@@ -1,4 +1,4 @@
-"""The tables of the paper, and what to run for each of their cells. Free of TensorFlow.
+"""The tables of the paper, and what to run for each of their cells. It does not import TensorFlow.
 
 Figures: Zhou et al., AAAI 2018 (arXiv 1708.04106 v3), Tables 1 to 4; test errors in per cent,
 medians of three seeds.
@@ -14,11 +14,11 @@ from rocket_tf.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """What is measured in one column of a table.
+    """One column of a table: the test error of a net with a method.
 
     Attributes:
         method: key of `methods.METHODS`.
-        net: "light" or "booster": whose test error it is.
+        net: "light" or "booster".
     """
 
     method: str
@@ -26,7 +26,7 @@ class Column:
 
     @property
     def title(self):
-        """What the tables call it."""
+        """Its name in tables."""
         if self.net == "booster" and self.method != "booster":
             return f"booster in {methods.METHODS[self.method].title}"
         return methods.METHODS[self.method].title
@@ -39,7 +39,7 @@ class Row:
     Attributes:
         key: short name, unique in the table.
         title: the nets, in words.
-        dataset: name of the data set, which is the name of its configuration too.
+        dataset: name of the data set and of its configuration.
         settings: fields in which the pair differs from that configuration.
         paper: the paper's figures, by column.
         excluded: columns that are not defined for this pair.
@@ -55,15 +55,15 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table: columns, the first of them the base, and rows.
+    """A table: columns, of which the first is the base, and rows.
 
     Attributes:
-        name: as on the command line.
-        title: what it shows.
-        columns, rows: what it is made of.
-        other_datasets: those that its rows make sense on beside the paper's own.
-        seeds: how many seeds are run where nothing else is asked for.
-        varied: fields that follow the seed, beside `seed` itself.
+        name: its name on the command line.
+        title: its title.
+        columns, rows: its columns and rows.
+        other_datasets: data sets besides the paper's on which its rows make sense.
+        seeds: default number of seeds.
+        varied: fields that follow the seed, besides `seed` itself.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Table:
     varied: tuple[str, ...] = ()
 
     def on(self, dataset):
-        """The table's rows on one data set; without the paper's figures where it has none.
+        """The table's rows on one data set, with the paper's figures if there are any.
 
         Raises:
             ConfigError: if the table makes no sense on it.
@@ -93,7 +93,7 @@ class Table:
         return dataclasses.replace(self, rows=tuple(rows))
 
     def with_rows(self, keys):
-        """The table with some of its rows alone, by their keys."""
+        """The table with only some of its rows, by their keys."""
         return dataclasses.replace(self, rows=tuple(row for row in self.rows if row.key in keys))
 
 
@@ -120,7 +120,7 @@ _BOTTOM = {
     "light_depth": 0,
     "booster_depth": 40,
     "width": 1,
-    # As configs/cifar10_bottom.py.
+    # As in configs/cifar10_bottom.py.
     "learning_rate_drops": (0.345, 0.645, 0.945),
     "booster_learning_rate_drops": (0.295, 0.595, 0.795),
 }
@@ -150,8 +150,8 @@ def _bottom_row(columns, *figures, excluded=()):
 
 
 _COLUMNS_1 = (LIGHT, AT, KD, ROCKET, ROCKET_KD, BOOSTER_IN_ROCKET, BOOSTER)
-# The paper's figure for "no sharing" stands beside the nets that share nothing, as its text has it;
-# its authors' release shares the stem.
+# The paper's figure for "no sharing" is shown for the nets that share nothing, as in its text; the
+# authors' release shares the stem.
 _COLUMNS_2 = (LIGHT, NO_BLOCK, NO_SHARING, NO_SHARING_BUT_STEM, NO_JOINT, ROCKET)
 _COLUMNS_3 = (ROCKET, SOFTMAX_MSE, KD_HINT)
 _COLUMNS_4 = (LIGHT, AT, KD, ROCKET, ROCKET_KD)
@@ -270,7 +270,7 @@ def config_of(row, method, settings):
     Args:
         row: a `Row`.
         method: key of `methods.METHODS`.
-        settings: further fields, such as a smaller budget.
+        settings: other fields, such as a smaller budget.
     """
     config = ready_configs.load(row.dataset, method)
     config.update({**row.settings, **settings})

@@ -11,17 +11,17 @@ from pathlib import Path
 from rocket_tf import errors
 from rocket_tf.errors import ConfigError, ProcessEnded, RocketError
 
-_MOST_BY_DEFAULT = 8  # each loads TensorFlow and the data for itself
+_MOST_BY_DEFAULT = 8  # each loads TensorFlow and the data
 _GPUS = ("/dev/nvidia0", "/dev/kfd")
 
 
 def processors():
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_processes():
-    """One for each processor, up to eight; one alone where they would share a GPU, or workers."""
+    """One for each processor, up to eight; only one if they would share a GPU, or workers."""
     has_gpu = any(Path(device).exists() for device in _GPUS)
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     if (has_gpu and not hidden) or os.environ.get("TF_CONFIG"):
@@ -30,17 +30,17 @@ def default_processes():
 
 
 class Pool:
-    """So many processes, which are started when they are first needed.
+    """A number of processes, each started when it is first needed.
 
-    As a context manager, it ends them: after an exception by SIGTERM, so that what trains saves
-    what it has done, and after a second Ctrl-C at once.
+    As a context manager, it ends them: after an exception by SIGTERM, so that trainings save their
+    progress, and after a second Ctrl-C at once.
 
     Args:
-        processes: how many.
-        module: what they run; reads and answers requests as `rocket_tf.studies.run_worker` does.
+        processes: number of processes.
+        module: module that they run; it answers requests like `rocket_tf.studies.run_worker`.
 
     Raises:
-        ConfigError: if that is none.
+        ConfigError: if the number is below 1.
     """
 
     def __init__(self, processes, module="rocket_tf.studies.run_worker"):
@@ -73,17 +73,17 @@ class Pool:
             self._workers = []
 
     def answers(self, requests, may_start=lambda index, busy: True, started=lambda index: None):
-        """Hands out requests, in their order as far as may be, and gives each one's end.
+        """Sends requests, in order as far as possible, and yields the end of each.
 
         Args:
-            requests: list of what JSON can hold.
-            may_start: whether a request may be handed out now, a function of its place in the list
-                and of the places of those that are being answered.
-            started: called with the place of each request that is handed out.
+            requests: list of values that JSON can hold.
+            may_start: function: whether a request may be sent now, from its index and the indices
+                of those in progress.
+            started: called with the index of each request that is sent.
 
         Yields:
-            `(index, error)`: a request's place, and the `RocketError` or `OSError` that answers
-            it; `None` where it is done.
+            `(index, error)`: a request's index, and the `RocketError` or `OSError` that answers it,
+            or `None` if it is done.
 
         Raises:
             ProcessEnded: if a process ends without an answer.
@@ -126,7 +126,7 @@ def _ask(worker, request):
 
 
 def _answer_of(worker):
-    """What a process answers with: an exception, or `None`."""
+    """The answer of a process: an exception, or `None`."""
     line = worker.stdout.readline()
     if not line:
         raise ProcessEnded(

@@ -1,7 +1,6 @@
-"""Runs the cells of a table that are not there yet, and puts their figures side by side.
+"""Runs the missing cells of a table, and compares their figures.
 
-A table's result follows from its run folders alone, so that it is the same whenever, and however
-often, the work was interrupted.
+A table's result follows only from its run folders, so it is the same after any interruptions.
 """
 
 import dataclasses
@@ -32,12 +31,12 @@ class Reproduction:
 
     Args:
         table: a `Table`.
-        seeds: how many seeds, from 0 on.
+        seeds: number of seeds, from 0 on.
         settings: dict of fields that differ from the paper's recipe, such as `epochs`.
         runs: folder for the runs.
         methods: the methods to run, keys of `methods.METHODS`; `None`: all that the table has.
-        write_only: whether finished runs are only read. Then they may follow the recipe before
-            0.2, as long as all of them do.
+        write_only: whether to only read finished runs. These may follow the recipe before 0.2, if
+            all of them do.
 
     Raises:
         ConfigError: if a cell cannot be run as asked, or a run folder holds another run.
@@ -61,7 +60,7 @@ class Reproduction:
         self._check_recipes()
 
     def columns(self, row):
-        """The columns of a row that are defined for it and asked for."""
+        """The requested columns that are defined for a row."""
         return [
             column
             for column in self.table.columns
@@ -80,16 +79,16 @@ class Reproduction:
         """The table as measured so far.
 
         Args:
-            command: what gives these figures.
-            note: what a reader of the figures must know.
+            command: the command that gives these figures.
+            note: a note for readers of the figures.
 
         Returns:
-            Dict that JSON can hold. Errors and differences are in per cent, of the epoch that each
-            run's summary is about. "rows" hold "cells", one a column: "paper" (the paper's figure
-            or `None`), "by_seed", the figures of `statistics.describe`, and "difference", the
-            paired difference to the base; and "order", as `statistics.compare_order` gives it for
-            the light nets, or `None` where the paper has no figures. "config" is the row's
-            recipe, and "curves" the metrics of a few runs, by title, for pictures.
+            Dict fit for JSON. Errors and differences are in per cent, for the epoch of each run's
+            summary. "rows" have "cells", one for each column: "paper" (the paper's figure or
+            `None`), "by_seed", the figures of `statistics.describe`, and "difference", the paired
+            difference to the base. They also have "order", from `statistics.compare_order` for the
+            light nets, or `None` without figures in the paper; "config", the row's recipe; and
+            "curves", the metrics of a few runs by title, for pictures.
         """
         versions = [
             summary["versions"]
@@ -120,10 +119,10 @@ class Reproduction:
         }
 
     def _curves(self):
-        """The metrics of runs whose learning curves are worth seeing side by side, by method.
+        """The metrics of some runs, by method, for a comparison of learning curves.
 
-        Of the table's first row and first seed: base, rocket, and rocket without gradient block,
-        where they are there.
+        They are those of the table's first row and first seed: base, rocket, and rocket without
+        gradient block, if they exist.
         """
         row = self.table.rows[0]
         runs = {
@@ -138,7 +137,7 @@ class Reproduction:
         }
 
     def _check_settings(self):
-        """Checks that no setting takes away what tells the cells from each other."""
+        """Checks that no setting removes the differences between cells."""
         taken = {"seed", "dataset", "booster_run", "pictures", *self.table.varied}
         for row in self.table.rows:
             taken |= set(row.settings)
@@ -152,7 +151,7 @@ class Reproduction:
                 )
 
     def _check_recipes(self):
-        """Checks that finished runs of two recipes are not put side by side."""
+        """Checks that finished runs of two recipes are not compared."""
         finished = [run for run in self.runs if run.folder.read_summary() is not None]
         older = [run for run in finished if options.is_before_0_2(run.folder.read_config())]
         if older and len(older) < len(finished):
@@ -170,7 +169,7 @@ class Reproduction:
                 if not methods:
                     continue
                 followed = set(methods) & set(options.METHODS_WITH_TEACHER)
-                # First what others follow, whether or not the table has a column for it.
+                # First the boosters that others follow, even if the table has no column for them.
                 first = ["booster"] if followed or "booster" in methods else []
                 for method in dict.fromkeys([*first, *methods]):
                     run = self._run(row, method, seed)
@@ -193,7 +192,7 @@ class Reproduction:
         varied = dict.fromkeys(self.table.varied, seed)
         config = dict(config_of(row, method, {**self.settings, **varied, "seed": seed}))
         config["pictures"] = False  # the table has its own
-        # Rows whose boosters are trained alike have one run of it.
+        # Rows with equally trained boosters share one run of it.
         booster = options.booster_config(config)
         booster_path = self._pair_folder(row, booster) / "booster" / f"seed{seed}"
         if method == "booster":
@@ -251,7 +250,7 @@ class Reproduction:
         }
 
     def _recipe(self, row):
-        """The configuration that a row's methods start from, without what is each run's own."""
+        """The configuration from which a row's methods start, without each run's own fields."""
         run = self._run(row, self.columns(row)[0].method, self.seeds[0])
         config = run.config
         if _is_finished_before_0_2(run):
@@ -264,7 +263,7 @@ class Reproduction:
         }
 
     def _errors(self, row, column):
-        """Test errors in per cent by seed, of the seeds that are there."""
+        """Test errors in per cent by seed, for the finished seeds."""
         errors = {}
         for seed in self.seeds:
             summary = self._run(row, column.method, seed).folder.read_summary()
@@ -274,7 +273,7 @@ class Reproduction:
 
 
 def _is_finished_before_0_2(run):
-    """Whether a run is finished, and differs from the plan by the recipe before 0.2 alone."""
+    """Whether a run is finished, and differs from the plan only by the recipe before 0.2."""
     if not run.folder.holds_run() or run.folder.read_summary() is None:
         return False
     config = run.folder.read_config()

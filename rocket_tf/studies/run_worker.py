@@ -1,4 +1,4 @@
-"""A process that does tasks of a study's runs, as it is asked to on stdin."""
+"""A process that does tasks of a study's runs, on request by stdin."""
 
 import json
 import os
@@ -16,14 +16,15 @@ from rocket_tf.system.startup import load_tensorflow_quietly
 def main():
     """Answers requests, one JSON a line, until stdin ends.
 
-    The command line holds how many threads compute. `{"task", "config", "path"}`, "train" or
-    "open" (the test examples) with a run's configuration and folder, is answered by `null` when it
-    is done, or by `{"error", "message"}`, an exception's class and text. SIGTERM ends it, and so
-    does the end of the process that asks, for which Ctrl-C is; a training saves what it has done.
+    The command line holds the number of threads. A request is `{"task", "config", "path"}`: "train"
+    or "open" (the test examples), with a run's configuration and folder. The answer is `null` when
+    it is done, or `{"error", "message"}`, an exception's class and text. The process ends on
+    SIGTERM, or when the asking process ends, to which Ctrl-C is left; a training then saves its
+    progress.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = sys.stdout
-    sys.stdout = sys.stderr  # whatever libraries print
+    sys.stdout = sys.stderr  # for output of libraries
     requests = _Requests()
     load_tensorflow_quietly()
     import keras
@@ -46,7 +47,7 @@ def main():
             print(json.dumps(answer), file=answers, flush=True)
         except BrokenPipeError:
             break  # the process that asks is gone
-    # In an orderly end, tf.data's tuning thread is waited for, minutes at worst.
+    # An orderly end would wait for tf.data's tuning thread, minutes at worst.
     os._exit(0)
 
 

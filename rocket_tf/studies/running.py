@@ -1,4 +1,4 @@
-"""The loop that runs what is missing of a plan, and says which run it is and what is left."""
+"""The loop that does the missing runs of a plan, and prints the current run and the time left."""
 
 import contextlib
 import dataclasses
@@ -21,10 +21,10 @@ class PlannedRun:
     """A run that a study needs.
 
     Attributes:
-        title: which run it is, in words.
-        config: its configuration, checked.
-        folder: where it is, or will be.
-        card: of its data, known when its configuration is checked.
+        title: description of the run.
+        config: its checked configuration.
+        folder: its `RunFolder`.
+        card: card of its data, known when its configuration is checked.
     """
 
     title: str
@@ -34,18 +34,18 @@ class PlannedRun:
 
 
 def missing(runs):
-    """Those of a list of `PlannedRun`s that are not finished."""
+    """The `PlannedRun`s of a list that are not finished."""
     return [run for run in runs if run.folder.read_summary() is None]
 
 
 def planned(title, config, path, data=None):
-    """A run, once it is known that it can be made.
+    """A run, after a check that it can be made.
 
     Args:
-        title: which run it is, in words.
+        title: description of the run.
         config: its configuration.
         path: its folder.
-        data: a `DataSet` that is open already, which is used where it is the configuration's.
+        data: an open `DataSet`, which is used if it is the configuration's.
 
     Returns:
         `(run, data)`: a `PlannedRun`, and its data, a `DataSet`.
@@ -64,18 +64,18 @@ def complete(runs, data, after_run=lambda: None, diverged=None, pool=None):
 
     Args:
         runs: a list of `PlannedRun`s.
-        data: a `DataSet` that is open already, such as that of one of them; runs that have the
-            same use it, others open theirs.
-        after_run: called after each that is trained.
-        diverged: called with a run and its `NonFiniteLossError`, which then stops nothing; `None`:
-            it is raised.
-        pool: a `Pool` that trains them, several at a time; `None`: this process does.
+        data: an open `DataSet`, such as that of one of them; runs with the same data use it, others
+            open theirs.
+        after_run: called after each trained run.
+        diverged: called with a run and its `NonFiniteLossError`, after which the others go on;
+            `None`: the error is raised.
+        pool: a `Pool` that trains several runs at a time; `None`: this process trains them.
 
     Returns:
-        The summaries of all runs, in their order; `None` for those that have diverged.
+        The summaries of all runs, in order; `None` for runs that have diverged.
 
     Raises:
-        Preempted: if SIGTERM has come; what was done is saved.
+        Preempted: if SIGTERM was received; the progress is saved.
         NonFiniteLossError: as above; and all others of `rocket_tf.train.train_and_evaluate`.
     """
     to_do = missing(runs)
@@ -103,18 +103,18 @@ def complete(runs, data, after_run=lambda: None, diverged=None, pool=None):
 
 
 def in_turn(task, do, runs, data, pool=None, started=lambda run: None):
-    """Does something with runs, one after the other, or several at a time.
+    """Does a task for runs, one after the other or several at a time.
 
     Args:
-        task: what it is, as `rocket_tf.studies.run_worker` calls it.
+        task: its name in `rocket_tf.studies.run_worker`.
         do: function of a run's configuration, folder and data that does it in this process.
         runs: a list of `PlannedRun`s.
-        data: as of `complete`.
-        pool: as of `complete`.
+        data: as for `complete`.
+        pool: as for `complete`.
         started: called with each run before it.
 
     Yields:
-        `(run, error)`, as each is done; the error is `None`, or one that `do` raises.
+        `(run, error)` when each is done; the error is `None`, or one that `do` raises.
     """
     if pool is not None:
         requests = [
@@ -127,7 +127,7 @@ def in_turn(task, do, runs, data, pool=None, started=lambda run: None):
             booster = boosters[index]
             if booster in places:  # which answers after its summary is there, and its lock gone
                 return places[booster] in done
-            # The first of those that follow it trains it.
+            # The first run that follows it trains it.
             trains_it = booster is not None and _untrained_booster(runs[index]) is not None
             return not trains_it or booster not in [boosters[other] for other in busy]
 
@@ -157,14 +157,14 @@ def _train(config, path, data):
 
 
 def _untrained_booster(run):
-    """The folder of the booster that a run follows, as long as that is not trained, or `None`."""
+    """The folder of the booster that a run follows, if it is not yet trained, or `None`."""
     booster = run.folder.booster_folder(run.config)
     return None if booster is None or booster.read_summary() is not None else booster.path
 
 
 @contextlib.contextmanager
 def _preempted_by_sigterm(how_far):
-    """Within it, SIGTERM raises `Preempted` where no run takes it for itself."""
+    """A context in which SIGTERM raises `Preempted`, unless a run handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does
         return
@@ -180,7 +180,7 @@ def _preempted_by_sigterm(how_far):
 
 
 def _time_left(runs, to_do, processes=1):
-    """How long the missing runs will take, by how long the finished ones took."""
+    """The time that the missing runs will take, estimated from the finished ones."""
     done = [run for run in runs if run.folder.read_summary() is not None]
     if not done:
         return ""
@@ -190,7 +190,7 @@ def _time_left(runs, to_do, processes=1):
 
 
 def seconds_of(run):
-    """How long a finished run took, about, in seconds."""
+    """The approximate time of a finished run, in seconds."""
     return _SECONDS_TO_START + sum(
         options.number_of_training_examples(run.config, run.card) / line["examples_per_second"]
         for line in run.folder.read_metrics()
@@ -198,7 +198,7 @@ def seconds_of(run):
 
 
 def curve_of(run):
-    """A run's metrics for a table's pictures, without how fast the machine was."""
+    """A run's metrics for a table's pictures, without the machine's speed."""
     left_out = ("step", "learning_rate", "examples_per_second")
     return [
         {name: value for name, value in line.items() if name not in left_out}
@@ -207,10 +207,10 @@ def curve_of(run):
 
 
 def _cost(run):
-    """What a run's training costs in comparison with others', by the depth of what it computes."""
+    """The cost of a run's training relative to others, from the depth of its nets."""
     config = run.config
     if "booster_depth" in options.unread_fields(config):
-        light, booster, width = 1, 1, 1  # nets of clicks, whose tables are alike, or backbones
+        light, booster, width = 1, 1, 1  # click nets, with equal tables, or backbones
     else:
         booster = config["booster_depth"]
         light = config["light_depth"] or 0.7 * booster
@@ -219,7 +219,7 @@ def _cost(run):
         "light": light,
         "booster": booster,
         "rocket": light + booster,
-        "rocket_kd": light + booster + booster / 3,  # the teacher runs forward alone
+        "rocket_kd": light + booster + booster / 3,  # the teacher runs only forward
     }.get(config["method"], light + booster / 3)
     examples = options.number_of_training_examples(config, run.card)
     return layers * width**2 * examples * config["epochs"]

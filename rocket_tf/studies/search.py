@@ -1,4 +1,4 @@
-"""A search: candidates on the same seeds, of which the worse half may be dropped after each."""
+"""A search: candidates on the same seeds; after each seed, the worse half may be dropped."""
 
 import dataclasses
 import math
@@ -25,23 +25,23 @@ class Candidate:
 
     @property
     def name(self):
-        """What its runs' folder is called."""
+        """The name of its runs' folder."""
         return f"{self.hint}_{self.weight:g}"
 
     @property
     def settings(self):
-        """The fields that make it."""
+        """Its fields."""
         return {"hint": self.hint, "hint_weight": self.weight}
 
 
 class Search:
-    """Candidates, and the seeds that they are tried with.
+    """Candidates, and the seeds with which they are tried.
 
     Args:
         candidates: a list of `Candidate`s.
-        seeds: the seeds, in their order.
+        seeds: the seeds, in order.
         plan: function from a candidate and a seed to the `PlannedRun`.
-        drops: whether the worse half is dropped after each seed; otherwise, all have all seeds.
+        drops: whether to drop the worse half after each seed; otherwise, all get all seeds.
     """
 
     def __init__(self, candidates, seeds, plan, drops=True):
@@ -49,12 +49,12 @@ class Search:
         self._turns = [[seed] for seed in seeds] if drops else [list(seeds)]
 
     def state(self):
-        """How far the search has come, which follows from the run folders.
+        """The progress of the search, which follows from the run folders.
 
         Returns:
             Dict with "errors", a dict from candidates to lists of validation errors in per cent,
-            one a seed; "runs", those of the turn that is not done; and "chosen", a `Candidate`, or
-            `None` where runs are missing.
+            one for each seed; "runs", those of the unfinished turn; and "chosen", a `Candidate`, or
+            `None` if runs are missing.
         """
         alive, errors = self._candidates, {}
         for seeds in self._turns:
@@ -80,7 +80,7 @@ class Search:
 
 
 def error_of(run):
-    """What decides of a run, in per cent; `None` if it is not done."""
+    """The deciding figure of a run, in per cent; `None` if it is not done."""
     if has_diverged(run):
         return _ERROR_OF_DIVERGENCE
     summary = run.folder.read_summary()
@@ -93,18 +93,18 @@ def is_done(run):
 
 
 def validation_error(figures):
-    """A net's validation error in per cent; of clicks, 100 · (1 - AUC)."""
+    """A net's validation error in per cent; for clicks, 100 · (1 - AUC)."""
     if "validation_auc" in figures:
         return 100 * (1 - figures["validation_auc"])
     return figures["validation_error"]
 
 
 def has_diverged(run):
-    """Whether a run ended in a loss that is not finite; it is not tried again."""
+    """Whether a run ended with a loss that is not finite; it is not tried again."""
     return (run.folder.path / _DIVERGED).exists()
 
 
 def note_divergence(run, error, title=None):
-    """Says that a run has diverged, and has `has_diverged` know; `title`: what to call it."""
+    """Prints that a run has diverged, and records it for `has_diverged`; `title` is its name."""
     print(f"{title or run.title} diverges, which counts as an error of 100 %: {error}")
     files.write_text(run.folder.path / _DIVERGED, f"{error}\n")

@@ -1,4 +1,4 @@
-"""Figures over seeds: spread, and differences between methods that were run on the same seeds."""
+"""Figures over seeds: spread, and differences between methods on the same seeds."""
 
 import math
 import statistics
@@ -12,7 +12,7 @@ def describe(values):
     """Mean, spread and median of a method's figures.
 
     Args:
-        values: list of numbers, one a seed, at least one.
+        values: list of at least one number, one for each seed.
 
     Returns:
         Dict with "mean", "standard_deviation" (of a sample; `None` for one value) and "median" (the
@@ -26,15 +26,15 @@ def describe(values):
 
 
 def paired_difference(values, base):
-    """How a method differs from another one that was run on the same seeds.
+    """The difference of a method to another on the same seeds.
 
     Args:
         values: dict from seeds to figures.
-        base: the same of the other method; the seeds in both are compared.
+        base: the same for the other method; the seeds in both are compared.
 
     Returns:
         Dict with "mean" of the differences, "interval" (their mean's 95 % confidence interval by
-        Student's t, a list of two; `None` for one seed) and "seeds", their number; `None` where no
+        Student's t, a list of two; `None` for one seed) and "seeds", their number; `None` if no
         seed is in both.
     """
     differences = [values[seed] - base[seed] for seed in values if seed in base]
@@ -69,11 +69,12 @@ def compare_order(expected, measured):
         measured: dict from names to dicts from seeds to figures; names without are left out.
 
     Returns:
-        Dict with "pairs", how many pairs of names differ in `expected`; "agree", in how many of
-        them the measured means differ in the same direction; and "certain" and "against", lists of
-        pairs `[lower, higher]` as expected, for which the interval of the paired difference leaves
-        0 out, in the expected direction and in the other. An interval of no width, of differences
-        that happen to be equal, says nothing. The intervals are not widened for being many.
+        Dict with "pairs", the number of pairs of names that differ in `expected`; "agree", the
+        number of these whose measured means differ in the same direction; and "certain" and
+        "against", lists of pairs `[lower, higher]` as expected, for which the interval of the
+        paired difference excludes 0, in the expected direction and in the other. An interval of
+        zero width, of equal differences, does not count. The intervals are not corrected for
+        multiple comparisons.
     """
     names = [name for name in expected if measured.get(name)]
     result = {"pairs": 0, "agree": 0, "certain": [], "against": []}

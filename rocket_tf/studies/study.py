@@ -1,13 +1,13 @@
-"""A study: does a rocket help on some data, and which hint serves it best?
+"""A study: does a rocket help on some data, and which hint is best?
 
-Four steps, each of which follows from the run folders alone, so that an interrupted study goes on
-where it was:
+It has four steps. Each follows only from the run folders, so an interrupted study goes on where it
+stopped:
 
-1. The search, if there are several candidates: hints and weights on seeds, and splits, that the
-   comparison does not use. After each seed the worse half of the candidates is dropped.
-2. The comparison: every method on the same seeds. All runs hold validation examples out, which
+1. The search, if there are several candidates: hints and weights on seeds and splits that the
+   comparison does not use. After each seed, the worse half of the candidates is dropped.
+2. The comparison: every method on the same seeds. All runs hold out validation examples, which
    choose their epoch.
-3. The test examples are opened, once all runs are done.
+3. The test examples are opened when all runs are done.
 4. One export of each net is timed.
 """
 
@@ -27,19 +27,19 @@ from rocket_tf.studies.search import Search, has_diverged, is_done, note_diverge
 
 # Seeds of the search begin here, far from those of the comparison.
 FIRST_SEARCH_SEED = 10_000
-# Fields that a study sets itself, beside those of its methods and its search.
+# Fields that a study sets itself, besides those of its methods and its search.
 OWN_FIELDS = ("seed", "split_seed", "booster_run", "pictures", "evaluate_test")
 _HELD_OUT = 5  # a fifth of the training examples, unless the configuration says how many
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """What a study trains in one way.
+    """One way in which a study trains.
 
     Attributes:
-        name: what its runs' folder is called.
+        name: name of its runs' folder.
         method: one of `METHODS`.
-        settings: fields in which it differs beside those of the method.
+        settings: fields in which it differs, besides those of the method.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Shard:
     shards: int = 1
 
     def own(self, runs):
-        """Every so many-th run, and of the next so many another, so that methods are mixed."""
+        """Every n-th run for n shards, shifted in each round, so that methods are mixed."""
         own = self.number - 1
         return [
             run
@@ -74,14 +74,14 @@ class Study:
 
     Args:
         config: the rocket's configuration, a mapping.
-        methods: names of `METHODS`, or `Arm`s; the first is what the others are compared with.
-        seeds: how many seeds, from 0 on.
+        methods: names of `METHODS`, or `Arm`s; the others are compared with the first.
+        seeds: number of seeds, from 0 on.
         settings: dict of fields that differ from the configuration.
         runs: folder for the runs.
-        candidates: list of `Candidate`s; of one, or none, nothing is searched.
-        search_seeds: how many seeds the search takes, at most.
-        shard: which `Shard` of the runs this process does.
-        title: how the runs' titles begin.
+        candidates: list of `Candidate`s; with one or none, there is no search.
+        search_seeds: largest number of seeds of the search.
+        shard: the `Shard` of the runs that this process does.
+        title: prefix of the runs' titles.
 
     Raises:
         ConfigError: if a run cannot be made as asked, or its folder holds another one.
@@ -89,7 +89,7 @@ class Study:
 
     # Whether validation examples are held out, and the test examples opened last.
     holds_out = True
-    # What is done about a run that diverges, as of `running.complete`.
+    # What to do if a run diverges, as for `running.complete`.
     diverged: Callable[..., Any] | None = staticmethod(note_divergence)
     kind_in_messages = "study"
 
@@ -118,7 +118,7 @@ class Study:
         self._config = self._held_out({**config, **settings, "pictures": False})
         last = FIRST_SEARCH_SEED + search_seeds
         self._search = Search(self.candidates, range(FIRST_SEARCH_SEED, last), self._search_run)
-        # All runs that may be made are checked before any is.
+        # All possible runs are checked before any is made.
         for candidate in self.candidates if self.searches else ():
             self._search_run(candidate, FIRST_SEARCH_SEED)
         self.comparison()
@@ -130,14 +130,14 @@ class Study:
 
     @property
     def config(self):
-        """The configuration that the methods start from, with the chosen hint once it is known."""
+        """The configuration from which the methods start, with the chosen hint when it is known."""
         if not self.candidates:
             return self._config
         chosen = self.search()["chosen"] if self.searches else None
         return self._config | (chosen or self.candidates[0]).settings
 
     def search(self):
-        """How far the search has come, as `Search.state` gives it."""
+        """The progress of the search, from `Search.state`."""
         return self._search.state()
 
     def comparison(self):
@@ -148,7 +148,7 @@ class Study:
         config = self.config
         arms = list(self._arms.values())
         if {arm.method for arm in arms} & set(options.METHODS_WITH_TEACHER):
-            # What others follow comes first.
+            # Runs that others follow come first.
             booster = self._arms.get("booster", Arm("booster", "booster"))
             arms = [booster, *(arm for arm in arms if arm is not booster)]
         self._planned = {
@@ -159,7 +159,7 @@ class Study:
         return list(self._planned.values())
 
     def step(self):
-        """The runs that can be made now: of one turn of the search, or of the comparison."""
+        """The runs that can be made now, of one turn of the search or of the comparison."""
         if self.searches:
             found = self.search()
             if found["chosen"] is None:
@@ -170,10 +170,11 @@ class Study:
         """Does what is missing, step by step.
 
         Args:
-            processes: how many train side by side, each with its share of the processors.
+            processes: number of processes that train side by side, each with its share of the
+                processors.
 
         Returns:
-            Whether all is done; `False` where other shards' runs are missing.
+            Whether all is done; `False` if runs of other shards are missing.
         """
         if not complete([self], processes):
             return False
@@ -192,7 +193,7 @@ class Study:
         return found
 
     def summaries(self, method):
-        """What is known of a method, a dict from seeds to summaries, with test figures if open."""
+        """The results of a method, a dict from seeds to summaries, with test figures if open."""
         found = {}
         for seed in self.seeds:
             run = self.planned(method, seed)
@@ -206,12 +207,12 @@ class Study:
         return self._planned[method, seed]
 
     def title(self, method):
-        """What tables call a method."""
+        """The name of a method in tables."""
         return self._arms[method].title
 
     @property
     def data(self):
-        """Data that is open, a `DataSet`."""
+        """Open data, a `DataSet`."""
         return self._data
 
     def _search_run(self, candidate, seed):
@@ -258,10 +259,10 @@ def complete(studies, processes=1):
 
     Args:
         studies: a list of `Study`s on data of one kind.
-        processes: as of `Study.complete`.
+        processes: as for `Study.complete`.
 
     Returns:
-        Whether all is done; `False` where other shards' runs are missing.
+        Whether all is done; `False` if runs of other shards are missing.
     """
     with Pool(processes) if processes != 1 else contextlib.nullcontext() as pool:
         while True:

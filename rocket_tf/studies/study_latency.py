@@ -1,4 +1,4 @@
-"""How fast the nets of a study's table answer: one export of each, timed side by side."""
+"""The latency of the nets in a study's table: one export of each, timed side by side."""
 
 import json
 import tempfile
@@ -17,12 +17,12 @@ _ROUNDS = 20
 def complete(nets, data, root):
     """Times the nets, unless all of them have been timed, and writes `latency.json`.
 
-    Light nets are timed as their runs have exported them; boosters are exported for this. Where
-    that cannot be done, a line says why, and the study goes without.
+    For light nets, the exports of their runs are timed; boosters are exported for this. If that is
+    not possible, a line says why, and the study has no latency.
 
     Args:
         nets: a dict from (method, net) to a finished `PlannedRun`.
-        data: a `DataSet` that is open already, such as that of one of them.
+        data: an open `DataSet`, such as that of one of them.
         root: the study's folder.
     """
     if not nets or read(nets, root) is not None:
@@ -59,10 +59,10 @@ def complete(nets, data, root):
 
 
 def read(nets, root):
-    """What was measured, if all of the nets were: a dict as `latency.json` holds it, or `None`.
+    """The measurements if all nets have been timed: the dict of `latency.json`, or `None`.
 
-    Beside that, it has "light_to_booster", the ratio of their medians, where there are both: the
-    first booster's, and the light net's of its method or else the first one's.
+    It also has "light_to_booster", the ratio of their medians, if there are both: of the first
+    booster, and of the light net of its method or else of the first one.
     """
     path = Path(root) / _FILE
     if not path.exists():
@@ -81,7 +81,7 @@ def read(nets, root):
 
 
 def _export(run, net, data, folder):
-    """The SavedModel of a run's net, which is exported to a folder where it is not yet."""
+    """The SavedModel of a run's net, which is exported to a folder if it does not exist yet."""
     ready = run.folder.newest_export()
     if net == "light" and ready is not None:
         return ready

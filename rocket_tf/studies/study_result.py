@@ -1,4 +1,4 @@
-"""What a study found: figures by method and net, the gain with its interval, and a verdict."""
+"""The result of a study: figures by method and net, the gain with its interval, and a verdict."""
 
 import math
 
@@ -19,17 +19,17 @@ _CONFIDENCE = 0.95
 
 
 def result_of(study, command):
-    """All that a study found so far, as JSON can hold it.
+    """The results of a study so far, fit for JSON.
 
     Args:
         study: a `Study`.
-        command: what gives these figures.
+        command: the command that gives these figures.
 
     Returns:
-        Dict. "rows" has one for each method and net: the deciding figure by seed, of the test
-        examples once they are open and of the validation examples before, its mean, spread and
-        median, the paired difference to the first row, and what the net costs. "verdict" is a
-        sentence about the light net of "rocket" against the first row, `None` if either is missing.
+        Dict. "rows" has one row for each method and net: the deciding figure by seed, on the test
+        examples if they are open, else on the validation examples; its mean, spread and median; the
+        paired difference to the first row; and the net's cost. "verdict" is a sentence that
+        compares the light net of "rocket" with the first row, or `None` if either is missing.
     """
     key, title, more_is_better = _DECIDING[study.data.card.kind]
     by_method = {method: study.summaries(method) for method in study.methods}
@@ -79,7 +79,7 @@ def verdict_of(difference, more_is_better):
 
     Args:
         difference: as `statistics.paired_difference` gives it, or `None`.
-        more_is_better: whether the figure is one of which more is better.
+        more_is_better: whether larger figures are better.
 
     Example:
         >>> verdict_of({"mean": -0.31, "interval": [-0.49, -0.13], "seeds": 24}, False)
@@ -108,10 +108,10 @@ def verdict_of(difference, more_is_better):
 
 
 def seeds_needed(difference):
-    """With how many seeds an interval of the same mean and spread would exclude 0.
+    """The number of seeds for which an interval of the same mean and spread would exclude 0.
 
     Returns:
-        The least number, or `None` if that is above 1000.
+        The smallest number, or `None` if it is above 1000.
     """
     low, high = difference["interval"]
     seeds = difference["seeds"]
@@ -157,7 +157,7 @@ def _row(study, method, net, own, figure, rows, latency):
 
 
 def _search(study):
-    """What the search has seen: each candidate's errors, and how it differs from the best one."""
+    """The results of the search: each candidate's errors, and its difference to the best one."""
     if not study.searches:
         return None
     found = study.search()
@@ -172,7 +172,7 @@ def _search(study):
                 **statistics.describe(own),
                 "interval": statistics.interval_of(own),
                 "chosen": candidate == found["chosen"],
-                # On the seeds of both; `None` as long as nothing is chosen.
+                # On the common seeds; `None` before a candidate is chosen.
                 "difference": statistics.paired_difference(dict(enumerate(own)), best),
             }
             for candidate, own in errors.items()
@@ -181,7 +181,7 @@ def _search(study):
 
 
 def _latency(latency, method, net):
-    """What was measured of one net, or `None`."""
+    """The measurements of one net, or `None`."""
     for each in latency["nets"] if latency else ():
         if (each["method"], each["net"]) == (method, net):
             return {name: each[name] for name in ("calls", "p50_ms", "p99_ms")}

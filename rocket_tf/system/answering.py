@@ -1,4 +1,4 @@
-"""The way from exceptions to exit codes, for all commands."""
+"""Turns exceptions into messages and exit codes, for all commands."""
 
 import errno
 import os
@@ -14,25 +14,25 @@ _INTERRUPTED = 130  # as if SIGINT had ended the process
 
 
 def answer(command, work, interrupted="nothing is written"):
-    """Does a command's work, and answers what goes wrong in one line.
+    """Does a command's work, and reports errors in one line.
 
-    What is neither a `RocketError`, nor the system's, nor an interruption is a mistake in the
-    program, and passes with its traceback.
+    An exception that is neither a `RocketError`, nor the system's, nor an interruption is a mistake
+    in the program and passes with its traceback.
 
     Args:
         command: its name, which begins the line.
         work: function without arguments that does it and returns the exit code; `None` is 0.
-        interrupted: what to say of Ctrl-C: how to go on, or what was lost.
+        interrupted: text to print after Ctrl-C: how to go on, or what was lost.
 
     Returns:
         The process's exit code.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # or names of files that are no UTF-8 cannot be printed
+        if hasattr(stream, "reconfigure"):  # or file names that are not UTF-8 cannot be printed
             stream.reconfigure(errors="backslashreplace")
     try:
         code = work() or 0
-        sys.stdout.flush()  # or Python would find out at its end that a disk is full, say
+        sys.stdout.flush()  # or Python would notice only when it ends that, say, a disk is full
         return code
     except RocketError as error:
         complain(command, error.answer.format(error))
@@ -57,7 +57,7 @@ def complain(command, message):
 
 
 def _give_up_full_output():
-    """Drops what cannot be written to stdout, which Python would try again when it ends."""
+    """Drops output that cannot be written to stdout; Python would try again when it ends."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -5,10 +5,10 @@ import re
 
 
 def is_argument_name(name):
-    """Whether TensorFlow takes a name as that of an argument of a signature, as it is.
+    """Whether TensorFlow accepts a name unchanged as an argument of a signature.
 
-    That is a letter, then letters, digits and underscores, all ASCII; neither a word of Python's
-    own, such as `class`, nor `self`, with which the signature could not be called.
+    Such a name is an ASCII letter followed by ASCII letters, digits and underscores. It is neither
+    a keyword of Python, such as `class`, nor `self`: the signature could not be called with those.
 
     Example:
         >>> [is_argument_name(name) for name in ("item", "user id", "class", "self")]
@@ -19,7 +19,7 @@ def is_argument_name(name):
 
 
 def differ_in_case_only(names):
-    """The first two of some names that TensorFlow, which ignores case, takes for one; or `None`.
+    """The first two names that are equal for TensorFlow, which ignores case, or `None`.
 
     Example:
         >>> differ_in_case_only(["Item", "user", "item"]), differ_in_case_only(["item", "user"])
@@ -33,11 +33,11 @@ def differ_in_case_only(names):
 
 
 def argument_names(names):
-    """Names that TensorFlow takes as arguments of one signature, as near to some as can be.
+    """Names that TensorFlow accepts as arguments of one signature, as close to others as possible.
 
-    Characters other than letters, digits and underscores become underscores; what is still no
-    argument's name gets `input_` before it; of names that are one to TensorFlow, which ignores
-    case, the later ones get a number. Names that need no change come first, and keep theirs.
+    Characters other than letters, digits and underscores become underscores. A name that is still
+    not accepted gets the prefix `input_`. Of names that differ only in case, which TensorFlow
+    ignores, the later ones get a number. Names that need no change come first, and keep theirs.
 
     Args:
         names: list of strings.

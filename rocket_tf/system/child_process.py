@@ -1,4 +1,4 @@
-"""A process of the project's own that answers requests, one JSON a line."""
+"""A child process that answers requests, one line of JSON each."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from rocket_tf.errors import ProcessEnded
 class WorkerProcess:
     """Starts `python -m <module>` and waits until it says that it is ready.
 
-    The process prints a line of JSON when it is ready and another for each line of JSON that it
-    reads, and ends when its stdin does. As a context manager, it ends its process on exit.
+    The process prints a line of JSON when it is ready, and another for each line of JSON that it
+    reads. It ends when its stdin ends. As a context manager, it ends the process on exit.
 
     Args:
         module: name of the module.
         *arguments: its command line, strings.
-        environment: dict of environment variables that it has beside those of this process.
+        environment: dict of environment variables in addition to those of this process.
 
     Raises:
         ProcessEnded: if the process ends instead, with the last line that it wrote to stderr.

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Reads files without waiting, and writes them completely or not at all."""
 
 import contextlib
 import errno
@@ -17,11 +17,11 @@ class NotRegularError(OSError):
     """A pipe, a device or a socket where a file is expected; reading it might never end."""
 
     def __init__(self, path):
-        super().__init__(errno.EINVAL, "is no regular file (a pipe, say, or a device)", str(path))
+        super().__init__(errno.EINVAL, "is not a regular file (but, say, a pipe)", str(path))
 
 
 def open_regular(path):
-    """Opens a file to read its bytes, without waiting for what may never come.
+    """Opens a file to read its bytes, without waiting for a pipe.
 
     Raises:
         NotRegularError: if it is a pipe, a device or a socket.
@@ -41,7 +41,7 @@ def _open_at_once(path, flags):
     try:
         return os.open(path, flags | os.O_NONBLOCK)  # or it would wait for a pipe's writer
     except OSError as error:
-        if error.errno == errno.ENXIO:  # a socket, or a device that is not there
+        if error.errno == errno.ENXIO:  # a socket, or a missing device
             raise NotRegularError(path) from error
         raise
 
@@ -53,23 +53,23 @@ def check_regular(path):
 
 
 def read_bytes(path):
-    """A file's content; raises as `open_regular`."""
+    """A file's content; raises like `open_regular`."""
     with open_regular(path) as file:
         return file.read()
 
 
 def read_text(path):
-    """The text of a file in UTF-8; raises as `open_regular`, and UnicodeDecodeError."""
+    """The text of a UTF-8 file; raises like `open_regular`, and UnicodeDecodeError."""
     return read_bytes(path).decode()
 
 
 def write_text(path, text):
-    """Writes a text file in UTF-8, as `write_bytes` does."""
+    """Writes a UTF-8 text file like `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path, content):
-    """Writes a file, making its folder; a process killed meanwhile leaves the old one.
+    """Writes a file and makes its folder; if the process is killed meanwhile, the old file stays.
 
     Raises:
         OSError: if it cannot be written; it names the file, and leaves nothing.
@@ -93,13 +93,13 @@ def write_bytes(path, content):
 
 
 def as_json(content, **options):
-    """What JSON can hold as its text.
+    """JSON text.
 
-    JSON has no numbers that are not finite: NaN and infinities become null.
+    JSON has only finite numbers: NaN and infinities become null.
 
     Args:
-        content: what JSON can hold, and such numbers.
-        **options: of `json.dumps`.
+        content: a value that JSON can hold, with any floats.
+        **options: options of `json.dumps`.
 
     Example:
         >>> as_json({"loss": float("nan"), "steps": (1, 2.5)})
@@ -119,23 +119,23 @@ def _with_finite_numbers(content):
 
 
 def write_json(path, content):
-    """Writes what JSON can hold, as `as_json` and `write_bytes` do."""
+    """Writes a JSON file, with `as_json` and `write_bytes`."""
     write_text(path, as_json(content, indent=2) + "\n")
 
 
 def clear_partial(folder, pattern=".*.partial"):
-    """Takes away what killed processes left half written in a folder, but for its folders.
+    """Removes what killed processes left half-written in a folder, without its subfolders.
 
-    What is being written now stays, for its writer holds a lock on it. A version that was about to
+    Files that are being written stay, since their writers hold locks. A version that was about to
     be replaced gets its name back, unless the new one has it.
 
     Args:
         folder: the folder; it need not exist.
-        pattern: of the names.
+        pattern: pattern of the names.
     """
     folder = Path(folder)
     for path in [*folder.glob(pattern), *folder.glob(".*.replaced")]:
-        # Another process may be faster, or the file system know no locks.
+        # Another process may be faster, or the file system may have no locks.
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
@@ -156,7 +156,7 @@ def _clear(path):
 
 
 def _new_partial(folder, prefix, make):
-    """A new file or folder that its writer holds a lock on: its path, and a descriptor of it."""
+    """A new file or folder, locked by its writer: its path, and a descriptor of it."""
     while True:
         partial = folder / f"{prefix}{uuid.uuid4().hex}.partial"
         descriptor = make(partial)
@@ -180,16 +180,16 @@ def write_version(directory, write, version=None, overwrite=False):
     """Makes a numbered folder that gets its name when all of it is written.
 
     Args:
-        directory: the folder of the versions, made where it is missing.
-        write: called with the folder to write to; if it raises, the folder is taken away.
-        version: the number; `None`: one more than the highest there is.
-        overwrite: whether a version that is there gives way, when the new one is whole.
+        directory: the folder of the versions, made if it is missing.
+        write: called with the folder to write to; if it raises, the folder is removed.
+        version: the number; `None`: one more than the highest.
+        overwrite: whether to replace an existing version when the new one is complete.
 
     Returns:
         `pathlib.Path` of the version.
 
     Raises:
-        FileExistsError: if the version is there, and `overwrite` is not set.
+        FileExistsError: if the version exists and `overwrite` is not set.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -242,16 +242,16 @@ def _give_name(partial, final, overwrite):
 def _check_is_new(final):
     if final.exists():
         raise FileExistsError(
-            f"{final} is there; versions are not overwritten unless asked for: take another "
+            f"{final} exists; versions are overwritten only with overwrite=True: pass another "
             "version, or none for the next"
         )
 
 
 def is_pattern(path):
-    r"""Whether TensorFlow takes a path for a pattern, and so finds no variables under it.
+    r"""Whether TensorFlow reads a path as a pattern, and so finds no variables under it.
 
-    It does so when it loads a SavedModel, whatever loads it: brackets hold choices for one
-    character, and a backslash is left out.
+    It does so whenever it loads a SavedModel: brackets are choices for one character, and a
+    backslash is dropped.
 
     Example:
         >>> [is_pattern(path) for path in ("nets/a [1]", "nets/a*", r"C:\nets")]

@@ -1,4 +1,4 @@
-"""What took long to find out about data, kept for the next time in a folder of the user's."""
+"""A cache, in a folder of the user's, for facts about data that take long to find."""
 
 import contextlib
 import hashlib
@@ -20,11 +20,11 @@ def folder():
 
 
 def load(kind, key):
-    """What `save` has kept.
+    """Loads the arrays of `save`.
 
     Args:
-        kind: what it is, the first part of its file's name.
-        key: what it depends on, which JSON can hold.
+        kind: the kind of facts, the first part of the file's name.
+        key: what they depend on, a value that JSON can hold.
 
     Returns:
         Dict of arrays, or `None` if there is nothing that can be read.
@@ -37,10 +37,10 @@ def load(kind, key):
 
 
 def save(kind, key, **arrays):
-    """Keeps arrays, none of them of Python objects; where that fails, nothing is kept."""
+    """Keeps arrays, but none of Python objects; if that fails, nothing is kept."""
     content = io.BytesIO()
     np.savez(content, **arrays)
-    # A folder may be full, or must not be written: then it takes as long the next time.
+    # A disk may be full, or a folder read-only: then it takes as long the next time.
     with contextlib.suppress(OSError):
         files.write_bytes(_path(kind, key), content.getvalue())
 

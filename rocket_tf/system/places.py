@@ -1,4 +1,4 @@
-"""Whether a path can be that of a folder, before anything is written there."""
+"""Checks that a path can be that of a folder, before anything is written there."""
 
 import errno
 import os
@@ -16,11 +16,11 @@ def check_folder(flag, path):
     """Checks that a path can be that of a folder, which need not exist.
 
     Args:
-        flag: what the path was given for, such as "--workdir".
+        flag: the option with the path, such as "--workdir".
         path: the path.
 
     Raises:
-        ConfigError: if it is a file, lies under one, is too long, or no UTF-8.
+        ConfigError: if it is a file, is under one, is too long, or is not UTF-8.
     """
     path = Path(path)
     text = str(path)
@@ -52,7 +52,7 @@ def check_file(flag, path):
     """Checks that a path can be that of a file, which need not exist, nor its folder.
 
     Raises:
-        ConfigError: as `check_folder`, of its folder.
+        ConfigError: like `check_folder`, for its folder.
     """
     path = Path(path)
     check_folder(flag, path.parent)

@@ -1,4 +1,4 @@
-"""What made a file: versions of the software, the revision of this one, and the machine."""
+"""Where a file comes from: versions of the software, the revision of this one, and the machine."""
 
 import importlib.metadata
 import os
@@ -10,14 +10,14 @@ import rocket_tf
 
 
 def software(*packages):
-    """Versions of packages, and of rocket_tf with its revision where it runs from a clone.
+    """Versions of packages and of rocket_tf, with the revision of a clone.
 
     Args:
         packages: names of installed packages.
 
     Returns:
-        Dict from names to versions; `revision` is the commit, with "+changes" where files differ
-        from it, and left out where there is no clone.
+        Dict from names to versions. In a clone, `revision` is the commit, with "+changes" if files
+        differ from it.
     """
     versions = {package: importlib.metadata.version(package) for package in packages}
     versions["rocket_tf"] = rocket_tf.__version__
@@ -26,7 +26,7 @@ def software(*packages):
 
 
 def machine():
-    """What a machine is, as far as speed depends on it."""
+    """The properties of a machine that affect speed."""
     return {"processors": os.cpu_count(), "architecture": platform.machine()}
 
 

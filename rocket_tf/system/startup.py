@@ -1,4 +1,4 @@
-"""How a command starts: without the noise of the libraries it loads."""
+"""Starts a command without the output of the libraries that it loads."""
 
 import contextlib
 import logging
@@ -12,10 +12,10 @@ from absl import logging as absl_logging
 
 
 def load_tensorflow_quietly():
-    """Imports TensorFlow and lets it look for devices, keeping back what is no error.
+    """Imports TensorFlow and lets it look for devices, without output that is not an error.
 
-    What the libraries print while they load is shown after all if loading fails. rocket_tf's own
-    warnings stay, each on a line that begins with "rocket_tf: ".
+    If loading fails, the output of the libraries is shown after all. Warnings of rocket_tf are
+    always shown, each on a line that begins with "rocket_tf: ".
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_logging.set_verbosity(absl_logging.ERROR)
@@ -24,7 +24,7 @@ def load_tensorflow_quietly():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("rocket_tf: %(message)s"))
         logger.addHandler(handler)
-    logger.setLevel(logging.WARNING)  # and not the root's, which absl has raised
+    logger.setLevel(logging.WARNING)  # not the root's level, which absl has raised
     logger.propagate = False
     with _interruptible(), stderr_kept_back(KeyboardInterrupt):
         import tensorflow as tf
@@ -35,7 +35,7 @@ def load_tensorflow_quietly():
 
 @contextlib.contextmanager
 def _interruptible():
-    """Within it, Ctrl-C is a KeyboardInterrupt, of which a library that loads may make another."""
+    """A context in which Ctrl-C is a KeyboardInterrupt; loading libraries may change that."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does
         return
@@ -59,10 +59,10 @@ def _interruptible():
 
 @contextlib.contextmanager
 def stderr_kept_back(*telling):
-    """Keeps back what the process writes to stderr, libraries in C++ too; shows it on an error.
+    """Holds back output to stderr, also of C++ libraries; shows it on an error.
 
     Args:
-        telling: kinds of exceptions that say all there is to say, on which it is not shown.
+        telling: kinds of exceptions that need no further output.
     """
     with tempfile.TemporaryFile() as kept:
         sys.stderr.flush()

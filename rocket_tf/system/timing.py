@@ -1,4 +1,4 @@
-"""Things that are timed side by side take turns, so that what disturbs the machine hits all."""
+"""Times several functions in turn, so that disturbances of the machine hit all alike."""
 
 import random
 import statistics
@@ -8,15 +8,15 @@ _BLOCKS, _ROUNDS_A_BLOCK = 20, 10
 
 
 class Turns:
-    """Takes and times turns round by round, in each of which every thing has one.
+    """Takes and times turns in rounds; in a round, every function has one turn.
 
     Args:
-        takes: dict from names to functions without arguments that take a turn and return the
-            seconds that it took (`timed`), or a list of them where a turn is several calls.
+        takes: dict from names to functions without arguments that take a turn and return its
+            seconds (`timed`), or a list of seconds if a turn has several calls.
         tell: called with lines about the progress.
 
     Attributes:
-        seconds: dict from names to the seconds of all turns that count.
+        seconds: dict from names to the seconds of all measured turns.
 
     Example:
         >>> turns = Turns({"sort": timed(lambda: sorted([2, 1])), "sum": timed(lambda: sum([2]))})
@@ -34,23 +34,23 @@ class Turns:
         self._order = random.Random(0)
 
     def warm_up(self, rounds):
-        """So many turns of each that do not count."""
+        """Takes turns of each function that do not count."""
         for name, take in self._takes.items():
             self._tell(f"warming up {name}")
             for _ in range(rounds):
                 take()
 
     def take(self, done, rounds):
-        """One round, after so many that are done of so many in all."""
+        """Takes one round, the next after those done."""
         self._tell(f"round {done + 1} of {rounds}")
-        # In an order of its own, so that none always follows the same one.
+        # Each round has its own order, so that none always follows the same one.
         for name in self._order.sample(list(self._takes), len(self._takes)):
             seconds = self._takes[name]()
             self.seconds[name] += seconds if isinstance(seconds, list) else [seconds]
 
 
 def timed(call):
-    """A function that makes a call and returns how many seconds it took."""
+    """A function that makes a call and returns the seconds that it took."""
 
     def take():
         began = time.perf_counter()
@@ -61,7 +61,7 @@ def timed(call):
 
 
 def ratio(first, second):
-    """How long a call takes in comparison with another: median over blocks of ratios of medians.
+    """The time of a call divided by that of another: median over blocks of ratios of medians.
 
     Args:
         first: function without arguments.

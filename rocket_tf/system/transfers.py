@@ -1,4 +1,4 @@
-"""Progress of what TensorFlow reads or writes in one call that may take long."""
+"""Shows the progress of a long call in which TensorFlow reads or writes."""
 
 import contextlib
 import sys
@@ -19,13 +19,13 @@ def size_of(variable):
 def shown(text, size, done=None):
     """Shows that a large file is read or written, for as long as the block runs.
 
-    On a terminal by a bar, which goes when the block ends; elsewhere by one line. Small files are
-    not worth either.
+    On a terminal, it shows a bar, which is removed when the block ends; elsewhere, it prints one
+    line. For small files, it shows nothing.
 
     Args:
-        text: what is done, such as "Saving epoch-1".
+        text: description, such as "Saving epoch-1".
         size: bytes in all.
-        done: function without arguments to the bytes that are done; `None` where that is not known.
+        done: function without arguments that returns the bytes done; `None` if unknown.
 
     Example:
         >>> with shown("Saving epoch-1", 3 * 2**30):

@@ -455,7 +455,7 @@ class TestFiles:
     def test_an_exit_is_a_mistake_for_studies_too(self, tmp_path):
         path = tmp_path / "bad.py"
         path.write_text("import sys\ndef get_config():\n    sys.exit(3)\n")
-        with pytest.raises(ConfigError, match=r"by sys\.exit\(3\) \(.*/bad\.py:3\); take that out"):
+        with pytest.raises(ConfigError, match=r"by sys\.exit\(3\) \(.*/bad\.py:3\); remove that"):
             bundled.load_file(str(path))
 
     @pytest.mark.parametrize("text", FILES, ids=lambda text: repr(text)[-40:])

@@ -193,10 +193,10 @@ def test_inputs_in_common_must_be_alike(other):
     joined = layers.Concatenate()(list(inputs.values()))
     booster = keras.Model(inputs, layers.Dense(CLASSES)(joined), name="booster")
     if name == "zoom":
-        with pytest.raises(ValueError, match="inputs of one structure, shape and dtype"):
+        with pytest.raises(ValueError, match="inputs of the same structure, shape and dtype"):
             RocketModel(light, booster)
         return
-    with pytest.raises(ValueError, match="inputs of one structure"):
+    with pytest.raises(ValueError, match="inputs of the same structure"):
         RocketModel(light, booster)
 
 

@@ -334,7 +334,7 @@ class TestInputs:
         for role, names in (("light", ["price", "age"]), ("booster", ["zoom", "price"])):
             inputs = [keras.Input((2,), name=name) for name in names]
             nets.append(keras.Model(inputs, logits(layers.Subtract()(inputs), role), name=role))
-        with pytest.raises(ValueError, match=r"names at other positions.*'zoom', 'price'"):
+        with pytest.raises(ValueError, match=r"names at different positions.*'zoom', 'price'"):
             RocketModel(*nets)
 
 

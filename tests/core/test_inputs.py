@@ -143,14 +143,14 @@ def test_an_input_that_is_missing_is_named(as_dict, call, others):
         "forward": {"training": False},
     }[call]
     with pytest.raises(
-        ValueError, match=r"inputs \['\w+', '\w+'\], and \['age'\] are missing.*zoom"
+        ValueError, match=r"inputs \['\w+', '\w+'\], but \['age'\] are missing.*zoom"
     ):
         getattr(rocket, call)(given, **arguments)
 
 
 def test_nets_whose_inputs_differ():
     (light, _), (_, listed) = pair(), pair(as_dict=False)
-    with pytest.raises(ValueError, match="must take inputs of one structure, shape and dtype"):
+    with pytest.raises(ValueError, match="must take inputs of the same structure, shape and dtype"):
         RocketModel(light, listed)
     low = keras.Input((2,), name="zoom"), keras.Input((3,), dtype="int32", name="age")
     joined = layers.Concatenate()([low[0], layers.Rescaling(1.0)(low[1])])

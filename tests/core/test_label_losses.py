@@ -153,7 +153,7 @@ class TestEveryWay:
             np.testing.assert_allclose(
                 logs[f"light_{name}_loss"], expected[f"{name}_loss"], rtol=1e-6
             )
-        with pytest.raises(ValueError, match="one for each output of a net, and there are 2"):
+        with pytest.raises(ValueError, match="one for each output of a net, here 2"):
             rocket.compile("sgd", ["mse"] * 3)
 
     @pytest.mark.parametrize(

@@ -395,7 +395,7 @@ class TestDicts:
 class TestErrors:
     def test_outputs_of_other_names_or_shapes(self):
         (light, _), (_, booster) = two_task_pair(), two_task_pair(topic=4)
-        with pytest.raises(ValueError, match=r"logits of one shape.*'topic': \(None, 3\)"):
+        with pytest.raises(ValueError, match=r"logits of the same shape.*'topic': \(None, 3\)"):
             RocketModel(light, booster)
         inputs = keras.Input((FEATURES,))
         other = keras.Model(inputs, {"topic": layers.Dense(3)(inputs)})
@@ -632,11 +632,11 @@ class TestRankingMetrics:
 def test_outputs_are_not_called_as_nets_are():
     inputs = keras.Input((3,))
     net = keras.Model(inputs, {"light": layers.Dense(1)(inputs), "topic": layers.Dense(2)(inputs)})
-    with pytest.raises(ValueError, match="Outputs have other names than the nets"):
+    with pytest.raises(ValueError, match="Outputs must not have the names of nets"):
         RocketModel(net, hint=None)
 
 
 def test_weights_of_heads_without_a_loss_are_refused():
     rocket = RocketModel(*linear_pair())
-    with pytest.raises(ValueError, match=r"loss_weights must be of heads with a loss.*booster"):
+    with pytest.raises(ValueError, match=r"loss_weights must be for heads with a loss.*booster"):
         rocket.compile("sgd", {"light": CROSS_ENTROPY}, loss_weights={"booster": 0.5})

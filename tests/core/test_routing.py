@@ -440,5 +440,5 @@ class TestSettings:
             RocketModel(*linear_pair(), shared_layers_learn_from="light")
 
     def test_a_booster_that_there_is_not(self):
-        with pytest.raises(ValueError, match="cannot learn from a booster that there is not"):
+        with pytest.raises(ValueError, match="cannot learn from a missing booster"):
             RocketModel(linear_pair()[0], hint=None, shared_layers_learn_from="booster")

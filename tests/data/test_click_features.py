@@ -198,7 +198,7 @@ def test_a_time_that_is_no_number(tmp_path):
 def test_a_vocabulary_that_would_be_empty(tmp_path, streaming):
     features = (Feature("item", "category", min_count=3),)
     fields = write(tmp_path, "csv", features=features)
-    with pytest.raises(DataUnavailableError, match="no value of 'item' is there 3 times"):
+    with pytest.raises(DataUnavailableError, match="no value of 'item' occurs 3 times"):
         open_data({**fields, "streaming": streaming})
 
 

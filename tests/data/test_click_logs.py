@@ -497,7 +497,7 @@ class TestTFRecord:
     def test_a_first_record_that_is_none(self, with_third, tmp_path):
         path = with_third(TRAIN[0])
         write_records(path, [b"no example"])
-        assert_refused(tmp_path, f"{path}: record 1 cannot be read: no tf.train.Example")
+        assert_refused(tmp_path, f"{path}: record 1 cannot be read: not a tf.train.Example")
 
     @pytest.mark.parametrize(
         "column, value, told",

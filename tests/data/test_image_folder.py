@@ -322,7 +322,7 @@ class TestUnreadableImages:
         (line,) = data.skipped
         assert line.startswith(f"{path}: ") and told in line
         assert lines == [
-            f"{folder}: passed over 1 of 10 images, which cannot be read; the first: {line}"
+            f"{folder}: skipped 1 of 10 images, which cannot be read; the first: {line}"
         ]
         images, labels = data.train
         assert sorted(images[:, 3, 3, 1]) == [1, 2, 3, 4, 11, 12, 13]
@@ -374,7 +374,7 @@ class TestUnreadableImages:
         image_folder.read(folder, SIZE, "skip", lines.append)
         assert lines[1] == (
             f"{folder}: 2 of 12 images are .tif, .webp; an export's serve_bytes reads "
-            ".jpg, .jpeg, .png, .bmp, .gif alone"
+            "only .jpg, .jpeg, .png, .bmp, .gif"
         )
 
     def test_names_that_are_no_unicode(self, folder, capsys):

@@ -314,7 +314,7 @@ class TestBadRows:
             ("image", "/etc/a.png", "'/etc/a.png' in 'image'; expected a path in"),
             ("image", "cat/../../a.png", "'../a.png' in 'image'; expected a path in"),
             ("image", "cat", "'cat' in 'image': no such file in"),
-            ("image", "cat/notes.txt", "'cat/notes.txt' in 'image': is no image by its name"),
+            ("image", "cat/notes.txt", "'cat/notes.txt' in 'image': is not an image by its name"),
             ("label", " ", "' ' in 'label'; expected a value that is not empty"),
             ("label", "cat ", "'cat ' in 'label' has a space at an end"),
             ("part", "", "'' in 'part'; expected a value that is not empty"),
@@ -378,7 +378,9 @@ class TestBadFiles:
     def test_no_such_file_or_folder(self, folder, rows):
         with pytest.raises(DataUnavailableError, match=r"b\.csv: no such file of labels; config"):
             labelled(folder, "b.csv")
-        with pytest.raises(DataUnavailableError, match=r"b\.tsv: is no file of labels; expected"):
+        with pytest.raises(
+            DataUnavailableError, match=r"b\.tsv: is not a file of labels; expected"
+        ):
             labelled(folder, "b.tsv")
         with pytest.raises(DataUnavailableError, match="nowhere: no such folder"):
             labelled(folder / "nowhere")
@@ -402,7 +404,7 @@ class TestBadFiles:
         with pytest.raises(DamagedDataError, match=r"a\.csv: line 30 has 2 values, expected the 4"):
             labelled(folder, "a.csv")
         (folder / "a.parquet").write_bytes(content)
-        with pytest.raises(DamagedDataError, match=r"a\.parquet: is no Parquet file"):
+        with pytest.raises(DamagedDataError, match=r"a\.parquet: cannot be read as a Parquet file"):
             labelled(folder, "a.parquet")
 
     @pytest.mark.parametrize("missing", ["train", "test"])

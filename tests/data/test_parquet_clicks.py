@@ -377,7 +377,7 @@ class TestRemote:
         for part in ("train", "test"):
             files.pipe_file(f"/csv/{part}.csv", b"click,user,item\n1,2,3\n")
         for path, message in (
-            ("memory://csv", "of URLs, only Parquet is read, and this is CSV"),
+            ("memory://csv", "only Parquet is read from URLs, and this is CSV"),
             ("memory://nothing", "memory://nothing: no such folder"),
             ("nonsense://bucket", "nonsense://bucket: cannot be opened: ValueError"),
         ):
@@ -475,7 +475,7 @@ class TestMistakes:
         assert opened(tmp_path).card.train_examples == 100
         assert "train-1.parquet: has no rows" in capsys.readouterr().out
         (tmp_path / "train-1.parquet").write_bytes(b"")
-        self.refused(tmp_path, "train-1.parquet: is no Parquet file that can be read")
+        self.refused(tmp_path, "train-1.parquet: cannot be read as a Parquet file")
 
     def test_a_damaged_row_group(self, make, tmp_path):
         path = make()
@@ -506,7 +506,7 @@ class TestMistakes:
     def test_names_that_are_almost_read(self, make, tmp_path, name):
         make()
         (tmp_path / name).write_text("x")
-        self.refused(tmp_path, f"{name}: would be passed over, for its name")
+        self.refused(tmp_path, f"{name}: would be skipped because of its name")
 
     def test_other_names_are_named(self, make, tmp_path, capsys):
         path = make()

@@ -156,7 +156,7 @@ class TestFolder:
         (folder / "train" / "cat" / "0.png").write_bytes(b"no image")
         first = opened(folder, "always", unreadable_images="skip")
         message = capsys.readouterr().out
-        assert first.train.examples == 17 and "passed over 1 of 24 images" in message
+        assert first.train.examples == 17 and "skipped 1 of 24 images" in message
         scan = scanning.scan
         monkeypatch.setattr(scanning, "scan", None)
         again = opened(folder, "always", unreadable_images="skip")
@@ -189,7 +189,7 @@ class TestFolder:
 def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     _, reasons = image_files.decode([str(tmp_path / "a.jpg")], 8)
-    assert reasons == ["is no regular file (a pipe, say, or a device)"]
+    assert reasons == ["is not a regular file (but, say, a pipe)"]
 
 
 class TestKept:
@@ -235,7 +235,7 @@ class TestImageDataset:
         with pytest.raises(ValueError, match=r"or 'test'\. Received: part='val'"):
             image_dataset(folder, "val")
         for given in ({"epochs": 2}, {"flip": True}):
-            with pytest.raises(ValueError, match="Images of test come once, as they are"):
+            with pytest.raises(ValueError, match="Images of test come once, unchanged"):
                 image_dataset(folder, "test", **given)
         with pytest.raises(DataUnavailableError, match="no such folder"):
             image_dataset(folder / "nowhere")

@@ -332,5 +332,5 @@ class TestReplicas:
             metric = ExactAUC()
             with pytest.raises(ValueError, match=r"update it in `strategy.run`"):
                 metric.update_state(tf.ones([2]), tf.ones([2]))
-        with pytest.raises(ValueError, match="MirroredStrategy at its making"):
+        with pytest.raises(ValueError, match="made under MirroredStrategy"):
             metric.update_state(tf.ones([2]), tf.ones([2]))

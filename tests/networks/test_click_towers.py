@@ -161,9 +161,9 @@ def test_the_booster_alone_reads_some_features(share):
 @pytest.mark.parametrize(
     "features, only, message",
     [
-        (FEATURES, ("clicked",), "names of features but histories among"),
-        (FEATURES, ("prize",), "names of features but histories among"),
-        (FEATURES, "price", "names of features but histories among"),
+        (FEATURES, ("clicked",), "names of features, not histories, among"),
+        (FEATURES, ("prize",), "names of features, not histories, among"),
+        (FEATURES, "price", "names of features, not histories, among"),
         (FEATURES, ("item",), "The history 'clicked', which both nets read, has values of 'item'"),
         (FEATURES[4:6], ("price", "age"), "must leave the light net a feature"),
     ],

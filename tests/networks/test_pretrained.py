@@ -215,7 +215,7 @@ def a_sum(x):
 REFUSED = {
     "two outputs": (
         two_outputs,
-        "it gives 2 outputs, expected one; of a rocket, save rocket.light",
+        "it gives 2 outputs, expected one; for a rocket, save rocket.light",
     ),
     "numbers": (numbers, r"it takes inputs of shapes \[\(None, 5\)\], expected one, of images"),
     "grey images": (lambda: with_head(HEADS["dropout"], (9, 8, 1)), "does not take images of.*low"),

@@ -75,7 +75,7 @@ def test_a_checkpoint_of_another_net(other, tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     with pytest.raises(CheckpointError, match="None of the checkpoints"):
         Checkpoints(tmp_path, model, kept=1).restore()
-    assert "there, and" in caplog.text
+    assert "there, but" in caplog.text
     with pytest.raises(CheckpointError, match="the checkpoint of epoch 1"):
         restore_weights(tmp_path, 1, model)
     for mine, theirs in zip(state(model), before, strict=True):

@@ -174,7 +174,7 @@ def test_an_old_run_that_has_changed_is_refused(days, old, tmp_path, monkeypatch
         train.train_and_evaluate(own, workdir, verbose=False)
     kept = json.loads((workdir / "before.json").read_text())
     (workdir / "before.json").write_text(json.dumps({**kept, "weights": "another"}))
-    with quick_runs(), pytest.raises(ConfigError, match=r"init_run: .* has other weights than"):
+    with quick_runs(), pytest.raises(ConfigError, match=r"init_run: .* does not have the weights"):
         train.train_and_evaluate(own, workdir, verbose=False)
     (copy / "checkpoints" / "epoch-1.index").unlink()
     with quick_runs(), pytest.raises(ConfigError, match=r"init_run: .* lacks its checkpoint epo"):

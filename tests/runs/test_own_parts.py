@@ -217,7 +217,7 @@ MISTAKES = {
         17,
         "a run has all its epochs",
     ),
-    "no function": ("build_nets = 3\n", 1, "is no function"),
+    "no function": ("build_nets = 3\n", 1, "is not a function"),
     "the file": (f"{NETS}\nundefined\n", 13, "the file raises NameError"),
 }
 

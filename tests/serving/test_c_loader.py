@@ -226,9 +226,9 @@ def test_wrong_numbers_of_threads(version):
 @pytest.mark.parametrize(
     "field, value, message",
     [
-        ("name", "StatefulPartitionedCaX:0", "which its graph has not"),
+        ("name", "StatefulPartitionedCaX:0", "which its graph does not have"),
         ("name", "StatefulPartitionedCall:99", "which its operation does not give"),
-        ("name", "StatefulPartitionedCall:-1", "which its graph has not"),
+        ("name", "StatefulPartitionedCall:-1", "which its graph does not have"),
         ("dtype", 3, "float32 in its graph, as int32"),
     ],
 )
@@ -256,5 +256,5 @@ def test_a_pipe_in_an_export_is_not_waited_for(version, tmp_path):
     path = tmp_path / "1" / "variables" / "variables.index"
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(LoaderError, match=r"variables\.index is no regular file"):
+    with pytest.raises(LoaderError, match=r"variables\.index is not a regular file"):
         c_loader.LoadedModel(tmp_path / "1")

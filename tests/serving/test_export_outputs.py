@@ -74,7 +74,7 @@ class TestSeveralOutputs:
         assert "1, 3, 8" in " ".join(told.values()) or len(told) == 9
 
     def test_has_no_class_names(self, rocket, tmp_path):
-        with pytest.raises(ValueError, match=r"class_names are of nets with one output.*topic"):
+        with pytest.raises(ValueError, match=r"class_names are for nets with one output.*topic"):
             export_light(rocket, tmp_path, class_names=["a", "b", "c"])
         assert not list(tmp_path.iterdir())
 

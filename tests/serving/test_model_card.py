@@ -74,10 +74,10 @@ Classes (2): cat, dog.
 
 ## Known limits
 
-- The errors are of one training (seed 3) on one set of 797 examples. Other data, and another \
-seed, give others.
+- The errors are those of one training (seed 3) on one set of 797 examples. Other data and other \
+seeds give other errors.
 - One run does not say whether the booster helped; `rocket-tf study` compares.
-- It computes in bfloat16, and is slow where that is emulated.
+- It computes in bfloat16, and is slow if that is emulated.
 - It was not tested on inputs unlike its training data, for fairness, or against attacks.
 """
 CONTENTS = [

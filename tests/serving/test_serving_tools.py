@@ -266,7 +266,7 @@ def test_a_bomb_and_a_pipe_are_refused_alone(
     told = answered.err.splitlines()
     assert "1601 by 4 pixels, expected at most 6400" in told[0]
     assert "c.png" in told[1] and "pixels" in told[1]
-    assert "e.png: is no regular file" in told[2] and len(told) == 3
+    assert "e.png: is not a regular file" in told[2] and len(told) == 3
 
 
 def test_predict_takes_the_files_that_training_takes_and_writes_csv(
@@ -291,8 +291,8 @@ def test_predict_takes_the_files_that_training_takes_and_writes_csv(
         shares = [float(row["probability"]) for row in rows[rank::2]]
         np.testing.assert_allclose(shares, shares[0], atol=2e-3)
     assert [line.rpartition("/")[2] for line in answered.err.splitlines()] == [
-        "notes.txt: passed over, no image by its name",
-        "predict: hidden files passed over, as in training: 1",
+        "notes.txt: skipped, its name is not that of an image",
+        "predict: hidden files skipped, as in training: 1",
     ]
 
 
@@ -301,7 +301,7 @@ def test_labels_that_are_no_utf8(exports, pictures, tmp_path, capsys):
     (tmp_path / "1" / "assets" / "labels.txt").write_bytes(b"cat\n\xff\n")
     assert predict.main([str(tmp_path), str(pictures)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "labels.txt: is no UTF-8" in line
+    assert "labels.txt: is not UTF-8" in line
 
 
 def test_predict_asks_in_batches(exports, pictures, capsys, monkeypatch):
@@ -369,10 +369,10 @@ def test_predict_names_what_is_no_image_and_goes_on(exports, pictures, tmp_path,
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nowhere", "{pictures}"], "nowhere: there is nothing; expected an export"),
+        (["nowhere", "{pictures}"], "nowhere: does not exist; expected an export"),
         (["{pictures}", "{pictures}"], "holds neither a saved_model.pb nor versions"),
         (["{pictures}/large.jpg", "{pictures}"], "that is another kind of file"),
-        (["{exports}/light", "nowhere.png"], "nowhere.png: there is nothing"),
+        (["{exports}/light", "nowhere.png"], "nowhere.png: does not exist"),
         (["{exports}/light", "{exports}/onnx"], "has no images; expected files ending in .jpg"),
         (["{exports}/litert", "{pictures}"], "holds several exports (light.tflite, light_int8"),
         (["{exports}/light", "{pictures}", "--top=0"], "--top: got 0"),

@@ -151,8 +151,8 @@ def test_the_command(tmp_path, capsys):
     "given, named",
     [
         (["epochs=2,2"], "--grid: got epochs with a value twice"),
-        (["epochs=2", "epochs=3"], "--grid: got epochs, which --grid or --set has already"),
-        (["batch_size=8,16"], "--grid: got batch_size, which --grid or --set has already"),
+        (["epochs=2", "epochs=3"], "--grid: got epochs, which --grid or --set already sets"),
+        (["batch_size=8,16"], "--grid: got batch_size, which --grid or --set already sets"),
         (["light_tower=4,8"], "--grid: got 'light_tower=4,8', expected a field and values"),
         (["epoch=2"], "config.epoch: no such field; did you mean config.epochs?"),
         (["epochs"], "config.epochs: got ''"),

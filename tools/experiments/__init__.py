@@ -1,1 +1,1 @@
-"""Experiments that are behind a figure of the docs; each writes its file in results/."""
+"""Experiments behind figures in the docs; each writes its file in results/."""

@@ -3,13 +3,14 @@ r"""Two days of a simulated click log in a row, the second with new users and it
     python -m tools.experiments.next_day --runs=runs/next_day --seeds=1 \
         --output=results/next_day.json
 
-The second half of a log is its second day. A fifth of the users and of the items come with it: what
-they have to do with the first day is taken out of that. For each seed, a rocket is trained on the
-first day; another starts from it on the second; and a third is trained on the second day from
-random weights. All are tested on the last tenth of the second day.
+The second half of a log is its second day. A fifth of the users and of the items are new on it:
+their impressions and clicks are removed from the first day. For each seed, three rockets are
+trained: one on the first day, one that starts from it on the second day, and one on the second day
+from random weights. All are tested on the last tenth of the second day.
 
-The second day of the first seed is trained once more, by the command, and killed (SIGKILL) as the
-old nets are evaluated, and after some steps. It must end as the undisturbed run has.
+The second day of the first seed is trained once more by the command, which is killed (SIGKILL)
+during the evaluation of the old nets and again after some steps. It must end like the undisturbed
+run.
 """
 
 import argparse
@@ -87,7 +88,7 @@ def trained(workdir, fields):
 
 
 def killed_twice(workdir, fields):
-    """Trains by the command, which is killed two times; returns when."""
+    """Trains with the command and kills it twice; returns when."""
     texts = {n: ",".join(v) if isinstance(v, tuple) else v for n, v in fields.items()}
     texts["learning_rate_drops"] = "()"
     command = [sys.executable, "-m", "rocket_tf.main", "--config=clicks", f"--workdir={workdir}"]

@@ -1,12 +1,12 @@
-r"""A booster trained on the digits 0 to 3, used by file on 4 to 9, beside random weights.
+r"""A booster trained on the digits 0 to 3 and used on 4 to 9, compared with random weights.
 
     python -m tools.experiments.pretrained_digits --runs=runs/pretrained_digits \
         --output=results/pretrained_digits.json
 
-For each of five seeds, which also split the digits, a booster of three convolutions is trained by
-Keras on the training digits 0 to 3. A rocket is then trained on 100 of the digits 4 to 9; its light
-net branches off after the second convolution. The booster starts from random weights, from the
-trained ones, or from these with all that the nets share frozen in the first half of the training.
+For each of five seeds, which also split the digits, Keras trains a booster of three convolutions on
+the training digits 0 to 3. Then a rocket is trained on 100 of the digits 4 to 9; its light net
+branches off after the second convolution. The booster starts from random weights, from the trained
+ones, or from these with all shared layers frozen in the first half of the training.
 """
 
 import argparse
@@ -33,11 +33,11 @@ WAYS = {
 
 
 def write_digits(path, seed, classes, examples):
-    """Digits of some classes as a file of arrays: half to train on, half to test."""
+    """Writes digits of some classes as a file of arrays: half for training, half for the test."""
     digits = load_digits()
     chosen = np.flatnonzero(np.isin(digits.target, classes))
     chosen = np.random.default_rng(seed).permutation(chosen)
-    # Pixels of 0 to 16, as files of images have them.
+    # The digits' pixels are from 0 to 16; those of image files are from 0 to 255.
     pixels = np.minimum(digits.images[chosen, ..., np.newaxis] * 16, 255).astype(np.uint8)
     labels = digits.target[chosen] - min(classes)
     half = len(chosen) // 2
@@ -84,7 +84,7 @@ def booster_files(folder, seed):
 
 
 def errors(runs, seed):
-    """By way, the test errors of the light net and of the booster, in per cent."""
+    """Dict from each way to the test errors of light net and booster, in per cent."""
     folder = runs / f"seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     untrained, trained = booster_files(folder, seed)

@@ -1,6 +1,6 @@
-"""Click logs in CSV and TFRecord files as Parquet, in bounded memory.
+"""Converts click logs in CSV and TFRecord files to Parquet, in bounded memory.
 
-Free of TensorFlow but for TFRecord files.
+It imports TensorFlow only for TFRecord files.
 """
 
 import contextlib
@@ -29,19 +29,19 @@ _FOLDER = ".rocket_tf"
 
 
 def converted(files, columns, settings, tell=print):
-    """A log in Parquet, which is made the first time, in the hidden folder .rocket_tf beside it.
+    """A log in Parquet, made on first use, in the hidden folder .rocket_tf beside it.
 
     Args:
         files: `files.LogFiles`, CSV or TFRecord.
         columns: `examples.Columns`.
-        settings: dict of fields; "test_column" is kept, too.
-        tell: called with a line about what is made.
+        settings: dict of fields; "test_column" is also kept.
+        tell: called with a line about the new files.
 
     Returns:
         `files.LogFiles` in Parquet.
 
     Raises:
-        DamagedDataError, DataUnavailableError: as `convert`.
+        DamagedDataError, DataUnavailableError: like `convert`.
     """
     root = Path(files.storage.root)
     place = (root.parent if files.storage.is_file else root) / _FOLDER
@@ -59,22 +59,22 @@ def converted(files, columns, settings, tell=print):
 
 
 def convert(files, columns, target, more_column="", tell=print):
-    """Writes a log as Parquet: of each file one, in the order of the rows.
+    """Writes a log as Parquet: one file for each file, in the order of the rows.
 
-    All files are read twice: to see which columns hold whole numbers, and to write. Values are
-    checked as they are where a log is read into memory.
+    All files are read twice: to find the columns with integers, and to write. Values are checked as
+    when a log is read into memory.
 
     Args:
         files: `files.LogFiles`, CSV or TFRecord.
-        columns: `examples.Columns`, the columns that are written.
-        target: a new folder, which is there when all is written; in it are folders train and test,
-            or all.
-        more_column: a column that is written, too.
+        columns: `examples.Columns`, the columns to write.
+        target: a new folder, which appears when all is written; it has folders train and test, or
+            all.
+        more_column: another column to write.
         tell: called with lines about the log.
 
     Raises:
-        DamagedDataError: if a file cannot be read, or a value is none that its column may have;
-            with the file, and the line or record.
+        DamagedDataError: if a file cannot be read, or a value is invalid; with the file, and the
+            line or record.
         DataUnavailableError: if the folder cannot be written, a column is missing, or a part has no
             rows.
     """
@@ -109,9 +109,9 @@ def convert(files, columns, target, more_column="", tell=print):
         if isinstance(error, DataUnavailableError):
             raise
         raise DataUnavailableError(
-            f"{files.storage.root}: is turned into Parquet first, in {target.parent}, which cannot "
-            f"be written ({error.strerror}); turn it into another folder by `python -m "
-            "tools.convert_clicks`, and give that as config.data_path"
+            f"{files.storage.root}: is first converted to Parquet in {target.parent}, which cannot "
+            f"be written ({error.strerror}); convert it into another folder with `python -m "
+            "tools.convert_clicks`, and pass that as config.data_path"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -121,7 +121,7 @@ def convert(files, columns, target, more_column="", tell=print):
 
 
 class _Facts:
-    """What decides how columns are written, from all values."""
+    """How to write the columns, found from all values."""
 
     def __init__(self, by_part, columns):
         self._by_part = by_part  # the columns
@@ -184,7 +184,7 @@ class _Facts:
         return found
 
     def schema(self, part):
-        """The Arrow schema of what is written of a part."""
+        """The Arrow schema of a part's files."""
         columns = self._by_part[part]
         kinds = {columns.label: pa.int64()}
         if columns.weight:

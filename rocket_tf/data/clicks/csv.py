@@ -1,4 +1,4 @@
-"""One CSV file of a click log, by Apache Arrow. Free of TensorFlow."""
+"""Reads one CSV file of a click log with Apache Arrow. It does not import TensorFlow."""
 
 import contextlib
 import csv
@@ -24,7 +24,7 @@ def header(path):
     """Names of the columns, from the first line.
 
     Raises:
-        DamagedDataError: if there is none, it cannot be read, or a name is there twice.
+        DamagedDataError: if there is none, if it cannot be read, or if a name occurs twice.
     """
     try:
         check_regular(path)
@@ -42,7 +42,7 @@ def header(path):
 
 
 def read(path, columns):
-    """Reads a file as it is.
+    """Reads a file, without changing its values.
 
     Args:
         path: the file, compressed by gzip if its name ends with ".gz": UTF-8, with commas, one
@@ -74,15 +74,15 @@ def batches(path, columns, progress=lambda done: None):
     """The same, some rows at a time.
 
     Args:
-        path: as of `read`.
-        columns: as of `read`.
-        progress: called with how many bytes of the file are read.
+        path: as for `read`.
+        columns: as for `read`.
+        progress: called with the number of bytes read so far.
 
     Yields:
-        As `read` returns, with a few thousand rows or more.
+        Like the result of `read`, with a few thousand rows or more.
 
     Raises:
-        DamagedDataError: as `read`.
+        DamagedDataError: like `read`.
     """
     first = 0
     try:
@@ -107,7 +107,7 @@ def _options(columns):
     return (
         pa.csv.ParseOptions(
             newlines_in_values=True,
-            # An empty line is a row without values, so that it has a number and an error.
+            # An empty line is a row without values, so it has a number and an error.
             ignore_empty_lines=False,
         ),
         pa.csv.ConvertOptions(
@@ -118,7 +118,7 @@ def _options(columns):
 
 
 def _arrays(path, table, columns, first):
-    """The columns of a table whose first row is this one of the file."""
+    """The columns of a table that begins at this row of the file."""
     # With 64-bit offsets, for texts of more than 2 GiB.
     arrays = {name: table[name].cast(pa.large_string()).combine_chunks() for name in columns.all}
     for name, array in arrays.items():
@@ -136,7 +136,7 @@ def _arrays(path, table, columns, first):
 
 
 def _check_spaces(path, items, column, first):
-    """Refuses values with spaces of the category that a history holds."""
+    """Refuses values with spaces in the category of a history."""
     spaced = pa.compute.index(pa.compute.match_substring_regex(items, r"\S\s+\S"), True).as_py()
     if spaced >= 0:
         raise DamagedDataError(
@@ -149,7 +149,7 @@ def _check_spaces(path, items, column, first):
 def location(path, row):
     """Where a row starts, counted from 0 after the header: "line 2" of the first.
 
-    Values may have several lines in columns that are not read, so that lines are not rows.
+    Values in columns that are not read may have several lines, so lines are not rows.
     """
     text = {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
     with _opened(path, "rt", **text) as file, _long_values():
@@ -165,7 +165,7 @@ def _opened(path, mode, **text):
 
 @contextlib.contextmanager
 def _long_values():
-    """Lets Python's reader, which is asked for lines of errors alone, read values of any length."""
+    """Lets Python's reader, which only finds the lines of errors, read values of any length."""
     before = csv.field_size_limit(sys.maxsize)
     try:
         yield
@@ -176,8 +176,8 @@ def _long_values():
 def _problem(path, error):
     """What is wrong with a file that Arrow does not read, and in which line.
 
-    Arrow counts the header as row 1. It would also call a function with the row, but prints an
-    exception of its own for one that is no UTF-8.
+    Arrow counts the header as row 1. It could also call a function with the row, but prints its own
+    exception for rows that are not UTF-8.
     """
     found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
     if found:
@@ -193,10 +193,10 @@ def _problem(path, error):
 
 
 def _split(texts):
-    """Lists of the values between spaces; of an empty text, an empty list."""
+    """Lists of the values between spaces; an empty text is an empty list."""
     lists = pa.compute.utf8_split_whitespace(texts)
     values = lists.flatten()
-    # Of an empty text, and of spaces at an end, there are empty values.
+    # An empty text, and spaces at an end, give empty values.
     kept = pa.compute.not_equal(values, "")
     offsets = np.append(0, np.cumsum(kept.to_numpy(zero_copy_only=False)))[lists.offsets]
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values.filter(kept))

@@ -1,4 +1,4 @@
-"""Clicks in memory: which columns they have, and the histories of users. Free of TensorFlow."""
+"""Clicks in memory: their columns, and the histories of users. It does not import TensorFlow."""
 
 import dataclasses
 import difflib
@@ -16,11 +16,11 @@ class ListColumn:
     """A column with a list of values for each example.
 
     Attributes:
-        name: the column's.
-        kind: "history", "tags", "vector", or "weights", which tags have.
-        of: the column whose dtype the values have: a history's category, or tags themselves; of
-            weights, the tags. "" of a vector.
-        length: so many of the first values are kept; a vector has as many.
+        name: the column's name.
+        kind: "history", "tags", "vector", or "weights" (of tags).
+        of: the column with the values' dtype: a history's category, or the tags themselves; for
+            weights, the tags. "" for a vector.
+        length: number of values to keep, the first ones; a vector has exactly as many.
         missing: whether values may be missing.
     """
 
@@ -40,7 +40,7 @@ class ListColumn:
         return dtypes[self.of] if self.has_ids else "float32"
 
     def padding(self, is_text):
-        """What stands for no value, where ids are texts or are not."""
+        """The value that means none, for ids that are texts or integers."""
         if self.kind == "weights":
             return 0.0
         if self.kind == "vector":
@@ -50,27 +50,26 @@ class ListColumn:
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """Which columns of a click log play which part.
+    """The roles of the columns of a click log.
 
     Attributes:
         label: 0 or 1.
-        user: whose examples make a group of GAUC; nets read it only if it is a category too. Empty:
-            there is none.
+        user: the user, whose examples are a group of GAUC; nets read it only if it is also a
+            category. Empty: there is none.
         categories: ids and other values without an order.
         numbers: finite numbers.
-        history: a sequence of values of `item`, the most recent first; empty: none, or several,
-            which `features` has.
+        history: a sequence of values of `item`, the most recent first; empty: none, or several in
+            `features`.
         item: the category that the history holds.
-        history_length: so many of the most recent values are kept.
-        booster_only: those that only the booster reads. All of them may be missing from the test
-            part.
-        missing: whether values may be missing. Categories then are any whole numbers of 64 bits but
-            the smallest, `MISSING`, which marks a missing value and pads histories; or texts, of
-            which "" does. Numbers are NaN.
-        weight: how much each example weighs in losses and metrics, at least 0; empty: all alike.
+        history_length: number of values to keep, the most recent ones.
+        booster_only: columns that only the booster reads. The test part may lack all of them.
+        missing: whether values may be missing. Categories are then any 64-bit integers except the
+            smallest, `MISSING`, which marks a missing value and pads histories; or texts, where ""
+            does. Missing numbers are NaN.
+        weight: the weight of each example in losses and metrics, at least 0; empty: all the same.
 
     Raises:
-        ValueError: if there is a history and `item` is no category.
+        ValueError: if there is a history and `item` is not a category.
     """
 
     label: str = "click"
@@ -123,12 +122,12 @@ class Columns:
 
     @property
     def of_features_in_files(self):
-        """What decides how files are read, of each feature; its table's size does not."""
+        """The settings of each feature that decide how files are read; not its table's size."""
         names = ("name", "kind", "of", "length", "missing", "weights")
         return [[getattr(each, name) for name in names] for each in self.features]
 
     def may_miss(self, name):
-        """Whether a column that is no list may lack values."""
+        """Whether a column without lists may lack values."""
         return self.missing or any(each.name == name and each.missing for each in self.features)
 
     @property
@@ -172,14 +171,14 @@ class Columns:
 
 @dataclasses.dataclass(frozen=True)
 class ClickExamples:
-    """Impressions, in their order in time.
+    """Impressions, in the order of time.
 
     Attributes:
-        inputs: dict from columns to arrays whose first axis is that of the examples. Categories and
-            the user: shape (examples,), int64 from 0 on if all values of both parts are whole
-            numbers, otherwise objects that are strings. Numbers: float32, shape (examples,). Times:
-            int64, shape (examples,). Histories and tags: of their categories' dtype, shape
-            (examples, length), padded at the end with -1 or "". Weights and vectors: float32.
+        inputs: dict from columns to arrays with examples along the first axis. Categories and the
+            user: shape (examples,), int64 from 0 on if all values of both parts are integers,
+            otherwise strings (dtype object). Numbers: float32, shape (examples,). Times: int64,
+            shape (examples,). Histories and tags: dtype of their categories, shape (examples,
+            length), padded at the end with -1 or "". Weights and vectors: float32.
         labels: int64, shape (examples,); 1 for a click, else 0.
     """
 
@@ -193,7 +192,7 @@ class ClickData:
 
     Attributes:
         train, test: `ClickExamples`.
-        vocabularies: dict from features whose values are counted to tuples of values.
+        vocabularies: dict from features with counted values to tuples of values.
     """
 
     train: ClickExamples
@@ -202,15 +201,15 @@ class ClickData:
 
 
 def check_columns(source, wanted, present):
-    """Checks that columns are there.
+    """Checks that columns exist.
 
     Args:
         source: where they should be, for the message.
-        wanted: names of columns that are needed.
-        present: list of the names that there are.
+        wanted: names of the required columns.
+        present: list of the existing names.
 
     Raises:
-        DataUnavailableError: for the first that is not; it names those that are.
+        DataUnavailableError: for the first missing one; it names the existing ones.
     """
     for name in wanted:
         if name not in present:
@@ -225,7 +224,7 @@ def split(inputs, labels, test_fraction):
     """`ClickData` whose test examples are the last ones.
 
     Args:
-        inputs: as of `ClickExamples`, in their order in time.
+        inputs: as for `ClickExamples`, in the order of time.
         labels: the same.
         test_fraction: share of the test examples, between 0 and 1; there is at least one of each.
 
@@ -243,19 +242,19 @@ def split(inputs, labels, test_fraction):
 
 
 def histories(users, items, clicked, times, length):
-    """What each user had clicked before each example.
+    """The items that each user had clicked before each example.
 
     Args:
         users: shape (examples,), integers or strings.
         items: the same.
         clicked: boolean, or 0 and 1, shape (examples,).
         times: numbers of shape (examples,), in any order.
-        length: so many items are kept.
+        length: number of items to keep.
 
     Returns:
-        Of the items' dtype, shape (examples, length): the items that the same user clicked at
-        strictly earlier times, the most recent first; of those of one time, the last in the arrays
-        first. Padded at the end, integers with -1 and strings with "".
+        Array of the items' dtype, shape (examples, length): the items that the same user clicked at
+        strictly earlier times, the most recent first; at equal times, the last in the arrays first.
+        Integers are padded at the end with -1, and strings with "".
     """
     users, items, clicked = np.asarray(users), np.asarray(items), np.asarray(clicked, bool)
     places = np.arange(len(items))
@@ -263,7 +262,7 @@ def histories(users, items, clicked, times, length):
     order = np.lexsort((times, users))
     users, times, clicked = users[order], np.asarray(times)[order], clicked[order]
     clicks = items[order][clicked]
-    # How many of all clicks are before each example, in this order.
+    # The number of clicks before each example, in this order.
     before = np.cumsum(clicked) - clicked
     new_user = np.append(True, users[1:] != users[:-1])[: len(items)]
     new_time = new_user | np.append(True, times[1:] != times[:-1])[: len(items)]
@@ -278,5 +277,5 @@ def histories(users, items, clicked, times, length):
 
 
 def padding_of(items):
-    """What fills the end of a history of such items, -1 or "", by the array's dtype."""
+    """The padding of a history of such items, -1 or "", by the array's dtype."""
     return -1 if items.dtype.kind in "iu" else ""

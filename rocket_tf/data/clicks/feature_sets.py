@@ -1,6 +1,6 @@
-"""Features that make up the inputs of one net, and as configurations hold them.
+"""Features that form the inputs of one net, and their form in configurations.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from rocket_tf.data.clicks.features import DTYPES, Feature
 
 
 def check_features(features):
-    """Checks that features make up the inputs of one net.
+    """Checks that features can form the inputs of one net.
 
     Args:
         features: sequence of `Feature`s.
@@ -21,8 +21,8 @@ def check_features(features):
         Dict from their names to them, in their order.
 
     Raises:
-        ValueError: if there are none, two inputs have one name, or a history is not of a category
-            among them with its dtype.
+        ValueError: if there are none, if two inputs have the same name, or if a history's category
+            is not among them or has another dtype.
     """
     features = list(features)
     if not features or not all(isinstance(feature, Feature) for feature in features):
@@ -63,7 +63,7 @@ def check_features(features):
 
 
 def plain(features):
-    """Features as JSON can hold them: what differs from the defaults.
+    """Features in a form fit for JSON: the fields that differ from the defaults.
 
     Args:
         features: sequence of `Feature`s, or of mappings of their fields.
@@ -86,7 +86,7 @@ def _plain(feature):
         if feature.dtype == feature.default_dtype:
             del given["dtype"]
     else:
-        return feature  # which is answered where it is read
+        return feature  # reading it reports the error
     return {name: _as_json(value) for name, value in given.items()}
 
 
@@ -97,16 +97,16 @@ def _as_json(value):
 
 
 def read_features(features):
-    """Features of a configuration, each checked by itself; the dtypes of their values are open.
+    """The features of a configuration, each checked; the dtypes of their values are still open.
 
     Args:
-        features: as of `plain`.
+        features: as for `plain`.
 
     Returns:
         Dict from their names to `Feature`s. A history's dtype is that of its category.
 
     Raises:
-        ValueError: if one is wrong, or they do not go together.
+        ValueError: if one is wrong, or they contradict each other.
     """
     read = [_read(feature) for feature in features]
     dtypes = {feature.name: feature.dtype for feature in read}

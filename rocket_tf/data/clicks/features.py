@@ -1,6 +1,6 @@
-"""What describes a user, an item and their context, as click-through nets take it.
+"""Features of a user, an item and their context, the inputs of click nets.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import collections
@@ -41,40 +41,39 @@ class Feature:
         name: name of the input, and part of the names of its layers: a letter, then letters, digits
             and underscores, all ASCII.
         kind: `"category"` (an id), `"number"`, `"history"` (a sequence of values of another
-            category, such as the items that a user has clicked), `"tags"` (a category with several
-            values at once, or none), `"vector"` (a list of numbers, always of one length, which
-            enters as it is) or `"time"` (seconds since 1970, UTC, whose hour and weekday each have
-            an embedding).
-        dtype: of the raw values. `"string"` or `"int64"` for categories, tags and histories;
-            `"int64"` for times; `"float32"` for vectors and numbers, or, for numbers, `"float64"`
-            or `"int64"` where float32 would blur what makes them different, such as seconds since
-            1970. `None`: `"float32"` or `"int64"` where there is no other; for ids `"int64"` if
-            other fields hold integers, else `"string"`.
-        vocabulary: of ids: the known values, strings or integers by dtype, each once and none of
+            category, such as the items that a user has clicked), `"tags"` (a category with any
+            number of values at once), `"vector"` (a list of numbers of fixed length, used
+            unchanged) or `"time"` (seconds since 1970, UTC, with an embedding each for the hour and
+            the weekday).
+        dtype: dtype of the raw values. `"string"` or `"int64"` for categories, tags and histories;
+            `"int64"` for times; `"float32"` for vectors and numbers. Numbers that would lose digits
+            in float32, such as seconds since 1970, may be `"float64"` or `"int64"`. `None`:
+            `"float32"` or `"int64"` if there is no other; for ids `"int64"` if other fields hold
+            integers, else `"string"`.
+        vocabulary: for ids: the known values, strings or integers by dtype, each once and none of
             them `padding`; all others share one row of the embedding table, the first. `None`:
             values are hashed, unless `min_count` or `integers` is given.
-        buckets: of ids: number of hash buckets, or, with `integers`, of known values.
-        dimension: of ids: width of an embedding; of a time: of each of its two.
-        mean: of a number: what is subtracted from it, such as its mean over the training examples.
-        variance: of a number: by whose root it is divided afterwards, in its unit squared.
-        of: of a history: the category whose values it has, and whose embedding table it uses.
-        length: of lists: values in a sequence; shorter ones are padded at the end with `padding`.
-            Of a vector: how many numbers it has.
-        missing: whether values may be missing: of ids, `""`, or -2⁶³ among integers, which has a
-            row of its own, the last; of tags, that there is none; of a number, NaN, which becomes
-            the mean, beside an indicator; of a vector, NaN in all places, which become 0, beside an
-            indicator; of a time, -2⁶³, which has embeddings of its own. A history has what its
-            category has.
-        min_count: of ids: 1 or more: the vocabulary are the values that the training examples have
-            at least so often. The command builds it; `click_pair` takes `vocabulary`. 0: it is not
-            built.
-        integers: of ids: whether they are rows of the table as they are, 0 to `buckets` - 1; all
-            others share one more row, that of number `buckets`.
-        pooling: of tags: `"mean"` or `"sum"` of their embeddings.
-        weights: of tags: name of a further input with a weight of at least 0 for each of them, by
-            which mean or sum is weighted. `None`: all weigh the same.
-        served_as: of a category or a number: the value that an export takes for it, which then has
-            no such input, as for the position at which an item was shown. `None`: it has.
+        buckets: for ids: number of hash buckets, or with `integers`, of known values.
+        dimension: for ids: width of an embedding; for a time: of each of its two.
+        mean: for a number: the value to subtract, such as the mean over the training examples.
+        variance: for a number: it is then divided by the root of this, in its unit squared.
+        of: for a history: the category of its values, whose embedding table it uses.
+        length: for lists: values in a sequence; shorter ones are padded at the end with `padding`.
+            For a vector: how many numbers it has.
+        missing: whether values may be missing. A missing id is `""`, or -2⁶³ among integers, and
+            has a separate row, the last. Tags are missing if there is none. A missing number is NaN
+            and becomes the mean, with an indicator. A missing vector is NaN in every element and
+            becomes zeros, with an indicator. A missing time is -2⁶³ and has separate embeddings. A
+            history has the setting of its category.
+        min_count: for ids: at least 1: the vocabulary is the values that occur in at least so many
+            training examples. The command builds it; `click_pair` needs `vocabulary`. 0: off.
+        integers: for ids: whether 0 to `buckets` - 1 are row numbers of the table; all others share
+            one more row, number `buckets`.
+        pooling: for tags: `"mean"` or `"sum"` of their embeddings.
+        weights: for tags: name of another input with a weight of at least 0 for each tag, for a
+            weighted mean or sum. `None`: all have the same weight.
+        served_as: for a category or a number: the fixed value that an export uses instead of an
+            input, for instance for the position at which an item was shown. `None`: it is an input.
 
     Raises:
         ValueError: if a field is out of range, or belongs to another kind.
@@ -132,7 +131,7 @@ class Feature:
 
     @property
     def default_dtype(self) -> str:
-        """The dtype where none is given."""
+        """The default dtype."""
         if self.kind in _WITH_TABLE:
             known = self.vocabulary if isinstance(self.vocabulary, list | tuple) else ()
             if self.integers or _is_whole(self.served_as) or any(map(_is_whole, known[:1])):
@@ -221,7 +220,7 @@ class Feature:
             raise self._error(
                 "vocabulary", f"a tuple of one or more {name}, for dtype={self.dtype!r}"
             )
-        # Without NumPy's scalars, which a saved model could not tell.
+        # Without NumPy's scalars, which a saved model could not represent.
         values = tuple((str if kind is str else int)(value) for value in self.vocabulary)
         if len(set(values)) < len(values):
             counts = collections.Counter(values)

@@ -1,4 +1,7 @@
-"""Which files of a folder are a click log, and which part each belongs to. Free of TensorFlow."""
+"""Finds the files of a click log in a folder, and the part of each.
+
+It does not import TensorFlow.
+"""
 
 import dataclasses
 import re
@@ -15,7 +18,7 @@ _FORMS = {
     "TFRecord": r"\.tfrecords?[^/]*$",
     "Parquet": r"\.(parquet|pq)$",
 }
-# What may well hold impressions, and is read in no form.
+# Files that may hold impressions, but in forms that are not read.
 _DATA = (
     r"\.(csv|tsv|txt|parquet|pq|orc|avro|arrow|feather|jsonl?|ndjson)\b[^/]*$"
     r"|\.(gz|zip|zst|bz2|xz|lz4|snappy)$"
@@ -28,10 +31,10 @@ class LogFiles:
 
     Attributes:
         form: "CSV", "TFRecord" or "Parquet".
-        storage: where they lie.
-        train: their names there, in their order; of all examples where `test` is `None`.
-        test_storage: where those of the test part lie.
-        test: their names there, or `None`: the test part is cut from `train`.
+        storage: their storage.
+        train: their names in it, in order; of all examples if `test` is `None`.
+        test_storage: the storage of the test part.
+        test: names in it, or `None`: the test part is cut from `train`.
     """
 
     form: str
@@ -52,12 +55,12 @@ class LogFiles:
 def find(path, test_path="", is_cut=False, tell=print):
     """Finds a click log's files.
 
-    The files of a part follow each other in the order of their paths. Names that begin with "train"
-    and "test" say the part, of a file or of its topmost folder.
+    The files of a part are in the order of their paths. The name of a file, or of its topmost
+    folder, begins with "train" or "test", its part.
 
     Args:
         path: a file, a folder, or a URL of one.
-        test_path: the same for the test part, if that lies elsewhere.
+        test_path: the same for the test part, if that is elsewhere.
         is_cut: whether the test part is cut from all examples, by a column or as the last ones.
         tell: called with a line about files that are not read.
 
@@ -65,8 +68,8 @@ def find(path, test_path="", is_cut=False, tell=print):
         `LogFiles`.
 
     Raises:
-        DataUnavailableError: if there are none, a part is missing, they have several forms, or one
-            almost has a name that is read.
+        DataUnavailableError: if there are none, if a part is missing, if they have several forms,
+            or if the name of one is almost right.
     """
     storage = storage_of(path)
     if not storage.exists():
@@ -84,7 +87,7 @@ def find(path, test_path="", is_cut=False, tell=print):
         other, test = _one_form(test_storage, test)
         if form != other:
             raise DataUnavailableError(
-                f"{test_storage.root}: is in {other}, and the training part in {form}; give both "
+                f"{test_storage.root}: is in {other}, but the training part in {form}; give both "
                 "the same form"
             )
         return _checked(LogFiles(form, storage, train, test_storage, test))
@@ -117,7 +120,7 @@ def is_gzipped(path):
 
 
 def _sorted_by_form(storage, tell, whole_log):
-    """Dict from forms to the names that have them."""
+    """Dict from forms to the names with each form."""
     if storage.is_file:
         form = _form(str(storage.root))
         if form is None:
@@ -137,7 +140,7 @@ def _sorted_by_form(storage, tell, whole_log):
     almost = [n for n in odd if (whole_log or _part(n)) and re.search(_DATA, n, re.IGNORECASE)]
     if almost:
         raise DataUnavailableError(
-            f"{storage.path(almost[0])}: would be passed over, for its name; expected .csv, "
+            f"{storage.path(almost[0])}: would be skipped because of its name; expected .csv, "
             ".csv.gz, .tfrecord or .parquet, so convert or rename it, or move it elsewhere"
         )
     similar = [n for n in odd if _part(n) or re.search(_DATA, n, re.IGNORECASE)]
@@ -155,11 +158,11 @@ def _one_form(storage, by_form):
 
 
 def _checked(files):
-    """The files, which are Parquet where they are not on one's own disk."""
+    """The files; only Parquet may be at a URL."""
     for storage in (files.storage, files.test_storage):
         if is_remote(storage.root) and files.form != "Parquet":
             raise DataUnavailableError(
-                f"{storage.root}: of URLs, only Parquet is read, and this is {files.form}; copy "
+                f"{storage.root}: only Parquet is read from URLs, and this is {files.form}; copy "
                 "the files to a folder"
             )
     return files

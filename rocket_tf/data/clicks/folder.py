@@ -1,6 +1,6 @@
-"""One's own click logs in CSV or TFRecord files, read into memory.
+"""Reads the user's own click logs in CSV or TFRecord files into memory.
 
-Free of TensorFlow but for the latter.
+It imports TensorFlow only for TFRecord files.
 """
 
 import dataclasses
@@ -22,16 +22,16 @@ from rocket_tf.errors import DataUnavailableError
 def read(path, columns, tell=print, files=None):
     """Reads a folder with train*.csv and test*.csv, or train*.tfrecord* and test*.tfrecord*.
 
-    Files of a part follow each other in the order of their names, and should be in the order of
-    time. `click_csv.read` and `click_tfrecords.read` tell the form of a file. A category becomes
-    int64 if all its values, of both parts, are whole numbers of 64 bits without leading zeros;
-    strings if not. The item and the history are one category. Numbers become float32, or int64 or
-    float64 where float32 would blur what makes them different.
+    The files of a part are read in the order of their names, which should be the order of time.
+    `click_csv.read` and `click_tfrecords.read` describe the form of a file. A category becomes
+    int64 if all its values, in both parts, are 64-bit integers without leading zeros; otherwise it
+    becomes strings. The item and the history are one category. Numbers become float32, or int64 or
+    float64 if they would lose digits in float32.
 
     Args:
         path: the folder.
         columns: `examples.Columns`.
-        tell: function that is called with a line on what was read.
+        tell: called with a line about what was read.
         files: its `files.LogFiles`, if these are known.
 
     Returns:
@@ -42,7 +42,7 @@ def read(path, columns, tell=print, files=None):
             category is empty or below 0, or a history has another separator than spaces; the
             message names the file, and the line or record.
         DataUnavailableError: if there is no such folder, no file of a part, files of several forms
-            or with a name that is almost read, a column is missing, or there are no examples.
+            or with names that are almost right, if a column is missing, or without examples.
     """
     files = files or find(path, tell=tell)
     folder = files.storage.root
@@ -79,7 +79,7 @@ def read(path, columns, tell=print, files=None):
         for mine, part in zip(inputs, both, strict=True):
             if not column.has_ids and column.name in part.columns:
                 mine[column.name] = _numbers(part, column)
-    # In the order of columns, as they are given.
+    # In the order of the given columns.
     inputs = [{name: own[name] for name in columns.all if name in own} for own in inputs]
     counters = vocabularies.counters(columns)
     vocabularies.add(counters, columns, inputs[0])
@@ -94,7 +94,7 @@ def read(path, columns, tell=print, files=None):
 
 
 def _ids(columns):
-    """Names of what has ids with a dtype of its own: columns with one value, and tags."""
+    """Names of ids with their own dtype: columns with one value, and tags."""
     return [*columns.ids, *(each.name for each in columns.lists if each.kind == "tags")]
 
 
@@ -137,9 +137,9 @@ class _Part:
     """The rows of all files of a part.
 
     Attributes:
-        columns: dict from columns to Arrow arrays; of histories and the like, of lists.
+        columns: dict from columns to Arrow arrays, with lists for histories and other lists.
         files: the files' paths.
-        ends: after how many rows of all files each of them ends.
+        ends: the total number of rows up to the end of each file.
         location: function from a file and a row in it to "line 2" or "record 1".
     """
 
@@ -155,7 +155,7 @@ class _Part:
         return f"{path}: {self.location(path, row - np.append(0, self.ends)[file])}"
 
     def where_of(self, name):
-        """Function from a value's place in a column of lists to where its row is."""
+        """Function from a value's place in a column of lists to the place of its row."""
         return lists.rows_of(lists.lengths_of(self.columns[name]), self.where)
 
 
@@ -174,7 +174,7 @@ def _read_parts(files, columns):
 
 
 def columns_by_part(form, paths, columns):
-    """The columns of each part, and what reads its files. CSV files' headers are checked.
+    """The columns of each part, and the module that reads its files. Checks headers of CSV files.
 
     Args:
         form: "CSV" or "TFRecord".
@@ -243,7 +243,7 @@ def _join(arrays):
 
 
 def _category(array, name, where, is_whole, missing):
-    """The values as NumPy has them."""
+    """The values as a NumPy array."""
     if missing:
         array = values.marked(array, is_whole, name, where)
         return array.to_numpy(zero_copy_only=False) if is_whole else values.as_objects(array)

@@ -1,6 +1,6 @@
 """Columns with a list of values for each example: histories, tags, their weights, and vectors.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ class Lists:
         values: int64 or float32 array, or Arrow array of texts.
         starts: int64, shape (rows,).
         lengths: int64, shape (rows,).
-        padding: what fills the end of a row of a table.
+        padding: the value that fills the end of a row of a table.
     """
 
     values: object
@@ -31,7 +31,7 @@ class Lists:
     padding: object
 
     def take(self, places, width):
-        """Rows as NumPy has them, shape (batch, width), padded at the end.
+        """Rows as a NumPy array, shape (batch, width), padded at the end.
 
         Args:
             places: int64, shape (batch,): which rows; `None`: all.
@@ -41,7 +41,7 @@ class Lists:
         if places is not None:
             starts, lengths = starts[places], lengths[places]
         lengths = np.minimum(lengths, width)
-        # The values of these rows alone, one row after the other.
+        # Only the values of these rows, one row after the other.
         ends = np.cumsum(lengths)
         own = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
         flat = self.values
@@ -72,19 +72,19 @@ def is_list(kind):
 
 
 def split(texts):
-    """Lists of the values between spaces; of an empty text, an empty list, or one empty value."""
+    """Lists of the values between spaces; an empty text is an empty list, or one empty value."""
     lists = compute.utf8_split_whitespace(compute.utf8_trim_whitespace(texts))
     return lists.cast(pa.large_list(pa.large_string()))
 
 
 def lengths_of(array):
-    """How many values each list has, int64; none where the list is missing."""
+    """The number of values in each list, int64; 0 if the list is missing."""
     lengths = compute.fill_null(compute.list_value_length(array), 0)
     return lengths.cast(pa.int64()).to_numpy(zero_copy_only=False)
 
 
 def without(flat, lengths, kept):
-    """The values that are kept, an Arrow array of booleans says which, and the lists' lengths."""
+    """The values to keep, according to an Arrow array of booleans, and the lists' lengths."""
     rows = np.repeat(np.arange(len(lengths)), lengths)
     chosen = kept.to_numpy(zero_copy_only=False)
     lengths = np.bincount(rows[chosen], minlength=len(lengths)).astype(np.int64)
@@ -92,7 +92,7 @@ def without(flat, lengths, kept):
 
 
 def rows_of(lengths, where):
-    """Function from a value's place among all lists' to where its row is."""
+    """Function from a value's place among those of all lists to the place of its row."""
     return lambda place: where(int(np.searchsorted(np.cumsum(lengths), place, "right")))
 
 
@@ -103,20 +103,20 @@ def numbers(array, column, where, tags=None):
         array: Arrow array of lists of numbers or texts, or of texts with spaces between.
         column: `examples.ListColumn`.
         where: function from a row of the array to its file, and its line or record.
-        tags: of weights: how many tags each row has; `None`: it is not compared.
+        tags: for weights: the number of tags in each row; `None`: it is not compared.
 
     Returns:
         `Lists` of float32.
 
     Raises:
-        DamagedDataError: if a value is no finite number, a weight is below 0, a vector has another
-            length, or a row has more or fewer weights than tags.
+        DamagedDataError: if a value is not a finite number, a weight is below 0, a vector has the
+            wrong length, or a row has more or fewer weights than tags.
     """
     if is_text(array.type):
         array = split(array)
     lengths, flat = lengths_of(array), array.flatten()
     if is_text(flat.type):
-        kept = compute.not_equal(flat, "")  # of an empty text, there is one empty value
+        kept = compute.not_equal(flat, "")  # an empty text gives one empty value
         if not compute.all(kept, min_count=0).as_py():
             flat, lengths = without(flat, lengths, kept)
     name, row_of = column.name, rows_of(lengths, where)

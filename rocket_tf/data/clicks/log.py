@@ -1,4 +1,4 @@
-"""A click log in Parquet as a data set, in memory or streamed. Free of TensorFlow."""
+"""A click log in Parquet as a data set, in memory or streamed. It does not import TensorFlow."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ _CUT_FIELDS = ("test_column", "test_from", "test_until", "test_fraction")
 
 
 class ParquetLog:
-    """The parts of a log, their facts, and what identifies it.
+    """The parts of a log, their facts, and its fingerprint.
 
     Args:
         settings: dict of fields, with all of `own_data.DEFAULTS`.
@@ -33,12 +33,12 @@ class ParquetLog:
     Attributes:
         parts: dict from "train" and "test" to `(row_groups.Rows, list of row_groups.Piece)`.
         card: its `catalog.DatasetCard`.
-        fingerprint: as of `interface.DataSet`.
+        fingerprint: as for `interface.DataSet`.
 
     Raises:
-        DamagedDataError: if a file cannot be read, or has a value that its column cannot have.
-        DataUnavailableError: if a column is missing, has another type than it may have or than in
-            another file, or a part has no rows.
+        DamagedDataError: if a file cannot be read, or has an invalid value.
+        DataUnavailableError: if a column is missing, if its type is not allowed or not the same in
+            all files, or if a part has no rows.
     """
 
     def __init__(self, settings, columns, files, tell=print):
@@ -108,13 +108,13 @@ class ParquetLog:
             "train_examples": examples["train"],
             "test_examples": examples["test"],
             "class_names": list(CLICK_CLASSES),
-            # Not the key, which changes with what is found out about a log.
+            # Not the key, which changes with the statistics of a log.
             "checksum": hashlib.sha256(repr((identity, cut)).encode()).hexdigest()[:16],
         }
 
     @property
     def bytes_in_memory(self):
-        """What the examples would take as arrays, about."""
+        """The approximate size of the examples as arrays."""
         card, columns = self.card, self.card.columns
         lists = sum((8 if own.has_ids else 4) * own.length for own in columns.lists)
         each = 8 * len(columns.scalars) + lists
@@ -124,7 +124,7 @@ class ParquetLog:
         return each * (card.train_examples + card.test_examples) + 2 * sum(sizes)
 
     def _find(self, rows, fraction):
-        """Which rows are of which part, and the facts."""
+        """The rows of each part, and the facts."""
         pieces = {part: _all_pieces(own) for part, own in rows.items()}
         if fraction:
             total = _rows_of(pieces["train"])
@@ -152,10 +152,10 @@ class ParquetClicks(DataSet):
     """A click log in Parquet.
 
     Args:
-        settings: dict of fields, as of `ParquetLog`, with "train_examples" and
+        settings: dict of fields, as for `ParquetLog`, with "train_examples" and
             "validation_examples".
         log: a `ParquetLog`.
-        reopened: function from this and a configuration to that one's data.
+        reopened: function from this log and a configuration to the data of that configuration.
     """
 
     def __init__(self, settings, log, reopened):
@@ -192,7 +192,7 @@ class ParquetClicks(DataSet):
 
     def load(self):
         for split in (self.train, self.validation, self.test):
-            split.examples  # noqa: B018 - reads them, where they are in memory
+            split.examples  # noqa: B018 - reads them, if they are in memory
 
     def reopen(self, mapping):
         return self._reopened(self, mapping)
@@ -224,7 +224,7 @@ class ParquetClicks(DataSet):
 
 
 def cut_pieces(pieces, begin, end):
-    """The pieces that the rows from `begin` to `end` - 1 of some pieces make up."""
+    """The pieces with the rows from `begin` to `end` - 1 of other pieces."""
     cut, start = [], 0
     for piece in pieces:
         first, last = max(begin - start, 0), min(end - start, piece.rows)
@@ -261,20 +261,20 @@ def _nothing(name, rows):
 
 
 def _of_features(columns):
-    """What of features decides the facts of a log, as JSON can hold it."""
+    """The settings of features that decide the facts of a log, fit for JSON."""
     least = [each.min_count for each in columns.features]
     return {"features": columns.of_features_in_files, "min_count": least}
 
 
 def _cut_of(settings):
-    """The column that says which rows are the test part, and its values from and until which."""
+    """The column that decides which rows are the test part, and the bounds of its values."""
     if not settings["test_from"]:
         return None
     return settings["test_column"], settings["test_from"], settings["test_until"]
 
 
 def _dtypes_of_keys(parts, columns):
-    """Of columns that folders give: whole numbers where all folders have these."""
+    """The values of a column that folders give: integers if all folders have them."""
     dtypes = {}
     for name in columns.ids:
         own = [keys.get(name) for part in parts for keys in part.keys if name in part.columns]

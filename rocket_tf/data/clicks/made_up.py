@@ -1,6 +1,6 @@
-"""A click log of any length, made of a seed in bounded memory, to try large data with.
+"""Makes a click log of any length from a seed, in bounded memory, for trying large data.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ def write(folder, rows, seed=0, rows_in_group=131_072, test_rows=0):
     """Writes train.parquet and test.parquet.
 
     A row has the columns `COLUMNS` and "click": ids of users and items, one of 10⁶ texts, the hour,
-    a price, and up to eight items. Whether it is a click is drawn by a logistic model of them. Row
-    group i is a function of (seed, i), so that a longer log begins as a shorter one.
+    a price, and up to eight items. A logistic model of them decides whether it is a click. Row
+    group i is a function of (seed, i), so a longer log begins like a shorter one.
 
     Args:
         folder: where; it is made if it is missing.
@@ -81,7 +81,7 @@ def _group(seed, part, group, rows):
 
 
 def _effect(ids, seed, stream):
-    """A number for each id, from about -1 to 1, the same whenever it comes."""
+    """A fixed number for each id, from about -1 to 1."""
     mixed = (ids.astype(np.uint64) + np.uint64(seed * 8 + stream)) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)

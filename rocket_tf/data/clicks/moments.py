@@ -15,8 +15,8 @@ _SMALLEST, _LARGEST = 1e-6, 1e15
 class Moments:
     """The moments of numbers that come in pieces.
 
-    Sums are in `numpy.longdouble`, so that pieces of any size give one result, in all but rare
-    last digits.
+    Sums are in `numpy.longdouble`, so pieces of any size give the same result, except for rare last
+    digits.
 
     Example:
         >>> moments = Moments()
@@ -50,13 +50,13 @@ class Moments:
 
     @property
     def mean(self):
-        """The mean; a whole number, where float64 would have only some of its digits."""
+        """The mean; an integer if float64 would lose some of its digits."""
         mean = float(self._base + self._mean)
         return mean if abs(mean) < _EXACT else self._base + int(np.rint(self._mean))
 
     @property
     def variance(self):
-        """The variance; 1 for numbers that are all the same, which have no scale."""
+        """The variance; 1 if all numbers are the same, because they have no scale."""
         return float(self._squares / max(self._number, 1)) or 1.0
 
     @property
@@ -66,7 +66,7 @@ class Moments:
 
     @property
     def fits_float32(self):
-        """Whether float32 keeps what makes these numbers different."""
+        """Whether float32 keeps the differences of these numbers."""
         deviation = float(np.sqrt(self._squares / max(self._number, 1)))
         if not deviation:
             return True
@@ -75,7 +75,7 @@ class Moments:
 
 
 class NumberFacts:
-    """What a net needs to know of a column of numbers, from its training values."""
+    """What a net needs to know about a column of numbers, from its training values."""
 
     def __init__(self):
         self._exact, self._rounded, self._are_integers = Moments(), Moments(), True
@@ -89,7 +89,7 @@ class NumberFacts:
 
     @property
     def dtype(self):
-        """As which a net takes them: "float32" where that keeps their differences."""
+        """The dtype for nets: "float32" if that keeps the differences of the numbers."""
         if self._are_integers and self._exact.largest > _LARGEST_WHOLE:
             return "int64"
         return "float32" if self._exact.fits_float32 else "float64"

@@ -1,6 +1,6 @@
 """MovieLens as clicks: whether a user likes a movie (Harper and Konstan, 2015).
 
-Through TensorFlow Datasets, whose names its columns keep.
+It uses TensorFlow Datasets, and its names of columns.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from rocket_tf.data.clicks.examples import Columns, histories, split
 from rocket_tf.data.tfds_builder import error_of_reading, prepared_builder
 
-VERSIONS = ("1m", "100k")  # those that tell of users; the larger ones do not
+VERSIONS = ("1m", "100k")  # those with data about users; the larger ones have none
 COLUMNS = Columns(
     user="user_id",
     categories=(
@@ -28,7 +28,7 @@ _SOURCE = "https://files.grouplens.org/datasets/movielens/"
 _LIKED = 4  # stars
 _NO_GENRES = "(no genres listed)"  # as MovieLens has it
 _BATCH = 8192
-# What is read of a rating, and its type on disk, besides its genres.
+# The fields read from a rating, besides its genres, and their types on disk.
 _FEATURES = {
     "user_id": "string",
     "movie_id": "string",
@@ -41,26 +41,26 @@ _FEATURES = {
 
 
 def read(version="1m", data_dir="", history_length=20, test_fraction=0.1):
-    """Reads MovieLens, downloading it first where it is missing.
+    """Reads MovieLens, and downloads it first if it is missing.
 
-    A rating of 4 or 5 stars counts as a click. The test examples are the last ratings of all in
-    time, as in production; many of them are by users who are new.
+    A rating of 4 or 5 stars counts as a click. The test examples are the last ratings in time, as
+    in production; many of them are by new users.
 
     Args:
         version: "1m", 1 000 209 ratings by 6040 users, or "100k", 100 000 by 943.
         data_dir: folder of TensorFlow Datasets; empty: its default.
-        history_length: so many movies are kept that a user liked before.
+        history_length: number of movies to keep that a user liked before.
         test_fraction: share of the test examples.
 
     Returns:
-        `ClickData` with `COLUMNS`, but for `history_length`. movie_genres: all genres of a movie,
-        as in "Comedy|Drama"; user_gender: 1 for male; bucketized_user_age: the least age of a
-        bracket; hour: 0 to 23, UTC; all int64 but the genres.
+        `ClickData` with `COLUMNS`, except for `history_length`. movie_genres: all genres of a
+        movie, as in "Comedy|Drama"; user_gender: 1 for male; bucketized_user_age: the lowest age of
+        a bracket; hour: 0 to 23, UTC. All are int64 except the genres.
 
     Raises:
-        ValueError: if the version is another.
-        DamagedDataError: if the data is there and damaged.
-        DataUnavailableError: if the data can be neither found nor downloaded.
+        ValueError: if the version is unknown.
+        DamagedDataError: if the data exists but is damaged.
+        DataUnavailableError: if the data can neither be found nor downloaded.
     """
     if version not in VERSIONS:
         raise ValueError(f"version must be one of {VERSIONS}. Received: version={version!r}")

@@ -1,4 +1,4 @@
-"""How one's own click log is read: in memory, or as Parquet. Free of TensorFlow."""
+"""Opens a click log: in memory, or as Parquet. It does not import TensorFlow."""
 
 import os
 

@@ -1,8 +1,8 @@
 """The order in which rows of a large click log are trained on, computed batch by batch.
 
-Row groups are permuted by (seed, epoch). So many of them after each other make a *window*, whose
-rows are permuted together. Where all row groups make one window, these stay in their order, and the
-rows are in the order that `pipeline.shuffled` gives to examples in memory.
+Row groups are permuted by (seed, epoch). A number of consecutive ones form a *window*, and the rows
+of a window are permuted together. If all row groups form one window, these keep their order, and
+the rows have the order that `pipeline.shuffled` gives to examples in memory.
 """
 
 import numpy as np
@@ -10,16 +10,16 @@ import tensorflow as tf
 
 from rocket_tf.data import pipeline
 
-_ORDER_OF_GROUPS = -1  # which of an epoch's permutations; windows have those from 0 on
+_ORDER_OF_GROUPS = -1  # its number among an epoch's permutations; windows have those from 0 on
 
 
 class WindowedOrder:
-    """An order of rows that lie in row groups.
+    """An order of rows in row groups.
 
     Args:
         sizes: rows in each row group, in the order of files.
         window: row groups whose rows are shuffled together.
-        shuffle: whether anything is; `False`: rows stay in their order, and windows are row groups.
+        shuffle: whether to shuffle; `False`: rows keep their order, and windows are row groups.
 
     Example:
         >>> order = WindowedOrder([3, 1, 4], window=2)

@@ -1,6 +1,6 @@
 """Impressions of Parquet files in memory, in the order in which they would be streamed.
 
-Free of TensorFlow until batches are asked for.
+It imports TensorFlow only when batches are made.
 """
 
 import dataclasses
@@ -10,13 +10,13 @@ from rocket_tf.data.in_memory import ArraySplit
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OrderedArrays(ArraySplit):
-    """Impressions in memory, whose training batches are those of a `streamed.StreamedClicks`.
+    """Impressions in memory with the training batches of a `streamed.StreamedClicks`.
 
     Attributes:
-        inputs, labels: as of `in_memory.ArraySplit`.
+        inputs, labels: as in `in_memory.ArraySplit`.
         sizes: rows in each row group that they come from.
         window: row groups whose rows are shuffled together.
-        shuffle: whether anything is.
+        shuffle: whether to shuffle.
     """
 
     sizes: tuple[int, ...]

@@ -1,4 +1,7 @@
-"""Parquet files of a click log: footers, row groups, and their columns. Free of TensorFlow."""
+"""Parquet files of a click log: footers, row groups, and their columns.
+
+It does not import TensorFlow.
+"""
 
 import dataclasses
 import zlib
@@ -20,13 +23,13 @@ _FOOTER_END = 8  # bytes: the footer's length, and the mark
 
 @dataclasses.dataclass(frozen=True)
 class Footer:
-    """What the end of a file says.
+    """The content of a file's footer.
 
     Attributes:
         schema: Arrow schema of the columns that are read, by name.
         groups: rows in each row group.
         bytes_in_memory: bytes of the columns that are read, not compressed.
-        fingerprint: of the file: size, and checksums of the footer and of a few places.
+        fingerprint: the file's size, and checksums of the footer and of a few places.
     """
 
     schema: dict
@@ -39,9 +42,9 @@ class ParquetFiles:
     """The files of a part, in their order.
 
     Args:
-        storage: where they lie.
-        names: their names there.
-        columns: names of the columns that are read; those of `key=value` folders are among them.
+        storage: their storage.
+        names: their names in it.
+        columns: names of the columns to read, including those of `key=value` folders.
 
     Attributes:
         footers: a `Footer` for each file.
@@ -86,7 +89,7 @@ class ParquetFiles:
                 raise
             raise DamagedDataError(
                 f"{path}: row group {group + 1} cannot be read: {reason_of(error)}; put the file "
-                "back, or write it anew"
+                "back, or write it again"
             ) from error
         return {
             name: pa.repeat(pa.scalar(self.keys[file][name]), expected[group])
@@ -148,7 +151,7 @@ def names_in(storage, name):
 
 def _unreadable(path, error):
     return DamagedDataError(
-        f"{path}: is no Parquet file that can be read: {reason_of(error)}; write it anew"
+        f"{path}: cannot be read as a Parquet file: {reason_of(error)}; write it again"
     )
 
 
@@ -169,7 +172,7 @@ def check_schemas(*parts, may_miss=lambda name: False):
             for name, kind in footer.schema.items():
                 if _family(kind, may_miss(name)) != _family(first[name], may_miss(name)):
                     raise DataUnavailableError(
-                        f"{part.path(number)}: has {name!r} as {kind}, and {first_path} as "
+                        f"{part.path(number)}: has {name!r} as {kind}, but {first_path} as "
                         f"{first[name]}; give all files the same types"
                     )
 
@@ -204,7 +207,7 @@ def _plain(kind):
 
 
 def _family(kind, missing=False):
-    """What must be the same in all files: integers of any width are."""
+    """The type's family, which must be the same in all files; integers of any width are one."""
     kind = _plain(kind)
     if pa.types.is_integer(kind):
         return "float" if missing else "integer"
@@ -218,7 +221,7 @@ def _family(kind, missing=False):
 
 
 def _one_chunk(column):
-    """A column as one array, of texts with 64-bit offsets, however long they are together."""
+    """A column as one array; texts have 64-bit offsets, for any total length."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -261,7 +264,7 @@ def _fingerprint(raw):
 
 
 def filter_of(array, low, high, role):
-    """Which rows are of a part, by the values of a column.
+    """Which rows belong to a part, by the values of a column.
 
     Args:
         array: Arrow array of the column.
@@ -273,7 +276,7 @@ def filter_of(array, low, high, role):
         Boolean array.
 
     Raises:
-        ValueError: if the texts are no values of the column's type, or a value is missing.
+        ValueError: if the texts are not values of the column's type, or a value is missing.
     """
     if array.null_count:
         raise ValueError(f"row {compute.index(compute.is_null(array), True).as_py() + 1} is empty")

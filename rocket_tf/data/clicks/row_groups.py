@@ -1,4 +1,4 @@
-"""Row groups of a click log as arrays that nets take. Free of TensorFlow."""
+"""Row groups of a click log as arrays for nets. It does not import TensorFlow."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ class Piece:
     Attributes:
         file: number of the file in its part.
         group: number of the row group in the file.
-        begin: the first row, of those that the column of the test part leaves.
+        begin: the first row, among those that the column of the test part selects.
         end: the row after the last one.
     """
 
@@ -36,20 +36,20 @@ class Piece:
 
 
 class Rows:
-    """What turns pieces of a part's files into arrays.
+    """Turns pieces of a part's files into arrays.
 
     Args:
         files: `parquet.ParquetFiles` of the part.
         columns: `examples.Columns`.
         dtypes: dict from the columns that are read, without label and history, to dtypes.
-        cut: `None`, or `(column, low, high, role)`, as of `parquet.filter_of`.
+        cut: `None`, or `(column, low, high, role)`, as for `parquet.filter_of`.
     """
 
     def __init__(self, files, columns, dtypes, cut=None):
         self.files, self.columns, self.dtypes, self.cut = files, columns, dtypes, cut
 
     def dtype_of(self, name):
-        """The dtype of a column but the label."""
+        """The dtype of a column other than the label."""
         return "float32" if name == self.columns.weight else self.dtypes[name]
 
     def read(self, piece, checked=False):
@@ -57,7 +57,7 @@ class Rows:
 
         Args:
             piece: a `Piece`.
-            checked: whether values are checked, too, and nothing is cut from lists.
+            checked: whether to also check values, and not to cut lists.
 
         Returns:
             Dict from columns to arrays of `piece.rows` rows: the label int64; the weight float32;
@@ -65,7 +65,7 @@ class Rows:
             `lists.Lists`.
 
         Raises:
-            DamagedDataError: if it cannot be read, or a value is none that its column may have.
+            DamagedDataError: if it cannot be read, or a value is invalid.
         """
         columns, names = self.columns, list(self.columns.all)
         if self.cut is not None and self.cut[0] not in names:
@@ -99,7 +99,7 @@ class Rows:
         return result
 
     def count(self, file, group):
-        """How many rows of a row group the part has."""
+        """The number of rows of a row group that belong to the part."""
         if self.cut is None:
             return self.files.footers[file].groups[group]
         column = self.cut[0]
@@ -140,7 +140,7 @@ class Rows:
         if not checked and not missing:
             array = compute.list_slice(array, 0, column.length)
         lengths, flat = lists.lengths_of(array), array.flatten()
-        # Of an empty text, there is one empty value.
+        # An empty text gives one empty value.
         if (is_text(flat.type) or missing) and len(lengths):
             if missing:
                 kept = compute.invert(values.missing_in(flat))
@@ -174,18 +174,18 @@ class Rows:
 
 
 def dtypes_of(schema, columns, path):
-    """Which dtype each category has, by the types in the files.
+    """The dtype of each category, from the types in the files.
 
     Args:
         schema: dict from columns to Arrow types.
         columns: `examples.Columns`.
-        path: of a file, for messages.
+        path: path of a file, for messages.
 
     Returns:
         Dict from the user, the categories and the tags to "int64" or "string".
 
     Raises:
-        DataUnavailableError: if a column has a type that its part cannot have.
+        DataUnavailableError: if a column has a type that its role does not allow.
     """
 
     def refuse(name, expected):
@@ -234,7 +234,7 @@ def dtypes_of(schema, columns, path):
 
 
 def concatenate(parts):
-    """Arrays of a column of several pieces as one."""
+    """Joins the arrays of a column from several pieces."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -244,7 +244,7 @@ def concatenate(parts):
 
 
 def take(column, places, width):
-    """Rows of a column as NumPy has them.
+    """Rows of a column as a NumPy array.
 
     Args:
         column: an array, an Arrow array of texts, or `lists.Lists`.

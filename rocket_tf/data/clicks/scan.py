@@ -1,6 +1,6 @@
-"""One pass over a large click log: what nets and messages need to know of its values.
+"""One pass over a large click log, which finds what nets and messages need from its values.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import hashlib
@@ -17,22 +17,22 @@ from rocket_tf.system import kept as keeping
 from rocket_tf.system.transfers import shown
 
 _VERSION = 1
-# What separates values elsewhere, and is no space.
+# Separators of values in other formats, instead of spaces.
 SEPARATORS = "|,;[]:"
 
 
 def key_of(content):
-    """A name for what JSON can hold."""
+    """A key for a value that JSON can hold."""
     text = json.dumps([_VERSION, content], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def kept(key, find):
-    """What was found before under a key, or is found now, and kept for the next time.
+    """Facts that were found before under a key, or are found now and kept.
 
     Args:
-        key: what it depends on, as `key_of` names it.
-        find: function that gives what JSON can hold.
+        key: the key that `key_of` gives for what they depend on.
+        find: function that returns facts that JSON can hold.
     """
     before = keeping.load("click_log", key)
     if before is not None:
@@ -43,11 +43,11 @@ def kept(key, find):
 
 
 def scan(parts, name):
-    """Checks all values, and finds out what is needed of them.
+    """Checks all values, and finds the facts about them.
 
     Args:
         parts: dict from "train" and "test" to `(row_groups.Rows, list of row_groups.Piece)`.
-        name: the log's, for progress.
+        name: the log's name, for progress.
 
     Returns:
         Dict that JSON can hold: "clicks" by part; "moments" and "dtypes" of columns of numbers;
@@ -55,8 +55,7 @@ def scan(parts, name):
         counted.
 
     Raises:
-        DamagedDataError: for the first value that its column cannot have, with file, row group and
-            row.
+        DamagedDataError: for the first invalid value, with file, row group and row.
         DataUnavailableError: if a history is empty in all training examples, or a vocabulary.
     """
     columns = parts["train"][0].columns
@@ -122,10 +121,10 @@ def count_spellings(by_part, part, texts):
 
 
 class HistoryFacts:
-    """Whether a history's values could be several items, with something else than spaces between.
+    """Whether a history's values may be several items with separators other than spaces.
 
     Attributes:
-        values: dict from parts to how many values there are in all lists.
+        values: dict from parts to the number of values in all lists.
     """
 
     def __init__(self):

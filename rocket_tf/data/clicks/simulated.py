@@ -1,7 +1,7 @@
-"""A simulated click log, whose true probabilities of clicks are known. Free of TensorFlow.
+"""A simulated click log with known probabilities of clicks.
 
-What it is like, and how strong each effect is, are this module's own choices: a booster that is
-wide and deep should learn more of it than a small net.
+Its form and the strength of each effect are chosen here: a wide and deep booster should learn more
+of it than a small net. The module does not import TensorFlow.
 """
 
 import numpy as np

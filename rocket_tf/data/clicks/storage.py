@@ -1,6 +1,6 @@
-"""Where a click log lies: on one's own disk, or, of Parquet, where fsspec finds it.
+"""The storage of a click log: the local disk or, for Parquet, URLs that fsspec opens.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import os
@@ -15,7 +15,7 @@ def is_remote(path):
 
 
 def storage_of(path):
-    """What lists and opens the files at a path.
+    """The storage of a path, which lists and opens files.
 
     Args:
         path: a file, a folder, or a URL of one.
@@ -30,7 +30,7 @@ def storage_of(path):
 
 
 class LocalStorage:
-    """A file or a folder on one's own disk.
+    """A local file or folder.
 
     Attributes:
         root: its path.
@@ -45,12 +45,12 @@ class LocalStorage:
         return self.root.exists()
 
     def names(self):
-        """Paths of all files below the folder, sorted; hidden ones, and Spark's marks, are not.
+        """Sorted paths of all files below the folder, without hidden files and Spark's marks.
 
         Folders that are links are followed.
 
         Raises:
-            DataUnavailableError: if a folder cannot be read, or is there a second time, by a link.
+            DataUnavailableError: if a folder cannot be read, or a link leads to it a second time.
         """
 
         def refuse(error):
@@ -61,7 +61,7 @@ class LocalStorage:
             real = os.path.realpath(folder)
             if real in seen:
                 raise DataUnavailableError(
-                    f"{folder}: links to a folder that is read already; remove the link"
+                    f"{folder}: links to a folder that is already read; remove the link"
                 )
             seen.add(real)
             folders[:] = [name for name in folders if _is_shown(name)]
@@ -80,7 +80,7 @@ class LocalStorage:
 
 
 class RemoteStorage:
-    """A file or a folder at a URL, by fsspec; attributes and methods as of `LocalStorage`."""
+    """A file or a folder at a URL, by fsspec; attributes and methods as in `LocalStorage`."""
 
     def __init__(self, path):
         try:

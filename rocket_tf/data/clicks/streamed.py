@@ -1,6 +1,6 @@
 """A split of a large click log: batches from row groups that threads read ahead of training.
 
-Free of TensorFlow until batches are asked for.
+It imports TensorFlow only when batches are made.
 """
 
 import concurrent.futures
@@ -12,7 +12,7 @@ import numpy as np
 from rocket_tf.data.clicks import row_groups
 from rocket_tf.data.interface import Split
 
-_THREADS = 4  # that read row groups
+_THREADS = 4  # for reading row groups
 
 
 class StreamedClicks(Split):
@@ -22,7 +22,7 @@ class StreamedClicks(Split):
         rows: `row_groups.Rows` of their files.
         pieces: list of `row_groups.Piece`, in the order of files.
         window: row groups whose rows are shuffled together.
-        shuffle: whether anything is; `False`: training keeps the order of files.
+        shuffle: whether to shuffle; `False`: training keeps the order of files.
     """
 
     def __init__(self, rows, pieces, window, shuffle=True):
@@ -85,7 +85,7 @@ class StreamedClicks(Split):
             labels.set_shape([None])
             return dict(zip(names, arrays, strict=True)), labels
 
-        # One by one, so that windows come and go in their order; they are read by other threads.
+        # One by one, so that windows follow in order; other threads read them.
         return parts.map(places, num_parallel_calls=tf.data.AUTOTUNE).map(load)
 
     @property
@@ -137,7 +137,7 @@ class _Reader:
             parts.append(self._split.take(columns, names, offsets[windows == window]))
         if len(parts) == 1:
             return parts[0]
-        # Rows of one window need not lie side by side.
+        # Rows of one window need not be adjacent.
         back = np.argsort(np.concatenate([np.flatnonzero(windows == w) for w in needed]))
         return [np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True)]
 
@@ -147,7 +147,7 @@ class _Reader:
         return future.result()
 
     def _columns(self, epoch, window):
-        """The columns of a window; the one after it begins to be read, others are let go."""
+        """The columns of a window; starts to read the next one, and drops others."""
         place = (epoch, window)
         with self._lock:
             following = (epoch, window + 1) if window + 1 < self.order.windows else (epoch + 1, 0)

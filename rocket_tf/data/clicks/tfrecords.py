@@ -20,7 +20,7 @@ _TIMES = ("int64_list",)
 
 
 def read(path, columns):
-    """Reads a file as it is.
+    """Reads a file, without changing its values.
 
     Args:
         path: the file; compressed by gzip if its name ends with ".gz". Every record is a
@@ -34,8 +34,8 @@ def read(path, columns):
         strings; of lists, to arrays of lists. Empty if the file has no records.
 
     Raises:
-        DamagedDataError: if a record cannot be read, or has not one value of a column.
-        DataUnavailableError: if the first record lacks a column, or has it with another type.
+        DamagedDataError: if a record cannot be read, or does not have one value of a column.
+        DataUnavailableError: if the first record lacks a column, or has it with the wrong type.
     """
     parts = list(batches(path, columns))
     if not parts:
@@ -123,7 +123,7 @@ def _features(path, columns, record, records):
         found = tf.train.Example.FromString(record).features.feature
     except DecodeError as error:
         raise DamagedDataError(
-            f"{path}: record 1 cannot be read: no tf.train.Example: {reason_of(error)}"
+            f"{path}: record 1 cannot be read: not a tf.train.Example: {reason_of(error)}"
         ) from error
     kinds = {name: feature.WhichOneof("kind") for name, feature in found.items()}
     check_columns(f"{path}: record 1", columns.scalars, list(kinds))
@@ -132,7 +132,7 @@ def _features(path, columns, record, records):
     by_name = {column.name: column for column in columns.lists}
     for name in columns.all:
         if name in by_name:
-            # It may be empty, and without a type then.
+            # It may be empty, and then has no type.
             expected, kind = _kinds_of_list(by_name[name], kinds, records)
         else:
             is_number = name in (columns.label, columns.weight, *columns.numbers)
@@ -162,7 +162,7 @@ def _first_kind(name, records):
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
-    with contextlib.suppress(DecodeError):  # which is answered where all records are read
+    with contextlib.suppress(DecodeError):  # reading all records reports it
         for record in records.as_numpy_iterator():
             kind = tf.train.Example.FromString(record).features.feature[name].WhichOneof("kind")
             if kind is not None:
@@ -204,7 +204,7 @@ def _array(path, columns, name, values, lengths, first):
             row = int(np.searchsorted(offsets, place, side="right")) - 1
             raise DamagedDataError(
                 f"{path}: {location(path, first + row)} has {values[place]!r} in {name!r}, "
-                "which is no UTF-8"
+                "which is not UTF-8"
             ) from error
     else:
         array = pa.array(values)

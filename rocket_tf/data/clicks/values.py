@@ -1,4 +1,7 @@
-"""The values of a click log's columns, checked and as the nets take them. Free of TensorFlow."""
+"""Checks the values of a click log's columns, and converts them for the nets.
+
+It does not import TensorFlow.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +12,12 @@ from rocket_tf.errors import DamagedDataError
 
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WHOLE = r"^(0|-?[1-9][0-9]*)$"
-# Whole numbers in another spelling, which as texts are other ids.
+# Integers in another spelling, which are different ids as texts.
 _ALMOST_WHOLE = r"^\s*[+-]?[0-9]+(\.0*)?\s*$"
 
 
 def is_text(kind):
-    """Whether an Arrow type is one of texts."""
+    """Whether an Arrow type is a type of texts."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
@@ -30,7 +33,7 @@ def labels(array, name, where):
         int64 array of 0 and 1.
 
     Raises:
-        DamagedDataError: if a value is another.
+        DamagedDataError: if there is another value.
     """
     values = _to_float64(array)
     wrong = (values != 0) & (values != 1)
@@ -43,7 +46,7 @@ def labels(array, name, where):
 
 
 def weights(array, name, where):
-    """Weights of examples, checked; arguments as of `labels`.
+    """Weights of examples, checked; arguments as for `labels`.
 
     Returns:
         float32 array.
@@ -72,11 +75,11 @@ def as_texts(array):
 
 
 def missing_in(array, is_number=False):
-    """Which values are missing: null, NaN, or texts without letters; of numbers, the text nan, too.
+    """Which values are missing: null, NaN, or blank texts; for numbers, also the text nan.
 
     Args:
         array: Arrow array.
-        is_number: whether it is one of numbers.
+        is_number: whether its values are numbers.
 
     Returns:
         Arrow array of booleans.
@@ -96,13 +99,14 @@ def present(array):
 
 
 def marked(array, whole, name, where):
-    """A category whose values may be missing, with marks for those that are.
+    """A category with missing values, which are marked.
 
     Args:
         array: Arrow array of integers, floats that are whole, or texts.
-        whole: whether its values become int64, `MISSING` where there is none; or texts, "" there.
-        name: as of `labels`.
-        where: as of `labels`.
+        whole: whether its values become int64, with `MISSING` for missing ones; else texts, with
+            "".
+        name: as for `labels`.
+        where: as for `labels`.
 
     Returns:
         Arrow array.

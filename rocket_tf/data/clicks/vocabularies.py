@@ -1,6 +1,6 @@
-"""Vocabularies of categories and tags, from how often the training examples have each value.
+"""Vocabularies of categories and tags, from the counts of values in the training examples.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from rocket_tf.errors import DataUnavailableError
 
 
 class ValueCounts:
-    """How often values occur, which come in pieces.
+    """Counts of values that come in pieces.
 
     Example:
         >>> counts = ValueCounts()
@@ -26,7 +26,7 @@ class ValueCounts:
         self._counts = None
 
     def add(self, values):
-        """Adds an array of int64 or strings, or an Arrow array of texts, less what is missing."""
+        """Adds an array of int64 or strings, or an Arrow array of texts, without missing values."""
         if isinstance(values, np.ndarray):
             kind = pa.large_string() if values.dtype == object else pa.int64()
             values = pa.array(values.ravel(), kind)
@@ -42,9 +42,9 @@ class ValueCounts:
         self._counts = table
 
     def at_least(self, number):
-        """The values that occur so often or more often, a tuple, the most frequent first.
+        """The values that occur at least so often, a tuple, the most frequent first.
 
-        Of those that are as frequent, the smallest comes first.
+        Equally frequent values are in ascending order.
         """
         table = self._counts.filter(compute.greater_equal(self._counts["number"], number))
         table = table.sort_by([("number", "descending"), ("value", "ascending")])
@@ -52,7 +52,7 @@ class ValueCounts:
 
 
 def counters(columns):
-    """Dict from the features whose vocabulary the training examples make up to `ValueCounts`."""
+    """Dict from the features with vocabularies from the training examples to `ValueCounts`."""
     return {each.name: ValueCounts() for each in columns.features if each.min_count}
 
 
@@ -91,7 +91,7 @@ def found(counters, columns, name):
         vocabularies[feature] = counter.at_least(least[feature])
         if not vocabularies[feature]:
             raise DataUnavailableError(
-                f"{name}: no value of {feature!r} is there {least[feature]} times in the training "
+                f"{name}: no value of {feature!r} occurs {least[feature]} times in the training "
                 "part, as min_count asks; lower it"
             )
     return vocabularies

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from the archives of their authors. Free of TensorFlow.
+"""CIFAR-10 and CIFAR-100 from the archives of their authors. It does not import TensorFlow.
 
 They are at https://www.cs.toronto.edu/~kriz/cifar.html, where their form is described.
 """

@@ -1,4 +1,7 @@
-"""The pickles of CIFAR, read without running anything that they ask for. Free of TensorFlow."""
+"""The pickles of CIFAR, read without running anything that they ask for.
+
+It does not import TensorFlow.
+"""
 
 import io
 import pickle

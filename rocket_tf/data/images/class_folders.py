@@ -1,4 +1,7 @@
-"""Images in a folder for each class: which there are, and of which part. Free of TensorFlow."""
+"""Images in a folder for each class: which there are, and of which part.
+
+It does not import TensorFlow.
+"""
 
 import os
 from pathlib import Path

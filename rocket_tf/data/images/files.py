@@ -1,4 +1,4 @@
-"""Image files of any size and format to squares of one size. Free of TensorFlow."""
+"""Image files of any size and format to squares of one size. It does not import TensorFlow."""
 
 import collections
 import io

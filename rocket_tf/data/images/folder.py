@@ -1,4 +1,7 @@
-"""Images of any size and format in one folder, with their classes. Free of TensorFlow."""
+"""Images of any size and format in one folder, with their classes.
+
+It does not import TensorFlow.
+"""
 
 import contextlib
 import dataclasses
@@ -32,35 +35,33 @@ def read(
 ):
     """Reads `path/train/<class>/*` and `path/test/<class>/*`, or opens them to be streamed.
 
-    Where there is no `test`, `val` or else `validation` is read in its place. The classes are the
-    folders in `train`, in the order of their names. Files below a class's folder count by their
-    suffix: .jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff; others are ignored, and hidden ones.
+    If there is no `test`, then `val`, or else `validation`, is read instead. The classes are the
+    folders in `train`, ordered by name. Files below a class's folder are images if they have one of
+    these suffixes: .jpg, .jpeg, .png, .bmp, .gif, .webp, .tif, .tiff. Other and hidden files are
+    ignored.
 
-    Images become RGB squares as `files.decode` describes. Those that are streamed are decoded once
-    now, to find what cannot be read and how bright they are; what is found is kept, for the same
+    Images become RGB squares as `files.decode` describes. Streamed images are decoded once now, to
+    find those that cannot be read and the counts of pixel values. These are kept, for the same
     files, in `rocket_tf.system.kept.folder()`.
 
     Args:
         path: the folder.
         image_size: height and width of the result, in pixels.
         unreadable: "refuse" images that cannot be read, all in one error, or "skip" them.
-        tell: function that takes a line about what was skipped.
-        streaming: "always" or "never", or "auto": where more than 1 GiB would be in memory.
-        test_fraction: as of `class_folders.list_images`, and of `labels_file.list_images`.
-        labels: a `labels_file.LabelsFile`, which says which images there are, and their classes;
-            `None`: folders do.
+        tell: called with a line about skipped images.
+        streaming: "always", "never", or "auto": if more than 1 GiB would be in memory.
+        test_fraction: as for `class_folders.list_images` and `labels_file.list_images`.
+        labels: a `labels_file.LabelsFile` with the images and their classes; `None`: folders.
 
     Returns:
-        `LocalImages`, whose images have the shape (image_size, image_size, 3). Test examples are
-        in the order of classes and then of relative paths, or, with a file of labels, in that of
-        paths; training examples in one that is drawn at random but always the same for a list of
-        files, so that the first ones have all classes.
+        `LocalImages` of shape (image_size, image_size, 3). Test examples are ordered by class and
+        then by relative path, or with a file of labels by path. Training examples have a random but
+        fixed order for a list of files, so that the first ones have all classes.
 
     Raises:
-        DamagedDataError: if images cannot be read and are not to be skipped, or no image of a
-            class can, or a row of the file of labels is wrong.
-        DataUnavailableError: if the folder is not as above, or the images need more memory than
-            there is.
+        DamagedDataError: if images cannot be read and are not to be skipped, if no image of a class
+            can be read, or if a row of the file of labels is wrong.
+        DataUnavailableError: if the folder is not as above, or if there is too little memory.
     """
     if unreadable not in ("refuse", "skip"):
         raise ValueError(f'unreadable is "refuse" or "skip". Received: {unreadable!r}')
@@ -87,23 +88,23 @@ def read_test(
     test_fraction=0.0,
     labels=None,
 ):
-    """Reads the test part alone, or opens it to be streamed; there need be no other.
+    """Reads only the test part, or opens it to be streamed; it needs no training part.
 
     Args:
-        path: as of `read`.
-        image_size: as of `read`.
-        class_names: names of the classes, in their order.
-        unreadable: as of `read`.
-        tell: as of `read`.
-        streaming: as of `read`.
-        test_fraction: as of `read`.
-        labels: as of `read`.
+        path: as for `read`.
+        image_size: as for `read`.
+        class_names: names of the classes, in order.
+        unreadable: as for `read`.
+        tell: as for `read`.
+        streaming: as for `read`.
+        test_fraction: as for `read`.
+        labels: as for `read`.
 
     Returns:
         `LocalImages` without training images.
 
     Raises:
-        DamagedDataError, DataUnavailableError: as `read`.
+        DamagedDataError, DataUnavailableError: like `read`.
     """
     path = Path(path).expanduser()
     with _folders_that_can_be_read():
@@ -123,7 +124,7 @@ def _folders_that_can_be_read():
 
 
 def _read_files(path, image_size, unreadable, tell, streaming, listing):
-    """As `read`, of files and labels of both parts."""
+    """Like `read`, for files and labels of both parts."""
     parts = {"train": listing.train, "test": listing.test}
     (train_files, _), (test_files, _) = parts.values()
     number, files = len(train_files), train_files + test_files
@@ -153,7 +154,7 @@ def _read_files(path, image_size, unreadable, tell, streaming, listing):
         tell(
             f"{path}: {len(others)} of {len(files)} images are {', '.join(sorted(set(others)))}; "
             "an export's serve_bytes reads "
-            f"{', '.join(image_files.SERVED_SUFFIXES)} alone"
+            f"only {', '.join(image_files.SERVED_SUFFIXES)}"
         )
     train, test = without_unreadable(images, labels, readable, number)
     return LocalImages(
@@ -168,7 +169,7 @@ def _read_files(path, image_size, unreadable, tell, streaming, listing):
 
 
 class FileSource(Source):
-    """Images in files, decoded as `files.decode` does it; references are paths."""
+    """Images in files, decoded by `files.decode`; references are paths."""
 
     def __init__(self, image_size):
         self.shape = (image_size, image_size, 3)
@@ -185,16 +186,16 @@ class FileSource(Source):
 
 
 def _check_classes(listing, part, labels, readable):
-    """Checks that of each class that has images one can be read."""
+    """Checks that at least one image of each class that has images can be read."""
     for label, name in enumerate(listing.class_names):
         of_class = labels[:, label] > 0 if labels.ndim > 1 else labels == label
         if of_class.any() and not of_class[readable].any():
             raise DamagedDataError(
                 f"{listing.place_of_class(part, name)}: none of its {of_class.sum()} images can be "
-                f"read; mend them, or {listing.way_out}"
+                f"read; repair them, or {listing.way_out}"
             )
 
 
 def _shown(file):
-    """A file's name as it can be printed, also where it is no Unicode."""
+    """A file's name in a form that can be printed, even if it is not Unicode."""
     return os.fsencode(file).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""The classes of images from a CSV or Parquet file beside them. Free of TensorFlow."""
+"""The classes of images from a CSV or Parquet file beside them. It does not import TensorFlow."""
 
 import dataclasses
 import hashlib
@@ -163,7 +163,7 @@ class _Rows:
         for row in rows:
             if not self._names[row].lower().endswith(image_files.SUFFIXES):
                 raise DamagedDataError(
-                    f"{self._cell(row)}: is no image by its name; expected one of "
+                    f"{self._cell(row)}: is not an image by its name; expected one of "
                     f"{' '.join(image_files.SUFFIXES)}"
                 )
         unnamed = len(there.difference(self._names))

@@ -1,4 +1,4 @@
-"""A CSV or Parquet file of labels, as Arrow arrays. Free of TensorFlow."""
+"""A CSV or Parquet file of labels, as Arrow arrays. It does not import TensorFlow."""
 
 import bisect
 import itertools
@@ -33,7 +33,7 @@ def read(path, labels):
     names = [labels.image_column, labels.class_column, labels.part_column]
     names = [name for name in dict.fromkeys(names) if name]
     if not str(path).lower().endswith(_FORMS):
-        raise DataUnavailableError(f"{path}: is no file of labels; expected {', '.join(_FORMS)}")
+        raise DataUnavailableError(f"{path}: is not a file of labels; expected {', '.join(_FORMS)}")
     if not path.is_file():
         raise DataUnavailableError(
             f"{path}: no such file of labels; config.labels_file is a path in config.data_path"

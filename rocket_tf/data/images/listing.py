@@ -1,4 +1,7 @@
-"""Which images of a folder there are, by part, with their classes. Free of TensorFlow."""
+"""Which images of a folder there are, by part, with their classes.
+
+It does not import TensorFlow.
+"""
 
 import dataclasses
 import hashlib

@@ -1,6 +1,6 @@
 """A folder of images of any number, made of a seed in bounded memory, to try large data with.
 
-Free of TensorFlow.
+It does not import TensorFlow.
 """
 
 import functools

@@ -1,4 +1,7 @@
-"""Images and labels in one NumPy archive, as Keras's data sets have them. Free of TensorFlow."""
+"""Images and labels in one NumPy archive, as Keras's data sets have them.
+
+It does not import TensorFlow.
+"""
 
 import zipfile
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The EXIF orientation of image files. Free of TensorFlow.
+"""The EXIF orientation of image files. It does not import TensorFlow.
 
-Written out, and not left to Pillow, since an export does the same in TensorFlow's operations
-(`rocket_tf.serving.image_decoding`), and Pillow looks into further places, such as XMP.
+It does not use Pillow, since an export does the same in TensorFlow's operations
+(`rocket_tf.serving.image_decoding`), and Pillow also reads other places, such as XMP.
 """
 
 UPRIGHT = 1
