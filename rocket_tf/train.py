@@ -276,7 +276,7 @@ def evaluate(
         details: whether each net's errors are counted class by class, and the hints' gradients
             measured, too.
         data_path: where the run's own data lies now; empty: where it lay. Of a folder of images,
-            the test part is enough.
+            the test part is enough, and of a click log test files of their own.
 
     Returns:
         The run's summary with the test errors as measured now; with `details`, also each net's

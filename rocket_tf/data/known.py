@@ -8,13 +8,13 @@ Free of TensorFlow until batches are asked for.
 import functools
 
 from rocket_tf.data import opening, own_data
-from rocket_tf.data.interface import DataSet
+from rocket_tf.data.interface import DelegatingDataSet
 
 
-class KnownDataSet(DataSet):
+class KnownDataSet(DelegatingDataSet):
     """One's own data, of which nothing is read until a split is used.
 
-    Where the data is a folder of images, the test part is read without the training part.
+    The test part is read without the training part where it can be (`own_data.read_test`).
 
     Args:
         mapping: as of `opening.open_data`.
@@ -22,13 +22,15 @@ class KnownDataSet(DataSet):
         class_names: names of the classes.
         check: function that takes a fingerprint, or part of one, once something is read, and
             raises an error if it is not that of the data which was known.
+        kept: the fingerprint of that data, a dict.
     """
 
-    def __init__(self, mapping, card, class_names, check):
+    def __init__(self, mapping, card, class_names, check, kept):
         self._mapping = dict(mapping)
         self._card = card
         self._class_names = class_names
         self._check = check
+        self._kept = kept
         self._open = functools.cache(self._open_all)
 
     @property
@@ -39,34 +41,33 @@ class KnownDataSet(DataSet):
     def class_names(self):
         return self._class_names
 
-    @property
-    def train(self):
-        return self._whole.train
-
-    @property
-    def validation(self):
-        return self._whole.validation
+    # Known from the start, or compared as soon as something is read.
+    fingerprint = None
 
     @functools.cached_property
     def test(self):
-        part = own_data.read_test(opening.settings_of(self._mapping), self._class_names)
+        settings = opening.settings_of(self._mapping)
+        part = own_data.read_test(settings, self._card, self._class_names, self._kept)
         if part is None:
-            return self._whole.test
+            return self.inner.test
         split, fingerprint = part
         self._check(fingerprint)
         return split
+
+    def load(self):
+        """Reads nothing."""
 
     def reopen(self, mapping):
         if not opening.have_one_source(mapping, self._mapping):
             return opening.open_data(mapping)
         if opening.settings_of(mapping) == opening.settings_of(self._mapping):
             return self
-        other = KnownDataSet(mapping, self._card, self._class_names, self._check)
+        other = KnownDataSet(mapping, self._card, self._class_names, self._check, self._kept)
         other._open = self._open  # so that it is read once
         return other
 
     @functools.cached_property
-    def _whole(self):
+    def inner(self):
         return self._open().reopen(self._mapping)
 
     def _open_all(self):
@@ -75,7 +76,7 @@ class KnownDataSet(DataSet):
         return data
 
 
-class WithCard(DataSet):
+class WithCard(DelegatingDataSet):
     """A data set under another card, which says otherwise what its nets are built by.
 
     Args:
@@ -84,39 +85,20 @@ class WithCard(DataSet):
     """
 
     def __init__(self, data, card):
-        self._data = data
+        self._inner = data
         self._card = card
+
+    @property
+    def inner(self):
+        return self._inner
 
     @property
     def card(self):
         return self._card
 
-    @property
-    def class_names(self):
-        return self._data.class_names
-
-    @property
-    def fingerprint(self):
-        return self._data.fingerprint
-
-    @property
-    def train(self):
-        return self._data.train
-
-    @property
-    def validation(self):
-        return self._data.validation
-
-    @property
-    def test(self):
-        return self._data.test
-
-    def load(self):
-        self._data.load()
-
     def reopen(self, mapping):
-        other = self._data.reopen(mapping)
-        if other is self._data:
+        other = self.inner.reopen(mapping)
+        if other is self.inner:
             return self
-        is_same = other.fingerprint == self._data.fingerprint
+        is_same = other.fingerprint == self.inner.fingerprint
         return WithCard(other, self._card) if is_same else other
