@@ -274,8 +274,8 @@ def evaluate(
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
         data: an open `rocket_tf.data.DataSet`, which is used if it is the run's.
         details: whether to count each net's errors by class, and to measure the hints' gradients.
-        data_path: where the run's own data is now; empty: where it was. For a folder of images, the
-            test part is enough.
+        data_path: where the run's own data is now; empty: where it was. The test part is enough for
+            a folder of images, and for a click log whose test part has its own files.
 
     Returns:
         The run's summary with the test errors measured now. With `details`, it also has each net's

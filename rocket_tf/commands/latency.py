@@ -79,9 +79,8 @@ def _measure(arguments):
     _print_load(result.get("load"))
     for name, value in result["ratios"].items():
         print(f"{name}: {value:.2f}")
-    picture = as_png(error_against_latency(result))
     files.write_json(f"{arguments.output}.json", result)
-    files.write_bytes(f"{arguments.output}.png", picture)
+    files.write_bytes(f"{arguments.output}.png", as_png(error_against_latency(result)))
     print(f"written: {arguments.output}.json, .png")
 
 

@@ -67,6 +67,42 @@ class DataSet(abc.ABC):
         return self
 
 
+class DelegatingDataSet(DataSet):
+    """A data set whose examples are those of another one, `inner`."""
+
+    @property
+    @abc.abstractmethod
+    def inner(self):
+        """The data set that has the examples."""
+
+    @property
+    def card(self):
+        return self.inner.card
+
+    @property
+    def class_names(self):
+        return self.inner.class_names
+
+    @property
+    def train(self):
+        return self.inner.train
+
+    @property
+    def validation(self):
+        return self.inner.validation
+
+    @property
+    def test(self):
+        return self.inner.test
+
+    @property
+    def fingerprint(self):
+        return self.inner.fingerprint
+
+    def load(self):
+        self.inner.load()
+
+
 @dataclasses.dataclass(frozen=True)
 class Schedule:
     """Which batches are trained on.

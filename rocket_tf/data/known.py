@@ -6,13 +6,13 @@ Also open data under the card of a run. It imports TensorFlow only when batches 
 import functools
 
 from rocket_tf.data import opening, own_data
-from rocket_tf.data.interface import DataSet
+from rocket_tf.data.interface import DelegatingDataSet
 
 
-class KnownDataSet(DataSet):
+class KnownDataSet(DelegatingDataSet):
     """The user's own data, of which nothing is read until a split is used.
 
-    For a folder of images, the test part is read without the training part.
+    If possible, the test part is read without the training part (`own_data.read_test`).
 
     Args:
         mapping: as for `opening.open_data`.
@@ -20,13 +20,15 @@ class KnownDataSet(DataSet):
         class_names: names of the classes.
         check: function that takes a fingerprint, or a part of one, after reading, and raises an
             error if it is not that of the known data.
+        kept: the fingerprint of the known data, a dict.
     """
 
-    def __init__(self, mapping, card, class_names, check):
+    def __init__(self, mapping, card, class_names, check, kept):
         self._mapping = dict(mapping)
         self._card = card
         self._class_names = class_names
         self._check = check
+        self._kept = kept
         self._open = functools.cache(self._open_all)
 
     @property
@@ -37,34 +39,33 @@ class KnownDataSet(DataSet):
     def class_names(self):
         return self._class_names
 
-    @property
-    def train(self):
-        return self._whole.train
-
-    @property
-    def validation(self):
-        return self._whole.validation
+    # Known from the start, or compared as soon as something is read.
+    fingerprint = None
 
     @functools.cached_property
     def test(self):
-        part = own_data.read_test(opening.settings_of(self._mapping), self._class_names)
+        settings = opening.settings_of(self._mapping)
+        part = own_data.read_test(settings, self._card, self._class_names, self._kept)
         if part is None:
-            return self._whole.test
+            return self.inner.test
         split, fingerprint = part
         self._check(fingerprint)
         return split
+
+    def load(self):
+        """Reads nothing."""
 
     def reopen(self, mapping):
         if not opening.have_one_source(mapping, self._mapping):
             return opening.open_data(mapping)
         if opening.settings_of(mapping) == opening.settings_of(self._mapping):
             return self
-        other = KnownDataSet(mapping, self._card, self._class_names, self._check)
+        other = KnownDataSet(mapping, self._card, self._class_names, self._check, self._kept)
         other._open = self._open  # so that it is read once
         return other
 
     @functools.cached_property
-    def _whole(self):
+    def inner(self):
         return self._open().reopen(self._mapping)
 
     def _open_all(self):
@@ -73,7 +74,7 @@ class KnownDataSet(DataSet):
         return data
 
 
-class WithCard(DataSet):
+class WithCard(DelegatingDataSet):
     """A data set under another card, from which nets are built differently.
 
     Args:
@@ -82,39 +83,20 @@ class WithCard(DataSet):
     """
 
     def __init__(self, data, card):
-        self._data = data
+        self._inner = data
         self._card = card
+
+    @property
+    def inner(self):
+        return self._inner
 
     @property
     def card(self):
         return self._card
 
-    @property
-    def class_names(self):
-        return self._data.class_names
-
-    @property
-    def fingerprint(self):
-        return self._data.fingerprint
-
-    @property
-    def train(self):
-        return self._data.train
-
-    @property
-    def validation(self):
-        return self._data.validation
-
-    @property
-    def test(self):
-        return self._data.test
-
-    def load(self):
-        self._data.load()
-
     def reopen(self, mapping):
-        other = self._data.reopen(mapping)
-        if other is self._data:
+        other = self.inner.reopen(mapping)
+        if other is self.inner:
             return self
-        is_same = other.fingerprint == self._data.fingerprint
+        is_same = other.fingerprint == self.inner.fingerprint
         return WithCard(other, self._card) if is_same else other

@@ -20,7 +20,7 @@ from rocket_tf.data.clicks.feature_sets import plain
 from rocket_tf.data.clicks.log import ParquetClicks, ParquetLog
 from rocket_tf.data.images import named as images
 from rocket_tf.data.in_memory import assemble
-from rocket_tf.data.interface import DataSet
+from rocket_tf.data.interface import DataSet, DelegatingDataSet
 
 # Which of the examples read are used.
 _CUT = {"train_examples": 0, "validation_examples": 0}
@@ -68,8 +68,10 @@ def open_data(mapping: Mapping[str, Any]) -> DataSet:
     return _CatalogDataSet(settings)
 
 
-class _InMemoryDataSet(DataSet):
+class _InMemoryDataSet(DelegatingDataSet):
     """Examples in memory, read by `_read` when a split is first used."""
+
+    fingerprint = None
 
     def __init__(self, settings, card):
         self._settings = settings
@@ -79,30 +81,14 @@ class _InMemoryDataSet(DataSet):
     def card(self):
         return self._card
 
-    @property
-    def class_names(self):
-        return self._arrays.class_names
-
-    @property
-    def train(self):
-        return self._arrays.train
-
-    @property
-    def validation(self):
-        return self._arrays.validation
-
-    @property
-    def test(self):
-        return self._arrays.test
-
     def load(self):
-        self._arrays  # noqa: B018 - reads them
+        self.inner  # noqa: B018 - reads them
 
     def reopen(self, mapping):
         return self if settings_of(mapping) == self._settings else open_data(mapping)
 
     @functools.cached_property
-    def _arrays(self):
+    def inner(self):
         cut = (self._settings[name] for name in _CUT)
         return self._read(*cut)
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
 from rocket_tf.data.clicks import folder as click_folder
+from rocket_tf.data.clicks import log as click_log
 from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.data.clicks.feature_sets import read_features
+from rocket_tf.data.clicks.files import find_test
 from rocket_tf.data.clicks.moments import moments_of
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
@@ -92,21 +94,14 @@ class OwnData:
             "train_examples": self.card.train_examples,
             "test_examples": self.card.test_examples,
             "class_names": list(self.class_names),
-            **(self.files or {"checksum": self._checksum()}),
+            **(self.files or self._checksums()),
         }
 
-    def _checksum(self):
-        checksum = 0
-        for inputs, labels in (self.train, self.test):
-            arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
-            for _, array in sorted(arrays.items()):
-                if array.dtype == object:
-                    content = "\0".join(map(str, array.flat)).encode()
-                else:
-                    content = np.ascontiguousarray(array).data
-                checksum = zlib.crc32(content, checksum)
-            checksum = zlib.crc32(np.ascontiguousarray(labels).data, checksum)
-        return f"{checksum:08x}"
+    def _checksums(self):
+        checksums = {"checksum": _checksum(self.train, self.test)}
+        if self.card.kind == "clicks":
+            checksums["test_checksum"] = _checksum(self.test)
+        return checksums
 
 
 def read(config):
@@ -131,12 +126,14 @@ def read(config):
             return _read_records(config)
 
 
-def read_test(config, class_names):
+def read_test(config, card, class_names, kept):
     """Reads only the test part, if it can be read alone.
 
     Args:
         config: as for `read`.
+        card: the data's `catalog.DatasetCard`.
         class_names: names of the classes.
+        kept: the fingerprint of the data that the card is of, a dict.
 
     Returns:
         `(split, fingerprint)`: an `interface.Split` and its part of `OwnData.fingerprint`; or
@@ -145,6 +142,8 @@ def read_test(config, class_names):
     Raises:
         DataUnavailableError: if it cannot be read.
     """
+    if config["dataset"] == "click_log":
+        return _read_test_of_log(config, card, kept)
     if config["dataset"] != "image_folder":
         return None
     path, size, how = _of_folder(config)
@@ -246,6 +245,40 @@ def read_clicks(files, columns, config):
     )
     train, test = ((part.inputs, part.labels) for part in (log.train, log.test))
     return OwnData(card, train, test, list(CLICK_CLASSES))
+
+
+def _read_test_of_log(config, card, kept):
+    # A part that is cut from the other files has neither; nor can a log that was turned into
+    # Parquet be compared with its test part in CSV.
+    if not {"test_files", "test_checksum"} & set(kept):
+        return None
+    files = find_test(config["data_path"], config["test_path"])
+    columns = columns_of(config)
+    if files.form == "Parquet":
+        return click_log.read_test(config, columns, card, files)
+    if "test_checksum" not in kept:
+        return None
+    test = click_folder.read_test(files, columns, card.dtypes)
+    fingerprint = {
+        "test_examples": len(test.labels),
+        "test_checksum": _checksum((test.inputs, test.labels)),
+    }
+    return ArraySplit(test.inputs, test.labels), fingerprint
+
+
+def _checksum(*parts):
+    """A checksum of the arrays of some `(inputs, labels)`."""
+    checksum = 0
+    for inputs, labels in parts:
+        arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+        for _, array in sorted(arrays.items()):
+            if array.dtype == object:
+                content = "\0".join(map(str, array.flat)).encode()
+            else:
+                content = np.ascontiguousarray(array).data
+            checksum = zlib.crc32(content, checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(labels).data, checksum)
+    return f"{checksum:08x}"
 
 
 def _of_images(images):

@@ -13,12 +13,12 @@ _NAMES = {
 }
 
 
-def error_against_latency(result, batch=1, threads=1):
+def error_against_latency(result, batch=None, threads=1):
     """The errors of the nets over their median latencies.
 
     Args:
         result: what `tools.latency` writes as JSON.
-        batch: the batch size shown.
+        batch: the batch size shown; `None`: the smallest that was timed.
         threads: the number of threads shown.
 
     Returns:
@@ -27,6 +27,7 @@ def error_against_latency(result, batch=1, threads=1):
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
+    batch = batch or min(row["batch"] for row in result["rows"])
     rows = [row for row in result["rows"] if (row["batch"], row["threads"]) == (batch, threads)]
     # int8 has errors of its own, which are not measured here.
     runtimes = [name for name in result["runtimes"] if "int8" not in name]

@@ -13,6 +13,9 @@ from tqdm import tqdm
 from rocket_tf.core.optimizer_internals import averages_of
 from rocket_tf.data.tensorflow_errors import reason
 from rocket_tf.errors import NonFiniteLossError, Preempted
+from rocket_tf.system.timing import duration
+
+_SECONDS_BETWEEN_LINES = 60
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
@@ -239,7 +242,9 @@ class RestoreMetrics(keras.callbacks.Callback):
 
 
 class ShowProgress(keras.callbacks.Callback):
-    """One progress bar for the whole training; without a terminal, a line for each epoch.
+    """One progress bar for the whole training.
+
+    Without a terminal, a line after each epoch, and one a minute within an epoch.
 
     Args:
         epochs: epochs of the whole training.
@@ -260,8 +265,11 @@ class ShowProgress(keras.callbacks.Callback):
         self._examples = examples
         self._began = None
         self._bar = None
+        # Of the steps of this process: how many there were, and when the first one and a line were.
+        self._taken, self._first_taken, self._last_line = 0, 0.0, 0.0
 
     def on_train_begin(self, logs=None):
+        self._last_line = time.monotonic()
         self._bar = tqdm(
             total=self._epochs * self._steps,
             initial=self._first_epoch * self._steps + self._first_step,
@@ -276,15 +284,34 @@ class ShowProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.update()
+        now = time.monotonic()
+        self._taken += 1
+        done = self._first_epoch * self._steps + self._first_step + self._taken
+        if self._taken == 1:
+            self._first_taken = now  # the first step takes longer, for it is traced
+        elif self._is_due(now) and done % self._steps:
+            self._last_line = now
+            left = self._epochs * self._steps - done
+            seconds = (now - self._first_taken) / (self._taken - 1) * left
+            epoch, step = divmod(done, self._steps)
+            print(
+                f"epoch {epoch + 1}/{self._epochs}, step {step}/{self._steps}, "
+                f"{duration(seconds)} left",
+                flush=True,
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         text = self._describe(logs)
         self._bar.set_postfix_str(text, refresh=False)
         if self._bar.disable:
+            self._last_line = time.monotonic()
             print(f"epoch {epoch + 1}/{self._epochs}{self._time_left(epoch)}: {text}", flush=True)
 
     def on_train_end(self, logs=None):
         self._bar.close()
+
+    def _is_due(self, now):
+        return self._bar.disable and now - self._last_line >= _SECONDS_BETWEEN_LINES
 
     def _time_left(self, epoch):
         """The time left, known after an epoch without the tracing of the first."""
@@ -293,7 +320,7 @@ class ShowProgress(keras.callbacks.Callback):
             self._began = time.monotonic()
             return ""
         left = (time.monotonic() - self._began) / done * (self._epochs - epoch - 1)
-        return f", {left:.0f} s left"
+        return f", {duration(left)} left"
 
     def _describe(self, logs):
         logs = self._rename(logs)

@@ -164,7 +164,7 @@ def _export_savedmodel(folder, data, output, optimize, precision, origin):
         optimize=optimize,
         provenance=origin,
         prove=lambda partial: proved.append(prover.prove(kind, partial, allowed_difference(light))),
-        **finished_run.export_arguments(data, light),
+        **finished_run.export_arguments(data, light, config["evaluate_test"]),
     )
     return dataclasses.replace(proved[0], path=version)
 

@@ -72,12 +72,14 @@ def provenance(folder, config, summary):
     }
 
 
-def export_arguments(data, light):
+def export_arguments(data, light, test_is_open=True):
     """The arguments of `export_light` for a run's net, except names.
 
     Args:
         data: the run's `rocket_tf.data.DataSet`.
         light: its light net.
+        test_is_open: whether examples may be test examples, which need no training data; if not,
+            they are validation examples.
 
     Returns:
         Dict of keyword arguments. For nets that read columns: examples to warm up with, the inputs
@@ -90,7 +92,7 @@ def export_arguments(data, light):
         return {"multi_label": True} if card.multi_label else {}
     histories = {each.name for each in card.columns.lists if each.kind == "history"}
     of_request = {*card.request_columns, *histories}
-    split = data.validation if data.validation.examples else data.test
+    split = data.test if test_is_open else data.validation
     examples, _ = split.first(_WARM_UP_EXAMPLES)
     served = list(served_net(light).input)
     user_inputs = [name for name in served if name in of_request]

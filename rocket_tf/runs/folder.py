@@ -156,7 +156,8 @@ class RunFolder:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise records.damaged(self._card, f"{type(error).__name__}: {error}") from error
         check = functools.partial(self._check_fingerprint, config)
-        return KnownDataSet(config, card, class_names, check)
+        fingerprint = records.read_object(self._data) or {}
+        return KnownDataSet(config, card, class_names, check, fingerprint)
 
     def _check_fingerprint(self, config, now):
         before = records.read_object(self._data)

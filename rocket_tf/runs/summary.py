@@ -147,5 +147,5 @@ def _export(run, summary):
         folder.light,
         class_names=data.class_names,
         provenance=told,
-        **export_arguments(data, run.model.light),
+        **export_arguments(data, run.model.light, config["evaluate_test"]),
     )

@@ -11,6 +11,7 @@ from rocket_tf.data import DatasetCard
 from rocket_tf.errors import NonFiniteLossError, Preempted
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.system.startup import load_tensorflow_quietly
+from rocket_tf.system.timing import duration
 
 # What a run takes beside its steps: building graphs, evaluation, export.
 _SECONDS_TO_START = 12
@@ -186,7 +187,7 @@ def _time_left(runs, to_do, processes=1):
         return ""
     seconds = sum(map(seconds_of, done)) / processes
     left = seconds / sum(map(_cost, done)) * sum(map(_cost, to_do))
-    return f"; about {_duration(left)} left"
+    return f"; about {duration(left)} left"
 
 
 def seconds_of(run):
@@ -223,10 +224,3 @@ def _cost(run):
     }.get(config["method"], light + booster / 3)
     examples = options.number_of_training_examples(config, run.card)
     return layers * width**2 * examples * config["epochs"]
-
-
-def _duration(seconds):
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

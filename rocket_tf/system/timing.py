@@ -1,10 +1,26 @@
-"""Times several functions in turn, so that disturbances of the machine hit all alike."""
+"""How long things take.
+
+Functions are timed in turn, so that disturbances of the machine hit all alike.
+"""
 
 import random
 import statistics
 import time
 
 _BLOCKS, _ROUNDS_A_BLOCK = 20, 10
+
+
+def duration(seconds):
+    """So many seconds in words.
+
+    Example:
+        >>> duration(89), duration(150), duration(6000)
+        ('89 s', '2 min', '1 h 40 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Turns:

@@ -15,14 +15,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from rocket_tf import train
-from rocket_tf.config import FIELDS
+from rocket_tf.config import FIELDS, bundled
+from rocket_tf.data.clicks import made_up
 from rocket_tf.distribution.cluster import Cluster, read_cluster, wait_for_all
 from rocket_tf.distribution.workers import Workers
 from rocket_tf.errors import ConfigError, WorkerLostError
 from tests.distribution import multi_worker_job
-from tests.small_runs import SMALL, metrics, small_config, state
+from tests.small_runs import SMALL, SMALL_CLICK_LOG, metrics, small_config, state
 
 ROOT = Path(__file__).parents[2]
 # By hand: ROCKET_FUZZ=200 python -m pytest tests/distribution/test_multi_worker.py -k refused -n 0
@@ -133,6 +135,47 @@ def test_a_run_equals_one_process_and_ends_when_a_worker_is_lost(tmp_path):
         np.testing.assert_allclose(values, theirs[name], rtol=1e-4, atol=1e-6)
     for mine, its in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=False):
         assert mine == pytest.approx(its, rel=1e-5)
+
+
+def images(folder):
+    """Ten images to train on and six to test, of another size than the nets'."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 5), ("test", 3)):
+        for name, centre in (("dark", 60), ("light", 190)):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(centre - 60, centre + 60, (9, 12, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
+    fields = {"dataset": "image_folder", "image_size": 8, "light_depth": 10, "booster_depth": 10}
+    return {**fields, "batch_size": 4, "epochs": 2, "crop_padding": 1, "pictures": False}
+
+
+def clicks(folder):
+    made_up.write(folder, 250, seed=1, rows_in_group=70, test_rows=60)
+    return {**SMALL_CLICK_LOG, "epochs": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config, data", [("image_folder", images), ("clicks", clicks)])
+def test_streamed_data_gives_what_one_process_computes(tmp_path, config, data):
+    """Batch by batch, both workers must read the examples that two replicas of one process do."""
+    fields = {**data(tmp_path / "data"), "data_path": tmp_path / "data", "streaming": "always"}
+    flags = (
+        f"--config.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in {**fields, "light_backbone": "", "booster_backbone": ""}.items()
+    )
+    workers = start_two(
+        "-m", "rocket_tf.main", f"--config={config}", *flags, f"--workdir={tmp_path}/two"
+    )
+    alone = bundled.load(config, "rocket")
+    alone.update({**fields, "data_path": str(tmp_path / "data"), "replicas": 2})
+    alone.update(light_backbone="", booster_backbone="")
+    train.train_and_evaluate(alone, tmp_path / "one", verbose=False)
+    for worker in workers:
+        _, error = worker.communicate(timeout=300)
+        assert worker.returncode == 0, error
+    for mine, its in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
+        assert mine == pytest.approx(its, rel=1e-4)
 
 
 class Gathered(Workers):

@@ -14,6 +14,7 @@ from rocket_tf.config import bundled as ready_configs
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting import markdown, page, pictures, writing
 from rocket_tf.reporting.closing_table import closing_table
+from rocket_tf.reporting.latency_picture import error_against_latency
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies.paper_tables import TABLES
 from rocket_tf.studies.reproduction import Reproduction
@@ -260,3 +261,26 @@ class TestPicturesOfARun:
         config = small_config(pictures=True, train_examples=64, epochs=1, **changes)
         train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         assert {path.name for path in (tmp_path / "run" / "pictures").iterdir()} == drawn
+
+
+def test_latencies_are_shown_of_the_smallest_batch_that_was_timed():
+    result = {
+        "runtimes": ["tensorflow"],
+        "test_errors": {
+            "light": {"mean": 9.0, "standard_deviation": 0.5},
+            "booster": {"mean": 8.0, "standard_deviation": 0.25},
+        },
+        "rows": [
+            {"runtime": "tensorflow", "threads": 1, "batch": batch, "net": net, "p50_ms": latency}
+            for batch, net, latency in (
+                (300, "light", 5.0),
+                (300, "booster", 7.0),
+                (200, "light", 2.0),
+                (200, "booster", 4.0),
+            )
+        ],
+    }
+    (axes,) = error_against_latency(result).axes
+    assert axes.get_xlabel() == "median latency in ms, batch of 200, 1 thread"
+    shown = [tuple(bars.lines[0].get_xydata()[0]) for bars in axes.containers]
+    assert shown == [(2.0, 9.0), (4.0, 8.0)]

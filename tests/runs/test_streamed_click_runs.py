@@ -1,16 +1,24 @@
 """Runs on click logs that are streamed: what data in memory gives, also after interruptions."""
 
+import json
+import shutil
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from rocket_tf import config as options
 from rocket_tf import train
 from rocket_tf.config import bundled as ready_configs
+from rocket_tf.data import own_data
 from rocket_tf.data.clicks import made_up
+from rocket_tf.data.opening import settings_of
 from rocket_tf.errors import ConfigError, DamagedDataError
 from rocket_tf.runs import callbacks as run_callbacks
+from rocket_tf.runs.exports import export_run
 from rocket_tf.runs.folder import RunFolder
 from tests.small_runs import interrupted_after_step, metrics, newest_checkpoint, quick_runs, state
 
@@ -71,6 +79,75 @@ def test_interrupted_at_any_step_ends_as_data_in_memory_does(log, in_memory, tmp
     assert resumed == summary
     assert metrics(tmp_path) == metrics(whole)
     assert state(tmp_path) == state(whole)
+
+
+class TestTestPartAlone:
+    """Evaluation and export of a finished run, where the training part is gone."""
+
+    @pytest.fixture
+    def alone(self, log, tmp_path):
+        folder = tmp_path / "alone"
+        folder.mkdir()
+        shutil.copy(log / "test.parquet", folder)
+        return folder
+
+    @staticmethod
+    def copied(workdir, tmp_path, **changes):
+        run = shutil.copytree(workdir, tmp_path / "run")
+        before = json.loads((run / "config.json").read_text())
+        (run / "config.json").write_text(json.dumps({**before, **changes}))
+        return run
+
+    @pytest.mark.parametrize("streaming", ["always", "never"])
+    def test_evaluates(self, in_memory, alone, tmp_path, streaming):
+        workdir, summary = in_memory
+        run = self.copied(workdir, tmp_path, streaming=streaming)
+        with quick_runs():
+            assert train.evaluate(run, data_path=str(alone)) == summary
+
+    def test_is_exported(self, in_memory, alone, tmp_path):
+        (export,) = export_run(in_memory[0], ["savedmodel"], tmp_path / "out", data_path=str(alone))
+        assert export.difference < 1e-5
+
+    def test_that_has_changed_is_refused(self, in_memory, alone):
+        table = pq.read_table(alone / "test.parquet")
+        pq.write_table(table.slice(0, 80), alone / "test.parquet")
+        with pytest.raises(ConfigError, match=r"test_examples: 90 → 80; test_files: "):
+            train.evaluate(in_memory[0], data_path=str(alone))
+
+    def test_in_csv(self, log, tmp_path):
+        """In memory it is the same; what was turned into Parquet needs both parts."""
+        both, alone = tmp_path / "both", tmp_path / "alone"
+        for folder in (both, alone):
+            folder.mkdir()
+        for part in ("train", "test"):
+            table = pq.read_table(log / f"{part}.parquet")
+            history = pc.binary_join(
+                pc.cast(table["history"].combine_chunks(), pa.list_(pa.string())), " "
+            )
+            place = table.column_names.index("history")
+            csv.write_csv(table.set_column(place, "history", history), both / f"{part}.csv")
+        shutil.copy(both / "test.csv", alone)
+        with quick_runs():
+            summary = train.train_and_evaluate(config(both, "never"), tmp_path / "run", False)
+            assert train.evaluate(tmp_path / "run", data_path=str(alone)) == summary
+        lines = (alone / "test.csv").read_text().splitlines()
+        (alone / "test.csv").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
+        with pytest.raises(ConfigError, match=r"changed .* \(test_checksum: "):
+            train.evaluate(tmp_path / "run", data_path=str(alone))
+        user = lines[0].replace('"', "").split(",").index("user")
+        values = lines[1].split(",")
+        values[user] = "u3"
+        (alone / "test.csv").write_text("\n".join([lines[0], ",".join(values)]) + "\n")
+        with pytest.raises(DamagedDataError, match=r"test\.csv: 'user' has other values than wh"):
+            train.evaluate(tmp_path / "run", data_path=str(alone))
+        # As of a run on what was turned into Parquet.
+        settings = settings_of(config(alone, "auto"))
+        assert own_data.read_test(settings, None, [], {"test_files": "0"}) is None
+
+    def test_cut_from_the_other_files_it_is_read_with_these(self, log):
+        settings = settings_of(config(log, "never", test_fraction=0.2))
+        assert own_data.read_test(settings, None, [], {"checksum": "0"}) is None
 
 
 def test_a_file_that_vanishes_is_one_line_and_the_run_goes_on_once_it_is_back(

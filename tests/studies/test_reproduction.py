@@ -373,13 +373,6 @@ class TestRuns:
         whole.complete()
 
 
-@pytest.mark.parametrize(
-    "seconds, words", [(5, "5 s"), (100, "2 min"), (3600, "60 min"), (9000, "2 h 30 min")]
-)
-def test_duration(seconds, words):
-    assert running._duration(seconds) == words
-
-
 def test_costs_are_in_proportion(tmp_path):
     runs = {
         run.method: running._cost(run)

@@ -1,7 +1,9 @@
 """What is timed side by side takes turns."""
 
+import pytest
+
 from rocket_tf.system import timing
-from rocket_tf.system.timing import Turns
+from rocket_tf.system.timing import Turns, duration
 
 
 class Clock:
@@ -72,3 +74,10 @@ def test_a_disturbance_that_slows_both_leaves_the_ratio(monkeypatch):
         return move
 
     assert timing.ratio(call(1.0), call(2.0)) == 0.5
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(5, "5 s"), (100, "2 min"), (3600, "60 min"), (9000, "2 h 30 min")]
+)
+def test_duration(seconds, words):
+    assert duration(seconds) == words

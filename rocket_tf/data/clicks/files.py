@@ -94,10 +94,7 @@ def find(path, test_path="", is_cut=False, tell=print):
     if is_cut:
         form, train = _one_form(storage, names)
         return _checked(LogFiles(form, storage, train, storage, None))
-    by_part = {
-        part: {form: [n for n in own if _part(n) == part] for form, own in names.items()}
-        for part in ("train", "test")
-    }
+    by_part = {part: _of_part(part, names) for part in ("train", "test")}
     forms = [form for form in _FORMS if any(by_part[part].get(form) for part in by_part)]
     if len(forms) > 1:
         raise DataUnavailableError(
@@ -112,6 +109,33 @@ def find(path, test_path="", is_cut=False, tell=print):
     if others:
         tell(f"{storage.root}: not read, being neither train* nor test*: {_listed(others)}")
     return _checked(LogFiles(form, storage, by_part["train"][form], storage, by_part["test"][form]))
+
+
+def find_test(path, test_path="", tell=print):
+    """Finds the files of the test part alone; there may be none of the training part.
+
+    Args:
+        path: as for `find`.
+        test_path: as for `find`.
+        tell: as for `find`.
+
+    Returns:
+        `LogFiles` whose `train` is empty.
+
+    Raises:
+        DataUnavailableError: as for `find`.
+    """
+    storage = storage_of(test_path or path)
+    if not storage.exists():
+        raise DataUnavailableError(
+            f"{storage.root}: no such file or folder; expected one with test examples"
+        )
+    names = _sorted_by_form(storage, tell, whole_log=bool(test_path))
+    own = names if test_path else _of_part("test", names)
+    if not any(own.values()):
+        raise DataUnavailableError(_missing_part(storage, "test"))
+    form, test = _one_form(storage, own)
+    return _checked(LogFiles(form, storage, [], storage, test))
 
 
 def is_gzipped(path):
@@ -147,6 +171,10 @@ def _sorted_by_form(storage, tell, whole_log):
     if similar and any(by_form.values()):
         tell(f"{storage.root}: not read: {_listed(similar)}")
     return by_form
+
+
+def _of_part(part, by_form):
+    return {form: [n for n in own if _part(n) == part] for form, own in by_form.items()}
 
 
 def _one_form(storage, by_form):

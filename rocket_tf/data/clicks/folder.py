@@ -16,7 +16,7 @@ from rocket_tf.data.clicks.examples import ClickData, ClickExamples, check_colum
 from rocket_tf.data.clicks.files import find
 from rocket_tf.data.clicks.moments import NumberFacts
 from rocket_tf.data.clicks.scan import HistoryFacts, spelling_lines
-from rocket_tf.errors import DataUnavailableError
+from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 
 def read(path, columns, tell=print, files=None):
@@ -46,41 +46,7 @@ def read(path, columns, tell=print, files=None):
     """
     files = files or find(path, tell=tell)
     folder = files.storage.root
-    both = _read_parts(files, columns)
-    labels = [
-        values.labels(part.columns[columns.label], columns.label, part.where) for part in both
-    ]
-    inputs = [{} for _ in both]
-    if columns.weight:
-        for mine, part in zip(inputs, both, strict=True):
-            array = part.columns[columns.weight]
-            mine[columns.weight] = values.weights(array, columns.weight, part.where)
-    for name in columns.numbers:
-        own = [part for part in both if name in part.columns]
-        found = [
-            values.numbers(part.columns[name], name, part.where, columns.may_miss(name))
-            for part in own
-        ]
-        if any(numbers.dtype.kind == "f" for numbers in found):
-            found = [numbers.astype(np.float64) for numbers in found]
-        facts = NumberFacts()
-        facts.add(found[0])
-        for mine, numbers in zip(inputs, found, strict=False):
-            mine[name] = numbers.astype(facts.dtype)
-    for name in columns.times:
-        for mine, part in zip(inputs, both, strict=True):
-            if name in part.columns:
-                array, may_miss = part.columns[name], columns.may_miss(name)
-                mine[name] = values.times(array, name, part.where, may_miss)
-    lines = []
-    for name in _ids(columns):
-        lines += _read_ids(both, inputs, columns, name, folder)
-    for column in columns.lists:
-        for mine, part in zip(inputs, both, strict=True):
-            if not column.has_ids and column.name in part.columns:
-                mine[column.name] = _numbers(part, column)
-    # In the order of the given columns.
-    inputs = [{name: own[name] for name in columns.all if name in own} for own in inputs]
+    labels, inputs, lines = _arrays(_read_parts(files, columns), columns, folder)
     counters = vocabularies.counters(columns)
     vocabularies.add(counters, columns, inputs[0])
     found = vocabularies.found(counters, columns, str(folder))
@@ -93,32 +59,118 @@ def read(path, columns, tell=print, files=None):
     return ClickData(*map(ClickExamples, inputs, labels), found)
 
 
+def read_test(files, columns, dtypes):
+    """Reads the test part alone of a log whose facts are known.
+
+    Args:
+        files: its `files.LogFiles`, as from `files.find_test`.
+        columns: `examples.Columns`.
+        dtypes: dict from columns to the dtypes that `read` has found.
+
+    Returns:
+        `ClickExamples`.
+
+    Raises:
+        DamagedDataError: as for `read`; or if texts are where whole numbers were.
+        DataUnavailableError: if a column is missing, or there are no examples.
+    """
+    paths = {"test": files.paths("test")}
+    by_part, reader = columns_by_part(files.form, paths, columns)
+    part = _read_part(paths["test"], by_part["test"], reader)
+    (labels,), (inputs,), _ = _arrays([part], columns, files.test_storage.root, dtypes)
+    return ClickExamples(inputs, labels)
+
+
+def _arrays(parts, columns, folder, dtypes=None):
+    """The arrays of parts, the training part first.
+
+    Args:
+        parts: list of `_Part`.
+        columns: `examples.Columns`.
+        folder: where they lie.
+        dtypes: dict from columns to dtypes; `None`: as the values themselves ask for.
+
+    Returns:
+        `(labels, inputs, lines)`: for each part an array, and a dict from columns to arrays in the
+        order of `columns`; lines about how ids are spelled.
+    """
+    labels = [
+        values.labels(part.columns[columns.label], columns.label, part.where) for part in parts
+    ]
+    inputs = [{} for _ in parts]
+    if columns.weight:
+        for mine, part in zip(inputs, parts, strict=True):
+            array = part.columns[columns.weight]
+            mine[columns.weight] = values.weights(array, columns.weight, part.where)
+    for name in columns.numbers:
+        own = [part for part in parts if name in part.columns]
+        found = [
+            values.numbers(part.columns[name], name, part.where, columns.may_miss(name))
+            for part in own
+        ]
+        if any(numbers.dtype.kind == "f" for numbers in found):
+            found = [numbers.astype(np.float64) for numbers in found]
+        for mine, numbers in zip(inputs, found, strict=False):
+            mine[name] = numbers.astype(dtypes[name] if dtypes else _dtype_of(found[0]))
+    for name in columns.times:
+        for mine, part in zip(inputs, parts, strict=True):
+            if name in part.columns:
+                array, may_miss = part.columns[name], columns.may_miss(name)
+                mine[name] = values.times(array, name, part.where, may_miss)
+    lines = []
+    for name in _ids(columns):
+        lines += _read_ids(parts, inputs, columns, name, folder, dtypes)
+    for column in columns.lists:
+        for mine, part in zip(inputs, parts, strict=True):
+            if not column.has_ids and column.name in part.columns:
+                mine[column.name] = _numbers(part, column)
+    # In the order of columns, as they are given.
+    inputs = [{name: own[name] for name in columns.all if name in own} for own in inputs]
+    return labels, inputs, lines
+
+
+def _dtype_of(numbers):
+    facts = NumberFacts()
+    facts.add(numbers)
+    return facts.dtype
+
+
 def _ids(columns):
     """Names of ids with their own dtype: columns with one value, and tags."""
     return [*columns.ids, *(each.name for each in columns.lists if each.kind == "tags")]
 
 
-def _read_ids(both, inputs, columns, name, folder):
-    """Adds the ids of a column, and of histories of it, to the inputs of both parts.
+def _read_ids(parts, inputs, columns, name, folder, dtypes):
+    """Adds the ids of a column, and of histories of it, to the inputs of the parts.
 
     Returns:
         Lines about how they are spelled.
     """
     with_lists = [each for each in columns.lists if each.has_ids and each.of == name]
     histories = [each for each in with_lists if each.kind == "history"]
-    own = [part for part in both if name in part.columns]
+    own = [part for part in parts if name in part.columns]
     may_miss = columns.may_miss(name)
     tables = [part.columns[name] for part in own]
     if with_lists and not histories:
         tables = [table.flatten() for table in tables]
     for history in histories:
-        tables += [part.columns[history.name].flatten() for part in both]
+        tables += [part.columns[history.name].flatten() for part in parts]
     found = [values.present(array) for array in tables] if may_miss else tables
     is_whole = all(map(values.is_whole, found))
+    if dtypes:
+        known = next(
+            dtypes[each] for each in (name, *(own.name for own in with_lists)) if each in dtypes
+        )
+        if known == "int64" and not is_whole:
+            raise DamagedDataError(
+                f"{parts[0].files[0]}: {name!r} has other values than whole numbers, which it has "
+                "in the training part"
+            )
+        is_whole = known == "int64"
     lines = []
     if not is_whole:
         for history in histories:
-            _check_separator(both, history)
+            _check_separator(parts, history)
         spellings = {
             part: (len(array), *values.spellings(values.as_texts(array)))
             for part, array in zip(("train", "test"), tables, strict=False)

@@ -61,7 +61,7 @@ class ParquetLog:
             part: Rows(own, own_columns, dtypes, (*cut, part) if cut else None)
             for part, own, own_columns in (("train", train, columns), ("test", test, of_test))
         }
-        identity = [[own.names, [footer.fingerprint for footer in own.footers]] for own in both]
+        identity = [_identity(own) for own in both]
         key = scan.key_of(
             {
                 "files": identity,
@@ -109,19 +109,16 @@ class ParquetLog:
             "test_examples": examples["test"],
             "class_names": list(CLICK_CLASSES),
             # Not the key, which changes with the statistics of a log.
-            "checksum": hashlib.sha256(repr((identity, cut)).encode()).hexdigest()[:16],
+            "checksum": _checksum((identity, cut)),
+            **(_of_test_files(test) if files.test is not None else {}),
         }
 
     @property
     def bytes_in_memory(self):
         """The approximate size of the examples as arrays."""
-        card, columns = self.card, self.card.columns
-        lists = sum((8 if own.has_ids else 4) * own.length for own in columns.lists)
-        each = 8 * len(columns.scalars) + lists
-        texts = {name for name in columns.all if card.dtypes.get(name) == row_groups.TEXT}
         files = {id(rows.files): rows.files for rows, _ in self.parts.values()}.values()
-        sizes = (own.bytes_in_memory.get(n, 0) for f in files for own in f.footers for n in texts)
-        return each * (card.train_examples + card.test_examples) + 2 * sum(sizes)
+        examples = self.card.train_examples + self.card.test_examples
+        return _bytes_in_memory(self.card, files, examples)
 
     def _find(self, rows, fraction):
         """The rows of each part, and the facts."""
@@ -146,6 +143,36 @@ class ParquetLog:
             part: [[p.file, p.group, p.begin, p.end] for p in own] for part, own in pieces.items()
         }
         return {**found, "facts": facts}
+
+
+def read_test(settings, columns, card, files):
+    """The test part alone of a log whose facts are known.
+
+    Args:
+        settings: as for `ParquetLog`.
+        columns: `examples.Columns`.
+        card: the log's `catalog.DatasetCard`.
+        files: `files.LogFiles` in Parquet, of the test part.
+
+    Returns:
+        `(split, fingerprint)`: an `interface.Split`, and what `ParquetLog.fingerprint` has of it.
+
+    Raises:
+        DamagedDataError: if a file cannot be read.
+        DataUnavailableError: if a column is missing, or has another type than in another file.
+    """
+    if columns.booster_only:
+        columns = columns.of_test(names_in(files.test_storage, files.test[0]))
+    test = ParquetFiles(files.test_storage, files.test, columns.all)
+    check_schemas(test, may_miss=columns.may_miss)
+    rows = Rows(test, columns, card.dtypes)
+    pieces = _all_pieces(rows)
+    number = _rows_of(pieces)
+    is_large = is_streamed(settings["streaming"], _bytes_in_memory(card, [test], number))
+    split = (StreamedClicks if is_large else _in_memory)(
+        rows, pieces, settings["shuffle_row_groups"], settings["shuffle"]
+    )
+    return split, {"test_examples": number, **_of_test_files(test)}
 
 
 class ParquetClicks(DataSet):
@@ -258,6 +285,28 @@ def _nothing(name, rows):
     dtype = rows.dtype_of(name)
     shape = (0, *widths.get(name, ()))
     return np.zeros(shape, object if dtype == row_groups.TEXT else dtype)
+
+
+def _bytes_in_memory(card, files, examples):
+    """What so many examples of a list of `ParquetFiles` would take as arrays, about."""
+    columns = card.columns
+    lists = sum((8 if own.has_ids else 4) * own.length for own in columns.lists)
+    each = 8 * len(columns.scalars) + lists
+    texts = {name for name in columns.all if card.dtypes.get(name) == row_groups.TEXT}
+    sizes = (own.bytes_in_memory.get(n, 0) for f in files for own in f.footers for n in texts)
+    return each * examples + 2 * sum(sizes)
+
+
+def _of_test_files(files):
+    return {"test_files": _checksum(_identity(files))}
+
+
+def _identity(files):
+    return [files.names, [footer.fingerprint for footer in files.footers]]
+
+
+def _checksum(identity):
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
 
 
 def _of_features(columns):
