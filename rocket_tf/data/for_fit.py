@@ -99,7 +99,8 @@ def click_dataset(
     Returns:
         `tf.data.Dataset` of `(inputs, labels)`: a dict of columns, int64, strings or numbers of
         shape (batch,), a history of shape (batch, history_length); and int64 of shape (batch,).
-        With a `weight_column`, of `(inputs, labels, weights)`; they are float32, shape (batch,).
+        With `label_columns`, labels are a dict by column, each of shape (batch, 1). With a
+        `weight_column`, of `(inputs, labels, weights)`; they are float32, shape (batch,).
 
     Raises:
         TypeError: if there is no such field.
@@ -135,6 +136,7 @@ def click_dataset(
         first_epoch,
         first_step,
         weight_column=data.card.columns.weight,
+        label_names=data.card.columns.outputs,
     )
 
 
@@ -152,6 +154,7 @@ def _batches(
     first_epoch=0,
     first_step=0,
     weight_column="",
+    label_names=(),
     **augmentation,
 ):
     """Batches of a split, as `tf.data.Dataset` whose length is known."""
@@ -167,8 +170,11 @@ def _batches(
             first_epoch=first_epoch,
             first_step=first_step,
             weight_column=weight_column,
+            label_names=label_names,
             **augmentation,
         )
     else:
-        batches = split.evaluation_batches(batch_size, weight_column=weight_column)
+        batches = split.evaluation_batches(
+            batch_size, weight_column=weight_column, label_names=label_names
+        )
     return batches.apply(tf.data.experimental.assert_cardinality(left))

@@ -167,6 +167,7 @@ class Split(abc.ABC):
         num_classes=None,
         class_weights=None,
         weight_column="",
+        label_names=(),
         replicas=1,
         worker=0,
         workers=1,
@@ -197,6 +198,7 @@ class Split(abc.ABC):
                 have no weights.
             weight_column: the column of inputs that says what each example weighs, which is taken
                 out of them; with class_weights, the two are multiplied. Empty: none.
+            label_names: of clicks with several labels: their names, by which they become a dict.
             replicas: into how many parts a batch is split; each part is an element.
             worker: as of `Share`.
             workers: as of `Share`.
@@ -205,7 +207,8 @@ class Split(abc.ABC):
             `tf.data.Dataset` of `(inputs, labels)`, or of `(inputs, labels, weights)`. Inputs:
             images, uint8 of shape (batch, height, width, channels), or a dict of columns. Labels:
             int64 of shape (batch,), or one-hot; where images may have several classes, multi-hot,
-            float32 of shape (batch, classes). Weights: float32 of shape (batch,).
+            float32 of shape (batch, classes); with label_names, a dict from them to int64 of shape
+            (batch, 1). Weights: float32 of shape (batch,).
 
         Raises:
             ValueError: if multi-hot labels shall be mixed, weighed or one-hot.
@@ -227,7 +230,13 @@ class Split(abc.ABC):
             parts = pipeline.mix(parts, partners, places, mixing, seed, num_classes)
             num_classes = None
         return pipeline.finish(
-            parts, share, num_classes, batch_augmentation, class_weights, weight_column
+            parts,
+            share,
+            num_classes,
+            batch_augmentation,
+            class_weights,
+            weight_column,
+            label_names,
         )
 
     def evaluation_batches(
@@ -236,6 +245,7 @@ class Split(abc.ABC):
         *,
         num_classes=None,
         weight_column="",
+        label_names=(),
         replicas=1,
         worker=0,
         workers=1,
@@ -245,7 +255,9 @@ class Split(abc.ABC):
 
         share = Share(replicas, worker, workers)
         parts = self.evaluation_parts(batch_size, share)
-        return pipeline.finish(parts, share, num_classes, weight_column=weight_column)
+        return pipeline.finish(
+            parts, share, num_classes, weight_column=weight_column, label_names=label_names
+        )
 
     def class_counts(self, num_classes):
         """How many examples of each class there are: an array of so many whole numbers."""
@@ -261,9 +273,30 @@ class Split(abc.ABC):
             number: so many, or all if there are fewer; at least 1.
 
         Returns:
-            `(inputs, labels)`: NumPy arrays, or a dict of them, and an array.
+            `(inputs, labels)`: NumPy arrays, or a dict of them, and an array, also of several
+            labels.
         """
         return next(self.evaluation_batches(number).as_numpy_iterator())
+
+
+def by_name(labels, names):
+    """Labels of clicks as nets with a head for each take them.
+
+    Args:
+        labels: shape (examples,), or, of several labels, (examples, labels).
+        names: of several labels; none: there is one.
+
+    Returns:
+        The labels as they are, or a dict from names to shape (examples, 1), as heads of one logit
+        have it.
+
+    Example:
+        >>> by_name(np.array([[1, 0], [1, 1]]), ("click", "bought"))["bought"].tolist()
+        [[0], [1]]
+    """
+    if not names:
+        return labels
+    return {name: labels[:, place : place + 1] for place, name in enumerate(names)}
 
 
 def counts_of(labels, num_classes):

@@ -248,9 +248,10 @@ class ShowProgress(keras.callbacks.Callback):
         first_step: steps that are done of the epoch after these.
         rename: from Keras's logs to the same under the names they are shown by.
         examples: what kind of examples the errors are measured on, "test" or "validation".
+        heads: list of the `Head`s whose errors are shown, as far as they are measured.
     """
 
-    def __init__(self, epochs, steps, first_epoch, first_step, rename, examples):
+    def __init__(self, epochs, steps, first_epoch, first_step, rename, examples, heads):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
@@ -258,6 +259,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._first_step = first_step
         self._rename = rename
         self._examples = examples
+        self._heads = heads
         self._began = None
         self._bar = None
 
@@ -298,10 +300,11 @@ class ShowProgress(keras.callbacks.Callback):
     def _describe(self, logs):
         logs = self._rename(logs)
         parts = [f"loss {float(logs['loss']):.3f}"]
-        for net in ("light", "booster"):
-            accuracy = logs.get(f"val_{net}_accuracy")
+        for head in self._heads:
+            accuracy = logs.get(f"val_{head.name}_accuracy")
             if accuracy is not None:
-                parts.append(f"{net} {self._examples} error {100 * (1 - accuracy):.2f} %")
+                error = f"{self._examples} error {100 * (1 - accuracy):.2f} %"
+                parts.append(" ".join(filter(None, (head.net, head.output, error))))
         return ", ".join(parts)
 
 

@@ -53,7 +53,7 @@ class Columns:
     """Which columns of a click log play which part.
 
     Attributes:
-        label: 0 or 1.
+        label: 0 or 1; of several labels, the first.
         user: whose examples make a group of GAUC; nets read it only if it is a category too. Empty:
             there is none.
         categories: ids and other values without an order.
@@ -68,6 +68,7 @@ class Columns:
             the smallest, `MISSING`, which marks a missing value and pads histories; or texts, of
             which "" does. Numbers are NaN.
         weight: how much each example weighs in losses and metrics, at least 0; empty: all alike.
+        more_labels: further columns of 0 or 1, each for a head of its own.
 
     Raises:
         ValueError: if there is a history and `item` is no category.
@@ -84,6 +85,7 @@ class Columns:
     missing: bool = dataclasses.field(default=False, repr=False)
     features: tuple[Feature, ...] = dataclasses.field(default=(), repr=False)
     weight: str = dataclasses.field(default="", repr=False)
+    more_labels: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     def __post_init__(self):
         if self.history and self.item not in self.categories:
@@ -110,14 +112,12 @@ class Columns:
         )
 
     @classmethod
-    def of_features(cls, features, label, user, booster_only=()):
-        """The columns of features, a sequence of `Feature`s."""
+    def of_features(cls, features, **others):
+        """The columns of features, a sequence of `Feature`s; others by name."""
         return cls(
-            label=label,
-            user=user,
+            **others,
             categories=tuple(each.name for each in features if each.kind == "category"),
             numbers=tuple(each.name for each in features if each.kind == "number"),
-            booster_only=booster_only,
             features=tuple(features),
         )
 
@@ -126,6 +126,21 @@ class Columns:
         """What decides how files are read, of each feature; its table's size does not."""
         names = ("name", "kind", "of", "length", "missing", "weights")
         return [[getattr(each, name) for name in names] for each in self.features]
+
+    @property
+    def labels(self):
+        """Names of the columns of labels, the first one first."""
+        return (self.label, *self.more_labels)
+
+    @property
+    def outputs(self):
+        """Names of the heads of nets: those of several labels; none where there is one label."""
+        return self.labels if self.more_labels else ()
+
+    @property
+    def inputs(self):
+        """Names of all columns but the labels, in the order of `all`."""
+        return tuple(name for name in self.all if name not in self.labels)
 
     def may_miss(self, name):
         """Whether a column that is no list may lack values."""
@@ -160,13 +175,13 @@ class Columns:
 
     @property
     def scalars(self):
-        """Names of the columns with one value for each example, each once, the label first."""
-        first = (self.label, self.weight) if self.weight else (self.label,)
+        """Names of the columns with one value for each example, each once, the labels first."""
+        first = (*self.labels, self.weight) if self.weight else self.labels
         return tuple(dict.fromkeys((*first, *self.ids, *self.numbers, *self.times)))
 
     @property
     def all(self):
-        """Names of all columns, each once, the label first and lists last."""
+        """Names of all columns, each once, the labels first and lists last."""
         return (*self.scalars, *(each.name for each in self.lists))
 
 
@@ -180,7 +195,8 @@ class ClickExamples:
             numbers, otherwise objects that are strings. Numbers: float32, shape (examples,). Times:
             int64, shape (examples,). Histories and tags: of their categories' dtype, shape
             (examples, length), padded at the end with -1 or "". Weights and vectors: float32.
-        labels: int64, shape (examples,); 1 for a click, else 0.
+        labels: int64, shape (examples,); 1 for a click, else 0. Of several labels, shape (examples,
+            labels), a column each.
     """
 
     inputs: dict[str, np.ndarray]
