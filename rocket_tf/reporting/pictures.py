@@ -92,26 +92,29 @@ def reliability(bins, examples):
     figure = Figure(figsize=(5 * len(bins), 5.6), layout="constrained")
     grid = figure.subplots(2, len(bins), squeeze=False, sharex="col", height_ratios=(3, 1))
     for (label, by_net), axes, shares in zip(bins.items(), *grid, strict=True):
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
+        most = 0.05
         for (net, style), colour in zip(_STYLES.items(), COLOURS, strict=False):
             if net not in by_net:
                 continue
             weights, predicted, clicks = by_net[net]
             there = weights > 0
-            places = predicted[there] / weights[there]
+            places, rates = (own[there] / weights[there] for own in (predicted, clicks))
+            most = max(most, *places, *rates)
             look = {"color": colour, "linestyle": style, "marker": ".", "label": net}
-            axes.plot(places, clicks[there] / weights[there], **look)
+            axes.plot(places, rates, **look)
             shares.plot(places, weights[there] / weights.sum(), **look)
+        axes.plot([0, most], [0, most], color=GREY, linewidth=0.8)
         axes.set_title(f"{label}: reliability" if label else "reliability", fontsize=10)
         axes.set_ylabel("observed rate")
-        shares.set_ylabel("share of examples")
+        shares.set_ylabel("share")
         shares.set_yscale("log")
         shares.set_xlabel("predicted probability")
         for each in (axes, shares):
             each.grid(alpha=0.3)
         if any(by_net):
             axes.legend(fontsize=8)
-    figure.supxlabel(f"on {examples}; grey: calibrated", fontsize=8, color=GREY)
+    words = f"on {examples}; grey: calibrated; below: the share of examples in each bin"
+    figure.supxlabel(words, fontsize=8, color=GREY)
     return figure
 
 

@@ -17,6 +17,7 @@ from rocket_tf.data import click_dataset, open_data
 from rocket_tf.data.clicks import made_up
 from rocket_tf.errors import ConfigError, DamagedDataError
 from rocket_tf.reporting.closing_table import closing_table
+from rocket_tf.reporting.writing import write_run_page
 from rocket_tf.runs import init_runs
 from rocket_tf.runs import pictures as run_pictures
 from rocket_tf.runs.exports import export_run
@@ -311,6 +312,14 @@ def test_its_pictures(log, run):
             assert sums[2].sum() == pytest.approx((weights * data.test.labels[:, place]).sum())
             error = np.abs(sums[1] - sums[2]).sum() / sums[0].sum()
             assert error == pytest.approx(figures["test_calibration_error"], abs=1e-6)
+
+
+def test_its_page(run, tmp_path):
+    write_run_page(RunFolder(run[0]), tmp_path / "page.html")
+    figures = run[1]["booster"]["labels"]["bought"]
+    row = f"<td>booster: bought</td><td>{figures['test_auc']:.4f}</td>"
+    text = (tmp_path / "page.html").read_text()
+    assert row in text and "Predicted and observed rates" in text
 
 
 def test_errors_by_class_are_those_of_the_first_label(log, run):
