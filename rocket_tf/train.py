@@ -311,8 +311,8 @@ def _evaluate(workdir, data_dir, data, details, data_path):
             summary["gradient_flow"] = run_pictures.flow_of(
                 model, seen, fitting.one_hot_classes(config, data.card)
             )
-    for net, figures in summarizing.figures(logs, "test").items():
-        summary[net] |= figures
+    for net, figures in summarizing.figures(logs, "test", data.card.outputs).items():
+        summary[net] = summarizing.together(summary[net], figures)
     for net, counts in wrong.items():
         summary[net]["errors_by_class"] = counts
     return summary

@@ -31,7 +31,7 @@ from rocket_tf.config.configuration import (
 )
 from rocket_tf.config.feature_fields import features_of, with_named, with_plain
 from rocket_tf.config.fields import FIELDS, METHODS
-from rocket_tf.config.read_by import HINTS_WITH_TEMPERATURE, METHODS_WITH_TEACHER
+from rocket_tf.config.read_by import HINTS_WITH_TEMPERATURE, METHODS_WITH_TEACHER, labels_of
 from rocket_tf.errors import ConfigError
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "features_of",
     "fields_without_effect",
     "is_before_0_2",
+    "labels_of",
     "number_of_training_examples",
     "parse_override",
     "parse_overrides",

@@ -5,6 +5,12 @@ from collections.abc import Mapping
 from rocket_tf.config.booster_only_checks import check_booster_only, check_test_part
 from rocket_tf.config.feature_fields import check_features
 from rocket_tf.config.fields import FIELDS, is_depth
+from rocket_tf.config.label_checks import (
+    check_labels,
+    check_one_class_fields,
+    check_weight_column,
+    labels_in_file,
+)
 from rocket_tf.config.net_checks import check_nets
 from rocket_tf.config.optimization_checks import check_class_weights, check_optimization
 from rocket_tf.config.read_by import HINTS
@@ -33,6 +39,7 @@ def check_before_data(config: Mapping) -> None:
             f"config.data_path: got {config['data_path']!r} with dataset={dataset}, expected "
             f"{expected}"
         )
+    check_labels(config)
     _check_click_columns(config)
     _check_labels_file(config)
     _check_own_code(config)
@@ -123,6 +130,7 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
     _check_classes(config, card)
     if card.multi_label:
         _check_multi_label(config)
+    check_one_class_fields(config)
     check_class_weights(config, card)
     if card.kind == "clicks":
         _check_clicks(config)
@@ -219,21 +227,17 @@ def _check_click_columns(config):
         return
     nets_read = (*config["category_columns"], *config["number_columns"], config["history_column"])
     twice = sorted({name for name in nets_read if name and nets_read.count(name) > 1})
-    if twice or config["label_column"] in nets_read:
+    field, labels = labels_in_file(config)
+    if twice or set(labels) & set(nets_read):
         raise ConfigError(
-            f"config.label_column: got {config['label_column']!r}, and columns {nets_read} for the "
+            f"config.{field}: got {config[field]!r}, and columns {nets_read} for the "
             "nets, expected that each column has one role"
         )
-    weight = config["weight_column"]
-    if weight and weight in (*nets_read, config["label_column"], config["user_column"]):
-        raise ConfigError(
-            f"config.weight_column: got {weight!r}, which is the label, the user or read by the "
-            "nets, too; expected a column of its own"
-        )
+    check_weight_column(config, nets_read)
     _check_names_of_columns(config)
     _check_test_part(config)
     if config["user_column"] and config["user_column"] in (
-        config["label_column"],
+        *labels,
         *config["number_columns"],
         config["history_column"],
     ):

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 from rocket_tf.config.field_types import (
     Field,
+    are_names,
     choice,
     integer,
+    is_weight,
     name,
     names,
     non_negative,
@@ -28,10 +30,13 @@ from rocket_tf.config.read_by import (
     IMAGE_FOLDERS,
     IMAGE_SIZES,
     IMAGES,
+    LABELLED,
     LABELS_FILES,
+    SIMULATED_LABELS,
     SIMULATED_LOGS,
     STREAMABLE,
     TFDS,
+    WITH_LABELS,
 )
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS
 from rocket_tf.data.clicks.features import Feature
@@ -194,7 +199,29 @@ DATA_FIELDS: Mapping[str, Field] = {
         "strong",
         read_by=SIMULATED_LOGS,
     ),
+    "simulated_bought": switch(
+        False,
+        "a second label of simulated clicks, bought: whether an item that was clicked was bought; "
+        "the nets then have a head for each of the two",
+        read_by=SIMULATED_LABELS,
+    ),
     "label_column": name("click", "column of the labels, 0 or 1", read_by=CLICK_LOGS),
+    "label_columns": Field(
+        (),
+        "in place of label_column, columns of several labels, each 0 or 1 in every row, such as a "
+        "click and a purchase: each net has a head for each; the first one's AUC on examples held "
+        "out chooses the epoch",
+        "two or more different names with commas between, or nothing",
+        lambda values: len(values) != 1 and are_names(values),
+        read_by=LABELLED,
+    ),
+    "label_weights": Field(
+        (),
+        "what the cross-entropy of each of several labels weighs in the loss; empty: each weighs 1",
+        "a number of at least 0 for each label, one of them above 0, or nothing",
+        lambda values: not values or (all(map(is_weight, values)) and sum(values) > 0),
+        read_by=WITH_LABELS,
+    ),
     "weight_column": name(
         "",
         "column of the examples' weights in losses and metrics, finite numbers of at least 0; "

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Mapping
 
 from rocket_tf.config.booster_only_checks import check_booster_only
+from rocket_tf.config.label_checks import check_weight_column, labels_in_file
 from rocket_tf.data.clicks.feature_sets import plain, read_features
 from rocket_tf.data.clicks.features import Feature
 from rocket_tf.data.own_data import columns_of
@@ -143,7 +144,7 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
                 "in each feature"
             )
     columns = columns_of(config)
-    unread = {columns.label, columns.user} - set(features)
+    unread = {*columns.labels, columns.user, columns.weight} - set(features)
     inputs = [name for name in columns.all if name not in unread]
     wrong = [name for name in inputs if not is_argument_name(name)]
     if wrong:
@@ -157,13 +158,17 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
             f"config.features: got {same[1]!r} beside {same[0]!r}, expected names that differ in "
             "more than case, which TensorFlow ignores in the export; rename a column"
         )
-    if columns.label in (*features, *(own.name for own in columns.lists)):
-        raise ConfigError(
-            f"config.label_column: got {columns.label!r}, which is also a feature; expected that "
-            "each column has one role"
-        )
+    field, labels = labels_in_file(config)
+    taken = (*features, *(own.name for own in columns.lists))
+    check_weight_column(config, taken)
+    for label in labels:
+        if label in taken:
+            raise ConfigError(
+                f"config.{field}: got {label!r}, which is also a feature; expected that each "
+                "column has one role"
+            )
     others = (*columns.numbers, *columns.times, *(own.name for own in columns.lists))
-    if columns.user in (columns.label, *others):
+    if columns.user in (*labels, *others):
         raise ConfigError(
             f"config.user_column: got {columns.user!r}, which is not a category; expected one, or "
             "a column that the nets do not read"

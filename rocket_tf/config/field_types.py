@@ -88,7 +88,7 @@ def names(default, meaning, **rest):
         default,
         meaning,
         "different names with commas between",
-        lambda values: all(map(_is_name, values)) and len(set(values)) == len(values),
+        are_names,
         **rest,
     )
 
@@ -107,6 +107,11 @@ def sizes(default, meaning, **rest):
 def switch(default, meaning, **rest):
     """True or False."""
     return Field(default, meaning, "True or False", lambda value: True, **rest)
+
+
+def are_names(values):
+    """Whether these are different names."""
+    return all(map(_is_name, values)) and len(set(values)) == len(values)
 
 
 def _is_name(value):
@@ -143,6 +148,12 @@ def is_depth(value):
 def is_light_depth(value):
     """Whether a light net may, in any layout."""
     return value == 0 or (6 <= value < 2**31 and value % 2 == 0)
+
+
+def is_weight(value):
+    """Whether this is a finite number of at least 0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and value >= 0 and _is_finite(value)
 
 
 def are_weights(values):

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from rocket_tf.data.catalog import DATASETS, LOCAL_DATASETS, SIMULATED
+from rocket_tf.data.clicks.simulated import BOUGHT
 from rocket_tf.networks.weight_sources import has_net
 
 # Methods that follow a booster trained before.
@@ -36,6 +37,15 @@ def kind_of(config: Mapping) -> str:
     """The kind of a configuration's data, "images" or "clicks"."""
     dataset = config["dataset"]
     return LOCAL_DATASETS[dataset] if dataset in LOCAL_DATASETS else DATASETS[dataset].kind
+
+
+def labels_of(config: Mapping) -> tuple[str, ...]:
+    """The labels of a configuration whose nets have a head for each; empty: there is one."""
+    if LABELLED.reads(config):
+        return tuple(config["label_columns"])
+    if SIMULATED_LABELS.reads(config) and config["simulated_bought"]:
+        return DATASETS[config["dataset"]].columns.label, BOUGHT
+    return ()
 
 
 def _is_of_images(config):
@@ -190,6 +200,21 @@ LABEL_LOSSES = Reader(
     "runs without build_losses",
     lambda config: not has_own("build_losses")(config),
     lambda config: "your own build_losses",
+)
+LABELLED = Reader(
+    "built-in nets on dataset=click_log",
+    lambda config: config["dataset"] == "click_log" and not _has_own_nets(config),
+    _dataset_or_own_nets,
+)
+SIMULATED_LABELS = Reader(
+    f"built-in nets on {SIMULATED_LOGS.words}",
+    lambda config: config["dataset"] in SIMULATED and not _has_own_nets(config),
+    _dataset_or_own_nets,
+)
+WITH_LABELS = Reader(
+    "runs with several labels",
+    lambda config: bool(labels_of(config)),
+    lambda config: "one label",
 )
 CONTINUABLE = Reader(
     "built-in nets on dataset=click_log, without a booster that was trained before",

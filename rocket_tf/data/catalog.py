@@ -58,6 +58,11 @@ class DatasetCard:
     source: str = ""
     multi_label: bool = False
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the heads of nets on clicks with several labels; otherwise none."""
+        return () if self.columns is None else self.columns.outputs
+
 
 def as_json(card):
     """A card, fit for JSON."""
@@ -188,6 +193,12 @@ def with_dwell(card):
         dtypes={**card.dtypes, name: _NUMBER},
         moments={**card.moments, name: simulated_clicks.DWELL_MOMENTS},
     )
+
+
+def with_bought(card):
+    """The card of a simulated log that has a second label, whether an item was bought."""
+    columns = dataclasses.replace(card.columns, more_labels=(simulated_clicks.BOUGHT,))
+    return dataclasses.replace(card, columns=columns)
 
 
 DATASETS |= {

@@ -99,8 +99,9 @@ def click_dataset(
     Returns:
         `tf.data.Dataset` of `(inputs, labels)`. Inputs are a dict of columns: int64, strings or
         numbers of shape (batch,), a history of shape (batch, history_length). Labels are int64 of
-        shape (batch,). With a `weight_column`, elements are `(inputs, labels, weights)`; weights
-        are float32 of shape (batch,).
+        shape (batch,); with `label_columns`, a dict by column, each of shape (batch, 1). With a
+        `weight_column`, elements are `(inputs, labels, weights)`; weights are float32 of shape
+        (batch,).
 
     Raises:
         TypeError: if there is no such field.
@@ -136,6 +137,7 @@ def click_dataset(
         first_epoch,
         first_step,
         weight_column=data.card.columns.weight,
+        label_names=data.card.columns.outputs,
     )
 
 
@@ -153,6 +155,7 @@ def _batches(
     first_epoch=0,
     first_step=0,
     weight_column="",
+    label_names=(),
     **augmentation,
 ):
     """Batches of a split, as a `tf.data.Dataset` of known length."""
@@ -168,8 +171,11 @@ def _batches(
             first_epoch=first_epoch,
             first_step=first_step,
             weight_column=weight_column,
+            label_names=label_names,
             **augmentation,
         )
     else:
-        batches = split.evaluation_batches(batch_size, weight_column=weight_column)
+        batches = split.evaluation_batches(
+            batch_size, weight_column=weight_column, label_names=label_names
+        )
     return batches.apply(tf.data.experimental.assert_cardinality(left))

@@ -203,6 +203,7 @@ class Split(abc.ABC):
         num_classes=None,
         class_weights=None,
         weight_column="",
+        label_names=(),
         replicas=1,
         worker=0,
         workers=1,
@@ -233,6 +234,8 @@ class Split(abc.ABC):
                 elements have no weights.
             weight_column: the column with the weight of each example, which is removed from the
                 inputs; class_weights are multiplied with it. Empty: none.
+            label_names: names of several labels of clicks; labels become a dict by name. Empty:
+                labels do not change.
             replicas: number of parts of a batch; each part is an element.
             worker: as for `Share`.
             workers: as for `Share`.
@@ -241,7 +244,8 @@ class Split(abc.ABC):
             `tf.data.Dataset` of `(inputs, labels)`, or of `(inputs, labels, weights)`. Inputs:
             images, uint8 of shape (batch, height, width, channels), or a dict of columns. Labels:
             int64 of shape (batch,), or one-hot; for images with several classes, multi-hot, float32
-            of shape (batch, classes). Weights: float32 of shape (batch,).
+            of shape (batch, classes); with label_names, a dict of int64 of shape (batch, 1).
+            Weights: float32 of shape (batch,).
 
         Raises:
             ValueError: if multi-hot labels are to be mixed, weighted or one-hot.
@@ -263,7 +267,13 @@ class Split(abc.ABC):
             parts = pipeline.mix(parts, partners, places, mixing, seed, num_classes)
             num_classes = None
         return pipeline.finish(
-            parts, share, num_classes, batch_augmentation, class_weights, weight_column
+            parts,
+            share,
+            num_classes,
+            batch_augmentation,
+            class_weights,
+            weight_column,
+            label_names,
         )
 
     def evaluation_batches(
@@ -272,6 +282,7 @@ class Split(abc.ABC):
         *,
         num_classes=None,
         weight_column="",
+        label_names=(),
         replicas=1,
         worker=0,
         workers=1,
@@ -281,7 +292,9 @@ class Split(abc.ABC):
 
         share = Share(replicas, worker, workers)
         parts = self.evaluation_parts(batch_size, share)
-        return pipeline.finish(parts, share, num_classes, weight_column=weight_column)
+        return pipeline.finish(
+            parts, share, num_classes, weight_column=weight_column, label_names=label_names
+        )
 
     def class_counts(self, num_classes):
         """The number of examples of each class, an array of integers."""
@@ -297,9 +310,30 @@ class Split(abc.ABC):
             number: how many, at least 1; all if there are fewer.
 
         Returns:
-            `(inputs, labels)`: NumPy arrays, or a dict of them, and an array.
+            `(inputs, labels)`: NumPy arrays, or a dict of them, and an array, also of several
+            labels.
         """
         return next(self.evaluation_batches(number).as_numpy_iterator())
+
+
+def by_name(labels, names):
+    """Labels of clicks as nets with a head for each take them.
+
+    Args:
+        labels: shape (examples,), or, of several labels, (examples, labels).
+        names: of several labels; none: there is one.
+
+    Returns:
+        The labels as they are, or a dict from names to shape (examples, 1), as heads of one logit
+        have it.
+
+    Example:
+        >>> by_name(np.array([[1, 0], [1, 1]]), ("click", "bought"))["bought"].tolist()
+        [[0], [1]]
+    """
+    if not names:
+        return labels
+    return {name: labels[:, place : place + 1] for place, name in enumerate(names)}
 
 
 def counts_of(labels, num_classes):

@@ -11,6 +11,7 @@ from rocket_tf.data.catalog import (
     DATASETS,
     LOCAL_DATASETS,
     SIMULATED,
+    with_bought,
     with_dwell,
 )
 from rocket_tf.data.clicks import movielens
@@ -29,6 +30,7 @@ DEFAULTS = {
     **_CUT,
     "split_seed": 0,
     "simulated_dwell": "off",
+    "simulated_bought": False,
     **own_data.DEFAULTS,
 }
 
@@ -99,6 +101,8 @@ class _CatalogDataSet(_InMemoryDataSet):
         if card.kind == "clicks":
             if settings["simulated_dwell"] != "off":
                 card = with_dwell(card)
+            if settings["simulated_bought"]:
+                card = with_bought(card)
             columns = dataclasses.replace(
                 card.columns,
                 history_length=settings["history_length"],
@@ -120,6 +124,7 @@ class _CatalogDataSet(_InMemoryDataSet):
                 seed=split_seed,
                 history_length=history_length,
                 dwell=self._settings["simulated_dwell"],
+                bought=self._settings["simulated_bought"],
             )
         else:
             version = dataset.removeprefix("movielens_")

@@ -37,6 +37,7 @@ DEFAULTS = {
     "part_column": "",
     "class_separator": "",
     "label_column": "click",
+    "label_columns": (),
     "user_column": "user",
     "category_columns": ("user", "item"),
     "number_columns": (),
@@ -160,24 +161,24 @@ def columns_of(config):
     Raises:
         ValueError: if features are wrong.
     """
+    label, *more_labels = config["label_columns"] or (config["label_column"],)
+    both = {
+        "label": label,
+        "more_labels": tuple(more_labels),
+        "user": config["user_column"],
+        "booster_only": tuple(config["booster_only"]),
+        "weight": config["weight_column"],
+    }
     if config["features"]:
-        return Columns.of_features(
-            tuple(read_features(config["features"]).values()),
-            label=config["label_column"],
-            user=config["user_column"],
-            booster_only=tuple(config["booster_only"]),
-        )
+        return Columns.of_features(tuple(read_features(config["features"]).values()), **both)
     return Columns(
-        label=config["label_column"],
-        user=config["user_column"],
         categories=tuple(config["category_columns"]),
         numbers=tuple(config["number_columns"]),
         history=config["history_column"],
         item=config["item_column"],
         history_length=config["history_length"],
-        booster_only=tuple(config["booster_only"]),
         missing=config["missing_values"] == "own_row",
-        weight=config["weight_column"],
+        **both,
     )
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from rocket_tf.data.images import mixing as mixing_of_images
 from rocket_tf.data.images import rand_augment as rand_augmentation
 from rocket_tf.data.images.augmentation import DRAWS, mirror_and_shift
+from rocket_tf.data.interface import by_name
 from rocket_tf.data.random_rows import uniform_rows
 
 # Streams of random numbers from one seed.
@@ -31,6 +32,7 @@ def finish(
     batch_augmentation=None,
     class_weights=None,
     weight_column="",
+    label_names=(),
 ):
     """Transforms the parts of batches, in the same way for all splits.
 
@@ -41,6 +43,7 @@ def finish(
         batch_augmentation: as for `interface.Split.training_batches`.
         class_weights: as for `interface.Split.training_batches`.
         weight_column: as for `interface.Split.training_batches`.
+        label_names: as for `interface.Split.training_batches`.
 
     Returns:
         `tf.data.Dataset` of `(inputs, labels)`, with weights if examples or classes have them.
@@ -59,6 +62,10 @@ def finish(
     if num_classes is not None:
         parts = parts.map(
             lambda inputs, labels, *weights: (inputs, tf.one_hot(labels, num_classes), *weights)
+        )
+    if label_names:
+        parts = parts.map(
+            lambda inputs, labels, *weights: (inputs, by_name(labels, label_names), *weights)
         )
     if batch_augmentation is not None:
         parts = parts.map(batch_augmentation, num_parallel_calls=tf.data.AUTOTUNE)

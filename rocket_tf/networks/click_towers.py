@@ -15,6 +15,7 @@ from rocket_tf.data.clicks.features import Feature
 from rocket_tf.networks.normalization import FusedBatchNormalization
 from rocket_tf.networks.seeds import layer_seed
 from rocket_tf.networks.side_by_side import SideBySide, inputs_of, names_of
+from rocket_tf.system.argument_names import is_argument_name
 
 
 def click_pair(
@@ -23,6 +24,7 @@ def click_pair(
     light_tower: Sequence[int] = (200, 80),
     booster_tower: Sequence[int] = (720, 360, 240, 180, 90),
     logits: Literal[1, 2] = 2,
+    outputs: Sequence[str] = (),
     share: bool = True,
     attention: bool = False,
     booster_batch_normalization: bool = True,
@@ -36,7 +38,8 @@ def click_pair(
     numbers and times of shape (batch,), histories, tags and vectors of shape (batch, length).
     Weights of tags have their own names, dtype float32 and shape (batch, length). Hashing, look-up
     and scaling are part of the nets, and so of the export. Outputs are logits of shape (batch,
-    logits) and dtype float32; of two logits, the second is the click's.
+    logits) and dtype float32; of two logits, the second is the click's. With `outputs`, they are a
+    dict of such logits.
 
     Embeddings of all categories and times, numbers, vectors, and one vector for each history and
     for tags are concatenated. A tower of dense layers with ReLU turns them into logits. Layers that
@@ -47,6 +50,8 @@ def click_pair(
         light_tower: widths of the light net's hidden layers; the default is the paper's.
         booster_tower: the same for the booster.
         logits: 2, for a softmax over no click and click, or 1, for a sigmoid.
+        outputs: names of several outputs, such as "click" and "bought", each with separate logits
+            on top of the same tower; empty: there is one output.
         share: whether the nets share everything below the towers. `False`: the same two nets with
             separate embedding tables.
         attention: whether a history becomes DIN's attention-weighted sum instead of the mean of its
@@ -78,6 +83,7 @@ def click_pair(
     by_name = check_features(features)
     _check_towers(light_tower=light_tower, booster_tower=booster_tower)
     _check_options(by_name, logits, attention, booster_dropout)
+    _check_outputs(outputs)
     _check_booster_only(by_name, booster_only)
     _check_vocabularies(by_name)
     of_light = {name: own for name, own in by_name.items() if name not in booster_only}
@@ -89,7 +95,7 @@ def click_pair(
     def build(owner, features, vector, widths, batch_normalization, dropout):
         tower = _Tower(owner, widths, batch_normalization, dropout, seed)
         read = {name: inputs[name] for name in names_of(features)}
-        return keras.Model(read, tower(vector, logits), name=owner)
+        return keras.Model(read, tower(vector, logits, outputs), name=owner)
 
     if share:
         light_vector = booster_vector = side_by_side("shared", of_light)
@@ -144,6 +150,19 @@ def _check_options(by_name, logits, attention, booster_dropout):
         )
 
 
+def _check_outputs(outputs):
+    names = list(outputs)
+    if (
+        isinstance(outputs, str)
+        or not all(isinstance(name, str) and is_argument_name(name) for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise ValueError(
+            "outputs must be different names of letters, digits and underscores. Received: "
+            f"outputs={outputs!r}"
+        )
+
+
 def _check_booster_only(by_name, booster_only):
     kinds = {name: feature.kind for name, feature in by_name.items()}
     allowed = [name for name, kind in kinds.items() if kind != "history"]
@@ -185,10 +204,15 @@ class _Tower:
         self._dropout = dropout
         self._seed = seed
 
-    def __call__(self, x, logits):
+    def __call__(self, x, logits, outputs=()):
         for place, width in enumerate(self._widths):
             x = self._hidden(x, width, f"{self._owner}_hidden{place}")
-        name = f"{self._owner}_logits"
+        if outputs:
+            names = {output: f"{self._owner}_{output}_logits" for output in outputs}
+            return {output: self._logits(x, logits, name) for output, name in names.items()}
+        return self._logits(x, logits, f"{self._owner}_logits")
+
+    def _logits(self, x, logits, name):
         return layers.Dense(
             logits,
             kernel_initializer=keras.initializers.GlorotUniform(layer_seed(self._seed, name)),

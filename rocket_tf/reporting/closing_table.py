@@ -28,14 +28,15 @@ def closing_table(summary, workdir):
         workdir: the run's folder.
 
     Returns:
-        Text of several lines, with where the light net was exported and the next command to try.
+        Text of several lines, one for each head where there are several labels, with where the
+        light net was exported and the next command to try.
     """
     nets = {}
     for net in ("light", "booster"):
         if net in summary.get("before", {}):
-            nets[f"{net} before"] = summary["before"][net]
+            nets |= _by_label(f"{net} before", summary["before"][net])
         if net in summary:
-            nets[net] = summary[net]
+            nets |= _by_label(net, summary[net])
     columns = [column for column in _COLUMNS if any(_has(own, column[1]) for own in nets.values())]
     rows = [("net", *(title for title, _, _ in columns))]
     rows += [
@@ -60,6 +61,16 @@ def closing_table(summary, workdir):
         lines.append(f"the exported light net is in {workdir}/{summary['export']}")
     lines.append(f"next: {_python()} -m tensorboard.main --logdir={workdir}/tensorboard")
     return "\n".join(lines)
+
+
+def _by_label(net, figures):
+    """A net's rows: one, or one for each of several labels, the first with what the net costs."""
+    if "labels" not in figures:
+        return {net: figures}
+    costs = {name: figures[name] for name in ("parameters", "multiply_adds") if name in figures}
+    rows = {f"{net} {label}": own for label, own in figures["labels"].items()}
+    first = next(iter(rows))
+    return {**rows, first: rows[first] | costs}
 
 
 def _shown(figures, name, show):

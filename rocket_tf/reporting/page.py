@@ -18,6 +18,14 @@ pre { background: #f3f3f3; padding: .7rem; overflow-x: auto; white-space: pre-wr
 img { max-width: 100%; }
 @media (max-width: 40rem) { img { max-width: 40rem; } td, th { padding: .25rem .4rem; } }
 """
+# What is shown of each of several labels.
+_OF_LABELS = {
+    "test_auc": "AUC",
+    "test_gauc": "GAUC",
+    "test_log_loss": "log loss",
+    "test_calibration": "calibration",
+    "test_calibration_error": "ECE",
+}
 
 
 def table_page(result, pictures):
@@ -67,11 +75,17 @@ def run_page(folder, pictures):
         for net, each in summary.items()
         if isinstance(each, dict) and "test_error" in each
     ]
+    labels = [
+        (f"{net}: {label}", *(_figure(figures, name) for name in _OF_LABELS))
+        for net in ("light", "booster")
+        for label, figures in summary.get(net, {}).get("labels", {}).items()
+    ]
     last = folder.metrics_of(config["epochs"])
     return whole(
         f"Run {folder.path.name}: {summary['method']} on {config['dataset']}",
         [
             table(("net", "test error", "parameters", "multiply-adds"), nets),
+            table(("label", *_OF_LABELS.values()), labels) if labels else "",
             paragraph(
                 f"After epoch {summary['epoch']} of {summary['epochs']}, "
                 f"{summary['train_examples']} training and {summary['test_examples']} test "
@@ -91,6 +105,10 @@ def run_page(folder, pictures):
             table(("package", "version"), summary["versions"].items()),
         ],
     )
+
+
+def _figure(figures, name):
+    return "" if figures.get(name) is None else f"{figures[name]:.4f}"
 
 
 def command_of(config):

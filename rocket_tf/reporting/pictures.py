@@ -5,6 +5,7 @@ They are made from plain data, without pyplot: no window, no state that outlives
 
 import io
 import math
+import re
 
 import matplotlib
 import numpy as np
@@ -34,23 +35,27 @@ def learning_curves(histories):
 
     Returns:
         A `Figure`: test error, label losses in training, and the hints, each over epochs. A colour
-        is a run; solid lines are light nets, dashed ones boosters.
+        is a run, or, of one run with several labels, a label; solid lines are light nets, dashed
+        ones boosters.
     """
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     error_axes, loss_axes, hint_axes = figure.subplots(1, 3)
     for (name, history), colour in zip(histories.items(), cycle(len(histories)), strict=True):
         for net, style in _STYLES.items():
-            _curve(
-                error_axes,
-                history,
-                f"val_{net}_accuracy",
-                lambda accuracy: 100 * (1 - accuracy),
-                color=colour,
-                linestyle=style,
-                marker="." if len(history) <= 50 else "",
-                label=_label(name, net, histories),
-            )
-            _curve(loss_axes, history, f"{net}_loss", color=colour, linestyle=style)
+            heads = _heads(net, history)
+            colours = cycle(len(heads)) if len(histories) == 1 else [colour] * len(heads)
+            for head, own in zip(heads, colours, strict=True):
+                _curve(
+                    error_axes,
+                    history,
+                    f"val_{head}_accuracy",
+                    lambda accuracy: 100 * (1 - accuracy),
+                    color=own,
+                    linestyle=style,
+                    marker="." if len(history) <= 50 else "",
+                    label=_label(name, head.replace("_", " ", 1), histories),
+                )
+                _curve(loss_axes, history, f"{head}_loss", color=own, linestyle=style)
         hints = [key for key in history[0] if key in _HINTS] if history else []
         for key, style in zip(hints, ("-", ":", "--"), strict=False):
             _curve(
@@ -68,6 +73,48 @@ def learning_curves(histories):
     if hint_axes.lines:
         hint_axes.set_yscale("log")
         hint_axes.legend(fontsize=8)
+    return figure
+
+
+def reliability(bins, examples):
+    """How frequent clicks are where they were predicted to be so frequent.
+
+    Args:
+        bins: dict from labels, "" where there is one, to dicts from nets to arrays of shape (3, n):
+            of each bin of the predicted probability its weight, the predicted clicks in it, and
+            those that there are, as `CalibrationError.sums` gives them.
+        examples: what they were measured on, in words.
+
+    Returns:
+        A `Figure`: for each label the observed rate over the predicted one, on whose diagonal a
+        calibrated net lies, above the share of examples in each bin.
+    """
+    figure = Figure(figsize=(5 * len(bins), 5.6), layout="constrained")
+    grid = figure.subplots(2, len(bins), squeeze=False, sharex="col", height_ratios=(3, 1))
+    for (label, by_net), axes, shares in zip(bins.items(), *grid, strict=True):
+        most = 0.05
+        for (net, style), colour in zip(_STYLES.items(), COLOURS, strict=False):
+            if net not in by_net:
+                continue
+            weights, predicted, clicks = by_net[net]
+            there = weights > 0
+            places, rates = (own[there] / weights[there] for own in (predicted, clicks))
+            most = max(most, *places, *rates)
+            look = {"color": colour, "linestyle": style, "marker": ".", "label": net}
+            axes.plot(places, rates, **look)
+            shares.plot(places, weights[there] / weights.sum(), **look)
+        axes.plot([0, most], [0, most], color=GREY, linewidth=0.8)
+        axes.set_title(f"{label}: reliability" if label else "reliability", fontsize=10)
+        axes.set_ylabel("observed rate")
+        shares.set_ylabel("share")
+        shares.set_yscale("log")
+        shares.set_xlabel("predicted probability")
+        for each in (axes, shares):
+            each.grid(alpha=0.3)
+        if any(by_net):
+            axes.legend(fontsize=8)
+    words = f"on {examples}; grey: calibrated; below: the share of examples in each bin"
+    figure.supxlabel(words, fontsize=8, color=GREY)
     return figure
 
 
@@ -199,6 +246,12 @@ def cycle(count):
     if count <= len(COLOURS):
         return COLOURS[:count]
     return [matplotlib.colormaps["turbo"](index / count) for index in range(count)]
+
+
+def _heads(net, history):
+    """The names of a net's heads in a run's metrics: the net's own, or one for each label."""
+    found = (re.fullmatch(rf"({net}(_.+)?)_accuracy", name) for name in (history or [{}])[-1])
+    return [each[1] for each in found if each] or [net]
 
 
 def _label(name, what, histories):

@@ -5,6 +5,7 @@ from rocket_tf.system import files
 
 _PICTURES = {
     "learning_curves.png": "Learning curves",
+    "reliability.png": "Predicted and observed rates of clicks",
     "gradient_flow.png": "Gradient flow: which term reaches which part",
     "attention_maps.png": "Attention maps of each group's output",
 }

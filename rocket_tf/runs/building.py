@@ -84,9 +84,7 @@ def build_model(config, card, teacher=None, own=own_parts.NONE, starts=None):
                 options.steps_per_epoch(config, card),
             ),
             loss=_losses(config, card, own),
-            loss_weights=(
-                {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else None
-            ),
+            loss_weights=_loss_weights(config, card, model),
             **_metrics(config, card),
         )
     # Layers that thaw later belong to the optimizer, and are frozen when the training begins.
@@ -117,7 +115,7 @@ def _losses(config, card, own):
     """The label losses, as `RocketModel.compile` takes them."""
     if own.has("build_losses"):
         return own.losses()
-    if card.multi_label:
+    if card.multi_label or card.outputs:
         return keras.losses.BinaryCrossentropy(from_logits=True)
     if mixes_labels(config):
         smoothing = config["label_smoothing"]
@@ -125,6 +123,18 @@ def _losses(config, card, own):
     if config["label_smoothing"]:
         return SmoothedCrossEntropy(config["label_smoothing"])
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _loss_weights(config, card, model):
+    """The weights of label losses, as `RocketModel.compile` takes them."""
+    of_nets = {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else {}
+    if not config["label_weights"]:
+        return of_nets or None
+    of_labels = dict(zip(card.outputs, config["label_weights"], strict=True))
+    return {
+        net: {label: of_nets.get(net, 1.0) * weight for label, weight in of_labels.items()}
+        for net in dict.fromkeys(head.net for head in model.heads.values())
+    }
 
 
 def _metrics(config, card):
@@ -139,8 +149,9 @@ def _metrics(config, card):
     weighs = bool(card.columns.weight)
     # Needed if the loss is not the log loss: a weighted loss is divided by the number of examples.
     if config["label_smoothing"] or weighs_classes(config) or weighs:
-        log_loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
-        metrics.append(log_loss)
+        kind = keras.metrics.SparseCategoricalCrossentropy
+        kind = keras.metrics.BinaryCrossentropy if card.outputs else kind
+        metrics.append(kind(from_logits=True, name="log_loss"))
     return {"weighted_metrics" if weighs else "metrics": metrics}
 
 

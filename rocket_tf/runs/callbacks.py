@@ -253,9 +253,10 @@ class ShowProgress(keras.callbacks.Callback):
         first_step: number of steps already done in the next epoch.
         rename: function from Keras's logs to the same with the names to show.
         examples: the examples on which errors are measured, "test" or "validation".
+        heads: list of the `Head`s whose errors are shown, if they are measured.
     """
 
-    def __init__(self, epochs, steps, first_epoch, first_step, rename, examples):
+    def __init__(self, epochs, steps, first_epoch, first_step, rename, examples, heads):
         super().__init__()
         self._epochs = epochs
         self._steps = steps
@@ -263,6 +264,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._first_step = first_step
         self._rename = rename
         self._examples = examples
+        self._heads = heads
         self._began = None
         self._bar = None
         # Of the steps of this process: how many there were, and when the first one and a line were.
@@ -325,10 +327,11 @@ class ShowProgress(keras.callbacks.Callback):
     def _describe(self, logs):
         logs = self._rename(logs)
         parts = [f"loss {float(logs['loss']):.3f}"]
-        for net in ("light", "booster"):
-            accuracy = logs.get(f"val_{net}_accuracy")
+        for head in self._heads:
+            accuracy = logs.get(f"val_{head.name}_accuracy")
             if accuracy is not None:
-                parts.append(f"{net} {self._examples} error {100 * (1 - accuracy):.2f} %")
+                error = f"{self._examples} error {100 * (1 - accuracy):.2f} %"
+                parts.append(" ".join(filter(None, (head.net, head.output, error))))
         return ", ".join(parts)
 
 

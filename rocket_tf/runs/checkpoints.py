@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from rocket_tf.core.optimizer_internals import averages_of
@@ -202,21 +203,32 @@ def _reader(path):
     return tf.train.load_checkpoint(str(path))
 
 
-def _read(reader, state, path):
+def _read(reader, state, path, new_rows=None):
     """Loads the values in a checkpoint into variables one by one, so that memory stays low.
+
+    Args:
+        reader: of the checkpoint.
+        state: the variables.
+        path: of the checkpoint.
+        new_rows: as of `restore_weights`.
 
     Raises:
         KeyError, ValueError: if there is none for a variable, or one of another shape or dtype.
     """
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    named = dict(_named(state))
+    named, new_rows = dict(_named(state)), new_rows or {}
     for name, variable in named.items():
-        there, wanted = (dtypes[name], shapes[name]), (variable.dtype, list(variable.shape))
+        shape = list(variable.shape)
+        if id(variable) in new_rows:
+            shape[0] -= new_rows[id(variable)].number
+        there, wanted = (dtypes[name], shapes[name]), (variable.dtype, shape)
         if there != wanted:
             raise ValueError(f"{name} is {there} there, but {wanted} here")
     with shown(f"Reading {path}", sum(map(size_of, named.values()))):
         for name, variable in named.items():
-            variable.assign(reader.get_tensor(name))
+            value = reader.get_tensor(name)
+            own = new_rows.get(id(variable))
+            variable.assign(value if own is None else own.put_into(value))
 
 
 def _named(state):
@@ -238,7 +250,28 @@ def _read_beside_state(reader, progress):
     )
 
 
-def restore_weights(directory, epoch, model):
+@dataclasses.dataclass(frozen=True)
+class NewRows:
+    """Rows of an embedding table that a checkpoint does not have.
+
+    Attributes:
+        begin: number of the first.
+        number: how many there are.
+        rows: their values, shape (number, width); `None`: each is a copy of the checkpoint's first
+            row, that of unknown values.
+    """
+
+    begin: int
+    number: int
+    rows: np.ndarray | None = None
+
+    def put_into(self, table):
+        """The table with these rows, from the checkpoint's."""
+        rows = np.repeat(table[:1], self.number, axis=0) if self.rows is None else self.rows
+        return np.concatenate([table[: self.begin], rows, table[self.begin :]])
+
+
+def restore_weights(directory, epoch, model, new_rows=None):
     """Loads the weights of one epoch into a model, without optimizer, so under any dtype policy.
 
     If weights were averaged, it loads the averages.
@@ -247,6 +280,8 @@ def restore_weights(directory, epoch, model):
         directory: folder of checkpoints that `Checkpoints` saved.
         epoch: the epoch, counted from 1.
         model: built `keras.Model` with the variables of the one that was saved.
+        new_rows: dict from the ids of variables (`keras.Variable.value`) that have more rows than
+            were saved to `NewRows`; `None`: all are as they were saved.
 
     Raises:
         CheckpointError: if that epoch's checkpoint is missing or damaged.
@@ -259,7 +294,7 @@ def restore_weights(directory, epoch, model):
         for place, variable in enumerate(model.variables):
             has_average = f"{_AVERAGES}/{place}{_VALUE}" in names
             state[_AVERAGES if has_average else "model"][str(place)] = variable.value
-        _read(reader, state, path)
+        _read(reader, state, path, new_rows)
     except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
         raise CheckpointError(
             f"{directory}: the checkpoint of epoch {epoch}, the one that counts, is missing or "

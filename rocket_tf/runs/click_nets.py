@@ -27,6 +27,8 @@ def click_nets(config, card):
             attention=config["history_attention"],
             booster_dropout=config["booster_dropout"],
             booster_only=config["booster_only"],
+            # With a sigmoid of its own for each label.
+            **({"logits": 1, "outputs": card.outputs} if card.outputs else {}),
             seed=config["seed"],
         )
     except ValueError as error:

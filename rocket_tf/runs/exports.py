@@ -7,10 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from rocket_tf.core.heads import by_output
 from rocket_tf.errors import ConfigError, DataUnavailableError, ExportError
 from rocket_tf.runs import finished as finished_run
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import companions, converters, model_card, runtimes
+from rocket_tf.serving.answers import CLASSIFICATION, own_name
 from rocket_tf.serving.descriptions import hints_of
 from rocket_tf.serving.fixed_inputs import served_net
 from rocket_tf.serving.parity import LARGEST_DIFFERENCE, difference
@@ -160,7 +162,7 @@ def _export_savedmodel(folder, data, output, optimize, precision, origin):
     version = export_light(
         light,
         output / folder.light.name,
-        data.class_names,
+        finished_run.class_names_of(data),
         optimize=optimize,
         provenance=origin,
         prove=lambda partial: proved.append(prover.prove(kind, partial, allowed_difference(light))),
@@ -186,15 +188,19 @@ class _Prover:
         run = _LoadedNet(path) if path.suffix == ".keras" else runtimes.load(path)
         names = input_names(self._light)
         wrong, largest, error = 0, [], None
+        own = {output: own_name(output, CLASSIFICATION) for output in by_output(self._light.output)}
         for (inputs, labels), expected in zip(self._batches(), self._logits, strict=True):
             arrays = dict(zip(names, keras.tree.flatten(inputs), strict=True))
             # A converter may rename a single input.
             if len(run.inputs) == 1:
                 arrays = dict(zip(run.inputs, arrays.values(), strict=True))
-            logits = run({name: arrays[name] for name in run.inputs})["logits"]
-            largest.append(difference(expected, logits))
+            answers = run({name: arrays[name] for name in run.inputs})
+            for output, logits in by_output(expected).items():
+                largest.append(difference(logits, answers[own[output]]))
             if labels is not None:
-                wrong += _wrong(logits, labels)
+                # Of several labels, the error is that of the first.
+                labels = labels if None in own else labels[:, :1]
+                wrong += _wrong(answers[next(iter(own.values()))], labels)
         largest = float(np.max(largest))  # NaN if one of them is
         if allowed is not None and not largest <= allowed:
             raise ExportError(

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from rocket_tf import config as options
+from rocket_tf.core.heads import Head
 from rocket_tf.core.objective import sum_of_gradients
 from rocket_tf.core.tensorflow_internals import aggregate_gradients_by
 from rocket_tf.data.clicks.examples import MISSING
@@ -70,6 +71,15 @@ def provenance(folder, config, summary):
             .relative_to(folder.path)
         ),
     }
+
+
+def class_names_of(data):
+    """The names of the classes for an export; `None` for several labels, which have no classes.
+
+    Args:
+        data: the run's `rocket_tf.data.DataSet`.
+    """
+    return None if data.card.outputs else data.class_names
 
 
 def export_arguments(data, light, test_is_open=True):
@@ -204,13 +214,20 @@ def _booster(config, data, own_code, starts):
     return booster
 
 
-def restore_result(model, config, folder):
+def restore_result(model, config, folder, new_rows=None):
     """Loads the weights that a run's summary describes into its model.
+
+    Args:
+        model: as of `checkpoints.restore_weights`.
+        config: the run's configuration.
+        folder: its `RunFolder`.
+        new_rows: as of `checkpoints.restore_weights`.
 
     Raises:
         CheckpointError: if their checkpoint is missing or damaged.
     """
-    restore_weights(_result_directory(config, folder), result_epoch(config, folder), model)
+    directory, epoch = _result_directory(config, folder), result_epoch(config, folder)
+    restore_weights(directory, epoch, model, new_rows)
 
 
 def result_checkpoint(config, folder):
@@ -245,14 +262,19 @@ def has_lost_patience(config, folder):
 
 def _evaluated(config, folder):
     """The lines of metrics of the epochs after which the net that decides was evaluated."""
-    accuracy = f"val_{options.trained_net(config)}_accuracy"
+    accuracy = f"val_{_deciding_head(config)}_accuracy"
     return [line for line in folder.read_metrics() if accuracy in line]
+
+
+def _deciding_head(config):
+    """The name of the head by which epochs are compared."""
+    return Head(options.trained_net(config), next(iter(options.labels_of(config)), None)).name
 
 
 def _best_epoch(config, evaluated):
     """The first of the best epochs; `None` of none."""
-    net = options.trained_net(config)
-    names = [f"val_{net}_{metric}" for metric in ("auc", "map", "accuracy")]
+    head = _deciding_head(config)
+    names = [f"val_{head}_{metric}" for metric in ("auc", "map", "accuracy")]
     metric = next((name for name in names if evaluated and name in evaluated[0]), names[-1])
     # The AUC of one label alone is not defined.
     known = [line for line in evaluated if math.isfinite(line[metric])] or evaluated

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from rocket_tf import config as options
 from rocket_tf.core.batch import inputs_of
+from rocket_tf.core.heads import Head, flat
 from rocket_tf.core.light_alone import lacks_booster_only
 from rocket_tf.data import DataSet, pipeline
 from rocket_tf.data.images import kerascv
@@ -101,10 +103,34 @@ def evaluate(model, split, config, card, strategy):
     return renamed(config, logs)
 
 
+def predictor(model):
+    """A function from the inputs of a batch to the logits of its heads, by their names.
+
+    Of inputs without those that only the booster reads, it gives the light net's.
+
+    Args:
+        model: a `RocketModel`.
+    """
+
+    @tf.function
+    def predict(inputs):
+        if lacks_booster_only(model, inputs):
+            return flat({"light": model.light(inputs_of(model.light, inputs), training=False)})
+        return model(inputs, training=False)
+
+    return predict
+
+
+def weight_column(card):
+    """The column that says what examples of clicks weigh; empty: none does."""
+    return card.columns.weight if card.kind == "clicks" else ""
+
+
 def errors_by_class(model, split, config, card):
     """The number of examples of each class that a model assigns to another class.
 
-    If examples may have several classes, the number for which it is wrong about the class.
+    If examples may have several classes, the number for which it is wrong about the class. For
+    several labels of clicks, the errors of the first label.
 
     Args:
         model: a `RocketModel`.
@@ -115,19 +141,19 @@ def errors_by_class(model, split, config, card):
     Returns:
         Dict from "light" and "booster", if present, to lists of counts, one for each class.
     """
-    wrong = {}
-
-    @tf.function
-    def predict(inputs):
-        if lacks_booster_only(model, inputs):
-            return {"light": model.light(inputs_of(model.light, inputs), training=False)}
-        return model(inputs, training=False)
-
+    wrong, predict = {}, predictor(model)
+    nets = {Head(net, next(iter(card.outputs), None)).name: net for net in ("light", "booster")}
     for inputs, labels in split.evaluation_batches(config["batch_size"]):
-        for net, logits in predict(inputs).items():
+        labels = labels[:, 0] if card.outputs else labels
+        for head, logits in predict(inputs).items():
+            if head not in nets:
+                continue
+            net = nets[head]
             if card.multi_label:
                 counts = tf.math.count_nonzero((logits > 0) != (labels > 0), 0, dtype=tf.int32)
             else:
+                if card.outputs:  # the logit of the label, beside a 0 for its absence
+                    logits = tf.pad(logits, [[0, 0], [1, 0]])
                 missed = tf.boolean_mask(labels, tf.argmax(logits, -1, labels.dtype) != labels)
                 counts = tf.math.bincount(tf.cast(missed, tf.int32), minlength=card.num_classes)
             wrong[net] = wrong.get(net, 0) + counts
@@ -139,11 +165,6 @@ def errors_by_class(model, split, config, card):
 def one_hot_classes(config, card):
     """Classes of the one-hot labels that mixing needs; `None` for labels as integers."""
     return card.num_classes if mixes_labels(config) else None
-
-
-def _weight_column(card):
-    """The column with the weights of click examples; empty: there is none."""
-    return card.columns.weight if card.kind == "clicks" else ""
 
 
 def augmentation(config):
@@ -173,7 +194,8 @@ def _fit(run, restored, last_epoch):
         **augmentation(config),
         num_classes=one_hot_classes(config, data.card),
         class_weights=class_weights(config, data),
-        weight_column=_weight_column(data.card),
+        weight_column=weight_column(data.card),
+        label_names=data.card.outputs,
     )
     held_out = bool(config["validation_examples"])
     validation, validation_steps = _evaluation_data(
@@ -230,8 +252,12 @@ def _callbacks(run, restored, own):
         callbacks.append(run_callbacks.EventFiles(folder.tensorboard))
     if run.verbose:
         examples = "validation" if held_out else "test"
+        labels = run.data.card.outputs or [None]
+        heads = [Head(net, label) for net in ("light", "booster") for label in labels]
         callbacks.append(
-            run_callbacks.ShowProgress(epochs, steps, first_epoch, first_step, rename, examples)
+            run_callbacks.ShowProgress(
+                epochs, steps, first_epoch, first_step, rename, examples, heads
+            )
         )
     return callbacks
 
@@ -251,7 +277,8 @@ def _evaluation_data(split, config, card, strategy):
         split.evaluation_batches,
         config["batch_size"],
         num_classes=one_hot_classes(config, card),
-        weight_column=_weight_column(card),
+        weight_column=weight_column(card),
+        label_names=card.outputs,
     )
     return pipeline.distribute(batches, strategy), math.ceil(split.examples / config["batch_size"])
 
@@ -260,4 +287,5 @@ def renamed(config, logs):
     """Keras's logs under the names of a run's metrics, with "booster" for a booster alone."""
     if config["method"] != "booster":
         return dict(logs)
-    return {name.replace("light_", "booster_"): value for name, value in logs.items()}
+    own = re.compile("^(val_)?light_")
+    return {own.sub(r"\1booster_", name): value for name, value in logs.items()}

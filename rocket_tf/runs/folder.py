@@ -19,7 +19,7 @@ from rocket_tf.system.places import check_folder
 
 # The fields that a booster must share with the run that follows it, and with a light net that
 # starts from a copy of its layers.
-_MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed")
+_MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed", "label_columns", "simulated_bought")
 _MATCHED_BY_COPY = (
     "layout",
     "booster_depth",

@@ -1,9 +1,10 @@
 """Starts a run from a finished one, such as the day before's.
 
-It takes over that run's nets: their weights, the moments by which they scale numbers, and the
-counted vocabularies, so they compute the same as before. They are evaluated on the new data before
-the first step; the figures are kept in `before.json`. When there is a checkpoint, the old run is no
-longer needed.
+It takes over that run's nets: their weights, the moments by which they scale numbers, and the rows
+of known ids. A counted vocabulary grows: ids that only the new data has get rows behind the old
+ones. The old nets, to which these ids are unknown, are evaluated on the new data before the first
+step; the figures are kept in `before.json`. When there is a checkpoint, the old run is no longer
+needed.
 
 Only `start` imports TensorFlow.
 """
@@ -48,6 +49,8 @@ def check(config):
 def with_old_scales(config, folder, data):
     """The data of a run with the card that its nets need: numbers' moments are the old run's.
 
+    And with that run's vocabularies, before what the data itself adds to them.
+
     Args:
         config: the run's checked configuration.
         folder: its `RunFolder`.
@@ -64,10 +67,7 @@ def with_old_scales(config, folder, data):
     if checkpoints_in(folder.checkpoints):
         known = folder.known_data(config)
         return data if known is None else WithCard(data, known.card)
-    old_folder = RunFolder(config["init_run"])
-    old_config = old_folder.read_config()
-    old = (old_folder.known_data(old_config) or open_data(old_config)).card
-    path = config["init_run"]
+    old, path = _old_card(config), config["init_run"]
     before, now = (_columns_of_nets(card) for card in (old, data.card))
     _check_same(path, [f"{n}: {before[n]!r} → {now[n]!r}" for n in now if before[n] != now[n]])
     numbers = data.card.columns.numbers
@@ -82,9 +82,25 @@ def with_old_scales(config, folder, data):
         data.card,
         dtypes={**data.card.dtypes, **as_before},
         moments={name: old.moments[name] for name in numbers},
-        vocabularies=old.vocabularies,
+        vocabularies={
+            name: _continued(known, data.card.vocabularies.get(name, ()))
+            for name, known in old.vocabularies.items()
+        },
     )
     return WithCard(data, card)
+
+
+def _old_card(config):
+    """The card of the data of the run that one starts from."""
+    folder = RunFolder(config["init_run"])
+    old_config = folder.read_config()
+    return (folder.known_data(old_config) or open_data(old_config)).card
+
+
+def _continued(known, found):
+    """A vocabulary: the values that were known, then those of another which were not."""
+    before = set(known)
+    return (*known, *(value for value in found if value not in before))
 
 
 def start(run, progress):
@@ -121,15 +137,50 @@ def start(run, progress):
                 f"config.init_run: {old.path} does not have the weights with which the run in "
                 f"{folder.path} began; put them back, or give this run another --workdir"
             )
-        with run.strategy.scope():
-            restore_result(run.model, old_config, old)
-    if not run.of_any_worker(folder.writes and before is None):
-        return
-    if run.verbose:
-        print(f"Evaluating the nets of {old.path} on the new data", flush=True)
-    figures = figures_now(run)
-    if folder.writes:
-        files.write_json(_kept_in(folder), {"weights": weights, "figures": figures})
+        new_rows = _new_rows(run)
+
+        def restore(rows):
+            with run.strategy.scope():
+                restore_result(run.model, old_config, old, rows)
+
+        if run.of_any_worker(folder.writes and before is None):
+            # As long as new ids have the row of unknown ones, the nets compute what they did.
+            restore({each: dataclasses.replace(own, rows=None) for each, own in new_rows.items()})
+            if run.verbose:
+                print(f"Evaluating the nets of {old.path} on the new data", flush=True)
+            figures = figures_now(run)
+            if folder.writes:
+                files.write_json(_kept_in(folder), {"weights": weights, "figures": figures})
+            if not new_rows:
+                return
+        restore(new_rows)
+
+
+def _new_rows(run):
+    """The rows that ids get which the old run did not know, with the values that they start from.
+
+    Args:
+        run: a `rocket_tf.runs.fitting.Run` whose nets have their initial weights.
+
+    Returns:
+        Dict as `checkpoints.restore_weights` takes it.
+    """
+    from rocket_tf.runs.checkpoints import NewRows
+
+    old = _old_card(run.config).vocabularies
+    found = {}
+    for name, values in run.data.card.vocabularies.items():
+        begin, number = 1 + len(old[name]), len(values) - len(old[name])
+        if not number:
+            continue
+        for net in filter(None, (run.model.light, run.model.booster)):
+            for owner in ("shared", "light", "booster"):
+                for layer in net.layers:
+                    if layer.name == f"{owner}_{name}_embedding":
+                        table = layer.embeddings.value
+                        rows = table[begin : begin + number].numpy()
+                        found[id(table)] = NewRows(begin, number, rows)
+    return found
 
 
 def figures_before(folder):
@@ -164,6 +215,7 @@ def _columns_of_nets(card):
         "history_length": columns.history_length if columns.history else None,
         "item_column": columns.item if columns.history else None,
         "missing_values": "own_row" if columns.missing else "refuse",
+        "label_columns": columns.outputs,
     }
 
 

@@ -1,18 +1,28 @@
-"""The pictures in a run's folder: learning curves, gradient flow, attention maps."""
+"""The pictures in a run's folder: learning curves, reliability, gradient flow, attention maps."""
 
 import keras
 
 from rocket_tf.analysis.gradient_flow import attention_maps, gradient_flow
+from rocket_tf.config import trained_net
+from rocket_tf.core.batch import label_of
+from rocket_tf.data.interface import by_name
+from rocket_tf.metrics.calibration import CalibrationError
 from rocket_tf.networks import group_outputs
 from rocket_tf.reporting import pictures
+from rocket_tf.runs.fitting import predictor, weight_column
 
 _IMAGES_SHOWN = 8
 # However large the batches of the run, whose gradients several devices may have shared.
 _EXAMPLES_OF_FLOW = 128
+# At most: a curve of 20 bins is smooth then.
+_BATCHES_OF_RELIABILITY, _BATCH = 128, 4096
 
 
 def draw(model, data, folder, num_classes=None):
     """Draws a run's pictures into its folder: attention maps of wide residual nets alone.
+
+    Reliability is of clicks alone, on the test examples, or, where they stay closed, on those held
+    out.
 
     Args:
         model: the trained model.
@@ -22,6 +32,14 @@ def draw(model, data, folder, num_classes=None):
     """
     curves = pictures.learning_curves({folder.path.name: folder.read_metrics()})
     pictures.save(curves, folder.pictures / "learning_curves.png")
+    if data.card.kind == "clicks":
+        config = folder.read_config()
+        kind = "test" if config["evaluate_test"] else "validation"
+        split = getattr(data, kind)
+        bins = reliability_of(model, split, data.card, trained_net(config))
+        number = min(split.examples, _BATCHES_OF_RELIABILITY * _BATCH)
+        drawn = pictures.reliability(bins, f"{number} {kind} examples")
+        pictures.save(drawn, folder.pictures / "reliability.png")
     flow = flow_of(model, data, num_classes)
     if flow is None:
         return
@@ -38,6 +56,35 @@ def draw(model, data, folder, num_classes=None):
     pictures.save(pictures.attention_maps(images, maps), folder.pictures / "attention_maps.png")
 
 
+def reliability_of(model, split, card, net="light"):
+    """Predicted and observed clicks by bins of the predicted probability.
+
+    Args:
+        model: the trained model.
+        split: the examples, a `rocket_tf.data.Split`, of which the first are taken if there are
+            many.
+        card: of their data, a `rocket_tf.data.DatasetCard`.
+        net: what the model's light net is called: "light" or "booster".
+
+    Returns:
+        Dict as `reporting.pictures.reliability` takes it.
+    """
+    predict, metrics = predictor(model), {}
+    batches = split.evaluation_batches(
+        _BATCH, weight_column=weight_column(card), label_names=card.outputs
+    )
+    for inputs, labels, *weights in batches.take(_BATCHES_OF_RELIABILITY):
+        for name, logits in predict(inputs).items():
+            metric = metrics.setdefault(name, CalibrationError())
+            metric.update_state(label_of(model.heads[name].output, labels), logits, *weights)
+    bins = {label: {} for label in card.outputs or [""]}
+    for name, metric in metrics.items():
+        head, sums = model.heads[name], metric.sums()
+        if sums is not None:
+            bins[head.output or ""][net if head.net == "light" else head.net] = sums
+    return bins
+
+
 def flow_of(model, data, num_classes=None):
     """The gradient flow of a model's hints on some training examples; `None` without hints.
 
@@ -51,4 +98,5 @@ def flow_of(model, data, num_classes=None):
     inputs, labels = data.train.first(_EXAMPLES_OF_FLOW)
     if num_classes is not None:
         labels = keras.utils.to_categorical(labels, num_classes)
+    labels = by_name(labels, data.card.outputs)
     return gradient_flow(model, inputs, labels)

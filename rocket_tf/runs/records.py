@@ -116,6 +116,12 @@ def _check_figures(path, figures):
     for key, value in figures.items():
         if key == "errors_by_class" and isinstance(value, list):
             continue  # which a study adds
+        if key == "labels" and isinstance(value, dict):
+            for label, own in value.items():
+                if not isinstance(own, dict):
+                    raise damaged(path, f"{key}.{label} is {_shown(own)}, not an object")
+                _check_figures(path, own)
+            continue
         # An AUC may be NaN, and multiply-adds may be unknown.
         may_lack = not (key.endswith("_error") or key == "parameters")
         if not (_is_number(value) or (value is None and may_lack)):

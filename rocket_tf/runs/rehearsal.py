@@ -6,6 +6,7 @@ import tensorflow as tf
 from rocket_tf import config as options
 from rocket_tf.core.graph import common_layers
 from rocket_tf.core.rocket_model import RocketModel
+from rocket_tf.data.interface import by_name
 from rocket_tf.runs import own_parts
 from rocket_tf.runs.building import build_model, build_nets, mixes_labels
 
@@ -35,6 +36,7 @@ def rehearse(config, data, copy):
     own.callbacks()
     if mixes_labels(config):
         labels = keras.utils.to_categorical(labels, data.card.num_classes)
+    labels = by_name(labels, data.card.outputs)
     model.run_eagerly = True  # tracing a step is not worth it for so few examples
     with own.answering("a step", "build_losses"):
         logs = model.test_on_batch(inputs, labels, return_dict=True)

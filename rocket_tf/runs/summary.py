@@ -5,9 +5,16 @@ import math
 
 from rocket_tf.analysis.costs import count_multiply_adds, count_parameters
 from rocket_tf.config import trained_net
+from rocket_tf.core.heads import Head
 from rocket_tf.core.light_alone import of_light
 from rocket_tf.runs import fitting, init_runs
-from rocket_tf.runs.finished import export_arguments, provenance, restore_result, result_epoch
+from rocket_tf.runs.finished import (
+    class_names_of,
+    export_arguments,
+    provenance,
+    restore_result,
+    result_epoch,
+)
 from rocket_tf.serving.companions import comes_from
 from rocket_tf.serving.saved_model import export_light
 
@@ -31,14 +38,15 @@ def measure(run):
     if not config["validation_examples"]:
         if config["average_momentum"]:
             restore_result(run.model, config, folder)
-        return figures(logs, "test")
+        return figures(logs, "test", data.card.outputs)
     restore_result(run.model, config, folder)
     if not config["evaluate_test"]:
-        return figures(logs, "validation")
+        return figures(logs, "validation", data.card.outputs)
     test_logs = fitting.evaluate(run.model, data.test, config, data.card, run.strategy)
-    validation = figures(logs, "validation")
-    tested = figures(test_logs, "test")  # of the light net alone, where the booster lacks columns
-    return {net: tested.get(net, {}) | own for net, own in validation.items()}
+    validation = figures(logs, "validation", data.card.outputs)
+    # Of the light net alone, where the booster lacks columns.
+    tested = figures(test_logs, "test", data.card.outputs)
+    return {net: together(tested.get(net, {}), own) for net, own in validation.items()}
 
 
 def figures_now(run):
@@ -49,41 +57,66 @@ def figures_now(run):
     by_net = {}
     for examples, split in splits.items():
         logs = fitting.evaluate(run.model, split, config, data.card, run.strategy)
-        for net, own in figures(logs, examples).items():
-            by_net[net] = own | by_net.get(net, {})
+        for net, own in figures(logs, examples, data.card.outputs).items():
+            by_net[net] = together(own, by_net.get(net, {}))
     return by_net
 
 
-def figures(logs, examples):
+def together(first, second):
+    """A net's figures, those of one evaluation beside those of another, which win."""
+    both = {**first, **second}
+    if "labels" in both:
+        before, after = (own.get("labels", {}) for own in (first, second))
+        both["labels"] = {
+            label: before.get(label, {}) | after.get(label, {}) for label in both["labels"]
+        }
+    return both
+
+
+def figures(logs, examples, labels=()):
     """The figures of each net.
 
     Args:
         logs: what an evaluation logs, such as `light_accuracy`.
         examples: of which examples they are, "test" or "validation".
+        labels: of clicks with several labels: their names.
 
     Returns:
         Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
         if there are users, "test_log_loss" in nats, "test_calibration", the predicted clicks for
         each that there is, and "test_calibration_error"; of several classes an image, "test_map",
-        and the error is over all pairs of an image and a class.
+        and the error is over all pairs of an image and a class. With several labels, they are
+        those of the first, and "labels" is a dict from all labels to such dicts.
     """
     by_net = {}
     for net in ("light", "booster"):
-        if f"{net}_accuracy" not in logs:
+        by_head = [_figures_of_head(logs, examples, Head(net, own)) for own in labels or [None]]
+        if not by_head[0]:
             continue
-        by_net[net] = {f"{examples}_error": round(100 * (1 - logs[f"{net}_accuracy"]), 4)}
-        if f"{net}_map" in logs:
-            by_net[net][f"{examples}_map"] = _rounded(logs[f"{net}_map"])
-        if f"{net}_auc" in logs:
-            log_loss = "log_loss" if f"{net}_log_loss" in logs else "loss"
-            names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
-            # Which logs without users do not have, and runs of earlier versions.
-            names |= {n: n for n in _CALIBRATION}
-            names = {n: log for n, log in names.items() if f"{net}_{log}" in logs}
-            by_net[net] |= {
-                f"{examples}_{name}": _rounded(logs[f"{net}_{log}"]) for name, log in names.items()
-            }
+        by_net[net] = dict(by_head[0])
+        if labels:
+            by_net[net]["labels"] = dict(zip(labels, by_head, strict=True))
     return by_net
+
+
+def _figures_of_head(logs, examples, head):
+    """The figures of one head of a net; none where it was not evaluated."""
+    head = head.name
+    if f"{head}_accuracy" not in logs:
+        return {}
+    found = {f"{examples}_error": round(100 * (1 - logs[f"{head}_accuracy"]), 4)}
+    if f"{head}_map" in logs:
+        found[f"{examples}_map"] = _rounded(logs[f"{head}_map"])
+    if f"{head}_auc" in logs:
+        log_loss = "log_loss" if f"{head}_log_loss" in logs else "loss"
+        names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
+        # Which logs without users do not have, and runs of earlier versions.
+        names |= {n: n for n in _CALIBRATION}
+        names = {n: log for n, log in names.items() if f"{head}_{log}" in logs}
+        found |= {
+            f"{examples}_{name}": _rounded(logs[f"{head}_{log}"]) for name, log in names.items()
+        }
+    return found
 
 
 def _rounded(value):
@@ -145,7 +178,7 @@ def _export(run, summary):
     return export_light(
         run.model,
         folder.light,
-        class_names=data.class_names,
+        class_names=class_names_of(data),
         provenance=told,
         **export_arguments(data, run.model.light, config["evaluate_test"]),
     )

@@ -265,7 +265,9 @@ def _check_checkpoint(model, directory, workdir, restore, examples):
             return "not compared: the export lies in no run's folder, and no --workdir is given"
     import keras
 
+    from rocket_tf.core.heads import by_output
     from rocket_tf.errors import CheckpointError, ConfigError
+    from rocket_tf.serving.answers import CLASSIFICATION, own_name
     from rocket_tf.serving.fixed_inputs import served_net
     from rocket_tf.serving.saved_model import allowed_difference
     from rocket_tf.serving.signatures import input_names
@@ -286,13 +288,17 @@ def _check_checkpoint(model, directory, workdir, restore, examples):
         for name, tensor in zip(names, light.inputs, strict=True)
     ]
     expected = light(keras.tree.pack_sequence_as(light.input, tensors), training=False)
-    logits = _predict(model, inputs)["logits"]  # the nets of runs have one output
-    if expected.shape != logits.shape:
-        raise CheckFailed(
-            f"the net in {workdir} gives logits of shape {tuple(expected.shape)}, and the export "
-            f"{logits.shape}"
-        )
-    largest = _compare("logits", expected, logits, allowed_difference(light))
+    found, differences = _predict(model, inputs), []
+    for output, own in by_output(expected).items():
+        name = own_name(output, CLASSIFICATION)  # the nets of runs classify
+        shape = found[name].shape if name in found else None
+        if own.shape != shape:
+            raise CheckFailed(
+                f"the net in {workdir} gives {name} of shape {tuple(own.shape)}, and the export "
+                f"{shape}"
+            )
+        differences.append(_compare(name, own, found[name], allowed_difference(light)))
+    largest = max(differences)
     return f"computes what the checkpoint of {workdir} does; logits differ by {largest:.1e} at most"
 
 

@@ -143,11 +143,18 @@ def _training(origin):
 def _figures(origin, contents):
     nets = _nets(origin)
     names = [name for name in _FIGURES if any(name in own for own in nets.values())]
-    rows = [
-        [_ROLES[net], *(_shown(name, own) for name in names)]
-        for net, own in nets.items()
-        if net in _ROLES
-    ]
+    rows = []
+    for net, own in nets.items():
+        if net not in _ROLES:
+            continue
+        rows.append([_ROLES[net], *(_shown(name, own) for name in names)])
+        if "labels" in own:
+            first, *others = own["labels"]
+            rows[-1][0] += f"; label {first}"
+            rows += [
+                [f"label {label}", *(_of_label(name, own["labels"][label]) for name in names)]
+                for label in others
+            ]
     heading = ["net", *(_FIGURES[name][0] for name in names)]
     lines = ["## Errors and cost", "", *_table(heading, rows)]
     if not _has_errors(origin):
@@ -186,6 +193,10 @@ def _has_errors(origin):
 def _shown(name, figures):
     value = figures.get(name)
     return "not known" if value is None else _FIGURES[name][1].format(value)
+
+
+def _of_label(name, figures):
+    return _shown(name, figures) if name in figures else ""
 
 
 def _asking(ways):

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 ROOT = Path(__file__).parents[2]
 HEAD = "import pickle\nfrom rocket_tf import config as options\ndef get_config(method=None):\n    "
 LONGEST_LINE = 1000  # also about the longest of values
-COLUMNS = ("category_columns", "number_columns", "request_columns", "booster_only")
+COLUMNS = (
+    *("category_columns", "number_columns", "request_columns", "booster_only"),
+    "label_columns",
+)
 SIZES = ("light_tower", "booster_tower")
 IMAGES = [name for name, card in DATASETS.items() if card.kind == "images"]
 # Of a field's bad texts, and of its bad values; more by ROCKET_FUZZ=30, say.

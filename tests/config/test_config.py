@@ -160,6 +160,7 @@ def test_checking_a_configuration_needs_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+BOTH = ("click", "bought")
 LOG = {"dataset": "click_log", "data_path": "log"}
 CLICKS = {"dataset": "simulated_clicks"}
 USER = {"name": "user", "kind": "category"}
@@ -473,6 +474,62 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
             "booster_only: got 'item', which request_columns also has",
         ),
         ({**LOG, "weight_column": "item"}, "weight_column: got 'item', which is the label, the"),
+        ({**LOG, "features": (USER,), "weight_column": "user"}, "weight_column: got 'user', which"),
+        ({"label_columns": ("click", "bought")}, "label_columns: got .*dataset=cifar10"),
+        ({**LOG, "label_columns": ("click",)}, r"label_columns: got \('click',\), expected two or"),
+        ({**LOG, "label_columns": ("click", "click")}, "label_columns: got .*expected two or more"),
+        ({**LOG, "label_columns": ("click", "user")}, "label_columns: got .*each column plays one"),
+        (
+            {**LOG, "label_columns": ("click", "was sold")},
+            "label_columns: got 'was sold', expected",
+        ),
+        (
+            {**LOG, "label_columns": ("click", "booster")},
+            "label_columns: got 'booster', expected n",
+        ),
+        ({**LOG, "label_columns": ("buy", "Buy")}, "label_columns: got 'Buy' beside 'buy'"),
+        (
+            {**LOG, "label_columns": ("click", "click_log")},
+            "label_columns: got 'click_log' beside 'click', expected names that differ",
+        ),
+        (
+            {**LOG, "label_columns": BOTH, "features": (USER, {**USER, "name": "bought"})},
+            "label_columns: got 'bought', which is a feature, too",
+        ),
+        (
+            {**LOG, "label_columns": BOTH, "label_column": "label"},
+            "label_column: got 'label' with label_columns=",
+        ),
+        ({**LOG, "label_columns": BOTH, "user_column": "bought"}, "user_column: got 'bought', whi"),
+        ({**LOG, "label_columns": BOTH, "weight_column": "bought"}, "weight_column: got 'bought'"),
+        (
+            {**OWN_NETS, **LOG, "label_columns": BOTH},
+            "label_columns: got .* with build_nets of one's own",
+        ),
+        ({**LOG, "label_weights": (1.0, 2.0)}, r"label_weights: got \(1.0, 2.0\) with one label"),
+        (
+            {**LOG, "label_columns": BOTH, "label_weights": (1.0, -2.0)},
+            r"label_weights: got \(1.0, -2.0\), expected a number of at least 0",
+        ),
+        ({**LOG, "label_columns": BOTH, "label_weights": (0, 0)}, r"label_weights: got \(0, 0\)"),
+        (
+            {**LOG, "label_columns": BOTH, "label_weights": (1.0, 2.0, 3.0)},
+            "label_weights: got 3 numbers, expected 2",
+        ),
+        ({**CLICKS, "simulated_bought": 1}, "simulated_bought: got 1, expected True or False"),
+        ({**LOG, "simulated_bought": True}, "simulated_bought: got True with dataset=click_log"),
+        (
+            {**CLICKS, "simulated_bought": True, "label_smoothing": 0.1},
+            r"label_smoothing: got 0.1 with the labels \('click', 'bought'\), expected 0.0",
+        ),
+        (
+            {**CLICKS, "simulated_bought": True, "balance_classes": True},
+            "balance_classes: got True",
+        ),
+        (
+            {**CLICKS, "simulated_bought": True, "class_weights": (1.0, 2.0)},
+            "class_weights: got .* with the labels",
+        ),
         ({"init_run": "run"}, "init_run: got 'run' with dataset=cifar10, expected ''"),
         ({"init_run": "a\0b"}, "init_run: got"),
         ({"evaluate_test": False}, "evaluate_test: got False"),

@@ -143,6 +143,20 @@ class TestSimulatedClicks:
         # s / sqrt(s² + 1) for s = 0, 0.5 and 2.
         np.testing.assert_allclose(likeness, [0, 0.447, 0.894], atol=0.15)
 
+    def test_purchases_leave_all_else_as_it_is(self):
+        sizes = {"examples": 3000, "users": 50, "items": 40, "seed": 3}
+        (plain, truth), (data, same) = simulate(**sizes), simulate(**sizes, bought=True)
+        np.testing.assert_array_equal(truth, same)
+        for part, own in ((plain.train, data.train), (plain.test, data.test)):
+            for name, array in part.inputs.items():
+                np.testing.assert_array_equal(array, own.inputs[name])
+            assert own.labels.shape == (len(part.labels), 2) and own.labels.dtype == np.int64
+            np.testing.assert_array_equal(own.labels[:, 0], part.labels)
+            assert not (own.labels[:, 1] > part.labels).any()
+        bought = data.test.labels[:, 1]
+        assert 0.1 < bought.sum() / data.test.labels[:, 0].sum() < 0.9
+        assert truth[bought == 1].mean() > truth[data.test.labels[:, 0] == 1].mean()
+
     def test_the_seed_decides_all(self):
         (first, truth), (again, _), (other, _) = (
             simulate(examples=500, users=20, items=30, seed=seed) for seed in (3, 3, 4)

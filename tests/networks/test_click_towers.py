@@ -511,6 +511,19 @@ class TestSwitches:
         for net in click_pair(FEATURES, logits=logits, **SMALL):
             assert net(as_tensors()).shape == (4, logits)
 
+    def test_several_outputs_are_linear_maps_of_the_same_tower(self):
+        nets = click_pair(FEATURES, logits=1, outputs=("click", "bought"), **SMALL)
+        randomize(*nets)
+        for net, widths in zip(nets, ((5, 3), (8, 6, 4)), strict=True):
+            last = net.get_layer(f"{net.name}_hidden{len(widths) - 1}_relu").output
+            top = np.float64(keras.Model(net.input, last)(as_tensors()))
+            found = net(as_tensors())
+            assert set(found) == {"click", "bought"}
+            for output, logits in found.items():
+                kernel, bias = net.get_layer(f"{net.name}_{output}_logits").get_weights()
+                assert kernel.shape == (widths[-1], 1) and logits.shape == (4, 1)
+                np.testing.assert_allclose(logits, top @ np.float64(kernel) + bias, rtol=1e-5)
+
     def test_batch_normalization_is_the_boosters_alone(self):
         def normalizations(net):
             return [
@@ -611,6 +624,9 @@ class TestErrors:
             ({"booster_tower": 8}, r"booster_tower must be a tuple"),
             ({"logits": 3}, r"logits must be 2 .*Received: logits=3"),
             ({"booster_dropout": 1.0}, r"booster_dropout must be in \[0, 1\)"),
+            ({"outputs": "click"}, r"outputs must be different names .*Received: outputs='click'"),
+            ({"outputs": ("a", "a")}, r"outputs must be different names"),
+            ({"outputs": ("a b",)}, r"outputs must be different names"),
         ],
     )
     def test_arguments(self, arguments, message):

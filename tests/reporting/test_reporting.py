@@ -106,6 +106,34 @@ class TestPictures:
         np.testing.assert_allclose([line.get_ydata() for line in errors.lines], [[10.0], [5.0]])
         assert [text.get_text() for text in errors.get_legend().texts] == ["light", "booster"]
 
+    def test_learning_curves_of_several_labels(self):
+        heads = {"light_click": 0.9, "light_bought": 0.8, "booster_click": 0.7}
+        line = {"epoch": 1} | {f"{head}_accuracy": 0.0 for head in heads}
+        line |= {f"val_{head}_accuracy": value for head, value in heads.items()}
+        line |= {f"{head}_loss": 1 - value for head, value in heads.items()}
+        errors, losses, _ = pictures.learning_curves({"run": [line]}).axes
+        found = {own.get_label(): own.get_ydata()[0] for own in errors.lines}
+        assert found == pytest.approx(
+            {"light click": 10.0, "light bought": 20.0, "booster click": 30.0}
+        )
+        assert len({own.get_color() for own in errors.lines}) == 2
+        assert [own.get_ydata()[0] for own in losses.lines] == pytest.approx([0.1, 0.2, 0.3])
+
+    def test_reliability_is_the_observed_rate_over_the_predicted_one(self):
+        weights, predicted, clicks = np.zeros((3, 20))
+        weights[[1, 4]], predicted[[1, 4]], clicks[[1, 4]] = [6, 2], [0.6, 0.5], [0.3, 1.0]
+        bins = {"click": {"light": np.stack([weights, predicted, clicks])}, "bought": {}}
+        axes, other, shares, _ = pictures.reliability(bins, "8 test examples").axes
+        curve, diagonal = axes.lines
+        np.testing.assert_allclose(curve.get_xydata(), [[0.1, 0.05], [0.25, 0.5]])
+        np.testing.assert_allclose(diagonal.get_xydata(), [[0, 0], [0.5, 0.5]])
+        np.testing.assert_allclose(shares.lines[0].get_xydata(), [[0.1, 0.75], [0.25, 0.25]])
+        assert [own.get_title() for own in (axes, other)] == [
+            "click: reliability",
+            "bought: reliability",
+        ]
+        assert len(other.lines) == 1
+
     def test_several_runs_are_told_apart(self):
         light = [{"epoch": 1, "light_loss": 1.0, "val_light_accuracy": 0.5}]
         figure = pictures.learning_curves({"with": self.HISTORY, "alone": light})

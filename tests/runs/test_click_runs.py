@@ -85,7 +85,7 @@ def test_metrics_table_and_pictures(run):
         summary["booster"]["test_calibration_error"], abs=1e-6
     )
     drawn = {path.name for path in (workdir / "pictures").iterdir()}
-    assert drawn == {"learning_curves.png", "gradient_flow.png"}
+    assert drawn == {"learning_curves.png", "reliability.png", "gradient_flow.png"}
 
 
 def test_candidates_are_scored_as_impressions_are(run):

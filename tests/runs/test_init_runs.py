@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from rocket_tf import train
 from rocket_tf.config import bundled
-from rocket_tf.data import open_data
+from rocket_tf.data import catalog, open_data
 from rocket_tf.data.clicks import made_up
 from rocket_tf.errors import ConfigError
 from rocket_tf.reporting.closing_table import closing_table
 from rocket_tf.runs import init_runs, summary
+from rocket_tf.runs.building import build_nets
 from rocket_tf.runs.finished import restore
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.starts import prepared
@@ -262,6 +263,7 @@ class TestFeatures:
         {"name": "user", "kind": "category", "buckets": 50, "dimension": 3},
         {"name": "item", "kind": "category", "buckets": 60, "dimension": 3},
         {"name": "hour", "kind": "category", "min_count": 10, "dimension": 4},
+        {"name": "query", "kind": "category", "min_count": 1, "dimension": 2, "missing": True},
         {"name": "history", "kind": "history", "of": "item", "length": 3},
         {"name": "price", "kind": "number"},
     )
@@ -281,20 +283,114 @@ class TestFeatures:
             train.train_and_evaluate(self.config(days / "first"), workdir, verbose=False)
         return workdir
 
-    def test_a_vocabulary_that_was_counted_stays_the_old_runs(self, days, old, tmp_path):
-        workdir = tmp_path / "new"
-        with quick_runs():
-            train.train_and_evaluate(self.config(days / "second", old), workdir, verbose=False)
-        cards = [
-            json.loads((path / "data_card.json").read_text())["card"] for path in (old, workdir)
+    @pytest.fixture(scope="class")
+    def run(self, days, old, tmp_path_factory):
+        """The second day's run, its summary, and the weights before its first step, by layer."""
+        workdir, begun = tmp_path_factory.mktemp("runs") / "new", {}
+        fit = train.fitting.fit
+
+        def recorded(run, restored):
+            layers = (run.model.light, run.model.booster)
+            begun.update({own.name: own.get_weights() for net in layers for own in net.layers})
+            fit(run, restored)
+
+        with quick_runs(exported=True), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train.fitting, "fit", recorded)
+            own = self.config(days / "second", old)
+            return workdir, train.train_and_evaluate(own, workdir, verbose=False), begun
+
+    @staticmethod
+    def vocabularies(*workdirs):
+        cards = [json.loads((path / "data_card.json").read_text())["card"] for path in workdirs]
+        return [card["vocabularies"] for card in cards]
+
+    def test_new_ids_stand_behind_the_known_ones(self, days, old, run):
+        known, after = self.vocabularies(old, run[0])
+        second = open_data(dict(self.config(days / "second"))).card.vocabularies
+        for name in ("hour", "query"):
+            new = [value for value in second[name] if value not in known[name]]
+            assert new and set(known[name]) - set(second[name])
+            assert after[name] == known[name] + new
+        ids = restore(run[0])[0].light.get_layer("shared_hour_ids").get_vocabulary()
+        assert list(ids[1:]) == after["hour"]
+
+    def test_known_rows_are_the_old_ones_and_new_rows_are_initial_ones(self, days, old, run):
+        known, after = self.vocabularies(old, run[0])
+        trained, _, _ = restore(old)
+        card = json.loads((run[0] / "data_card.json").read_text())["card"]
+        initial, _ = build_nets(dict(self.config(days / "second", old)), catalog.from_json(card))
+        missing = {"hour": 0, "query": 1}
+        for name, last in missing.items():
+            layer = f"shared_{name}_embedding"
+            (before,), (fresh,) = (
+                net.get_layer(layer).get_weights() for net in (trained.light, initial)
+            )
+            (begun,) = run[2][layer]
+            first, end = 1 + len(known[name]), 1 + len(after[name])
+            assert len(before) == first + last and len(begun) == end + last
+            np.testing.assert_array_equal(begun[:first], before[:first])
+            np.testing.assert_array_equal(begun[end:], before[first:])
+            np.testing.assert_array_equal(begun[first:end], fresh[first:end])
+            assert len(np.unique(begun[first:end], axis=0)) == end - first
+            # They are trained, too.
+            (now,) = restore(run[0])[0].light.get_layer(layer).get_weights()
+            assert (now[first:end] != begun[first:end]).any(axis=1).sum() > 1
+        for layer, weights in run[2].items():
+            if weights and layer not in ("shared_hour_embedding", "shared_query_embedding"):
+                for mine, theirs in zip(
+                    weights, self.layer_of(trained, layer).get_weights(), strict=True
+                ):
+                    np.testing.assert_array_equal(mine, theirs)
+
+    @staticmethod
+    def layer_of(model, name):
+        (layer, *_) = [
+            own for net in (model.light, model.booster) for own in net.layers if own.name == name
         ]
-        assert cards[0]["vocabularies"] == cards[1]["vocabularies"]
-        second = open_data(dict(self.config(days / "second"))).card.vocabularies["hour"]
-        known = cards[0]["vocabularies"]["hour"]
-        assert set(known) - set(second) and set(second) - set(known)
-        # Values that the second day alone has share the row of unknown ones.
-        tables = [restore(path)[0].get_layer("shared_hour_embedding") for path in (old, workdir)]
-        assert [table.get_weights()[0].shape for table in tables] == [(len(known) + 1, 4)] * 2
+        return layer
+
+    def test_before_is_of_the_old_nets_as_they_were(self, days, old, run):
+        model, _, _ = restore(old)
+        second = open_data(dict(self.config(days / "second")))
+        inputs, labels = second.test.inputs, second.test.labels
+        known, after = self.vocabularies(old, run[0])
+        assert np.isin(inputs["hour"], after["hour"][len(known["hour"]) :]).sum() > 5
+        for net in ("light", "booster"):
+            own = getattr(model, net)
+            logits = np.float64(own({n: tf.constant(inputs[n]) for n in own.input}))
+            logits -= np.log(np.exp(logits).sum(1, keepdims=True))
+            log_loss = -logits[np.arange(len(labels)), labels].mean()
+            assert run[1]["before"][net]["test_log_loss"] == pytest.approx(log_loss, abs=2e-6)
+
+    def test_killed_before_and_after_the_first_step(self, days, old, run, tmp_path, monkeypatch):
+        own, workdir = self.config(days / "second", old), tmp_path / "run"
+        with quick_runs():
+            with killed_before_the_first_step(monkeypatch):
+                train.train_and_evaluate(own, workdir, verbose=False)
+            with interrupted_after_step(2, steps=3):
+                train.train_and_evaluate(own, workdir, verbose=False)
+            assert train.train_and_evaluate(own, workdir, verbose=False) == run[1]
+        assert metrics(workdir) == metrics(run[0])
+        assert state(workdir) == state(run[0])
+
+    def test_the_export_knows_new_ids(self, days, run):
+        (after,) = self.vocabularies(run[0])
+        serve = tf.saved_model.load(str(run[0] / run[1]["export"])).signatures["serving_default"]
+        inputs, _ = open_data(dict(self.config(days / "second"))).test.first(1)
+        model, _, _ = restore(run[0])
+        hours = [after["hour"][-1], after["hour"][0], 10**6, -(10**6)]
+        rows = {name: np.repeat(inputs[name], 4, axis=0) for name in model.light.input}
+        rows["hour"] = np.array(hours)
+        logits = serve(**{name: tf.constant(value) for name, value in rows.items()})["logits"]
+        assert len({tuple(row) for row in logits.numpy().tolist()}) == 3  # two are unknown
+        light = model.light({name: tf.constant(value) for name, value in rows.items()})
+        np.testing.assert_allclose(logits, light, rtol=1e-5, atol=1e-6)
+
+    def test_a_third_day_goes_on_from_the_second(self, days, old, run, tmp_path):
+        own = dict(self.config(days / "first", run[0]))
+        data = init_runs.with_old_scales(own, RunFolder(tmp_path / "third"), open_data(own))
+        after = self.vocabularies(run[0])[0]
+        assert {n: list(own) for n, own in data.card.vocabularies.items()} == after
 
     def test_other_features_are_other_nets(self, days, old, tmp_path):
         changed = ({**self.FEATURES[0], "buckets": 51}, *self.FEATURES[1:])

@@ -52,6 +52,7 @@ def converted(files, columns, settings, tell=print):
         own.append(columns.of_features_in_files)
     own += ["missing"] if columns.missing else []
     own += [{"weight": columns.weight}] if columns.weight else []
+    own += [{"labels": columns.outputs}] if columns.outputs else []
     target = place / scan.key_of(own)
     if not target.exists():
         convert(files, columns, target, settings["test_column"], tell)
@@ -133,7 +134,7 @@ class _Facts:
     def add(self, part, batch, where):
         columns = self._by_part[part]
         self.rows[part] = self.rows.get(part, 0) + len(batch[columns.label])
-        values.labels(batch[columns.label], columns.label, where)
+        values.all_labels(batch, columns.labels, where)
         if columns.weight:
             values.weights(batch[columns.weight], columns.weight, where)
         for name in columns.numbers:
@@ -186,7 +187,7 @@ class _Facts:
     def schema(self, part):
         """The Arrow schema of a part's files."""
         columns = self._by_part[part]
-        kinds = {columns.label: pa.int64()}
+        kinds = dict.fromkeys(columns.labels, pa.int64())
         if columns.weight:
             kinds[columns.weight] = pa.float64()
         for name in columns.numbers:

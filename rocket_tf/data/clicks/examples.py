@@ -53,7 +53,7 @@ class Columns:
     """The roles of the columns of a click log.
 
     Attributes:
-        label: 0 or 1.
+        label: 0 or 1; of several labels, the first.
         user: the user, whose examples are a group of GAUC; nets read it only if it is also a
             category. Empty: there is none.
         categories: ids and other values without an order.
@@ -67,6 +67,7 @@ class Columns:
             smallest, `MISSING`, which marks a missing value and pads histories; or texts, where ""
             does. Missing numbers are NaN.
         weight: the weight of each example in losses and metrics, at least 0; empty: all the same.
+        more_labels: further columns of 0 or 1, each with a separate head.
 
     Raises:
         ValueError: if there is a history and `item` is not a category.
@@ -83,6 +84,7 @@ class Columns:
     missing: bool = dataclasses.field(default=False, repr=False)
     features: tuple[Feature, ...] = dataclasses.field(default=(), repr=False)
     weight: str = dataclasses.field(default="", repr=False)
+    more_labels: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     def __post_init__(self):
         if self.history and self.item not in self.categories:
@@ -109,14 +111,12 @@ class Columns:
         )
 
     @classmethod
-    def of_features(cls, features, label, user, booster_only=()):
-        """The columns of features, a sequence of `Feature`s."""
+    def of_features(cls, features, **others):
+        """The columns of features, a sequence of `Feature`s; others by name."""
         return cls(
-            label=label,
-            user=user,
+            **others,
             categories=tuple(each.name for each in features if each.kind == "category"),
             numbers=tuple(each.name for each in features if each.kind == "number"),
-            booster_only=booster_only,
             features=tuple(features),
         )
 
@@ -125,6 +125,21 @@ class Columns:
         """The settings of each feature that decide how files are read; not its table's size."""
         names = ("name", "kind", "of", "length", "missing", "weights")
         return [[getattr(each, name) for name in names] for each in self.features]
+
+    @property
+    def labels(self):
+        """Names of the columns of labels, the first one first."""
+        return (self.label, *self.more_labels)
+
+    @property
+    def outputs(self):
+        """Names of the heads of nets: those of several labels; none where there is one label."""
+        return self.labels if self.more_labels else ()
+
+    @property
+    def inputs(self):
+        """Names of all columns but the labels, in the order of `all`."""
+        return tuple(name for name in self.all if name not in self.labels)
 
     def may_miss(self, name):
         """Whether a column without lists may lack values."""
@@ -159,13 +174,13 @@ class Columns:
 
     @property
     def scalars(self):
-        """Names of the columns with one value for each example, each once, the label first."""
-        first = (self.label, self.weight) if self.weight else (self.label,)
+        """Names of the columns with one value for each example, each once, the labels first."""
+        first = (*self.labels, self.weight) if self.weight else self.labels
         return tuple(dict.fromkeys((*first, *self.ids, *self.numbers, *self.times)))
 
     @property
     def all(self):
-        """Names of all columns, each once, the label first and lists last."""
+        """Names of all columns, each once, the labels first and lists last."""
         return (*self.scalars, *(each.name for each in self.lists))
 
 
@@ -179,7 +194,8 @@ class ClickExamples:
             otherwise strings (dtype object). Numbers: float32, shape (examples,). Times: int64,
             shape (examples,). Histories and tags: dtype of their categories, shape (examples,
             length), padded at the end with -1 or "". Weights and vectors: float32.
-        labels: int64, shape (examples,); 1 for a click, else 0.
+        labels: int64, shape (examples,); 1 for a click, else 0. For several labels, shape
+            (examples, labels), one column each.
     """
 
     inputs: dict[str, np.ndarray]

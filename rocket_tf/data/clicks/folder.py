@@ -15,7 +15,7 @@ from rocket_tf.data.clicks import tfrecords as click_tfrecords
 from rocket_tf.data.clicks.examples import ClickData, ClickExamples, check_columns
 from rocket_tf.data.clicks.files import find
 from rocket_tf.data.clicks.moments import NumberFacts
-from rocket_tf.data.clicks.scan import HistoryFacts, spelling_lines
+from rocket_tf.data.clicks.scan import HistoryFacts, line_of_labels, spelling_lines
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 
@@ -50,10 +50,10 @@ def read(path, columns, tell=print, files=None):
     counters = vocabularies.counters(columns)
     vocabularies.add(counters, columns, inputs[0])
     found = vocabularies.found(counters, columns, str(folder))
-    tell(
-        f"{folder}: {len(labels[0])} training and {len(labels[1])} test examples, of which "
-        f"{labels[0].mean():.1%} and {labels[1].mean():.1%} are clicks"
-    )
+    by_part = dict(zip(("train", "test"), labels, strict=True))
+    clicks = {part: own.sum(axis=0) for part, own in by_part.items()}
+    examples = {part: len(own) for part, own in by_part.items()}
+    tell(line_of_labels(folder, clicks, examples, columns))
     for line in lines:
         tell(line)
     return ClickData(*map(ClickExamples, inputs, labels), found)
@@ -94,9 +94,7 @@ def _arrays(parts, columns, folder, dtypes=None):
         `(labels, inputs, lines)`: for each part an array, and a dict from columns to arrays in the
         order of `columns`; lines about how ids are spelled.
     """
-    labels = [
-        values.labels(part.columns[columns.label], columns.label, part.where) for part in parts
-    ]
+    labels = [values.all_labels(part.columns, columns.labels, part.where) for part in parts]
     inputs = [{} for _ in parts]
     if columns.weight:
         for mine, part in zip(inputs, parts, strict=True):

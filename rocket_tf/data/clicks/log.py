@@ -70,13 +70,14 @@ class ParquetLog:
                 **({"missing": True} if columns.missing else {}),
                 **(_of_features(columns) if columns.features else {}),
                 **({"weight": columns.weight} if columns.weight else {}),
+                **({"labels": columns.outputs} if columns.outputs else {}),
             }
         )
         found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
         self.parts = {part: (own, _pieces(found[part])) for part, own in rows.items()}
         examples = {part: _rows_of(pieces) for part, (_, pieces) in self.parts.items()}
         facts = found["facts"]
-        for line in scan.lines(self.name, facts, examples):
+        for line in scan.lines(self.name, facts, examples, columns):
             tell(line)
         left = sum(map(sum, (f.groups for own in both for f in own.footers))) - sum(
             examples.values()
@@ -264,7 +265,7 @@ def cut_pieces(pieces, begin, end):
 def _in_memory(rows, pieces, window, shuffle):
     """The same split in memory, in the same order."""
     columns = rows.columns
-    names = [name for name in columns.all if name != columns.label]
+    names = columns.inputs
     parts = []
     for piece in pieces:
         read = rows.read(piece)
@@ -273,7 +274,8 @@ def _in_memory(rows, pieces, window, shuffle):
         arrays = {n: row_groups.take(read[n], None, widths.get(n)) for n in names}
         parts.append((arrays, labels))
     if not parts:
-        parts = [({name: _nothing(name, rows) for name in names}, np.zeros(0, np.int64))]
+        shape = (0, len(columns.outputs)) if columns.outputs else 0
+        parts = [({name: _nothing(name, rows) for name in names}, np.zeros(shape, np.int64))]
     inputs = map_inputs(lambda *arrays: np.concatenate(arrays), *(inputs for inputs, _ in parts))
     labels = np.concatenate([labels for _, labels in parts])
     sizes = tuple(piece.rows for piece in pieces)

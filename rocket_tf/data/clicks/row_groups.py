@@ -60,9 +60,9 @@ class Rows:
             checked: whether to also check values, and not to cut lists.
 
         Returns:
-            Dict from columns to arrays of `piece.rows` rows: the label int64; the weight float32;
-            categories int64, or Arrow arrays of texts; numbers of their dtypes; lists as
-            `lists.Lists`.
+            Dict from columns to arrays of `piece.rows` rows: the label int64, several of them side
+            by side under the name of the first; the weight float32; categories int64, or Arrow
+            arrays of texts; numbers of their dtypes; lists as `lists.Lists`.
 
         Raises:
             DamagedDataError: if it cannot be read, or a value is invalid.
@@ -80,7 +80,7 @@ class Rows:
         else:
             table = {name: array.slice(piece.begin, piece.rows) for name, array in table.items()}
             found = lambda row: where(row + piece.begin)  # noqa: E731
-        result = {columns.label: values.labels(table[columns.label], columns.label, found)}
+        result = {columns.label: values.all_labels(table, columns.labels, found)}
         if columns.weight:
             result[columns.weight] = values.weights(table[columns.weight], columns.weight, found)
         for name in columns.numbers:
@@ -198,7 +198,7 @@ def dtypes_of(schema, columns, path):
     def is_number(kind):
         return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
 
-    for name in (columns.label, columns.weight or columns.label, *columns.numbers):
+    for name in (*columns.labels, columns.weight or columns.label, *columns.numbers):
         if not is_number(schema[name]) and not types.is_boolean(schema[name]):
             refuse(name, "integers or floats")
     for name in columns.times:

@@ -50,9 +50,9 @@ def scan(parts, name):
         name: the log's name, for progress.
 
     Returns:
-        Dict that JSON can hold: "clicks" by part; "moments" and "dtypes" of columns of numbers;
-        "spellings" of categories of text, by part; "vocabularies" of features whose values are
-        counted.
+        Dict that JSON can hold: "clicks" by part, of several labels a list; "moments" and "dtypes"
+        of columns of numbers; "spellings" of categories of text, by part; "vocabularies" of
+        features whose values are counted.
 
     Raises:
         DamagedDataError: for the first invalid value, with file, row group and row.
@@ -72,10 +72,10 @@ def scan(parts, name):
     histories = history_facts(columns)
     with shown(f"Reading {name} once", size, lambda: done[0] * size // max(total, 1)):
         for part, (rows, pieces) in parts.items():
-            clicks = 0
+            clicks = []
             for piece in pieces:
                 read = rows.read(piece, checked=True)
-                clicks += int(read[columns.label].sum())
+                clicks.append(read[columns.label].sum(axis=0))
                 if part == "train":
                     for column, own in numbers.items():
                         own.add(read[column])
@@ -92,7 +92,7 @@ def scan(parts, name):
                     lists = read[column.name].values
                     facts_of.add(part, lists, read[column.of], lambda _, where=where: where)
                 done[0] += piece.rows
-            facts["clicks"][part] = clicks
+            facts["clicks"][part] = np.sum(clicks, axis=0, dtype=np.int64).tolist()
     for column, facts_of in histories.items():
         facts_of.check_some(name, column)
     facts["dtypes"] = {column: own.dtype for column, own in numbers.items()}
@@ -192,22 +192,40 @@ def _first_with(texts, sign):
     return compute.index(compute.match_substring(texts, sign), True).as_py()
 
 
-def lines(name, facts, examples):
+def lines(name, facts, examples, columns):
     """What to say of a log, a list of lines.
 
     Args:
         name: the log's.
         facts: as of `scan`.
         examples: dict from parts to numbers of examples.
+        columns: `examples.Columns`.
     """
-    train, test = (facts["clicks"][part] / examples[part] for part in ("train", "test"))
-    found = [
-        f"{name}: {examples['train']} training and {examples['test']} test examples, of which "
-        f"{train:.1%} and {test:.1%} are clicks"
-    ]
+    found = [line_of_labels(name, facts["clicks"], examples, columns)]
     for column, by_part in facts["spellings"].items():
         found += spelling_lines(name, column, by_part)
     return found
+
+
+def line_of_labels(name, clicks, examples, columns):
+    """How many examples there are, and how many of them are clicks.
+
+    Args:
+        name: the log's.
+        clicks: dict from "train" and "test" to the number of clicks, or to that of each label.
+        examples: dict from parts to numbers of examples.
+        columns: `examples.Columns`.
+    """
+    train, test = (np.atleast_1d(clicks[part]) / examples[part] for part in ("train", "test"))
+    kinds = [f"have {label}=1" for label in columns.outputs] or ["are clicks"]
+    shares = [
+        f"{mine:.1%} and {other:.1%} {kind}"
+        for mine, other, kind in zip(train, test, kinds, strict=True)
+    ]
+    return (
+        f"{name}: {examples['train']} training and {examples['test']} test examples, of which "
+        f"{', '.join(shares)}"
+    )
 
 
 def spelling_lines(name, column, by_part):

@@ -21,6 +21,11 @@ DWELL_MOMENTS = (30.0, 100.0)
 DWELL_STRENGTHS = {"noise": 0.0, "weak": 0.5, "strong": 2.0}
 _DWELL_STREAM = 1
 
+# A second label: whether an item that was clicked was bought.
+BOUGHT = "bought"
+_BOUGHT_STREAM = 2
+_BOUGHT_LOGIT = -1.0  # of a click whose log-odds were as those of all impressions in the mean
+
 _BASE_RATE = 0.2
 _DAYS = 28
 _CATEGORIES = 20
@@ -38,6 +43,7 @@ def simulate(
     history_length=20,
     test_fraction=0.1,
     dwell="off",
+    bought=False,
 ):
     """Simulates a click log; always the same for the same arguments.
 
@@ -57,9 +63,12 @@ def simulate(
         dwell: "off", or one of `DWELL_STRENGTHS`: a further column of numbers, "dwell", is how many
             seconds the item stayed in view, which no server knows in advance. It rises with the
             log-odds of the click, or is "noise". All else stays as it is.
+        bought: whether there is a second label, whether the item was bought, which only clicked
+            items are, the more likely the likelier the click was. All else stays as it is.
 
     Returns:
-        `(data, truth)`. data: `ClickData` with `COLUMNS`, but for `history_length`. truth: float64,
+        `(data, truth)`. data: `ClickData` with `COLUMNS`, but for `history_length`; with `bought`,
+        labels of shape (examples, 2), click and purchase. truth: float64,
         shape (test examples,), the probabilities that the test labels were drawn with: no model
         can be expected to have a lower log loss than they have.
     """
@@ -102,6 +111,8 @@ def simulate(
     }
     if dwell != "off":
         inputs[DWELL] = _dwell(log_odds, DWELL_STRENGTHS[dwell], seed)
+    if bought:
+        labels = np.stack([labels, labels * _bought(log_odds, seed)], axis=1)
     data = split(inputs, labels, test_fraction)
     return data, probabilities[len(data.train.labels) :]
 
@@ -109,10 +120,20 @@ def simulate(
 def _dwell(log_odds, strength, seed):
     """Seconds in view, of mean 30 and deviation 10, from a stream of random numbers of its own."""
     noise = np.random.default_rng([seed, _DWELL_STREAM]).normal(size=len(log_odds))
-    interest = (log_odds - log_odds.mean()) / log_odds.std()
-    standard = (strength * interest + noise) / (strength**2 + 1) ** 0.5
+    standard = (strength * _interest(log_odds) + noise) / (strength**2 + 1) ** 0.5
     mean, variance = DWELL_MOMENTS
     return np.maximum(mean + variance**0.5 * standard, 0).astype(np.float32)
+
+
+def _bought(log_odds, seed):
+    """Whether each item would be bought once it is clicked, from a stream of its own, too."""
+    drawn = np.random.default_rng([seed, _BOUGHT_STREAM]).random(len(log_odds))
+    return (drawn < _sigmoid(_BOUGHT_LOGIT + _interest(log_odds))).astype(np.int64)
+
+
+def _interest(log_odds):
+    """Log-odds of mean 0 and deviation 1."""
+    return (log_odds - log_odds.mean()) / log_odds.std()
 
 
 def _shares(weights):

@@ -70,7 +70,7 @@ class StreamedClicks(Split):
             return order.places(*bounds)
 
         columns = self._rows.columns
-        names = [name for name in columns.all if name != columns.label]
+        names = columns.inputs
         dtypes = [tf.as_dtype(self._rows.dtype_of(name)) for name in names]
         widths = self._widths
 
@@ -82,7 +82,7 @@ class StreamedClicks(Split):
             )
             for name, array in zip(names, arrays, strict=True):
                 array.set_shape([None, widths[name]] if name in widths else [None])
-            labels.set_shape([None])
+            labels.set_shape([None, len(columns.outputs)] if columns.outputs else [None])
             return dict(zip(names, arrays, strict=True)), labels
 
         # One by one, so that windows follow in order; other threads read them.
@@ -101,8 +101,8 @@ class StreamedClicks(Split):
         """
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
             read = list(threads.map(lambda n: self._rows.read(self._pieces[n]), numbers))
-        columns = {}
-        for name in self._rows.columns.all:
+        columns, own = {}, self._rows.columns
+        for name in (own.label, *own.inputs):
             columns[name] = row_groups.concatenate([each.pop(name) for each in read])
         return columns
 

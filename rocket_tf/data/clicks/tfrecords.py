@@ -135,7 +135,7 @@ def _features(path, columns, record, records):
             # It may be empty, and then has no type.
             expected, kind = _kinds_of_list(by_name[name], kinds, records)
         else:
-            is_number = name in (columns.label, columns.weight, *columns.numbers)
+            is_number = name in (*columns.labels, columns.weight, *columns.numbers)
             expected, kind = _NUMBERS if is_number else _CATEGORIES, kinds[name]
             expected = _TIMES if name in columns.times else expected
         if kind not in expected:

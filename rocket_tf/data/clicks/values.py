@@ -45,6 +45,24 @@ def labels(array, name, where):
     return values.astype(np.int64)
 
 
+def all_labels(arrays, names, where):
+    """The labels of examples, checked, of several columns side by side.
+
+    Args:
+        arrays: dict from columns to Arrow arrays.
+        names: of the columns of labels.
+        where: as of `labels`.
+
+    Returns:
+        int64 array, shape (rows,), or, of several columns, (rows, columns).
+
+    Raises:
+        DamagedDataError: as `labels`.
+    """
+    found = [labels(arrays[name], name, where) for name in names]
+    return found[0] if len(found) == 1 else np.stack(found, axis=1)
+
+
 def weights(array, name, where):
     """Weights of examples, checked; arguments as for `labels`.
 
