@@ -44,7 +44,9 @@ def labels_of(config: Mapping) -> tuple[str, ...]:
     if LABELLED.reads(config):
         return tuple(config["label_columns"])
     if SIMULATED_LABELS.reads(config) and config["simulated_bought"]:
-        return DATASETS[config["dataset"]].columns.label, BOUGHT
+        columns = DATASETS[config["dataset"]].columns
+        assert columns is not None  # as a click log has
+        return columns.label, BOUGHT
     return ()
 
 

@@ -93,4 +93,4 @@ def _export(run, net, data, folder):
     # The model of a net that was trained alone has it as its light net.
     own = model.booster if net == "booster" and model.booster is not None else model.light
     arguments = finished.export_arguments(data, own)
-    return export_light(own, folder, class_names=data.class_names, **arguments)
+    return export_light(own, folder, class_names=finished.class_names_of(data), **arguments)
