@@ -133,7 +133,7 @@ class Columns:
 
     @property
     def outputs(self):
-        """Names of the heads of nets: those of several labels; none where there is one label."""
+        """The names of several labels, each with a separate head; empty for one label."""
         return self.labels if self.more_labels else ()
 
     @property
