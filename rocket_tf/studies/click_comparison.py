@@ -45,6 +45,7 @@ class ClickComparison(Study):
 
     arms: tuple[Arm, ...] = ARMS
     rows = NETS
+    figures = FIGURES
     holds_out = False
     diverged = None  # it ends the comparison
     kind_in_messages = "comparison"
@@ -59,14 +60,14 @@ class ClickComparison(Study):
             command: the command that gives these figures.
 
         Returns:
-            Dict with "rows", one for each net: its title, and for each of `FIGURES` the values by
+            Dict with "rows", one for each net: its title, and for each of `figures` the values by
             seed, their mean, spread and median, and the paired difference to the first row.
         """
         rows = []
         for (arm, net), title in self.rows.items():
             summaries = {seed: each[net] for seed, each in self.summaries(arm).items()}
             row = {"title": title, "multiply_adds": summaries[0]["multiply_adds"]}
-            for figure in FIGURES:
+            for figure in self.figures:
                 by_seed = {seed: summary[figure] for seed, summary in summaries.items()}
                 base = rows[0][figure]["by_seed"] if rows else by_seed
                 row[figure] = {

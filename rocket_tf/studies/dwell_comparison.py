@@ -1,11 +1,16 @@
 """What the light net gains from a column that only the booster reads, on simulated click logs."""
 
 from rocket_tf.reporting import markdown
-from rocket_tf.studies import statistics
-from rocket_tf.studies.click_comparison import FIGURES, ClickComparison
+from rocket_tf.studies import click_comparison, statistics
+from rocket_tf.studies.click_comparison import ClickComparison
 from rocket_tf.studies.study import Arm
 
 _DIGITS = 4  # after the point
+FIGURES = {
+    **click_comparison.FIGURES,
+    "test_calibration": "predicted ÷ observed",
+    "test_calibration_error": "ECE",
+}
 _STRENGTHS = {"noise": "is noise", "weak": "says little", "strong": "says much"}
 _TITLES = {
     f"rocket_dwell_{strength}": f"rocket whose booster reads dwell, which {words}"
@@ -41,6 +46,7 @@ class DwellComparison(ClickComparison):
 
     arms = ARMS
     rows = NETS
+    figures = FIGURES
 
     def result(self, command):
         """Like `ClickComparison`, with the paired difference of each row to the plain rocket."""

@@ -163,7 +163,7 @@ def test_boosters_that_read_the_dwell_time_are_compared_with_the_plain_rocket(
     random = np.random.default_rng(0)
     figures = {
         (name, seed): {
-            net: {**{figure: random.random() for figure in FIGURES}, "multiply_adds": 9}
+            net: {**{figure: random.random() for figure in DwellComparison.figures}, "multiply_adds": 9}
             for net in ("light", "booster")
         }
         for name in configs
@@ -176,11 +176,12 @@ def test_boosters_that_read_the_dwell_time_are_compared_with_the_plain_rocket(
     strong = next(
         row for row in result["rows"] if "light net" in row["title"] and "much" in row["title"]
     )
-    for figure in FIGURES:
+    for figure in DwellComparison.figures:
         own = [figures["rocket_dwell_strong", seed]["light"][figure] for seed in (0, 1)]
         for key, arm in (("difference", "light"), ("difference_to_rocket", "rocket")):
             base = [figures[arm, seed]["light"][figure] for seed in (0, 1)]
             assert strong[figure][key]["mean"] == pytest.approx(np.mean(np.subtract(own, base)))
+    assert {"test_calibration", "test_calibration_error"} < set(DwellComparison.figures)
     table = dwell_markdown(result)
     assert table.count("light net in the rocket whose booster reads dwell, which says much") == 3
     assert f"{strong['test_auc']['mean']:.4f}" in table and table.endswith("    the command\n")
