@@ -478,7 +478,10 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"label_columns": ("click", "bought")}, "label_columns: got .*dataset=cifar10"),
         ({**LOG, "label_columns": ("click",)}, r"label_columns: got \('click',\), expected two or"),
         ({**LOG, "label_columns": ("click", "click")}, "label_columns: got .*expected two or more"),
-        ({**LOG, "label_columns": ("click", "user")}, "label_columns: got .*each column plays one"),
+        (
+            {**LOG, "label_columns": ("click", "user")},
+            "label_columns: got .*each column has one role",
+        ),
         (
             {**LOG, "label_columns": ("click", "was sold")},
             "label_columns: got 'was sold', expected",
@@ -494,7 +497,7 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ),
         (
             {**LOG, "label_columns": BOTH, "features": (USER, {**USER, "name": "bought"})},
-            "label_columns: got 'bought', which is a feature, too",
+            "label_columns: got 'bought', which is also a feature",
         ),
         (
             {**LOG, "label_columns": BOTH, "label_column": "label"},
@@ -504,7 +507,7 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**LOG, "label_columns": BOTH, "weight_column": "bought"}, "weight_column: got 'bought'"),
         (
             {**OWN_NETS, **LOG, "label_columns": BOTH},
-            "label_columns: got .* with build_nets of one's own",
+            "label_columns: got .* with your own build_nets",
         ),
         ({**LOG, "label_weights": (1.0, 2.0)}, r"label_weights: got \(1.0, 2.0\) with one label"),
         (

@@ -163,7 +163,10 @@ def test_boosters_that_read_the_dwell_time_are_compared_with_the_plain_rocket(
     random = np.random.default_rng(0)
     figures = {
         (name, seed): {
-            net: {**{figure: random.random() for figure in DwellComparison.figures}, "multiply_adds": 9}
+            net: {
+                **{figure: random.random() for figure in DwellComparison.figures},
+                "multiply_adds": 9,
+            }
             for net in ("light", "booster")
         }
         for name in configs
