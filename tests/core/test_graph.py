@@ -392,7 +392,7 @@ class TestFlagsOfInputs:
 
     @pytest.mark.parametrize("share", [True, False])
     def test_sparse_and_dense_are_refused(self, share):
-        with pytest.raises(ValueError, match=r"one structure, shape and dtype.*'sparse'"):
+        with pytest.raises(ValueError, match=r"the same structure, shape and dtype.*'sparse'"):
             RocketModel(*sparse_nets(share, flags=({"sparse": True}, {})))
 
     def test_ragged(self):

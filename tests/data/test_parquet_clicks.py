@@ -467,7 +467,7 @@ class TestMistakes:
 
     def test_files_that_differ_in_a_type(self, make, tmp_path):
         path = make(self.with_column("user", [f"{n}" for n in range(100)]))
-        self.refused(tmp_path, f"test.parquet: has 'user' as int64, and {path} as string")
+        self.refused(tmp_path, f"test.parquet: has 'user' as int64, but {path} as string")
 
     def test_a_file_without_bytes_and_one_without_rows(self, make, tmp_path, clicks, capsys):
         make()
