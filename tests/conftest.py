@@ -1,6 +1,7 @@
 """Settings for all tests: quiet TensorFlow, two logical CPU devices, a seed, float32."""
 
 import gc
+import logging
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf.distribution.strategy import make_strategy
-from tests.small_runs import few_digits, quick_runs
+from tests.small_runs import few_digits, few_impressions, quick_runs
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -56,8 +57,10 @@ def same_start():
 
 @pytest.fixture(autouse=True, scope="module")
 def left_alone():
-    """What Keras keeps of a file's fits, a traced step each, is gone through no more."""
+    """What Keras and TensorFlow keep of a file's fits goes, or is gone through no more."""
     yield
+    keras.backend.clear_session()
+    logging.getLogger("rocket_tf").propagate = True  # which commands have switched off
     gc.collect()
     gc.freeze()
 
@@ -66,6 +69,13 @@ def left_alone():
 def few_test_digits():
     """All runs of a file evaluate `few_digits`."""
     with few_digits():
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_simulated_clicks():
+    """All runs of a file on simulated clicks have `few_impressions`."""
+    with few_impressions():
         yield
 
 

@@ -1,6 +1,7 @@
 """Small runs that tests share, and what to compare of them."""
 
 import contextlib
+import dataclasses
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from rocket_tf import config as options
 from rocket_tf.data import open_data
+from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.images import named as images
 from rocket_tf.runs import summary as summarizing
 from rocket_tf.runs.callbacks import SaveCheckpoints
@@ -53,6 +55,7 @@ SMALL_CLICK_LOG = {
 
 
 FEW_DIGITS = 48  # in batches of 32, the last one is smaller
+FEW_IMPRESSIONS = 10_000  # the last tenth of them is for the test
 _EXPORT = summarizing._export
 
 
@@ -104,6 +107,17 @@ def few_digits():
         return train, tuple(part[:FEW_DIGITS] for part in test), class_names
 
     with mock.patch.object(images, "_read_digits", read_few):
+        yield
+
+
+@contextlib.contextmanager
+def few_impressions():
+    """The simulated clicks are a log of `FEW_IMPRESSIONS`: its test part has 20 000 otherwise."""
+    test = FEW_IMPRESSIONS // 10
+    card = dataclasses.replace(
+        DATASETS["simulated_clicks"], train_examples=FEW_IMPRESSIONS - test, test_examples=test
+    )
+    with mock.patch.dict(DATASETS, {"simulated_clicks": card}):
         yield
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import run_here
 from tests.small_runs import SMALL, ended_by_sigterm, metrics, newest_checkpoint, state
 
 ROOT = Path(__file__).parents[1]
@@ -137,6 +138,16 @@ def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
     assert "epoch 3/3" in result.stdout and "epoch 2/3" not in result.stdout
 
 
+# By the process itself, one of each kind: no argument, a file, a field, a text, a folder.
+OF_PROCESSES = (
+    "--config: missing",
+    "--config: cannot be loaded (NameError)",
+    "config.epochs: got 0",
+    "config.hint: got 'a\\nb",
+    "holds no run",
+)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -166,7 +177,10 @@ def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
         (["--evaluate_only", "--workdir={folder}"], "holds no run"),
     ],
 )
-def test_mistakes_are_answered_in_one_line_with_exit_code_2(tmp_path, arguments, message):
+def test_mistakes_are_answered_in_one_line_with_exit_code_2(
+    tmp_path, arguments, message, capsys, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
     (tmp_path / "broken.py").write_text("def get_config():\n    return undefined\n")
     (tmp_path / "unknown.py").write_text(
         "from rocket_tf import config as options\n\n\ndef get_config():\n"
@@ -174,7 +188,9 @@ def test_mistakes_are_answered_in_one_line_with_exit_code_2(tmp_path, arguments,
     )
     (tmp_path / "none.py").write_text("def get_config():\n    pass\n")
     before = sorted(tmp_path.rglob("*.py"))
-    result = run(*(argument.format(folder=tmp_path) for argument in arguments))
+    arguments = [argument.format(folder=tmp_path) for argument in arguments]
+    by_process = message in OF_PROCESSES
+    result = run(*arguments) if by_process else run_here(arguments, capsys)
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1 and result.stderr.startswith("rocket_tf: ")

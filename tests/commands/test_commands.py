@@ -15,6 +15,25 @@ from tests.small_runs import SMALL, ended_by_sigterm
 ROOT = Path(__file__).parents[2]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("[a-z]*.py"))
 FACE = "import json, sys, rocket_tf; print(json.dumps(['tensorflow' in sys.modules]))"
+HELP_OF_ALL = """
+import contextlib, io, json, sys
+
+sys.argv[0] = "rocket-tf"
+from rocket_tf import commands
+from rocket_tf.main import main
+
+helps = {}
+for name in commands.COMMANDS:
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        try:
+            code = main([name, "--help"])
+        except SystemExit as end:
+            code = end.code
+    loaded = sorted({"tensorflow", "keras"} & set(sys.modules))
+    helps[name] = code, told.getvalue(), loaded
+print(json.dumps(helps))
+"""
 
 
 class TestDispatch:
@@ -64,21 +83,17 @@ class TestDispatch:
         assert wrapper.main is commands.load(tool).main
         assert len((ROOT / "tools" / f"{tool}.py").read_text().splitlines()) < 10
 
-    @pytest.mark.parametrize("name", commands.COMMANDS)
-    def test_each_has_help_of_its_own_and_loads_no_tensorflow(self, name):
+    def test_each_has_help_of_its_own_and_loads_no_tensorflow(self):
+        """One process asks all of them, and looks after each whether TensorFlow has come."""
         result = subprocess.run(
-            [
-                *(sys.executable, "-c"),
-                "import sys; sys.argv[0] = 'rocket-tf'\nfrom rocket_tf.main import main\ntry:\n"
-                f"    code = main([{name!r}, '--help'])\nexcept SystemExit as end:\n"
-                "    code = end.code\nassert not {'tensorflow', 'keras'} & set(sys.modules)\n"
-                "sys.exit(code)",
-            ],
-            capture_output=True,
-            text=True,
+            [sys.executable, "-c", HELP_OF_ALL], capture_output=True, text=True, check=True
         )
-        assert (result.returncode, result.stderr) == (0, "")
-        assert commands.summary(name) in " ".join(result.stdout.split())
+        assert result.stderr == ""
+        helps = json.loads(result.stdout)
+        assert list(helps) == list(commands.COMMANDS)
+        for name, (code, text, loaded) in helps.items():
+            assert (code, loaded) == (0, []), name
+            assert commands.summary(name) in " ".join(text.split())
 
     @pytest.mark.parametrize(
         "given, near",
@@ -154,7 +169,8 @@ class TestOwnCommands:
     @pytest.mark.parametrize(
         "place",
         [
-            "script.py",
+            # A program of -c, which starts the same way, is in tests/test_public_names.py.
+            pytest.param("script.py", marks=pytest.mark.slow),
             pytest.param("tools/export.py", marks=pytest.mark.slow),
             pytest.param("main.py", marks=pytest.mark.slow),
         ],

@@ -1,9 +1,6 @@
 """A data set that is damaged on disk: the file, and the record in it, have a name."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +11,8 @@ from rocket_tf.data import tfds_builder
 from rocket_tf.data.images import named as images
 from rocket_tf.data.images import tfds as tfds_images
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
+from tests.in_process import run_here
 
-ROOT = Path(__file__).parents[2]
 SHARDS = {
     "train": ["cifar10-train.tfrecord-00000-of-00002", "cifar10-train.tfrecord-00001-of-00002"],
     "test": ["cifar10-test.tfrecord-00000-of-00001"],
@@ -210,15 +207,10 @@ def test_another_failure_is_not_blamed_on_a_file(folder, monkeypatch):
     assert "ZeroDivisionError" in str(error.value)
 
 
-def test_the_command_tells_it_in_one_line(folder, tmp_path):
+def test_the_command_tells_it_in_one_line(folder, tmp_path, capsys):
     change(folder / SECOND, flip)
     arguments = [f"--config.data_dir={folder.parents[1]}", f"--workdir={tmp_path / 'run'}"]
-    result = subprocess.run(
-        [sys.executable, "-m", "rocket_tf.main", "--config=cifar10", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    result = run_here(["--config=cifar10", *arguments], capsys)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"rocket_tf: cifar10: {folder / SECOND}: record ")

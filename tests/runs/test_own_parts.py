@@ -1,12 +1,9 @@
 """Nets, hints, losses and callbacks of a configuration file: what they do, and their mistakes."""
 
-import os
 import shlex
 import shutil
 import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,6 +20,7 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.runs.rehearsal import rehearse
 from rocket_tf.studies.running import PlannedRun, complete
+from tests.in_process import run_here
 from tests.small_runs import metrics, quick_runs
 
 NETS = """\
@@ -263,17 +261,12 @@ class TestMistakes:
         with pytest.raises(ConfigError, match="there is no such file"):
             own_parts.of(config, open_data(config), tmp_path / "none.py")
 
-    def test_the_command_answers_in_one_line(self, tmp_path):
+    def test_the_command_answers_in_one_line(self, tmp_path, capsys, monkeypatch):
         head = "from rocket_tf import config as options\n"
         get = f"def get_config():\n    return {{**options.default(), **{DIGITS}}}\n"
         (tmp_path / "my_nets.py").write_text(head + get + NETS.replace("Dense(10", "Dense(7"))
-        process = subprocess.run(
-            f"{sys.executable} -m rocket_tf.main --config={tmp_path}/my_nets.py".split(),
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+        monkeypatch.chdir(tmp_path)
+        process = run_here([f"--config={tmp_path}/my_nets.py"], capsys)
         assert process.returncode == 2 and process.stderr.count("\n") == 1
         assert process.stderr.startswith(f"rocket_tf: {tmp_path}/my_nets.py:8: build_nets(data) ")
         assert not (tmp_path / "runs").exists()
@@ -373,6 +366,7 @@ def build_nets(data):
 """
 
 
+@pytest.mark.usefixtures("few_simulated_clicks")
 class TestClicks:
     CONFIG = {
         "dataset": "simulated_clicks",

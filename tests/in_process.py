@@ -1,0 +1,31 @@
+"""The command in the tests' own process, for what ends before the training begins."""
+
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from rocket_tf import main
+from rocket_tf.commands import train
+from rocket_tf.config import bundled
+from rocket_tf.config import flags as config_flags
+
+
+def run_here(arguments, capsys):
+    """What the command answers to arguments, as `subprocess.run` would give it.
+
+    TensorFlow is there already; how it is loaded quietly is for processes of the command to show.
+    """
+    flags.FLAGS.unparse_flags()
+    sys.modules.pop("config_config", None)  # the configuration of the command before
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        for module in (train, bundled, config_flags):
+            patch.setattr(module, "load_tensorflow_quietly", lambda: None)
+        try:
+            code = main.main(arguments)
+        finally:
+            flags.FLAGS.unparse_flags()
+    return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
