@@ -10,14 +10,18 @@ from tests.reference import cross_entropy, kd, logits_mse, softmax_mse
 HINTS = {"logits_mse": logits_mse, "softmax_mse": softmax_mse, "kd": kd}
 
 
-def compiled(learning_rate=1.0, loss_weights=None, **arguments):
-    """A rocket of linear nets; with learning rate 1, a step subtracts the gradient."""
+def compiled(learning_rate=1.0, loss_weights=None, eagerly=True, **arguments):
+    """A rocket of linear nets; with learning rate 1, a step subtracts the gradient.
+
+    It runs eagerly where graphs make no difference: for so few steps, that is faster.
+    """
     rocket = RocketModel(*linear_pair(), **arguments)
     rocket.compile(
         optimizer=keras.optimizers.SGD(learning_rate),
         loss=CROSS_ENTROPY,
         loss_weights=loss_weights,
         metrics=["accuracy"],
+        run_eagerly=eagerly,
     )
     return rocket
 

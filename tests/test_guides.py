@@ -43,7 +43,7 @@ def blocks_of(guide):
 
 
 def run(guide):
-    """The names that a guide's code leaves."""
+    """The names that a guide's code leaves; in `quick_runs` where its fits are of few steps."""
     names = {}
     for block in blocks_of(guide):
         exec(block, names)
@@ -170,7 +170,8 @@ def test_own_nets_in_a_study(tmp_path, monkeypatch):
 
 
 def test_hints(capsys):
-    names = run("hints")
+    with quick_runs():
+        names = run("hints")
     assert [hint.follows for hint in names["rocket"].hints] == ["booster", "teacher"]
     assert "teacher_loss" in capsys.readouterr().out  # of the gradient flow
 
@@ -187,20 +188,23 @@ def test_clicks(tmp_path):
 
 
 def test_image_folders(tmp_path):
-    summary = run("image_folders")["summary"]
+    with quick_runs(exported=True):
+        summary = run("image_folders")["summary"]
     assert summary["train_examples"] == 16 and summary["test_examples"] == 4
     assert (tmp_path / "runs" / "colours" / summary["export"] / "saved_model.pb").exists()
 
 
 def test_pretrained(tmp_path):
-    names = run("pretrained")
+    with quick_runs():
+        names = run("pretrained")
     assert names["export"].path.samefile(tmp_path / "runs/low/keras/1/booster.keras")
     assert (tmp_path / "runs/high/nets.json").exists()
     assert names["summary"]["epochs"] == 2
 
 
 def test_choosing_hints():
-    names = run("choosing_hints")
+    with quick_runs():
+        names = run("choosing_hints")
     assert names["best"] in names["losses"]
 
 

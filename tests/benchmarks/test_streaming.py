@@ -112,17 +112,21 @@ def test_the_bare_pipeline_gives_the_images_of_the_streamed_one(tmp_path):
 
 @pytest.mark.slow
 def test_runs_and_pipelines_are_measured(tmp_path):
-    settings = Settings(200_000, 1000, speed_rows=5000, speed_images=100, turns=1, starts=1)
-    report = streaming.measure(settings, list(FIGURES), folder=tmp_path)
-    assert set(report["measured"]) == set(MEASURED)
+    """Those of two figures are left out: memory of clicks and speed of images go the same ways."""
+    settings = Settings(40_000, 1000, speed_rows=5000, speed_images=100, turns=1, starts=1)
+    names = [name for name in FIGURES if name not in ("click_memory", "image_speed")]
+    report = streaming.measure(settings, names, folder=tmp_path)
+    needed = {part for name in names for part in FIGURES[name].measurements}
+    assert set(report["measured"]) == needed
+    assert {name.partition("_")[0] for name in needed} == {"clicks", "images"}
     # TensorFlow alone takes 300 MiB; a process that did nothing would take less.
-    for name in ("clicks_larger", "images_smaller"):
+    for name in ("images_larger", "images_smaller"):
         assert 300 < report["measured"][name]["median"] < 4000
-    assert 0.5 < report["figures"]["click_memory"] < 2
+    assert 0.5 < report["figures"]["image_memory"] < 2
     assert all(
         value["median"] > 0 for name, value in report["measured"].items() if "late" not in name
     )
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("clicks_200000", "clicks_20000", "clicks_5000"),
+        *("clicks_4000", "clicks_5000"),
         *("images_1000", "images_100"),
     }

@@ -1,6 +1,9 @@
 """Tools: the figures that they write, and what they say to mistakes."""
 
+import contextlib
+import io
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -12,7 +15,7 @@ from rocket_tf.errors import NonFiniteLossError
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.studies import hint_weights
 from tests.nets import CROSS_ENTROPY, examples, linear_pair
-from tests.small_runs import SMALL
+from tests.small_runs import SMALL, quick_runs
 
 TINY = [
     f"--set={name}={value}"
@@ -24,35 +27,57 @@ PNG = b"\x89PNG"
 pytestmark = pytest.mark.usefixtures("few_test_digits", "untraced")
 
 
+def table(folder):
+    """Arguments of a table of two runs."""
+    return [
+        "--table=digits",
+        "--seeds=1",
+        "--methods=light,rocket",
+        f"--runs={folder / 'runs'}",
+        f"--output={folder / 'results' / 'digits'}",
+        "--note",
+        "Tiny.",
+        *TINY,
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(few_test_digits, tmp_path_factory):
+    """A folder with the runs and the results of a table, and what the command printed."""
+    folder, told = tmp_path_factory.mktemp("table"), io.StringIO()
+    with quick_runs(), contextlib.redirect_stdout(told):
+        assert reproduce.main(table(folder)) == 0
+    return folder, told.getvalue()
+
+
+@pytest.fixture
+def runs(trained, tmp_path):
+    """A copy of the table's runs; the folders of the runs, by their methods."""
+    copy = shutil.copytree(trained[0] / "runs", tmp_path / "runs")
+    folders = {path.parent.parent.name: path.parent for path in copy.rglob("config.json")}
+    assert set(folders) == {"light", "rocket"}
+    return copy, folders
+
+
 class TestReproduce:
-    def test_runs_what_is_missing_and_writes_the_table(self, tmp_path, capsys):
-        arguments = [
-            "--table=digits",
-            "--seeds=1",
-            "--methods=light,rocket",
-            f"--runs={tmp_path / 'runs'}",
-            f"--output={tmp_path / 'results' / 'digits'}",
-            "--note",
-            "Tiny.",
-            *TINY,
-        ]
-        assert reproduce.main(arguments) == 0
-        first = capsys.readouterr().out
+    def test_runs_what_is_missing_and_writes_the_table(self, trained, capsys):
+        folder, first = trained
+        results, arguments = folder / "results", table(folder)
         assert "== run 2 of 2" in first and "| rocket | – |" in first
-        written = {path.name for path in (tmp_path / "results").iterdir()}
+        written = {path.name for path in results.iterdir()}
         assert written == {f"digits.{suffix}" for suffix in ("json", "md", "png", "html")}
-        result = json.loads((tmp_path / "results" / "digits.json").read_text())
+        result = json.loads((results / "digits.json").read_text())
         assert result["note"] == "Tiny."
         assert result["command"].startswith("python -m tools.reproduce --table=digits --seeds=1")
         # Places are the reader's own.
         assert "--runs" not in result["command"] and "Tiny" not in result["command"]
         assert reproduce.main(arguments) == 0
         assert "== run" not in capsys.readouterr().out
-        assert json.loads((tmp_path / "results" / "digits.json").read_text()) == result
+        assert json.loads((results / "digits.json").read_text()) == result
         more = [*arguments, "--seeds=2", "--write_only"]
         assert reproduce.main(more) == 0
         assert "== run" not in capsys.readouterr().out
-        written = json.loads((tmp_path / "results" / "digits.json").read_text())
+        written = json.loads((results / "digits.json").read_text())
         assert written["rows"][0]["cells"] == result["rows"][0]["cells"]
 
     @pytest.mark.parametrize(
@@ -77,12 +102,12 @@ class TestReproduce:
         assert named in error and error.count("\n") == 1
         assert not (tmp_path / "runs").exists()
 
-    def test_a_damaged_run_is_answered_in_one_line(self, tmp_path, capsys):
-        arguments = ["--table=digits", "--seeds=1", "--methods=light", f"--runs={tmp_path}", *TINY]
+    def test_a_damaged_run_is_answered_in_one_line(self, runs, tmp_path, capsys):
+        runs, folders = runs
+        arguments = ["--table=digits", "--seeds=1", "--methods=light", f"--runs={runs}", *TINY]
         assert reproduce.main([*arguments, f"--output={tmp_path / 'v1.2'}"]) == 0
         assert (tmp_path / "v1.2.md").exists()
-        [summary] = tmp_path.rglob("summary.json")
-        summary.write_text("{")
+        (folders["light"] / "summary.json").write_text("{")
         capsys.readouterr()
         assert reproduce.main(arguments) in (1, 2)
         error = capsys.readouterr().err
@@ -98,13 +123,12 @@ class TestReproduce:
 
 
 class TestReport:
-    def test_a_run_and_a_table(self, tmp_path, capsys):
-        runs = tmp_path / "runs"
+    def test_a_run_and_a_table(self, runs):
+        runs, folders = runs
         arguments = ["--table=digits", "--seeds=1", "--methods=light", f"--runs={runs}", *TINY]
         assert reproduce.main(arguments) == 0
-        [config] = runs.rglob("config.json")
-        assert report.main([f"--workdir={config.parent}"]) == 0
-        assert (config.parent / "report.html").exists()
+        assert report.main([f"--workdir={folders['light']}"]) == 0
+        assert (folders["light"] / "report.html").exists()
         page = (runs / "table_digits.html").read_text()
         (runs / "table_digits.html").unlink()
         assert report.main([f"--table={runs / 'table_digits.json'}"]) == 0
@@ -126,17 +150,14 @@ class TestReport:
 
 
 class TestPictures:
-    def test_those_of_a_run_are_drawn_again_as_they_were(self, tmp_path):
-        runs = tmp_path / "runs"
-        table = ["--table=digits", "--seeds=1", "--methods=rocket", f"--runs={runs}", *TINY]
-        assert reproduce.main(table) == 0
-        [config] = runs.rglob("config.json")
-        drawn = config.parent / "pictures"
+    def test_those_of_a_run_are_drawn_again_as_they_were(self, runs):
+        folder = runs[1]["rocket"]
+        drawn = folder / "pictures"
         assert not drawn.exists()
-        assert pictures.main(["run", str(config.parent)]) == 0
+        assert pictures.main(["run", str(folder)]) == 0
         first = {path.name: path.read_bytes() for path in drawn.iterdir()}
         assert set(first) == {"learning_curves.png", "gradient_flow.png", "attention_maps.png"}
-        assert pictures.main(["run", str(config.parent)]) == 0
+        assert pictures.main(["run", str(folder)]) == 0
         assert {path.name: path.read_bytes() for path in drawn.iterdir()} == first
 
     def test_flow_of_any_saved_rocket(self, tmp_path):

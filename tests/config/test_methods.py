@@ -47,18 +47,24 @@ def cross_entropy(labels, logits):
     return -np.log(softmax(logits)[np.arange(len(labels)), labels])
 
 
-# Rockets with another hint, of which one step is enough.
-NEWER_HINTS = ("rocket_standardized_kd", "rocket_dkd", "rocket_dist", "rocket_mutual")
-TRAINED = [method for method in METHODS if method not in NEWER_HINTS]
-EXPORTED = (
-    "kd",
-    "rocket_kd",
-)  # beside a teacher; other light nets' exports have tests of their own
+# Rockets with another hint, of which one step is enough; and with what TestTheSwitchesOfTable2 is
+# about.
+OTHER_HINTS = (
+    "rocket_softmax_mse",
+    "rocket_kd_hint",
+    "rocket_standardized_kd",
+    "rocket_dkd",
+    "rocket_dist",
+    "rocket_mutual",
+)
+SWITCHED = ("rocket_no_gradient_block", "rocket_no_sharing", "rocket_no_sharing_but_stem")
+TRAINED = [method for method in METHODS if method not in (*OTHER_HINTS, *SWITCHED)]
+EXPORTED = ("rocket_kd",)  # beside booster and teacher; others' exports have tests of their own
 
 
 @pytest.fixture(scope="module")
 def runs(few_test_digits, tmp_path_factory):
-    """Every method, trained for an epoch; those with a teacher follow one booster."""
+    """The methods of `TRAINED`, for an epoch; those with a teacher follow one booster."""
     folder = tmp_path_factory.mktemp("methods")
     summaries = {}
     for method in TRAINED:
@@ -89,13 +95,26 @@ class TestEveryMethod:
 
     def test_each_computes_something_else(self, runs):
         folder, _ = runs
-        lines = {}
-        for method in TRAINED:
-            line = json.loads((folder / method / "metrics.jsonl").read_text())
-            lines[method] = tuple(
-                line.get(f"{kind}_loss") for kind in ("light", "booster", "hint", "teacher")
+        assert len({self.losses(folder / method) for method in TRAINED}) == len(TRAINED)
+
+    @pytest.mark.slow
+    def test_so_do_other_rockets(self, runs, tmp_path):
+        """A step of each, which is faster, is in the tests below."""
+        found = {self.losses(runs[0] / method) for method in TRAINED}
+        for method in (*OTHER_HINTS[:2], *SWITCHED):
+            summary = train.train_and_evaluate(
+                method_config(method), tmp_path / method, verbose=False
             )
-        assert len(set(lines.values())) == len(TRAINED)
+            assert {"light", "booster", "export"} <= set(summary)
+            losses = self.losses(tmp_path / method)
+            assert np.isfinite(losses[:3]).all() and losses not in found
+            found.add(losses)
+
+    @staticmethod
+    def losses(folder):
+        """Those of a run of one epoch; `None` where there is none of the kind."""
+        line = json.loads((folder / "metrics.jsonl").read_text())
+        return tuple(line.get(f"{kind}_loss") for kind in ("light", "booster", "hint", "teacher"))
 
     def test_the_booster_is_trained_once_and_untouched(self, runs):
         folder, summaries = runs
@@ -401,8 +420,8 @@ def test_temperatures_and_weights_of_hints_in_both_directions(changes, expected)
     assert reads == (changes == {"hint": "kd"})
 
 
-@pytest.mark.parametrize("method", NEWER_HINTS)
-def test_a_step_with_a_newer_hint(method):
+@pytest.mark.parametrize("method", OTHER_HINTS)
+def test_a_step_with_another_hint(method):
     model = build_model(method_config(method), CARD)
     flow = gradient_flow(model, *batch())
     assert all(np.isfinite(value) for term in flow.values() for value in term.values())

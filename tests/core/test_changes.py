@@ -1,6 +1,7 @@
 """What changes after compile: it takes effect, or is refused; no stale step runs."""
 
 import copy
+import functools
 import pickle
 import warnings
 
@@ -60,9 +61,11 @@ def dense_pair():
     return light, booster
 
 
-def trained(**arguments):
+def trained(eagerly=False, **arguments):
     rocket = RocketModel(*dense_pair(), **arguments)
-    rocket.compile(keras.optimizers.Adam(0.05), CROSS_ENTROPY, metrics=["accuracy"])
+    rocket.compile(
+        keras.optimizers.Adam(0.05), CROSS_ENTROPY, metrics=["accuracy"], run_eagerly=eagerly
+    )
     rocket.fit(*examples(32), epochs=2, verbose=0)
     return rocket
 
@@ -124,12 +127,13 @@ class TestWeights:
     def test_the_gradient_has_it(self):
         steps = []
         for weight, changed in ((0.5, None), (0.1, 0.5)):
+            hint = functools.partial(Hint, "logits_mse", weight)
             keras.utils.set_random_seed(3)
-            rocket = rocket_of(Hint("logits_mse", weight), keras.optimizers.SGD(1.0))
+            rocket = rocket_of(hint(), keras.optimizers.SGD(1.0), run_eagerly=True)
             rocket.train_on_batch(*examples(6))
             if changed is None:
                 keras.utils.set_random_seed(3)
-                rocket = rocket_of(Hint("logits_mse", weight), keras.optimizers.SGD(1.0))
+                rocket = rocket_of(hint(), keras.optimizers.SGD(1.0), run_eagerly=True)
             else:
                 keras.utils.set_random_seed(3)
                 rocket.set_weights(RocketModel(*linear_pair()).get_weights())
@@ -158,7 +162,7 @@ class TestWeights:
             np.testing.assert_allclose(loss - now, hint_of(rocket, x, y), rtol=1e-4)
 
     def test_saved_loaded_and_resumed_with_it(self, tmp_path):
-        rocket = rocket_of(Hint("logits_mse", 1.0))
+        rocket = rocket_of(Hint("logits_mse", 1.0), run_eagerly=True)
         self.anneal(rocket)
         rocket.save(tmp_path / "rocket.keras")
         loaded = keras.models.load_model(tmp_path / "rocket.keras")
@@ -170,7 +174,7 @@ class TestWeights:
     def test_compiled_again_with_it(self):
         rocket = rocket_of(Hint("logits_mse", 1.0))
         rocket.hints[0].weight = 0.0
-        rocket.compile("sgd", CROSS_ENTROPY)
+        rocket.compile("sgd", CROSS_ENTROPY, run_eagerly=True)
         logs = rocket.evaluate(*examples(6), verbose=0, return_dict=True)
         np.testing.assert_allclose(logs["loss"], logs["light_loss"] + logs["booster_loss"])
 
@@ -223,7 +227,7 @@ class TestWeights:
         "duplicate", [copy.copy, copy.deepcopy, lambda h: pickle.loads(pickle.dumps(h))]
     )
     def test_a_copy_is_a_hint_of_its_own(self, duplicate):
-        rocket = rocket_of(Hint("kd", 0.5, temperature=3.0))
+        rocket = rocket_of(Hint("kd", 0.5, temperature=3.0), run_eagerly=True)
         twin = duplicate(rocket.hints[0])
         assert (twin.weight, twin.temperature, twin.name) == (0.5, 3.0, "hint_loss")
         before = rocket.evaluate(*examples(6), verbose=0)
@@ -406,7 +410,7 @@ class TestLayers:
     def test_saved_and_loaded(self, tmp_path, mode, net):
         inputs = keras.Input((FEATURES,))
         teacher = keras.Model(inputs, layers.Dense(CLASSES, name="taught")(inputs), name="teacher")
-        rocket = trained(hint=Hint("kd", 0.5, follows="teacher"), teacher=teacher)
+        rocket = trained(True, hint=Hint("kd", 0.5, follows="teacher"), teacher=teacher)
         quantize(getattr(rocket, net), mode)
         x, y = examples(32)
         rocket.save(tmp_path / "rocket.keras")

@@ -224,9 +224,7 @@ class TestSchedule:
 
     def rocket(self, schedule, **arguments):
         rocket = RocketModel(*linear_pair(), hint=Hint("logits_mse", schedule))
-        rocket.compile(
-            keras.optimizers.SGD(0.0), CROSS_ENTROPY, **{"jit_compile": False, **arguments}
-        )
+        rocket.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY, **arguments)
         return rocket
 
     def weights(self, rocket, steps):
@@ -250,7 +248,7 @@ class TestSchedule:
         assert rocket.hints[0].weight is self.SCHEDULE
 
     def test_a_saved_model_goes_on_at_its_step(self, tmp_path):
-        rocket = self.rocket(self.SCHEDULE)
+        rocket = self.rocket(self.SCHEDULE, run_eagerly=True)
         self.weights(rocket, 3)
         rocket.save(tmp_path / "rocket.keras")
         loaded = keras.models.load_model(tmp_path / "rocket.keras")
@@ -262,7 +260,7 @@ class TestSchedule:
         steps = []
         for weight in (schedules.PolynomialDecay(0.5, 10, 0.1), 0.5):
             keras.utils.set_random_seed(0)
-            rocket = self.rocket(weight)
+            rocket = self.rocket(weight, run_eagerly=True)
             rocket.optimizer.learning_rate = 0.1
             rocket.train_on_batch(x, y)
             steps.append(rocket.get_weights())
@@ -292,9 +290,9 @@ class TestSchedule:
     def test_evaluation_weighs_by_the_next_step_and_needs_no_optimizer(self):
         x, y = examples(6)
         for optimizer, weight in ((keras.optimizers.SGD(0.0), 0.25), (None, 0.5)):
-            rocket = self.rocket(self.SCHEDULE)
+            rocket = self.rocket(self.SCHEDULE, run_eagerly=True)
             self.weights(rocket, 2)
-            rocket.compile(rocket.optimizer if optimizer else None, CROSS_ENTROPY)
+            rocket.compile(rocket.optimizer if optimizer else None, CROSS_ENTROPY, run_eagerly=True)
             logs = rocket.evaluate(x, y, return_dict=True, verbose=0)
             labels = logs["light_loss"] + logs["booster_loss"]
             np.testing.assert_allclose(logs["loss"], labels + weight * logs["hint_loss"], rtol=1e-5)

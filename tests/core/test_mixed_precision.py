@@ -294,7 +294,9 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
     monkeypatch.setattr(
         keras.optimizers.LossScaleOptimizer.__init__, "__defaults__", (2.0**20, 3, None)
     )
-    config = small_config(epochs=2, booster_depth=10, precision="mixed_float16")
+    config = small_config(
+        epochs=2, booster_depth=10, precision="mixed_float16", evaluate_every_epochs=2
+    )
     with quick_runs(), few_digits():
         train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
         with interrupted_after_epoch(2):

@@ -1,5 +1,6 @@
 """RandAugment against Pillow and NumPy; MixUp and CutMix against their definitions; resuming."""
 
+import functools
 import math
 
 import numpy as np
@@ -158,16 +159,26 @@ class TestPipeline:
     )
     OPTIONS = {"rand_augment": 0.5, "num_classes": 4, "flip": True, "crop_padding": 1}
 
-    def batches(self, seed=11, **changes):
-        arguments = {"mixing": ("mixup", 0.4), **self.OPTIONS, **changes}
-        made = self.SPLIT.training_batches(6, 3, seed, **arguments)
+    @classmethod
+    @functools.cache
+    def batches(cls, seed=11, **changes):
+        """Those of three epochs, as arrays that nothing changes."""
+        arguments = {"mixing": ("mixup", 0.4), **cls.OPTIONS, **changes}
+        made = cls.SPLIT.training_batches(6, 3, seed, **arguments)
         return [tuple(map(np.asarray, batch)) for batch in made]
 
-    @pytest.mark.parametrize("mixing", [("mixup", 0.4), ("cutmix", 1.0), None])
-    def test_going_on_at_any_step_sees_the_same(self, mixing):
-        whole = self.batches(mixing=mixing)
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"mixing": ("cutmix", 1.0), "rand_augment": 0.0},
+            pytest.param({"mixing": None}, marks=pytest.mark.slow),
+        ],
+    )
+    def test_going_on_at_any_step_sees_the_same(self, changes):
+        whole = self.batches(**changes)
         assert len(whole) == 12
-        rest = self.batches(mixing=mixing, first_epoch=1, first_step=2)
+        rest = self.batches(**changes, first_epoch=1, first_step=2)
         for before, after in zip(whole[6:], rest, strict=True):
             np.testing.assert_array_equal(before[0], after[0])
             np.testing.assert_array_equal(before[1], after[1])
@@ -179,9 +190,17 @@ class TestPipeline:
             np.testing.assert_array_equal(np.concatenate([each[0] for each in own]), images)
             np.testing.assert_array_equal(np.concatenate([each[1] for each in own]), labels)
 
-    @pytest.mark.parametrize("seed", [0, 11, 2**32 - 1])
-    def test_epochs_mix_differently_and_partners_have_an_order_of_their_own(self, seed):
-        labels = np.concatenate([batch[1] for batch in self.batches(seed=seed)])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"seed": 0, "rand_augment": 0.0},
+            {},
+            {"seed": 2**32 - 1, "rand_augment": 0.0},
+            pytest.param({"seed": 2**32 - 1}, marks=pytest.mark.slow),
+        ],
+    )
+    def test_epochs_mix_differently_and_partners_have_an_order_of_their_own(self, arguments):
+        labels = np.concatenate([batch[1] for batch in self.batches(**arguments)])
         np.testing.assert_allclose(labels.sum(-1), 1, rtol=1e-6)
         first, second = labels[:23], labels[23:46]
         assert not np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))

@@ -134,6 +134,7 @@ class TestGeneratedData:
     @pytest.mark.usefixtures("untraced")
     def test_interrupted_in_an_epoch_equals_uninterrupted(self, generated, tmp_path):
         config, whole, summary = generated
+        config = {**config, "pictures": False}
         with interrupted_after_step(5, steps=3):
             train.train_and_evaluate(config, tmp_path, verbose=False, data=GeneratedData())
         assert newest_checkpoint(tmp_path / "checkpoints").name == "epoch-1-step-1"
@@ -221,9 +222,11 @@ class TestReopen:
 
 def test_a_run_reads_ones_own_data_once(reads, archive, tmp_path):
     config = own_config(archive, method="kd", epochs=1)  # with a run of the booster
-    train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+    with quick_runs():
+        train.train_and_evaluate(config, tmp_path / "run", verbose=False)
     assert reads == [str(archive)]
-    assert train.evaluate(tmp_path / "run", data=open_data(config))["method"] == "kd"
+    with quick_runs():
+        assert train.evaluate(tmp_path / "run", data=open_data(config))["method"] == "kd"
     assert reads == [str(archive)] * 2
 
 

@@ -58,7 +58,14 @@ def assert_same(one, two, **tolerance):
 
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
-    [(16, 8, True), (34, 17, True), (29, 8, False), (17, 8, True), (9, 32, True)],
+    [
+        # The first and the last are wider checks: other cases have such batches, too.
+        pytest.param(16, 8, True, marks=pytest.mark.slow),
+        (34, 17, True),
+        (29, 8, False),
+        (17, 8, True),
+        pytest.param(9, 32, True, marks=pytest.mark.slow),
+    ],
     ids=["even", "odd batches", "uneven last", "last leaves a replica empty", "one uneven batch"],
 )
 def test_equals_one_device(two_replicas, float64, count, batch_size, gradient_block):
@@ -83,7 +90,8 @@ def hints_of_three_classes():
 
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
-    [(29, 8, False), (17, 8, True)],
+    # Uneven parts alone are in the test of masked positions below, which is faster.
+    [pytest.param(29, 8, False, marks=pytest.mark.slow), (17, 8, True)],
     ids=["uneven last, no block", "last leaves a replica empty"],
 )
 def test_hints_over_classes_and_batch_equal_one_device(

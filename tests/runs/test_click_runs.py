@@ -33,6 +33,9 @@ SMALL = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("few_simulated_clicks")
+
+
 def small_config(method="rocket", **changes):
     config = ready_configs.load("clicks", method)
     config.update({**SMALL, **changes})
@@ -41,7 +44,7 @@ def small_config(method="rocket", **changes):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(few_simulated_clicks, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("clicks") / "run"
     return workdir, train.train_and_evaluate(small_config(), workdir, verbose=False)
 
@@ -173,7 +176,7 @@ def test_other_methods(method, tmp_path):
 
 class TestSwitches:
     @pytest.fixture(scope="class")
-    def one_epoch(self, tmp_path_factory):
+    def one_epoch(self, few_simulated_clicks, tmp_path_factory):
         workdir = tmp_path_factory.mktemp("one_epoch")
         first, again = (self.last(workdir / name) for name in ("first", "again"))
         assert first == again  # so that what differs is the switch

@@ -13,7 +13,7 @@ from rocket_tf.data import open_data
 from rocket_tf.errors import ConfigError
 from rocket_tf.networks import backbones
 from rocket_tf.runs.finished import restore
-from tests.small_runs import card_of
+from tests.small_runs import card_of, quick_runs
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 60, 40)}
 
@@ -65,7 +65,8 @@ def small_config(folder, **changes):
 )
 def test_folders_are_trained_on_and_exported(folder, nets, tmp_path):
     config = small_config(folder, **nets)
-    summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+    with quick_runs(exported=True):
+        summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
     assert (summary["train_examples"], summary["test_examples"]) == (24, 12)
     assert summary["light"]["multiply_adds"] < summary["booster"]["multiply_adds"]
     data = open_data(config)
@@ -147,7 +148,8 @@ def test_arrays_are_trained_on(tmp_path):
     config = options.default()
     config.update(dataset="npz", data_path=str(path), epochs=1, batch_size=16, pictures=False)
     config.update(light_depth=10, booster_depth=10, validation_examples=8)
-    summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+    with quick_runs():
+        summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
     assert (summary["train_examples"], summary["test_examples"]) == (32, 8)
     model, _, _ = restore(tmp_path / "run")
     assert model.light.input_shape == (None, 12, 12, 1) and model.light.output_shape == (None, 4)

@@ -137,7 +137,17 @@ class TestFrozen:
             assert compared == 10
             assert moments == (6 if config["optimizer"] == "adamw" else 3)
 
-    @pytest.mark.parametrize("step", [3, 5], ids=["before", "after"])
+    # Steps before and after they are thawed; that each goes with both is a wider check.
+    @pytest.mark.parametrize(
+        "finished, step",
+        [
+            ("traced", 3),
+            ("adamw, averaged", 5),
+            pytest.param("traced", 5, marks=pytest.mark.slow),
+            pytest.param("adamw, averaged", 3, marks=pytest.mark.slow),
+        ],
+        indirect=["finished"],
+    )
     def test_killed_before_and_after_they_are_thawed(self, finished, step, tmp_path):
         config, workdir, summary, traced = finished
         config = {**config, "checkpoint_every_steps": 1}
@@ -155,9 +165,10 @@ def test_a_finished_run_needs_no_file(file, tmp_path):
     shutil.copy(file, own)
     config = config_of(own, epochs=1, branch_layer="", light_weights=str(own))
     run = tmp_path / "run"
-    summary = train.train_and_evaluate(config, run, verbose=False)
-    own.unlink()
-    assert train.evaluate(run) == summary
+    with quick_runs():
+        summary = train.train_and_evaluate(config, run, verbose=False)
+        own.unlink()
+        assert train.evaluate(run) == summary
     assert train.train_and_evaluate(config, run, verbose=False) == summary
     (export,) = export_run(run, ["savedmodel"], tmp_path)
     assert export.test_error == pytest.approx(summary["light"]["test_error"], abs=1e-3)

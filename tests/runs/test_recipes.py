@@ -41,7 +41,8 @@ class TestAverages:
     @pytest.fixture(scope="class")
     def finished(self, few_test_digits, tmp_path_factory):
         workdir = tmp_path_factory.mktemp("averages") / "run"
-        return workdir, train.train_and_evaluate(AVERAGED, workdir, verbose=False)
+        with quick_runs(exported=True):
+            return workdir, train.train_and_evaluate(AVERAGED, workdir, verbose=False)
 
     def test_they_follow_the_weights_as_numpy_does(self):
         config = dense_rocket_config(average_momentum=0.75)
@@ -82,7 +83,7 @@ class TestAverages:
     def test_the_training_is_what_it_is_without(self, finished, tmp_path):
         workdir, _ = finished
         config = {**AVERAGED, "average_momentum": 0.0}
-        with quick_runs(traced=True):
+        with quick_runs():
             train.train_and_evaluate(config, tmp_path, verbose=False)
         plain, averaged = state(tmp_path), state(workdir)
         weights = [name for name in plain if name.startswith("model/")]
@@ -105,7 +106,8 @@ class TestAverages:
         serve = tf.saved_model.load(str(workdir / summary["export"])).signatures["serving_default"]
         served = serve(images=tf.constant(test.inputs))["logits"]
         np.testing.assert_allclose(served, logits, atol=1e-4)
-        assert train.evaluate(workdir) == summary
+        with quick_runs():
+            assert train.evaluate(workdir) == summary
 
     @pytest.mark.slow
     def test_two_replicas_average_what_one_device_does(self, tmp_path):
@@ -130,7 +132,7 @@ class TestAverages:
             yield lambda: next(stops, False)
 
         monkeypatch.setattr("rocket_tf.train._sigterm", sigterm)
-        with quick_runs(traced=True):
+        with quick_runs():
             with pytest.raises(Preempted, match="epoch 2, step 1"):
                 train.train_and_evaluate(AVERAGED, tmp_path, verbose=False)
             again = train.train_and_evaluate(AVERAGED, tmp_path, verbose=False)
@@ -140,7 +142,7 @@ class TestAverages:
 
 
 class TestPatience:
-    CONFIG = small_config(validation_examples=20, patience=2, epochs=6)
+    CONFIG = small_config(method="light", validation_examples=20, patience=2, epochs=6)
     ACCURACIES = (0.5, 0.75, 0.7, 0.75, 0.9, 0.9)  # ends after the fourth
 
     @pytest.fixture
@@ -248,6 +250,7 @@ def test_everything_at_once_resumes(tmp_path):
     """All of it in one run, interrupted after an epoch."""
     config = small_config(
         optimizer="adamw",
+        epochs=2,
         learning_rate=1e-3,
         weight_decay=0.01,
         learning_rate_schedule="cosine",

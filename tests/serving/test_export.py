@@ -34,6 +34,19 @@ def rocket():
 
 
 @pytest.fixture(scope="module")
+def linear():
+    """For what is the same of all nets: matrix products are exported in a fraction of the time."""
+    return RocketModel(*linear_pair())
+
+
+@pytest.fixture(scope="module")
+def flat():
+    """A net of images without convolutions, for what is the same of all of them."""
+    images = keras.Input((8, 8, 3), name="images")
+    return keras.Model(images, layers.Dense(3)(layers.Flatten()(layers.Rescaling(1 / 255)(images))))
+
+
+@pytest.fixture(scope="module")
 def version(rocket, tmp_path_factory):
     return export_light(rocket, tmp_path_factory.mktemp("serving") / "nets", class_names=NAMES)
 
@@ -153,18 +166,18 @@ def test_labels_provenance_and_warm_up_come_along(rocket, tmp_path):
         warmup.read(version)
 
 
-def test_warm_up_requests_take_the_examples_that_are_given(rocket, tmp_path):
-    version = export_light(rocket, tmp_path, examples=pixels(4))
+def test_warm_up_requests_take_the_examples_that_are_given(flat, tmp_path):
+    version = export_light(flat, tmp_path, examples=pixels(4))
     (given,) = dict(warmup.read(version))["serve_float"].values()
     np.testing.assert_array_equal(given, pixels(4)[:1])
 
 
-def test_pixels_between_whole_numbers_are_compared_as_each_signature_holds_them(rocket, tmp_path):
+def test_pixels_between_whole_numbers_are_compared_as_each_signature_holds_them(flat, tmp_path):
     """uint8 cuts 99.5 to 99; what is compared with the model is 99, too."""
     images = pixels(3).astype(np.float32) / 2 + 0.25
-    version = export_light(rocket, tmp_path, examples=images)
+    version = export_light(flat, tmp_path, examples=images)
     served = tf.saved_model.load(str(version)).signatures
-    expected = rocket.predict(images, verbose=0)
+    expected = flat.predict(images, verbose=0)
     answers = served["serve_float"](images=tf.constant(images))["logits"]
     np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
     cut = served["serving_default"](images=tf.constant(images.astype(np.uint8)))["logits"]
@@ -175,7 +188,7 @@ def test_an_optimized_export_computes_the_same_and_holds_no_variables(
     rocket, tmp_path, monkeypatch
 ):
     images = pixels(8)
-    for ratio in (0.9, 0.99, 1.1):  # as if measured
+    for ratio in (0.9, 0.99):  # as if measured
         monkeypatch.setattr(timing, "ratio", lambda *_, ratio=ratio: ratio)
         version = export_light(rocket, tmp_path, NAMES, optimize=True)
         told = json.loads((version / "assets.extra" / "provenance.json").read_text())
@@ -210,39 +223,39 @@ def test_no_booster_in_the_graph(version):
         assert part not in graph
 
 
-def test_versions_count_up_and_nothing_is_overwritten(rocket, tmp_path):
+def test_versions_count_up_and_nothing_is_overwritten(linear, tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").write_text("mine")
-    assert export_light(rocket, tmp_path).name == "8"
-    assert export_light(rocket, tmp_path).name == "9"
+    assert export_light(linear, tmp_path).name == "8"
+    assert export_light(linear, tmp_path).name == "9"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["7", "8", "9", "notes"]
 
 
-def test_a_version_is_overwritten_only_when_asked(rocket, tmp_path):
+def test_a_version_is_overwritten_only_when_asked(linear, tmp_path):
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "old").write_text("old")
     with pytest.raises(FileExistsError, match="not overwritten unless asked"):
-        export_light(rocket, tmp_path, version=3)
+        export_light(linear, tmp_path, version=3)
     assert [path.name for path in (tmp_path / "3").iterdir()] == ["old"]
-    assert export_light(rocket, tmp_path, version=3, overwrite=True) == tmp_path / "3"
+    assert export_light(linear, tmp_path, version=3, overwrite=True) == tmp_path / "3"
     assert (tmp_path / "3" / "saved_model.pb").exists()
     assert not (tmp_path / "3" / "old").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["3"]
     with pytest.raises(ValueError, match="positive integer"):
-        export_light(rocket, tmp_path, version=0)
+        export_light(linear, tmp_path, version=0)
 
 
-def test_an_export_that_fails_leaves_nothing(rocket, tmp_path, monkeypatch):
+def test_an_export_that_fails_leaves_nothing(linear, tmp_path, monkeypatch):
     def fail(module, path, signatures):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(OSError, match="No space"):
-        export_light(rocket, tmp_path)
+        export_light(linear, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_that_computes_something_else_leaves_nothing(rocket, tmp_path, monkeypatch):
+def test_an_export_that_computes_something_else_leaves_nothing(linear, tmp_path, monkeypatch):
     make = serving_signatures.make_functions
 
     def make_wrong(signatures, infer, **rest):
@@ -250,18 +263,18 @@ def test_an_export_that_computes_something_else_leaves_nothing(rocket, tmp_path,
 
     monkeypatch.setattr(serving_signatures, "make_functions", make_wrong)
     with pytest.raises(RuntimeError, match="does not compute what the model computes"):
-        export_light(rocket, tmp_path)
+        export_light(linear, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_proofs_of_ones_own_come_before_the_name(rocket, tmp_path):
+def test_proofs_of_ones_own_come_before_the_name(linear, tmp_path):
     def refuse(folder):
         assert (folder / "saved_model.pb").exists()
         assert not (tmp_path / "1").exists()
         raise RuntimeError("not good enough")
 
     with pytest.raises(RuntimeError, match="not good enough"):
-        export_light(rocket, tmp_path, prove=refuse)
+        export_light(linear, tmp_path, prove=refuse)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -362,29 +375,6 @@ def test_folders_that_tensorflow_takes_for_patterns(tmp_path, monkeypatch):
         assert "batches" in dict(checks.prove(version))
 
 
-def test_a_full_disk_leaves_nothing(tmp_path):
-    """Files cannot grow beyond 40 kB in a process of its own."""
-    script = """
-        import resource, signal, sys
-        import rocket_tf
-        light, _ = rocket_tf.networks.wide_resnet_pair(10, 16, 1, 3, (8, 8, 3), seed=0)
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
-        try:
-            rocket_tf.export_light(light, sys.argv[1])
-        except OSError as error:
-            print("refused:", error)
-    """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "serving")],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    assert "refused:" in result.stdout, result.stderr
-    assert list((tmp_path / "serving").iterdir()) == []
-
-
 def test_nets_that_do_not_normalise_pixels_keep_their_inputs(tmp_path):
     rocket = RocketModel(*linear_pair())
     serve = tf.saved_model.load(str(export_light(rocket, tmp_path))).signatures["serving_default"]
@@ -447,22 +437,51 @@ def test_wrong_class_names(rocket, tmp_path):
         export_light(rocket, tmp_path, class_names=["plane\n", "car", "bird"])
 
 
-def test_a_saved_rocket_loads_in_a_fresh_process_that_imports_the_package(rocket, tmp_path):
-    rocket.save(tmp_path / "rocket.keras")
+@pytest.fixture(scope="module")
+def fresh_process(rocket, tmp_path_factory):
+    """A process that imports the package: it loads a saved rocket, then its disk is full.
+
+    Files cannot grow beyond 40 kB there.
+
+    Returns:
+        The logits that it predicts, what it is told of the disk, and the folder of its exports.
+    """
+    folder = tmp_path_factory.mktemp("fresh")
+    rocket.save(folder / "rocket.keras")
     script = """
-        import sys, json
+        import json, resource, signal, sys
         import rocket_tf
         import keras
         import numpy as np
-        loaded = keras.models.load_model(sys.argv[1])
-        print(json.dumps(loaded.predict(np.zeros((1, 8, 8, 3), "uint8"), verbose=0).tolist()))
+        loaded = keras.models.load_model(sys.argv[1] + "/rocket.keras")
+        logits = loaded.predict(np.zeros((1, 8, 8, 3), "uint8"), verbose=0)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        refused = None
+        try:
+            rocket_tf.export_light(loaded.light, sys.argv[1] + "/serving")
+        except OSError as error:
+            refused = str(error)
+        print(json.dumps([logits.tolist(), refused]))
     """
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "rocket.keras")],
+        [sys.executable, "-c", textwrap.dedent(script), str(folder)],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
+    logits, refused = json.loads(result.stdout.splitlines()[-1])
+    return logits, refused, folder / "serving"
+
+
+def test_a_full_disk_leaves_nothing(fresh_process):
+    _, refused, exports = fresh_process
+    assert refused
+    assert list(exports.iterdir()) == []
+
+
+def test_a_saved_rocket_loads_in_a_fresh_process_that_imports_the_package(rocket, fresh_process):
+    logits, _, _ = fresh_process
     expected = rocket.predict(np.zeros((1, 8, 8, 3), np.uint8), verbose=0)
-    np.testing.assert_allclose(json.loads(result.stdout.splitlines()[-1]), expected, rtol=1e-5)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5)

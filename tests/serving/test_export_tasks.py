@@ -13,6 +13,7 @@ from rocket_tf import RocketModel, export_light
 from rocket_tf.commands import predict
 from rocket_tf.errors import ExportError
 from rocket_tf.serving import checks, warmup
+from rocket_tf.serving.answers import CLASSIFICATION, REGRESSION, TASKS, tasks_of
 
 CLASSES = {"logits", "probabilities", "classes"}
 BINARY = losses.BinaryCrossentropy(from_logits=True)
@@ -94,13 +95,22 @@ CLASSIFICATIONS = [
 class TestLabelLosses:
     @pytest.mark.parametrize("width", [1, 3])
     @pytest.mark.parametrize("loss", REGRESSIONS)
+    def test_regressions(self, loss, width):
+        assert tasks_of(rocket_of(loss, width)) == {None: REGRESSION}
+
+    @pytest.mark.parametrize("loss", CLASSIFICATIONS)
+    def test_classifications(self, loss):
+        assert tasks_of(rocket_of(loss, 3)) == {None: CLASSIFICATION}
+
+    # A loss, a function and a name: what follows from the task is the same of all.
+    @pytest.mark.parametrize("loss, width", [(OwnSquares(), 1), (losses.huber, 3), ("mae", 3)])
     def test_regressions_give_predictions_alone(self, loss, width, tmp_path):
         rocket = rocket_of(loss, width)
         answers = ask(export_light(rocket, tmp_path), features=x())
         assert set(answers) == {"predictions"} and answers["predictions"].dtype == np.float32
         np.testing.assert_allclose(answers["predictions"], rocket.light(x()), rtol=1e-5, atol=1e-6)
 
-    @pytest.mark.parametrize("loss", CLASSIFICATIONS)
+    @pytest.mark.parametrize("loss", [CROSS_ENTROPY, losses.squared_hinge, "categorical_hinge"])
     def test_classifications_give_classes(self, loss, tmp_path):
         answers = ask(export_light(rocket_of(loss, 3), tmp_path), features=x())
         assert set(answers) == CLASSES
@@ -126,11 +136,17 @@ class TestLabelLosses:
         with pytest.raises(ValueError, match=r"label loss .* does not tell.*pass task="):
             export_light(rocket, tmp_path)
         assert not list(tmp_path.iterdir())
+        for task in TASKS:
+            assert tasks_of(rocket, task=task) == {None: task}
+
+    def test_a_task_that_is_given_does(self, tmp_path):
+        rocket = rocket_of(OwnLoss(), 3)
         told = {
             "regression": {"predictions"},
             "classification": CLASSES,
             "multi_label": CLASSES,
         }
+        assert set(told) == set(TASKS)
         for task, names in told.items():
             assert set(ask(export_light(rocket, tmp_path, task=task), features=x())) == names
         named = ask(export_light(rocket, tmp_path, class_names=["a", "b", "c"]), features=x())

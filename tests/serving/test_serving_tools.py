@@ -21,7 +21,7 @@ from rocket_tf.runs.finished import restore
 from rocket_tf.serving import converters, prediction, runtimes
 from rocket_tf.system import files
 from rocket_tf.train import train_and_evaluate
-from tests.small_runs import quick_runs, small_config
+from tests.small_runs import few_digits, quick_runs, small_config
 
 pytestmark = pytest.mark.skipif(
     bool(runtimes.missing("ai_edge_litert", "tf2onnx", "onnxruntime", "openvino")),
@@ -33,8 +33,15 @@ pytestmark = pytest.mark.skipif(
 def workdir(tmp_path_factory):
     """A rocket on all of the digits, trained for long enough to be right about most of them."""
     workdir = tmp_path_factory.mktemp("runs") / "digits"
-    train_and_evaluate(small_config(train_examples=0, epochs=6), workdir, verbose=False)
+    config = small_config(train_examples=0, epochs=6, evaluate_every_epochs=6)
+    train_and_evaluate(config, workdir, verbose=False)
     return workdir
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    """The run's model, which nothing changes."""
+    return restore(workdir)[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +68,7 @@ def paths(exports):
 
 
 @pytest.mark.parametrize("runtime", ["tensorflow", "litert", "onnxruntime", "openvino"])
-def test_every_runtime_computes_what_the_model_computes(workdir, exports, digits, runtime):
-    model, _, _ = restore(workdir)
+def test_every_runtime_computes_what_the_model_computes(model, exports, digits, runtime):
     run = runtimes.load(paths(exports)[runtime], threads=1, runtime=runtime)
     assert run.inputs == {"images": ("uint8", (None, 8, 8, 1))}
     for count in (1, 3, 8):
@@ -220,10 +226,10 @@ def pictures(digits, tmp_path_factory):
 
 
 @pytest.mark.parametrize("runtime", ["tensorflow", "litert", "onnxruntime"])
-def test_predict(workdir, exports, digits, pictures, capsys, runtime):
+def test_predict(model, exports, digits, pictures, capsys, runtime):
     assert predict.main([str(paths(exports)[runtime]), str(pictures), "--format=jsonl"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    logits = restore(workdir)[0].predict(digits.test.inputs[:5], verbose=0)
+    logits = model.predict(digits.test.inputs[:5], verbose=0)
     found = {line["file"]: line["classes"][0] for line in lines}
     for index, classes in enumerate(tf.nn.softmax(logits).numpy()):
         answer = found[str(pictures / "more" / f"{index}.png")]
@@ -503,7 +509,7 @@ def test_serve_check_of_a_net_with_several_inputs(tmp_path, workdir, capsys):
 
 def test_serve_check_finds_another_checkpoint(exports, tmp_path, capsys):
     other = tmp_path / "other"
-    with quick_runs():
+    with quick_runs(), few_digits():
         train_and_evaluate(small_config(seed=1, epochs=1), other, verbose=False)
     assert serve_check.main([str(exports / "light"), f"--workdir={other}"]) == 1
     assert "failed: checkpoint: logits differ" in capsys.readouterr().err

@@ -29,6 +29,8 @@ SMALL = {
 RESULTS = Path(__file__).parents[2] / "results"
 SETTINGS = [f"--set={name}={value}" for name, value in SMALL.items()]
 
+pytestmark = pytest.mark.usefixtures("few_simulated_clicks")
+
 
 def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
     arguments = [
