@@ -304,6 +304,9 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
         batch_size=8,
         evaluate_every_epochs=2,
     )
+    config = small_config(
+        epochs=2, booster_depth=10, precision="mixed_float16", evaluate_every_epochs=2
+    )
     with quick_runs(), few_digits():
         train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
         with interrupted_after_epoch(2):
