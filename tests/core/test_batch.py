@@ -290,7 +290,7 @@ class TestImages:
     def test_weights_of_other_positions_are_refused(self, segmenter):
         x, y, _ = images(5)
         for shape in ((5, 3), (5, 5), (5, 4, 4)):
-            with pytest.raises(ValueError, match="from the first, the batch, on"):
+            with pytest.raises(ValueError, match=r"from the first \(the batch\) on"):
                 segmenter.evaluate(x, y, sample_weight=np.ones(shape), verbose=0)
 
     @pytest.mark.parametrize("form", ["classes", "classes, one axis more", "one-hot"])
