@@ -278,7 +278,7 @@ class TestRefusals:
     @pytest.mark.parametrize("loss", ["BinaryCrossentropy", "BinaryFocalCrossentropy"])
     def test_multi_label_outputs(self, hint, loss):
         rocket = RocketModel(*linear_pair(), hint=hint)
-        with pytest.raises(ValueError, match="each logit is a yes or no"):
+        with pytest.raises(ValueError, match="each logit is a separate yes or no"):
             rocket.compile("sgd", getattr(keras.losses, loss)(from_logits=True))
 
     @pytest.mark.parametrize(

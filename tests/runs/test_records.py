@@ -88,7 +88,7 @@ class TestConfig:
         else:
             folder.checkpoints.mkdir()
             (folder.checkpoints / "epoch-1.index").write_text("")
-        with pytest.raises(ConfigError, match=rf"has {left} of a run, and no config\.json"):
+        with pytest.raises(ConfigError, match=rf"has {left} of a run, but no config\.json"):
             folder.check(config, options.check(config))
 
 

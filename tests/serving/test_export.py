@@ -234,7 +234,7 @@ def test_versions_count_up_and_nothing_is_overwritten(linear, tmp_path):
 def test_a_version_is_overwritten_only_when_asked(linear, tmp_path):
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "old").write_text("old")
-    with pytest.raises(FileExistsError, match="not overwritten unless asked"):
+    with pytest.raises(FileExistsError, match="overwritten only with overwrite=True"):
         export_light(linear, tmp_path, version=3)
     assert [path.name for path in (tmp_path / "3").iterdir()] == ["old"]
     assert export_light(linear, tmp_path, version=3, overwrite=True) == tmp_path / "3"
@@ -293,7 +293,7 @@ def test_versions_of_processes_at_one_time_do_not_meet(tmp_path):
     def write_the_same(folder):
         files.write_version(tmp_path, write_marker("fast"), version=5)
 
-    with pytest.raises(FileExistsError, match="not overwritten"):
+    with pytest.raises(FileExistsError, match="overwritten only with"):
         files.write_version(tmp_path, write_the_same, version=5)
     assert (tmp_path / "5" / "marker").read_text() == "fast"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "5"]
