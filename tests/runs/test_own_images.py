@@ -97,7 +97,7 @@ def test_a_layer_whose_name_is_counted_up(monkeypatch):
     counted = next(layer.name for layer in made.layers if layer.name.startswith("re_lu"))
     # The same net as the one that is looked into, or the name would have counted on.
     monkeypatch.setattr(backbones, "_classifier", lambda role, *_: _with_logits(made))
-    with pytest.raises(ValueError, match="a name that Keras has counted up"):
+    with pytest.raises(ValueError, match="a name that Keras has numbered"):
         backbones.backbone_pair("", "MobileNetV3Small", 3, (32, 32, 3), counted)
     light, _ = backbones.backbone_pair(
         "", "MobileNetV3Small", 3, (32, 32, 3), "expanded_conv_2_add"

@@ -243,7 +243,7 @@ class TestGoingOn:
         found = refused_changes(before, now, Progress(done), card_of(before))
         assert bool(found) == refused
         if schedule == "cosine" and refused:
-            assert "bend the cosine" in found[-1]
+            assert "change the cosine" in found[-1]
 
 
 def test_everything_at_once_resumes(tmp_path):

@@ -173,7 +173,7 @@ def test_lookup_tables(tmp_path):
 
 
 def test_what_is_no_saved_model(version, tmp_path):
-    with pytest.raises(c_loader.LoaderError, match=r"there is no saved_model.pb"):
+    with pytest.raises(c_loader.LoaderError, match=r"it has no saved_model.pb"):
         c_loader.LoadedModel(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"something else")
     with pytest.raises(c_loader.LoaderError, match="cannot be read as a SavedModel"):
