@@ -337,7 +337,7 @@ class TestCluster:
             printed, error = worker.communicate(timeout=120)
             assert worker.returncode == 2 and "Training on" not in printed
             (line,) = error.splitlines()
-            assert "worker 1 has another configuration" in line
+            assert "worker 1 and the chief have different configurations" in line
             assert "seed: 0 → 1" in line and "epochs: 10 → 11" in line
         assert not (tmp_path / "run").exists()
 
