@@ -284,16 +284,21 @@ class TestOnesOwnLog:
         np.testing.assert_allclose(np.ravel(scaled.variance), prices.var(), rtol=1e-5)
 
     def test_data_that_has_changed_is_refused(self, folder, tmp_path):
+        """Evaluation and export read the test part alone."""
         config = self.log_config(folder)
-        train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+        summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         with (folder / "train.csv").open("a") as file:
+            file.write("1,3,7,phone,100.0,\n")
+        with pytest.raises(ConfigError, match=r"data_path: .*has changed.*540 → 541"):
+            train.train_and_evaluate(config, tmp_path / "run", verbose=False)
+        assert train.evaluate(tmp_path / "run") == summary
+        with (folder / "test.csv").open("a") as file:
             file.write("1,3,7,phone,100.0,\n")
         for again in (
             lambda: train.evaluate(tmp_path / "run"),
-            lambda: train.train_and_evaluate(config, tmp_path / "run", verbose=False),
             lambda: list(export_run(tmp_path / "run", ["savedmodel"])),
         ):
-            with pytest.raises(ConfigError, match=r"data_path: .*has changed.*540 → 541"):
+            with pytest.raises(ConfigError, match=r"data_path: .*has changed.*60 → 61"):
                 again()
         assert not (tmp_path / "run" / "light" / "2").exists()
 
