@@ -360,7 +360,7 @@ class TestStartedAgain:
         config = small_config(method="light", learning_rate_drops=(0.5,), epochs=2)
         train.train_and_evaluate(config, tmp_path, verbose=False)
         with pytest.raises(
-            ConfigError, match=r"at steps \[3\], and of .* \[\]; .*drops='\(0.25,\)'"
+            ConfigError, match=r"at steps \[3\], and would be at \[\] of .*; .*drops='\(0.25,\)'"
         ) as error:
             train.train_and_evaluate({**config, "epochs": 4}, tmp_path)
         assert str(error.value).count("\n") == 0

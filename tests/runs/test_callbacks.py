@@ -29,7 +29,7 @@ def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
     """Of an epoch that goes on after 3 of its 10 steps, and the next; a step takes 25 s."""
     now = 1000.0
     monkeypatch.setattr(run_callbacks.time, "monotonic", lambda: now)
-    progress = ShowProgress(2, 10, 0, 3, lambda logs: logs, "test")
+    progress = ShowProgress(2, 10, 0, 3, lambda logs: logs, "test", [])
     progress.on_train_begin()
     for epoch, steps in ((0, 7), (1, 10)):
         progress.on_epoch_begin(epoch)
