@@ -11,6 +11,8 @@ from rocket_tf.networks.backbone_names import KERAS_CV
 from rocket_tf.networks.branching import branch
 from rocket_tf.networks.pretrained import Start, classify
 
+_LARGEST_MOMENTUM = 0.9  # that of the wide residual nets
+
 
 def backbone_pair(
     light: str | Start,
@@ -23,8 +25,9 @@ def backbone_pair(
     """A light net and its booster, each a backbone with global average pooling and a classifier.
 
     Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32. If a net's
-    weights are random, its first layer scales them to -1 to 1. Outputs are logits of shape (batch,
-    num_classes) and dtype float32.
+    weights are random, its first layer scales them to -1 to 1, and the moving statistics of batch
+    normalization have a momentum of at most 0.9. Outputs are logits of shape (batch, num_classes)
+    and dtype float32.
 
     Args:
         light: a name in `backbone_names.BACKBONES`, for random weights; or trained weights, a
@@ -80,7 +83,22 @@ def _classifier(role, name, num_classes, input_shape, dropout):
     if dropout:
         features = layers.Dropout(dropout, name=f"{role}_dropout")(features)
     logits = layers.Dense(num_classes, dtype="float32", name=f"{role}_logits")(features)
-    return keras.Model(images, logits, name=role)
+    net = keras.Model(images, logits, name=role)
+    _forget_fast(net)
+    return net
+
+
+def _forget_fast(net):
+    """Lets the moving statistics of random nets follow within tens of steps.
+
+    Backbones come with a momentum for millions of steps: MobileNetV3's 0.999 keeps 37 % of the
+    initial statistics after 1000 steps, with which a trained net is no better than a guess.
+    """
+    for layer in net.layers:
+        if isinstance(layer, keras.Model):
+            _forget_fast(layer)
+        elif isinstance(layer, layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, _LARGEST_MOMENTUM)
 
 
 def _make_keras_application(name, pixels):

@@ -204,7 +204,9 @@ def test_another_configuration_is_told_by_its_fields():
 
     own, other = small_config(), announced(seed=3, checkpoint_every_steps=7)
     train.check_same_configuration(Gathered(announced(), [announced(data_dir="/mnt/b")]), own)
-    with pytest.raises(ConfigError, match=r"^TF_CONFIG: worker 2 and the chief have .* \(seed: 0 → 3; "):
+    with pytest.raises(
+        ConfigError, match=r"^TF_CONFIG: worker 2 and the chief have .* \(seed: 0 → 3; "
+    ):
         train.check_same_configuration(Gathered(announced(), [announced(), other]), own)
 
 

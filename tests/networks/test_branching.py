@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from rocket_tf import RocketModel, export_light, gradient_flow, ownership
-from rocket_tf.networks import branch
+from rocket_tf.networks import backbone_pair, branch
 from tests.nets import CROSS_ENTROPY, FEATURES, examples
 
 CLASSES = 3
@@ -279,3 +279,25 @@ def test_within_efficient_net():
     assert "block2b_dwconv" in owned.layers["shared"]
     assert owned.layers["light only"] == ["light_logits"]
     assert owned.multiply_adds["light"] < 0.5 * owned.multiply_adds["booster"]
+
+
+def batch_normalizations(net):
+    found = []
+    for layer in net.layers:
+        if isinstance(layer, keras.Model):
+            found += batch_normalizations(layer)
+        elif isinstance(layer, layers.BatchNormalization):
+            found.append(layer)
+    return found
+
+
+def test_moving_statistics_of_random_backbones_follow_within_tens_of_steps():
+    """Keras's 0.999 and 0.99 would leave them at the start in a short training."""
+    own = keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3))
+    assert {layer.momentum for layer in batch_normalizations(own)} == {0.999}
+    pytest.importorskip("keras_cv")
+    for net in backbone_pair("MobileNetV3Small", "keras_cv/ResNet18V2", 3, (32, 32, 3)):
+        found = batch_normalizations(net)
+        assert len(found) > 15 and {layer.momentum for layer in found} == {0.9}
+        again = type(found[0]).from_config(found[0].get_config())
+        assert again.momentum == 0.9
