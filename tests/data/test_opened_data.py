@@ -144,6 +144,7 @@ class TestGeneratedData:
         assert metrics(tmp_path) == metrics(whole)
 
     def test_exports(self, generated, tmp_path):
+        pytest.importorskip("ai_edge_litert")
         _, workdir, summary = generated
         formats = ["savedmodel", "litert"]
         exports = list(export_run(workdir, formats, output=tmp_path, data=GeneratedData()))

@@ -117,6 +117,7 @@ def test_the_export_passes_all_checks(run):
 
 
 def test_other_formats_are_refused(run):
+    pytest.importorskip("ai_edge_litert")
     with pytest.raises(ConfigError, match=r"--formats: got litert for a net that reads ids"):
         list(export_run(run[0], ["litert"]))
 

@@ -145,6 +145,8 @@ def test_evaluation_reads_the_test_part_alone(folder, finished, tmp_path):
 
 
 def test_exports_give_a_probability_for_each_class(folder, finished, tmp_path):
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
     (export,) = export_run(finished[0], ["onnx"], output=tmp_path)
     assert export.test_error == pytest.approx(finished[1]["light"]["test_error"], abs=1e-3)
     model, _, _ = restore(finished[0])
