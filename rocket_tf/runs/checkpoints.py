@@ -106,9 +106,9 @@ class Checkpoints:
             _flush(self._directory)
         except (tf.errors.OpError, OSError) as error:
             self._clear()
-            told = getattr(error, "message", None) or str(error)
+            message = getattr(error, "message", None) or str(error)
             raise OSError(
-                f"{path}: the checkpoint cannot be written ({told}); those before it are "
+                f"{path}: the checkpoint cannot be written ({message}); those before it are "
                 "unchanged: fix the cause, and start the same command again"
             ) from error
         self._forget(checkpoints_in(self._directory)[self._kept :])

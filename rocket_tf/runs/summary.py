@@ -170,15 +170,15 @@ def summarize(run, measured, teacher=None):
 def _export(run, summary):
     """The folder of the light net's export."""
     config, folder, data = run.config, run.folder, run.data
-    told = provenance(folder, config, summary)
+    origin = provenance(folder, config, summary)
     # An earlier process may have come as far as this, with the same weights.
     version = folder.newest_export()
-    if version is not None and comes_from(version, told):
+    if version is not None and comes_from(version, origin):
         return version
     return export_light(
         run.model,
         folder.light,
         class_names=class_names_of(data),
-        provenance=told,
+        provenance=origin,
         **export_arguments(data, run.model.light, config["evaluate_test"]),
     )

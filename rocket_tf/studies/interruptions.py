@@ -96,8 +96,8 @@ def finish(workdir, run=RUN):
     """
     done = subprocess.run(_command(workdir, run), capture_output=True, text=True)
     if done.returncode:
-        told = done.stderr.strip().splitlines() or ["it says nothing"]
-        raise ProcessEnded(f"a run has ended with exit code {done.returncode}: {told[-1]}")
+        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        raise ProcessEnded(f"a run has ended with exit code {done.returncode}: {lines[-1]}")
     return [line.replace(str(workdir), "…") for line in done.stderr.splitlines()]
 
 

@@ -211,7 +211,7 @@ def _export(workdir, data, chosen, folder):
     from rocket_tf.serving.saved_model import export_light
 
     model, config, summary = finished_run.restore(workdir, "float32", data)
-    told = finished_run.provenance(RunFolder(workdir), config, summary)
+    origin = finished_run.provenance(RunFolder(workdir), config, summary)
     # With all parts of a run's export, which the plain one lacks.
     class_names = [f"class {index}" for index in range(model.light.output_shape[-1])]
     kinds = {RUNTIMES[name][1] for name in chosen}
@@ -223,7 +223,9 @@ def _export(workdir, data, chosen, folder):
             random = np.random.default_rng(0)
             images = random.integers(0, 256, (_CALIBRATION_EXAMPLES, *own.input_shape[1:]))
         if "savedmodel" in kinds:
-            paths["savedmodel"][net] = export_light(own, folder / net, class_names, provenance=told)
+            paths["savedmodel"][net] = export_light(
+                own, folder / net, class_names, provenance=origin
+            )
         for kind, convert in {
             "litert": converters.to_litert,
             "litert_int8": lambda net, images=images: converters.to_litert(net, images),
@@ -235,7 +237,7 @@ def _export(workdir, data, chosen, folder):
                 paths[kind][net].write_bytes(convert(own))
     if "savedmodel" in kinds:
         paths["savedmodel"][_OPTIMIZED] = export_light(
-            model.light, folder / _OPTIMIZED, class_names, optimize=True, provenance=told
+            model.light, folder / _OPTIMIZED, class_names, optimize=True, provenance=origin
         )
         paths["savedmodel"][_PLAIN] = folder / _PLAIN
         model.light.export(str(folder / _PLAIN), verbose=False)

@@ -24,14 +24,14 @@ from rocket_tf.main import main
 
 helps = {}
 for name in commands.COMMANDS:
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         try:
             code = main([name, "--help"])
         except SystemExit as end:
             code = end.code
     loaded = sorted({"tensorflow", "keras"} & set(sys.modules))
-    helps[name] = code, told.getvalue(), loaded
+    helps[name] = code, printed.getvalue(), loaded
 print(json.dumps(helps))
 """
 

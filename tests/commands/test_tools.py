@@ -44,10 +44,10 @@ def table(folder):
 @pytest.fixture(scope="module")
 def trained(few_test_digits, tmp_path_factory):
     """A folder with the runs and the results of a table, and what the command printed."""
-    folder, told = tmp_path_factory.mktemp("table"), io.StringIO()
-    with quick_runs(), contextlib.redirect_stdout(told):
+    folder, printed = tmp_path_factory.mktemp("table"), io.StringIO()
+    with quick_runs(), contextlib.redirect_stdout(printed):
         assert reproduce.main(table(folder)) == 0
-    return folder, told.getvalue()
+    return folder, printed.getvalue()
 
 
 @pytest.fixture

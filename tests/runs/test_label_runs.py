@@ -24,6 +24,7 @@ from rocket_tf.runs.exports import export_run
 from rocket_tf.runs.finished import restore
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import checks, example_messages, model_card
+from tests.small_logs import write_log
 from tests.small_runs import (
     SMALL_CLICK_LOG,
     interrupted_after_step,
@@ -42,31 +43,10 @@ ROWS = {
 }
 
 
-def write(folder, form, rows):
-    folder.mkdir(exist_ok=True)
-    for part in ("train", "test"):
-        if form == "csv":
-            values = zip(*rows.values(), strict=True)
-            lines = [",".join(rows), *(",".join(map(str, row)) for row in values)]
-            (folder / f"{part}.csv").write_text("\n".join(lines))
-        elif form == "parquet":
-            pq.write_table(pa.table(rows), folder / f"{part}.parquet", row_group_size=3)
-        else:
-            with tf.io.TFRecordWriter(str(folder / f"{part}.tfrecord")) as writer:
-                for row in zip(*rows.values(), strict=True):
-                    features = {
-                        name: tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-                        for name, value in zip(rows, row, strict=True)
-                    }
-                    example = tf.train.Example(features=tf.train.Features(feature=features))
-                    writer.write(example.SerializeToString())
-    return folder
-
-
 @pytest.mark.parametrize("streaming", ["never", "always"])
 @pytest.mark.parametrize("form", ["csv", "tfrecord", "parquet"])
 def test_labels_are_read_by_name(tmp_path, form, streaming, capsys):
-    log = write(tmp_path / "log", form, ROWS)
+    log = write_log(tmp_path / "log", form, ROWS)
     labels = ("bought", "click", "late")
     fields = {"batch_size": 3, "label_columns": labels, "streaming": streaming}
     batches = list(click_dataset(log, "test", **fields).as_numpy_iterator())
@@ -79,8 +59,8 @@ def test_labels_are_read_by_name(tmp_path, form, streaming, capsys):
     for inputs, own in click_dataset(log, **fields).as_numpy_iterator():
         trained += zip(inputs["item"], *(own[label][:, 0] for label in labels), strict=True)
     assert sorted(trained) == sorted(zip(*(ROWS[n] for n in ("item", *labels)), strict=True))
-    told = "5 training and 5 test examples, of which 20.0% and 20.0% have bought=1, 60.0% and"
-    assert told in capsys.readouterr().out
+    line = "5 training and 5 test examples, of which 20.0% and 20.0% have bought=1, 60.0% and"
+    assert line in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("bad", [None, 2])
@@ -96,7 +76,7 @@ def test_a_label_that_is_missing_or_none_is_one_line(tmp_path, form, streaming, 
     bought = [0, 0, 0, bad, 0]
     if form == "csv":
         bought = ["" if value is None else value for value in bought]
-    log = write(tmp_path / "log", form, {**ROWS, "bought": bought})
+    log = write_log(tmp_path / "log", form, {**ROWS, "bought": bought})
     settings = {"dataset": "click_log", "data_path": str(log), "streaming": streaming}
     with pytest.raises(DamagedDataError, match=rf"{place}: label \S+ in 'bought'; expected 0 or 1"):
         open_data({**settings, "label_columns": LABELS})

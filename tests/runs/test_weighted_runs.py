@@ -13,6 +13,7 @@ from rocket_tf.data import click_dataset, open_data
 from rocket_tf.data.clicks import made_up
 from rocket_tf.errors import ConfigError, DamagedDataError, DataUnavailableError
 from rocket_tf.runs.finished import restore
+from tests.small_logs import write_log
 from tests.small_runs import SMALL_CLICK_LOG, metrics, quick_runs, state
 
 ROWS = {"click": [1, 0, 0, 1, 1], "user": [4, 4, 5, 5, 5], "item": [7, 9, 8, 5, 6]}
@@ -21,27 +22,7 @@ WEIGHTS = [0.5, 2.0, 0.0, 3.0, 1.0]
 
 def write(folder, form, weights):
     """A small log in one of the forms, its weights in column w."""
-    folder.mkdir(exist_ok=True)
-    rows = {**ROWS, "w": weights}
-    for part in ("train", "test"):
-        if form == "csv":
-            values = zip(*rows.values(), strict=True)
-            lines = [",".join(rows), *(",".join(map(str, row)) for row in values)]
-            (folder / f"{part}.csv").write_text("\n".join(lines))
-        elif form == "parquet":
-            pq.write_table(pa.table(rows), folder / f"{part}.parquet", row_group_size=3)
-        else:
-            with tf.io.TFRecordWriter(str(folder / f"{part}.tfrecord")) as writer:
-                for row in zip(*rows.values(), strict=True):
-                    features = {
-                        name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-                        if name == "w"
-                        else tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-                        for name, value in zip(rows, row, strict=True)
-                    }
-                    example = tf.train.Example(features=tf.train.Features(feature=features))
-                    writer.write(example.SerializeToString())
-    return folder
+    return write_log(folder, form, {**ROWS, "w": weights}, floats=["w"])
 
 
 @pytest.mark.parametrize("streaming", ["never", "always"])

@@ -152,10 +152,10 @@ def triangle(array, size, axis):
 def test_labels_provenance_and_warm_up_come_along(rocket, tmp_path):
     version = export_light(rocket, tmp_path, NAMES, provenance={"test_error": {"light": 12.5}})
     assert (version / "assets" / "labels.txt").read_text().splitlines() == NAMES
-    told = json.loads((version / "assets.extra" / "provenance.json").read_text())
-    assert told["test_error"] == {"light": 12.5} and told["optimized"] is False
-    assert told["net"]["parameters"] == rocket.light.count_params()
-    assert told["software"]["tensorflow"] == tf.__version__
+    provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
+    assert provenance["test_error"] == {"light": 12.5} and provenance["optimized"] is False
+    assert provenance["net"]["parameters"] == rocket.light.count_params()
+    assert provenance["software"]["tensorflow"] == tf.__version__
     requests = dict(warmup.read(version))
     assert set(requests) == {"serving_default", "serve_float", "serve_bytes"}
     assert requests["serving_default"]["images"].dtype == np.uint8
@@ -191,9 +191,9 @@ def test_an_optimized_export_computes_the_same_and_holds_no_variables(
     for ratio in (0.9, 0.99):  # as if measured
         monkeypatch.setattr(timing, "ratio", lambda *_, ratio=ratio: ratio)
         version = export_light(rocket, tmp_path, NAMES, optimize=True)
-        told = json.loads((version / "assets.extra" / "provenance.json").read_text())
-        assert told["optimized"] is (ratio == 0.9)
-        assert told["optimization"]["folded_batch_normalizations"] == 3
+        provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
+        assert provenance["optimized"] is (ratio == 0.9)
+        assert provenance["optimization"]["folded_batch_normalizations"] == 3
         loaded = tf.saved_model.load(str(version))
         assert (len(loaded.light_variables) == 0) is (ratio == 0.9)
         outputs = loaded.signatures["serving_default"](images=tf.constant(images))
@@ -357,8 +357,8 @@ def test_names_that_tensorflow_takes_for_no_arguments_or_for_one(names, exported
     values = {name: tf.constant([[index + 1.0]]) for index, name in enumerate(exported)}
     expected = sum((index + 1) * 10**index for index in range(len(names)))
     np.testing.assert_allclose(serve(**values)["logits"], [[expected] * 2], rtol=1e-6)
-    told = json.loads((version / "assets.extra" / "provenance.json").read_text())
-    assert [each["name"] for each in told["net"]["inputs"]] == list(exported)
+    provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
+    assert [each["name"] for each in provenance["net"]["inputs"]] == list(exported)
     assert "batches" in dict(checks.prove(version))
 
 
@@ -444,7 +444,7 @@ def fresh_process(rocket, tmp_path_factory):
     Files cannot grow beyond 40 kB there.
 
     Returns:
-        The logits that it predicts, what it is told of the disk, and the folder of its exports.
+        The logits that it predicts, the disk space that it sees, and the folder of its exports.
     """
     folder = tmp_path_factory.mktemp("fresh")
     rocket.save(folder / "rocket.keras")

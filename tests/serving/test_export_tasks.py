@@ -141,13 +141,13 @@ class TestLabelLosses:
 
     def test_a_task_that_is_given_does(self, tmp_path):
         rocket = rocket_of(OwnLoss(), 3)
-        told = {
+        answers = {
             "regression": {"predictions"},
             "classification": CLASSES,
             "multi_label": CLASSES,
         }
-        assert set(told) == set(TASKS)
-        for task, names in told.items():
+        assert set(answers) == set(TASKS)
+        for task, names in answers.items():
             assert set(ask(export_light(rocket, tmp_path, task=task), features=x())) == names
         named = ask(export_light(rocket, tmp_path, class_names=["a", "b", "c"]), features=x())
         assert set(named) == {*CLASSES, "class_names"}
@@ -252,9 +252,9 @@ def version(net, tmp_path_factory):
 
 class TestRegressionOnImages:
     def test_passes_the_checks_with_warm_up(self, version):
-        told = dict(checks.prove(version))
-        assert told["agreement"] == "serve_float, serve_bytes as serving_default"
-        assert told["labels"] == "the classes have no names"
+        answers = dict(checks.prove(version))
+        assert answers["agreement"] == "serve_float, serve_bytes as serving_default"
+        assert answers["labels"] == "the classes have no names"
         assert {name for name, _ in warmup.read(version)} == {
             "serving_default",
             "serve_float",
@@ -269,9 +269,9 @@ class TestRegressionOnImages:
         arguments = [str(version), str(tmp_path)]
         assert predict.main([*arguments, "--format=jsonl"]) == 1  # one is no image
         (line,) = capsys.readouterr().out.splitlines()
-        told = json.loads(line)
-        assert list(told) == ["file", "predictions"]
-        np.testing.assert_allclose(told["predictions"], expected, rtol=1e-4)
+        answers = json.loads(line)
+        assert list(answers) == ["file", "predictions"]
+        np.testing.assert_allclose(answers["predictions"], expected, rtol=1e-4)
         predict.main(arguments)
         shown = capsys.readouterr().out.split()
         assert shown[0].endswith("image.png") and "%" not in shown

@@ -105,13 +105,13 @@ def test_export_tells_size_error_and_difference(workdir, tmp_path, capsys):
     summary = json.loads((workdir / "summary.json").read_text())
     assert f"{summary['light']['test_error']:.2f} %" in line
     assert str(tmp_path / "light" / "1") in line
-    told = json.loads((tmp_path / "light" / "1" / "assets.extra" / "provenance.json").read_text())
-    assert told["optimization"]["folded_batch_normalizations"] == 3
-    assert told["checkpoint"] == "checkpoints/epoch-6" and told["epoch"] == 6
+    found = json.loads((tmp_path / "light" / "1" / "assets.extra" / "provenance.json").read_text())
+    assert found["optimization"]["folded_batch_normalizations"] == 3
+    assert found["checkpoint"] == "checkpoints/epoch-6" and found["epoch"] == 6
     assert (workdir / "checkpoints" / "epoch-6.index").exists()
-    assert told["config"] == json.loads((workdir / "config.json").read_text())
-    assert told["test_error"]["light"] == summary["light"]["test_error"]
-    assert told["data"] == {"dataset": "digits", "train_examples": 1000, "test_examples": 797}
+    assert found["config"] == json.loads((workdir / "config.json").read_text())
+    assert found["test_error"]["light"] == summary["light"]["test_error"]
+    assert found["data"] == {"dataset": "digits", "train_examples": 1000, "test_examples": 797}
 
 
 def test_every_format_has_labels_and_provenance(exports):
@@ -243,11 +243,11 @@ def test_deep_and_transparent_images_are_read_alike(exports, digits, tmp_path, c
     image = digits.test.inputs[0, ..., 0]
     Image.fromarray(image.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     Image.fromarray(np.stack([image] * 3 + [0 * image], -1)).save(tmp_path / "transparent.png")
-    told = {}
+    found = {}
     for runtime in ("tensorflow", "litert"):
         assert predict.main([str(paths(exports)[runtime]), str(tmp_path), "--format=jsonl"]) == 0
-        told[runtime] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    for first, second in zip(*told.values(), strict=True):
+        found[runtime] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for first, second in zip(*found.values(), strict=True):
         assert first["classes"][0]["class"] == second["classes"][0]["class"]
         assert first["classes"][0]["probability"] == pytest.approx(
             second["classes"][0]["probability"], abs=0.02
@@ -269,10 +269,10 @@ def test_a_bomb_and_a_pipe_are_refused_alone(
     answered = capsys.readouterr()
     found = [json.loads(line)["file"] for line in answered.out.splitlines()]
     assert found == [names[0], names[3]]
-    told = answered.err.splitlines()
-    assert "1601 by 4 pixels, expected at most 6400" in told[0]
-    assert "c.png" in told[1] and "pixels" in told[1]
-    assert "e.png: is not a regular file" in told[2] and len(told) == 3
+    lines = answered.err.splitlines()
+    assert "1601 by 4 pixels, expected at most 6400" in lines[0]
+    assert "c.png" in lines[1] and "pixels" in lines[1]
+    assert "e.png: is not a regular file" in lines[2] and len(lines) == 3
 
 
 def test_predict_takes_the_files_that_training_takes_and_writes_csv(
@@ -461,9 +461,9 @@ def damage_the_provenance(version):
 
 def claim_other_parameters(version):
     path = version / "assets.extra" / "provenance.json"
-    told = json.loads(path.read_text())
-    told["net"]["parameters"] += 1
-    path.write_text(json.dumps(told))
+    found = json.loads(path.read_text())
+    found["net"]["parameters"] += 1
+    path.write_text(json.dumps(found))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def _read_split(builder, card, split):
 
 
 def _decoders(card):
-    """TFDS pads what is too small with zeros, unless it is told what shape images have."""
+    """TFDS pads what is too small with zeros, unless it knows the images' shape."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
