@@ -50,6 +50,7 @@ def test_a_finished_run_goes_on(written):
     assert [line["step"] for line in metrics(workdir)] == [2, 4, 6, 8]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(written):
     workdir = written / "interrupted"
     before = metrics(workdir)
@@ -61,6 +62,7 @@ def test_an_interrupted_run_goes_on_where_it_was(written):
     assert [line["step"] for line in after] == [2 * epoch for epoch in range(1, last + 1)]
 
 
+@pytest.mark.slow
 def test_its_light_net_is_exported(written, tmp_path):
     model, _, _ = restore(written / "finished")
     assert list(export_run(written / "finished", ["savedmodel"], tmp_path / "exported"))

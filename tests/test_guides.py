@@ -55,6 +55,7 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_own_nets(tmp_path, capsys):
     names = run("own_nets")
     assert (tmp_path / "serving" / "words" / "1" / "saved_model.pb").exists()
@@ -169,6 +170,7 @@ def test_own_nets_in_a_study(tmp_path, monkeypatch):
     assert export.test_error == pytest.approx(rocket["mean"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_hints(capsys):
     with quick_runs():
         names = run("hints")
@@ -180,6 +182,7 @@ def guide(name):
     return (DOCS / f"{name}.md").read_text()
 
 
+@pytest.mark.slow
 def test_clicks(tmp_path):
     names = run("clicks")
     assert names["answers"]["probabilities"].shape == (3, 2)
@@ -187,6 +190,7 @@ def test_clicks(tmp_path):
     assert names["alone"]["light_auc"] == names["both"]["light_auc"] < names["both"]["booster_auc"]
 
 
+@pytest.mark.slow
 def test_image_folders(tmp_path):
     with quick_runs(exported=True):
         summary = run("image_folders")["summary"]
@@ -194,6 +198,7 @@ def test_image_folders(tmp_path):
     assert (tmp_path / "runs" / "colours" / summary["export"] / "saved_model.pb").exists()
 
 
+@pytest.mark.slow
 def test_pretrained(tmp_path):
     with quick_runs():
         names = run("pretrained")
@@ -202,18 +207,21 @@ def test_pretrained(tmp_path):
     assert names["summary"]["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_choosing_hints():
     with quick_runs():
         names = run("choosing_hints")
     assert names["best"] in names["losses"]
 
 
+@pytest.mark.slow
 def test_from_distiller(tmp_path):
     names = run("from_distiller")
     assert isinstance(names["distiller"], keras.distillation.Distiller)
     assert (tmp_path / "serving" / "rocket" / "1").is_dir()
 
 
+@pytest.mark.slow
 class TestKerasWorkflows:
     @pytest.fixture(scope="class")
     def folder(self, tmp_path_factory):

@@ -20,6 +20,7 @@ def notebook():
     return module
 
 
+@pytest.mark.slow
 def test_five_minutes(notebook, tmp_path):
     """Outputs and picture are those of the code: `python docs/notebook.py docs/five_minutes.md`."""
     page = (DOCS / "five_minutes.md").read_text()

@@ -332,6 +332,7 @@ class TestStartedAgain:
             train.train_and_evaluate(config, tmp_path, verbose=False)
         assert "was trained on 1 replica(s) so far and goes on with 2" in caplog.text
 
+    @pytest.mark.slow
     def test_more_epochs(self, tmp_path):
         """The run goes on as one that was to have so many from the start."""
         config = small_config(method="light", learning_rate_drops=(0.9,), epochs=2)

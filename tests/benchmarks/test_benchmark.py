@@ -154,7 +154,7 @@ class TestReport:
     @pytest.mark.parametrize(
         "options",
         [
-            {"net": "distiller"},
+            pytest.param({"net": "distiller"}, marks=pytest.mark.slow),
             {"net": "rocket", "policy": "mixed_bfloat16"},
             pytest.param({"net": "rocket", "replicas": 2}, marks=pytest.mark.slow),
         ],
@@ -164,7 +164,14 @@ class TestReport:
         step = keras_steps.training_step(TINY, **options)
         assert math.isfinite(step()) and math.isfinite(step())
 
-    @pytest.mark.parametrize("options", [{"history": True}, {"share": 0.5}, {"sparse": False}])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"history": True},
+            pytest.param({"share": 0.5}, marks=pytest.mark.slow),
+            pytest.param({"sparse": False}, marks=pytest.mark.slow),
+        ],
+    )
     def test_steps_of_click_nets_lower_the_loss(self, options):
         settings = dataclasses.replace(TINY, click_batch_size=256, table_rows=1000)
         step = click_steps.training_step(settings, **options)

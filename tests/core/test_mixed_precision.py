@@ -289,6 +289,7 @@ def test_loss_scaling_is_saved_and_loaded():
     assert (copy.initial_scale, copy.inner_optimizer.l2) == (8.0, 0.25)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monkeypatch):
     """Three steps an epoch; the first of them overflow, and the counter runs across epochs."""
     monkeypatch.setattr(

@@ -84,6 +84,7 @@ def test_gradients_of_tables_stay_sparse():
     np.testing.assert_array_equal(tf.convert_to_tensor(gradient), expected)
 
 
+@pytest.mark.slow
 def test_no_step_of_a_run_leaves_an_order_open():
     """Where light net and booster part, four operations read the last shared tensor."""
     config = small_config()

@@ -62,19 +62,19 @@ def rocket_with_everything():
 
 def files_of(function, *args):
     """The project's files whose functions run in a call."""
-    files = set()
+    called = set()
 
     def note(frame, event, _):
-        path = Path(frame.f_code.co_filename)
-        if event == "call" and path.is_relative_to(PACKAGE):
-            files.add(str(path.relative_to(PACKAGE)))
+        if event == "call":
+            called.add(frame.f_code.co_filename)
 
     sys.setprofile(note)
     try:
         function(*args)
     finally:
         sys.setprofile(None)
-    return files
+    paths = map(Path, called)
+    return {str(path.relative_to(PACKAGE)) for path in paths if path.is_relative_to(PACKAGE)}
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ class TestPipeline:
     @pytest.mark.parametrize(
         "changes",
         [
-            {},
+            pytest.param({}, marks=pytest.mark.slow),
             {"mixing": ("cutmix", 1.0), "rand_augment": 0.0},
             pytest.param({"mixing": None}, marks=pytest.mark.slow),
         ],

@@ -20,10 +20,10 @@ from rocket_tf.networks import wide_resnet_pair
 from tests.nets import CROSS_ENTROPY
 
 
-def of_the_papers_pair(strategy):
-    """Those of WRN-16-1 in WRN-40-1, as `fit` trains them; and the rocket after a step."""
+def of_a_pair(strategy, light_depth, booster_depth):
+    """Those of two wide residual nets, as `fit` trains them; and the rocket after a step."""
     with strategy.scope():
-        rocket = RocketModel(*wide_resnet_pair(16, 40))
+        rocket = RocketModel(*wide_resnet_pair(light_depth, booster_depth))
         rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy"])
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     return of_a_step(rocket, images, np.zeros(4, np.int64)), rocket
@@ -68,5 +68,5 @@ def digest(rocket):
 
 
 if __name__ == "__main__":
-    count, trained = of_the_papers_pair(make_strategy())
+    count, trained = of_a_pair(make_strategy(), 16, 40)  # the paper's
     Path(sys.argv[1]).write_text(json.dumps({"count": count, "digest": digest(trained)}))

@@ -40,8 +40,8 @@ def test_on_two_workers(tmp_path):
 
 
 def test_on_two_replicas(two_replicas):
-    """The examples of all replicas; gradients and statistics. Before, they were 52."""
-    count, rocket = collectives.of_the_papers_pair(two_replicas)
+    """The examples of all replicas; gradients and statistics."""
+    count, rocket = collectives.of_a_pair(two_replicas, 10, 16)
     assert count == 2
     for variable in rocket.variables:
         first, second = two_replicas.experimental_local_results(variable.value)
@@ -65,6 +65,7 @@ def test_a_hint_over_the_batch_adds_one_forward_and_one_back(two_replicas):
     assert collectives.of_a_step(rocket, x, y) == 2 + 2
 
 
+@pytest.mark.slow
 def test_loss_scaling_needs_no_more(two_replicas):
     keras.config.set_dtype_policy("mixed_float16")
     with two_replicas.scope():

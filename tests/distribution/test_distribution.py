@@ -59,9 +59,9 @@ def assert_same(one, two, **tolerance):
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
     [
-        # The first and the last are wider checks: other cases have such batches, too.
+        # The others have such batches, too.
         pytest.param(16, 8, True, marks=pytest.mark.slow),
-        (34, 17, True),
+        pytest.param(34, 17, True, marks=pytest.mark.slow),
         (29, 8, False),
         (17, 8, True),
         pytest.param(9, 32, True, marks=pytest.mark.slow),

@@ -279,9 +279,10 @@ class TestPicturesOfARun:
         "changes, drawn",
         [
             ({"method": "light"}, {"learning_curves.png"}),
-            (
+            pytest.param(
                 {"method": "kd", "mixup": 0.2},
                 {"learning_curves.png", "gradient_flow.png", "attention_maps.png"},
+                marks=pytest.mark.slow,
             ),
         ],
     )

@@ -200,9 +200,9 @@ class TestSwitches:
             pytest.param({"light_tower": (9,)}, marks=pytest.mark.slow),
             pytest.param({"booster_tower": (17, 8)}, marks=pytest.mark.slow),
             {"booster_dropout": 0.5},
-            {"share": False},
+            pytest.param({"share": False}, marks=pytest.mark.slow),
             {"seed": 1},
-            {"split_seed": 1},
+            pytest.param({"split_seed": 1}, marks=pytest.mark.slow),
         ],
         ids=lambda changes: next(iter(changes)),
     )

@@ -53,13 +53,16 @@ def small_config(folder, **changes):
             "booster_backbone": "MobileNet",
             "branch_layer": "conv_pw_3_relu",
         },
-        {
-            "light_backbone": "",
-            "booster_backbone": "",
-            "light_depth": 10,
-            "booster_depth": 16,
-            "rand_augment": 0.3,
-        },
+        pytest.param(
+            {
+                "light_backbone": "",
+                "booster_backbone": "",
+                "light_depth": 10,
+                "booster_depth": 16,
+                "rand_augment": 0.3,
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["two backbones", "a branch", "wide residual nets"],
 )

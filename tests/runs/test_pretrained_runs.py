@@ -141,7 +141,7 @@ class TestFrozen:
     @pytest.mark.parametrize(
         "finished, step",
         [
-            ("traced", 3),
+            pytest.param("traced", 3, marks=pytest.mark.slow),
             ("adamw, averaged", 5),
             pytest.param("traced", 5, marks=pytest.mark.slow),
             pytest.param("adamw, averaged", 3, marks=pytest.mark.slow),
@@ -160,6 +160,7 @@ class TestFrozen:
         assert again["light"] == summary["light"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_needs_no_file(file, tmp_path):
     own = tmp_path / "own.keras"
     shutil.copy(file, own)

@@ -123,6 +123,7 @@ class TestAverages:
         )
         np.testing.assert_allclose(two, one, rtol=1e-5)
 
+    @pytest.mark.slow
     def test_interrupted_within_an_epoch_and_resumed(self, finished, tmp_path, monkeypatch):
         whole, summary = finished
         stops = iter([False] * 3 + [True])  # asked after two steps, an epoch, and a step

@@ -182,6 +182,7 @@ def damage(content, chance):
     return content[: start + 2] + chance.choice(values) + content[min(ends) :]
 
 
+@pytest.mark.slow
 def test_damaged_files_are_answered_by_errors_that_commands_know(folder, config):
     data = options.check(config)
     chance = random.Random(0)

@@ -115,6 +115,7 @@ class TestTestPartAlone:
         with pytest.raises(ConfigError, match=r"test_examples: 90 → 80; test_files: "):
             train.evaluate(in_memory[0], data_path=str(alone))
 
+    @pytest.mark.slow
     def test_in_csv(self, log, tmp_path):
         """In memory it is the same; what was turned into Parquet needs both parts."""
         both, alone = tmp_path / "both", tmp_path / "alone"

@@ -103,6 +103,7 @@ def test_evaluated_now_and_then(tmp_path):
     assert summary["epoch"] in measured
 
 
+@pytest.mark.slow
 def test_a_choice_that_comes_out_otherwise_the_second_time(finished, tmp_path, monkeypatch):
     """Killed after the choice of epoch 3 was saved; repeated, epoch 3 is worse than epoch 2."""
     _, summary = finished

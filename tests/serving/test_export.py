@@ -184,6 +184,7 @@ def test_pixels_between_whole_numbers_are_compared_as_each_signature_holds_them(
     assert np.abs(cut - expected).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_an_optimized_export_computes_the_same_and_holds_no_variables(
     rocket, tmp_path, monkeypatch
 ):

@@ -32,6 +32,7 @@ SETTINGS = [f"--set={name}={value}" for name, value in SMALL.items()]
 pytestmark = pytest.mark.usefixtures("few_simulated_clicks")
 
 
+@pytest.mark.slow
 def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
     arguments = [
         "--seeds=2",

@@ -302,6 +302,7 @@ def whole(few_test_digits, tmp_path_factory):
     return reproduced
 
 
+@pytest.mark.slow
 class TestRuns:
     def test_the_figures_are_the_runs_own(self, whole):
         for cell in whole.result("command")["rows"][0]["cells"]:
@@ -316,7 +317,6 @@ class TestRuns:
             alone = train.train_and_evaluate(run.config, tmp_path, verbose=False)
         assert alone == run.folder.read_summary()
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("instant", ["during a run", "between runs"])
     def test_interrupted_and_started_again_gives_the_same_table(
         self, whole, tmp_path, monkeypatch, instant

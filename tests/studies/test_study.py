@@ -413,6 +413,7 @@ class TestRuns:
             "hint_loss",
         }
 
+    @pytest.mark.slow
     def test_interrupted_twice_it_ends_with_the_same_table(self, whole, tmp_path, monkeypatch):
         append, calls = RunFolder.append_metrics, []
 
