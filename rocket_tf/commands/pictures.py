@@ -3,19 +3,24 @@
     rocket-tf pictures run runs/rocket
     rocket-tf pictures curves runs/rocket runs/no_block --output=curves.png
     rocket-tf pictures flow --model=rocket.keras --batch=batch.npz --output=flow.png
+    rocket-tf pictures grids runs/digits/grid.json runs/mine/grid.json --output=grids.png
 
 `run` draws learning curves, gradient flow and attention maps into a finished run's folder. `curves`
 draws the learning curves of several runs side by side, for instance with and without gradient
 block. `flow` shows which loss reaches which part of any saved RocketModel. The batch is a NumPy
 file with `x` (or, for several inputs by name, `x.<name>`), `y` and optionally `sample_weight`.
+`grids` draws grids of studies (`rocket-tf study --grid=…`) side by side, from their JSON files.
 """
 
+import json
 from pathlib import Path
 
 from rocket_tf.commands import Parser
+from rocket_tf.errors import ConfigError
 from rocket_tf.reporting import pictures
 from rocket_tf.reporting.saved_flow import check_files, flow_of_files
 from rocket_tf.runs.folder import RunFolder
+from rocket_tf.system import files
 from rocket_tf.system.answering import answer
 from rocket_tf.system.startup import load_tensorflow_quietly
 
@@ -25,7 +30,7 @@ def main(argv=None):
     parser = Parser("pictures", __doc__)
     commands = parser.add_subparsers(
         required=True,
-        metavar="run, curves or flow",
+        metavar="run, curves, flow or grids",
         # Another word in their names would appear at the start of their messages.
         parser_class=lambda prog, **rest: Parser("pictures", **rest),
     )
@@ -39,7 +44,10 @@ def main(argv=None):
     flow.add_argument("--model", required=True, type=Path, help="RocketModel saved as .keras")
     flow.add_argument("--batch", required=True, type=Path, help=".npz file with x and y")
     flow.set_defaults(draw=_flow)
-    for command in (curves, flow):
+    grids = commands.add_parser("grids", help="grids of studies, side by side")
+    grids.add_argument("grids", nargs="+", type=Path, help="JSON files that study --grid wrote")
+    grids.set_defaults(draw=_grids)
+    for command in (curves, flow, grids):
         command.add_argument("--output", required=True, type=Path, help="PNG file to write")
     arguments = parser.parse_args(argv)
     return answer("pictures", lambda: print(f"written: {arguments.draw(arguments)}"))
@@ -80,3 +88,24 @@ def _flow(arguments):
     flow = flow_of_files(arguments.model, arguments.batch)
     pictures.save(pictures.gradient_flow(flow), arguments.output)
     return arguments.output
+
+
+def _grids(arguments):
+    from rocket_tf.reporting import grid_page
+
+    found = [_read_grid(path) for path in arguments.grids]
+    pictures.save(grid_page.picture(*found), arguments.output)
+    return arguments.output
+
+
+def _read_grid(path):
+    expected = "expected a JSON file that study --grid wrote"
+    try:
+        found = json.loads(files.read_text(path))
+    except OSError as error:
+        raise ConfigError(f"grids: got {path} ({error.strerror}), {expected}") from None
+    except ValueError:
+        raise ConfigError(f"grids: got {path}, which is not JSON; {expected}") from None
+    if not isinstance(found, dict) or not {"grid", "points", "config"} <= set(found):
+        raise ConfigError(f"grids: got {path}, which has no grid; {expected}")
+    return found

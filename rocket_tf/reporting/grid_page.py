@@ -46,18 +46,35 @@ def grid_page(result):
     return page.whole("When does the rocket help?", parts)
 
 
-def picture(result):
+def picture(*results):
     """The light nets' gain with 95 % intervals over the grid's first field.
 
     Args:
-        result: as `Grid.result` gives it.
+        results: grids as `Grid.result` gives them; several are drawn side by side, with one scale
+            of gains where they share its unit.
 
     Returns:
         A `Figure`: a line for each combination of the other fields, and method. Above 0, the
         method helps.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(
+        figsize=(8 if len(results) == 1 else 5 * len(results), 4.5), layout="constrained"
+    )
+    one_unit = len({result["in_per_cent"] for result in results}) == 1
+    beside = figure.subplots(1, len(results), squeeze=False, sharey=one_unit)[0]
+    for axes, result in zip(beside, results, strict=True):
+        _draw(axes, result)
+        if len(results) > 1:
+            axes.set_title(result["config"]["dataset"])
+    about = "above 0 it helps; bars: 95 % intervals, paired by seed"
+    if len(results) == 1:
+        beside[0].set_title(about, fontsize=9)
+    else:
+        figure.suptitle(about, fontsize=9)
+    return figure
+
+
+def _draw(axes, result):
     lines = {}
     for point in result["points"]:
         for row in _compared(point):
@@ -84,11 +101,9 @@ def picture(result):
     axes.set_xlabel("training examples" if axis == "train_examples" else axis)
     unit = "points" if result["in_per_cent"] else "AUC"
     axes.set_ylabel(f"gain of the light net, {unit}")
-    axes.set_title("above 0 it helps; bars: 95 % intervals, paired by seed", fontsize=9)
     axes.grid(alpha=0.3)
     if any(lines):
         axes.legend(fontsize=8)
-    return figure
 
 
 def _compared(point):

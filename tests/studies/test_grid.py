@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from rocket_tf import train
+from rocket_tf.commands import pictures
 from rocket_tf.commands import study as command
 from rocket_tf.config import bundled
 from rocket_tf.errors import ConfigError
@@ -185,3 +186,40 @@ def test_one_seed_has_no_interval(tmp_path):
             lambda point, folder: Study(bundled.load("digits"), ["roket"], 1, point, folder),
             tmp_path,
         )
+
+
+def test_several_grids_side_by_side(tmp_path):
+    first, other = grid(tmp_path / "a"), grid(tmp_path / "b", fields={"train_examples": [50, 70]})
+    for number, grids in enumerate((first, other)):
+        grids.complete()
+        (tmp_path / f"{number}.json").write_text(json.dumps(grids.result("c")))
+    results = first.result("c"), other.result("c")
+    left, right = picture(*results).axes
+    assert (len(left.containers), len(right.containers)) == (2, 1)
+    assert left.get_ylim() == right.get_ylim() and left.get_title() == "digits"
+    in_auc = {**results[1], "in_per_cent": False}
+    left, right = picture(results[0], in_auc).axes
+    assert left.get_ylim() != right.get_ylim()
+    assert (left.get_ylabel(), right.get_ylabel()) == tuple(
+        f"gain of the light net, {unit}" for unit in ("points", "AUC")
+    )
+
+    output = tmp_path / "new" / "grids.png"
+    names = [str(tmp_path / f"{number}.json") for number in range(2)]
+    assert pictures.main(["grids", *names, f"--output={output}"]) == 0
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "content, named",
+    [(None, "(No such file or directory)"), ("{", "which is not JSON"), ("[1]", "has no grid")],
+)
+def test_grids_that_cannot_be_drawn(tmp_path, capsys, content, named):
+    path = tmp_path / "grid.json"
+    if content is not None:
+        path.write_text(content)
+    assert pictures.main(["grids", str(path), f"--output={tmp_path / 'grids.png'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"got {path}" in line and named in line
+    assert "expected a JSON file that study --grid wrote" in line
+    assert not (tmp_path / "grids.png").exists()
