@@ -12,6 +12,8 @@ from rocket_tf.runs.exports import export_run
 from rocket_tf.runs.finished import restore
 from tests.small_runs import card_of, quick_runs, small_config
 
+pytestmark = pytest.mark.usefixtures("few_test_digits")
+
 
 @pytest.mark.parametrize("method, roles", [("rocket", ["light", "booster"]), ("booster", None)])
 def test_they_are_proved_and_used(method, roles, tmp_path):
