@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rocket_tf import config as options
+from rocket_tf.core.tensorflow_internals import custom_gradients_forgotten
 from rocket_tf.data import DataSet
 from rocket_tf.data.tensorflow_errors import damage_named
 from rocket_tf.distribution.cluster import read_cluster
@@ -86,7 +87,7 @@ def train_and_evaluate(
             f"{strategy.num_replicas_in_sync} replicas of all workers, one example for each"
         )
     workers = Workers(strategy, cluster)
-    with workers.losses_named(), damage_named():
+    with workers.losses_named(), damage_named(), custom_gradients_forgotten():
         check_same_configuration(workers, config)
         if config["own_functions"]:
             data.load()

@@ -11,6 +11,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from rocket_tf.core.tensorflow_internals import custom_gradients_forgotten
 from rocket_tf.distribution.strategy import make_strategy
 from tests.small_runs import few_digits, few_impressions, quick_runs
 
@@ -58,7 +59,8 @@ def same_start():
 @pytest.fixture(autouse=True, scope="module")
 def left_alone():
     """What Keras and TensorFlow keep of a file's fits goes, or is gone through no more."""
-    yield
+    with custom_gradients_forgotten():
+        yield
     keras.backend.clear_session()
     logging.getLogger("rocket_tf").propagate = True  # which commands have switched off
     gc.collect()

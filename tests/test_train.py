@@ -1,5 +1,6 @@
 """Runs from a configuration to an exported light net; interruption, faults, every switch."""
 
+import gc
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -405,6 +407,23 @@ class TestStartedAgain:
         train.train_and_evaluate(small_config(checkpoints_kept=1, method="light"), tmp_path)
         names = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index"))
         assert names == ["epoch-3.index"]
+
+
+def test_a_run_leaves_no_graph_behind(tmp_path):
+    """So that a process may train any number of runs: TensorFlow would keep each step's graph."""
+
+    def graphs():
+        keras.backend.clear_session()
+        gc.collect()
+        return sum(isinstance(each, tf.Graph) for each in gc.get_objects())
+
+    counts = []
+    for number in range(3):
+        with quick_runs(traced=True):
+            config = small_config(epochs=1, method="light")
+            train.train_and_evaluate(config, tmp_path / str(number), verbose=False)
+        counts.append(graphs())
+    assert counts[1] == counts[2]
 
 
 class TestEvaluate:

@@ -3,6 +3,7 @@
 No other file of the package uses any; `tests/core/test_internals.py` checks that.
 """
 
+import contextlib
 import functools
 
 
@@ -49,6 +50,38 @@ def aggregate_gradients_by(aggregate):
     space = backprop._default_vspace
     ours = functools.partial(aggregate, otherwise=space.aggregate_fn)
     pywrap_tfe.TFE_Py_RegisterVSpace(space._replace(aggregate_fn=ours))
+
+
+@contextlib.contextmanager
+def custom_gradients_forgotten():
+    """Forgets the custom gradients of what is traced within it.
+
+    TensorFlow keeps the function of each traced `tf.custom_gradient` until the process ends, and
+    with it the whole graph. There is one in each training step, where an optimizer adds the
+    gradients of replicas. So a process that trains many models would grow with each of them.
+
+    Afterwards, no tape can differentiate a function that was traced within.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> @tf.custom_gradient
+        ... def square(x):
+        ...     return x * x, lambda upstream: upstream * 2 * x
+        >>> with custom_gradients_forgotten():
+        ...     function = tf.function(square).get_concrete_function(tf.TensorSpec([]))
+        >>> float(function(tf.constant(3.0)))
+        9.0
+    """
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in set(registered) - before:
+            if name.startswith("CustomGradient-"):
+                del registered[name]
 
 
 def graph_of_function(operation, attribute):
