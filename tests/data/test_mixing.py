@@ -8,11 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from rocket_tf import train
 from rocket_tf.data.images import mixing, rand_augment
 from rocket_tf.data.in_memory import ArraySplit
 from rocket_tf.runs import fitting
-from tests.small_runs import interrupted_after_epoch, metrics, quick_runs, small_config
+from tests.small_runs import check_resumed, quick_runs, small_config
 
 HEIGHT, WIDTH = 17, 23
 IMAGE = np.random.default_rng(0).integers(20, 230, (HEIGHT, WIDTH, 3)).astype(np.uint8)
@@ -250,8 +249,4 @@ def test_a_run_with_all_of_it_resumes_to_the_bit(option, tmp_path):
         **{option: 0.5},
     )
     with quick_runs():
-        summary = train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
-        with interrupted_after_epoch(2):
-            train.train_and_evaluate(config, tmp_path / "parts", verbose=False)
-        assert train.train_and_evaluate(config, tmp_path / "parts", verbose=False) == summary
-    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+        check_resumed(config, tmp_path, epoch=2)
