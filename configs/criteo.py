@@ -10,8 +10,8 @@ The folder has train.csv and test.csv of Criteo_x1, as the BARS benchmark publis
 
 The benchmark's valid.csv is not read. Move it elsewhere, or rename it to train2.csv and hold it out
 with --config.validation_examples=8250124. The files are converted to Parquet once, in a hidden
-folder beside them. The users are not known, so there is no GAUC. This configuration was tested on
-stand-ins of the same form, not on these files.
+folder beside them. The users are not known, so there is no GAUC. This configuration was tested on a
+stand-in of the same form, not on these files.
 """
 
 from rocket_tf import config as options

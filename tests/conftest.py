@@ -88,6 +88,15 @@ def untraced():
         yield
 
 
+@pytest.fixture
+def float64():
+    """Computes in float64, so that rounding cannot hide an error."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     return make_strategy(2)

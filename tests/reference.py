@@ -112,3 +112,29 @@ def differences_of_sum(function, point):
     return finite_differences(lambda moved: function(moved["point"]).sum(), {"point": point})[
         "point"
     ]
+
+
+def click_figures(scores, labels, weights, users):
+    """What an evaluation says of clicks, of weighted rows: AUCs pair by pair."""
+    probabilities = 1 / (1 + np.exp(-scores))
+    right = np.where(labels == 1, probabilities, 1 - probabilities)
+
+    def auc(rows):
+        clicks, others = rows[labels[rows] == 1], rows[labels[rows] == 0]
+        pairs = weights[clicks, None] * weights[others]
+        gaps = scores[clicks, None] - scores[others]
+        return (pairs * ((gaps > 0) + (gaps == 0) / 2)).sum() / pairs.sum()
+
+    rows = np.arange(len(labels))[weights > 0]
+    by_user = [rows[users[rows] == user] for user in np.unique(users[rows])]
+    by_user = [own for own in by_user if len(set(labels[own])) == 2]
+    bins = np.minimum(probabilities * 20, 19).astype(int)
+    gaps = [abs((weights * (probabilities - labels))[bins == place].sum()) for place in range(20)]
+    return {
+        "error": 100 * np.average((scores > 0) != labels, weights=weights),
+        "log_loss": np.average(-np.log(right), weights=weights),
+        "auc": auc(rows),
+        "gauc": np.average([auc(o) for o in by_user], weights=[weights[o].sum() for o in by_user]),
+        "calibration": (weights * probabilities).sum() / (weights * labels).sum(),
+        "calibration_error": sum(gaps) / weights.sum(),
+    }

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from rocket_tf import config as options
+from rocket_tf import train
 from rocket_tf.data import open_data
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.images import named as images
@@ -153,6 +154,22 @@ def interrupted_after_step(step, steps):
         pytest.raises(KeyboardInterrupt),
     ):
         yield
+
+
+def check_resumed(config, folder, epoch):
+    """A run that is interrupted after an epoch, and resumed, ends as one that is not.
+
+    Returns:
+        The folder of the run that was interrupted.
+    """
+    whole, parts = folder / "whole", folder / "parts"
+    summary = train.train_and_evaluate(config, whole, verbose=False)
+    with interrupted_after_epoch(epoch):
+        train.train_and_evaluate(config, parts, verbose=False)
+    assert train.train_and_evaluate(config, parts, verbose=False) == summary
+    assert metrics(parts) == metrics(whole)
+    assert state(parts) == state(whole)
+    return parts
 
 
 def card_of(config):

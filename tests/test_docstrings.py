@@ -52,11 +52,17 @@ PUBLIC = public()
 
 
 def examples_of(value):
-    """The examples of a docstring as one test, with the names of the module that defines it."""
+    """The examples of a docstring as one test, with the names of the module that defines it.
+
+    The examples of the module's own docstring, which may set the scene for all, come first.
+    """
     module = inspect.getmodule(value)
     parser = doctest.DocTestParser()
     name = f"{value.__module__}.{value.__qualname__}"
-    return parser.get_doctest(inspect.getdoc(value) or "", dict(vars(module)), name, None, 0)
+    test = parser.get_doctest(inspect.getdoc(value) or "", dict(vars(module)), name, None, 0)
+    if test.examples:
+        test.examples[:0] = parser.get_examples(inspect.getdoc(module) or "")
+    return test
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -37,7 +37,7 @@ def _convert(arguments):
     target = Path(arguments.target)
     if target.exists():
         raise ConfigError(f"{target}: is there already; name a new folder")
-    files = opening.find(config)
+    files = opening.listing_of(config).both_parts
     if files.form == "Parquet":
         raise ConfigError(f"{arguments.source}: is in Parquet already; train on it as it is")
     conversion.convert(files, columns_of(config), target, config["test_column"])

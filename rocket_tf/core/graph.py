@@ -1,4 +1,14 @@
-"""Joins two nets in one functional graph, and checks that they fit together."""
+"""Joins two nets in one functional graph, and checks that they fit together.
+
+Examples in this module that build no nets of their own are of this pair:
+
+    >>> import keras
+    >>> inputs = keras.Input((5,))
+    >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
+    >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
+    >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
+    >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+"""
 
 import difflib
 
@@ -43,12 +53,7 @@ def join(light, booster, hidden=None):
         ValueError: if the nets do not fit or are the same, or if there is no such layer.
 
     Example:
-        >>> import keras
-        >>> inputs = keras.Input((5,))
-        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
-        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
-        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
-        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> # The pair in the module's docstring.
         >>> inputs, outputs, hidden = join(light, booster, {"booster": ["high"]})
         >>> list(outputs), hidden["booster"]["high"].shape
         (['light', 'booster'], (None, 8))
@@ -194,12 +199,7 @@ def common_layers(*nets):
     """The layers with variables that all nets have, by identity.
 
     Example:
-        >>> import keras
-        >>> inputs = keras.Input((5,))
-        >>> low = keras.layers.Dense(4, activation="relu", name="low")(inputs)
-        >>> light = keras.Model(inputs, keras.layers.Dense(3)(low), name="light")
-        >>> high = keras.layers.Dense(8, activation="relu", name="high")(low)
-        >>> booster = keras.Model(inputs, keras.layers.Dense(3)(high), name="booster")
+        >>> # The pair in the module's docstring.
         >>> [layer.name for layer in common_layers(light, booster)]
         ['low']
     """

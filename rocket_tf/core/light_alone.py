@@ -1,4 +1,15 @@
-"""Data without the inputs that only the booster reads: only the light net is evaluated on it."""
+"""Data without the inputs that only the booster reads: only the light net is evaluated on it.
+
+The examples in this module are of a rocket whose booster alone reads how long an item was in view:
+
+    >>> import keras, numpy as np, rocket_tf
+    >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
+    >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
+    >>> both = keras.layers.Concatenate()([price, dwell])
+    >>> inputs = {"price": price, "dwell": dwell}
+    >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
+    >>> rocket = rocket_tf.RocketModel(light, booster)
+"""
 
 import keras
 import tensorflow as tf
@@ -13,7 +24,7 @@ def lacks_booster_only(rocket, x):
     """Whether data has none of the inputs that only the booster reads.
 
     Args:
-        rocket: a `RocketModel`.
+        rocket: a `RocketModel`; in the examples, the one in the module's docstring.
         x: the inputs of a batch: a dict by name, or in the structure of the rocket's inputs, or in
             that of the light net's.
 
@@ -21,12 +32,6 @@ def lacks_booster_only(rocket, x):
         ValueError: if a dict has some of them.
 
     Example:
-        >>> import keras, rocket_tf
-        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
-        >>> light = keras.Model([price], keras.layers.Dense(1)(price), name="light")
-        >>> both = keras.layers.Concatenate()([price, dwell])
-        >>> booster = keras.Model([price, dwell], keras.layers.Dense(1)(both), name="booster")
-        >>> rocket = rocket_tf.RocketModel(light, booster)
         >>> rocket.booster_only_inputs, lacks_booster_only(rocket, {"price": [[1.0]]})
         (('dwell',), True)
     """
@@ -50,7 +55,7 @@ def inputs_of_net(net, rocket, x):
 
     Args:
         net: the light net, or one with the same inputs.
-        rocket: a `RocketModel`.
+        rocket: as for `lacks_booster_only`.
         x: as for `lacks_booster_only`.
 
     Returns:
@@ -60,13 +65,6 @@ def inputs_of_net(net, rocket, x):
         ValueError: if one is missing.
 
     Example:
-        >>> import keras, numpy as np, rocket_tf
-        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
-        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
-        >>> both = keras.layers.Concatenate()([price, dwell])
-        >>> inputs = {"price": price, "dwell": dwell}
-        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
-        >>> rocket = rocket_tf.RocketModel(light, booster)
         >>> inputs_of_net(light, rocket, {"price": 1, "dwell": 2})
         {'price': 1}
     """
@@ -83,7 +81,7 @@ def test_light(rocket, x, y, sample_weight):
     """One step of an evaluation of the light net alone: its label losses, and its metrics.
 
     Args:
-        rocket: a `RocketModel`.
+        rocket: as for `lacks_booster_only`.
         x: as for `lacks_booster_only`.
         y: labels, as for `RocketModel.compute_loss`.
         sample_weight: as for `RocketModel.compute_loss`.
@@ -92,13 +90,6 @@ def test_light(rocket, x, y, sample_weight):
         The logs as a dict.
 
     Example:
-        >>> import keras, numpy as np, rocket_tf
-        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
-        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
-        >>> both = keras.layers.Concatenate()([price, dwell])
-        >>> inputs = {"price": price, "dwell": dwell}
-        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
-        >>> rocket = rocket_tf.RocketModel(light, booster)
         >>> rocket.compile("sgd", "mse")
         >>> one = np.ones((2, 1), "float32")
         >>> list(test_light(rocket, {"price": one}, one, None))
@@ -117,14 +108,11 @@ def test_light(rocket, x, y, sample_weight):
 def of_light(rocket, logs):
     """The logs of an evaluation of the light net alone.
 
+    Args:
+        rocket: as for `lacks_booster_only`.
+        logs: a dict, which may have those of the booster and of hints, too.
+
     Example:
-        >>> import keras, numpy as np, rocket_tf
-        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
-        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
-        >>> both = keras.layers.Concatenate()([price, dwell])
-        >>> inputs = {"price": price, "dwell": dwell}
-        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
-        >>> rocket = rocket_tf.RocketModel(light, booster)
         >>> of_light(rocket, {"light_loss": 1, "booster_loss": 2, "hint_loss": 3})
         {'light_loss': 1}
     """
@@ -140,17 +128,10 @@ def completed(rocket, data_batch):
     """A batch for Keras to build from, with zeros for the inputs that only the booster reads.
 
     Args:
-        rocket: a `RocketModel`.
+        rocket: as for `lacks_booster_only`.
         data_batch: `(x, y)` or `(x, y, sample_weight)`.
 
     Example:
-        >>> import keras, numpy as np, rocket_tf
-        >>> price, dwell = keras.Input((1,), name="price"), keras.Input((1,), name="dwell")
-        >>> light = keras.Model({"price": price}, keras.layers.Dense(1)(price), name="light")
-        >>> both = keras.layers.Concatenate()([price, dwell])
-        >>> inputs = {"price": price, "dwell": dwell}
-        >>> booster = keras.Model(inputs, keras.layers.Dense(1)(both), name="booster")
-        >>> rocket = rocket_tf.RocketModel(light, booster)
         >>> x, y = completed(rocket, ({"price": np.ones((2, 1))}, np.ones((2, 1))))
         >>> sorted(x), x["dwell"].shape
         (['dwell', 'price'], TensorShape([2, 1]))

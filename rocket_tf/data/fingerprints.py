@@ -1,6 +1,10 @@
-"""What identifies files: their names, their sizes and a checksum of what is in them."""
+"""What identifies files: their names, their sizes and a checksum of what is in them.
+
+Also checksums of arrays that can be joined.
+"""
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import zlib
@@ -11,6 +15,46 @@ _READ_WHOLE = 2**28  # bytes of all files together up to which all of them are r
 _FILES = 1000  # of more, so many are
 _PLACES, _PLACE = 8, 4096
 _PIECE = 2**20  # bytes from the beginning, the middle and the end of a file that is larger
+
+# Polynomials over two elements, modulo that of CRC-32: the highest bit is the coefficient of 1.
+_CRC_32, _ONE, _X_TO_8 = 0xEDB88320, 1 << 31, 1 << 23
+
+
+@dataclasses.dataclass(frozen=True)
+class Checksum:
+    """The CRC-32 of bytes, which can be joined with that of the bytes after them.
+
+    Attributes:
+        value: an integer.
+        length: the number of bytes.
+
+    Example:
+        >>> joined = Checksum.of(b"rocket ") + Checksum.of(b"launching")
+        >>> joined == Checksum.of(b"rocket launching"), joined.text
+        (True, '6f0c7ed8')
+    """
+
+    value: int = 0
+    length: int = 0
+
+    @classmethod
+    def of(cls, content):
+        """The checksum of bytes, or of a contiguous buffer."""
+        return cls(zlib.crc32(content), memoryview(content).nbytes)
+
+    def __add__(self, other):
+        # As zlib's crc32_combine does: bytes that follow multiply by x to the number of their bits.
+        power, factor, left = _ONE, _X_TO_8, other.length
+        while left:
+            if left & 1:
+                power = _product(power, factor)
+            factor, left = _product(factor, factor), left >> 1
+        return Checksum(_product(power, self.value) ^ other.value, self.length + other.length)
+
+    @property
+    def text(self):
+        """Its value in eight hexadecimal digits."""
+        return f"{self.value:08x}"
 
 
 def of_files(files, names):
@@ -55,6 +99,15 @@ def of_places(file, size, start=0):
         file.seek(int(place))
         start = zlib.crc32(file.read(_PLACE), start)
     return start
+
+
+def _product(first, second):
+    product = 0
+    for bit in range(31, -1, -1):
+        if first >> bit & 1:
+            product ^= second
+        second = second >> 1 ^ (_CRC_32 if second & 1 else 0)
+    return product
 
 
 def _checksum(path, size, start):

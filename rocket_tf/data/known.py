@@ -29,6 +29,7 @@ class KnownDataSet(DelegatingDataSet):
         self._class_names = class_names
         self._check = check
         self._kept = kept
+        self._listing = functools.cache(self._list)
         self._open = functools.cache(self._open_all)
 
     @property
@@ -45,7 +46,9 @@ class KnownDataSet(DelegatingDataSet):
     @functools.cached_property
     def test(self):
         settings = opening.settings_of(self._mapping)
-        part = own_data.read_test(settings, self._card, self._class_names, self._kept)
+        part = own_data.read_test(
+            settings, self._card, self._class_names, self._kept, self._listing()
+        )
         if part is None:
             return self.inner.test
         split, fingerprint = part
@@ -61,15 +64,19 @@ class KnownDataSet(DelegatingDataSet):
         if opening.settings_of(mapping) == opening.settings_of(self._mapping):
             return self
         other = KnownDataSet(mapping, self._card, self._class_names, self._check, self._kept)
-        other._open = self._open  # so that it is read once
+        # So that it is listed and read once.
+        other._listing, other._open = self._listing, self._open
         return other
 
     @functools.cached_property
     def inner(self):
         return self._open().reopen(self._mapping)
 
+    def _list(self):
+        return opening.listing_of(opening.settings_of(self._mapping))
+
     def _open_all(self):
-        data = opening.open_data(self._mapping)
+        data = opening.open_listed(opening.settings_of(self._mapping), self._listing())
         self._check(data.fingerprint)
         return data
 

@@ -63,8 +63,30 @@ def open_data(mapping: Mapping[str, Any]) -> DataSet:
         (100, 797)
     """
     settings = settings_of(mapping)
-    if settings["dataset"] == "click_log":
-        return _open_clicks(settings)
+    return open_listed(settings, listing_of(settings))
+
+
+def listing_of(settings):
+    """The `clicks.files.Listing` of a click log of the user's; `None` for other data.
+
+    Args:
+        settings: as from `settings_of`.
+    """
+    return click_opening.listing_of(settings) if settings["dataset"] == "click_log" else None
+
+
+def open_listed(settings, listing):
+    """Opens data whose files may be listed already.
+
+    Args:
+        settings: as from `settings_of`.
+        listing: as from `listing_of`.
+
+    Returns:
+        A `DataSet`, as from `open_data`, which also describes the errors.
+    """
+    if listing is not None:
+        return _open_clicks(settings, listing)
     if settings["dataset"] in LOCAL_DATASETS:
         return _OwnDataSet(settings, own_data.read(settings))
     return _CatalogDataSet(settings)
@@ -161,10 +183,10 @@ class _OwnDataSet(_InMemoryDataSet):
         )
 
 
-def _open_clicks(settings):
+def _open_clicks(settings, listing):
     """A click log of the user's: CSV and TFRecord in memory, or converted to Parquet."""
     columns = own_data.columns_of(settings)
-    files = click_opening.find(settings)
+    files = listing.both_parts
     if click_opening.fits_in_memory(files, settings):
         return _OwnDataSet(settings, own_data.read_clicks(files, columns, settings))
     log = ParquetLog(settings, columns, click_opening.as_parquet(files, columns, settings))

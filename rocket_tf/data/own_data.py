@@ -2,16 +2,15 @@
 
 import dataclasses
 import functools
-import zlib
 
 import numpy as np
 
+from rocket_tf.data import fingerprints
 from rocket_tf.data.catalog import CLICK_CLASSES, DatasetCard
 from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks import log as click_log
 from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.data.clicks.feature_sets import read_features
-from rocket_tf.data.clicks.files import find_test
 from rocket_tf.data.clicks.moments import moments_of
 from rocket_tf.data.images import folder as image_folder
 from rocket_tf.data.images import npz as npz_images
@@ -99,9 +98,10 @@ class OwnData:
         }
 
     def _checksums(self):
-        checksums = {"checksum": _checksum(self.train, self.test)}
+        test = _checksum(self.test)
+        checksums = {"checksum": (_checksum(self.train) + test).text}
         if self.card.kind == "clicks":
-            checksums["test_checksum"] = _checksum(self.test)
+            checksums["test_checksum"] = test.text
         return checksums
 
 
@@ -127,7 +127,7 @@ def read(config):
             return _read_records(config)
 
 
-def read_test(config, card, class_names, kept):
+def read_test(config, card, class_names, kept, listing):
     """Reads only the test part, if it can be read alone.
 
     Args:
@@ -135,6 +135,7 @@ def read_test(config, card, class_names, kept):
         card: the data's `catalog.DatasetCard`.
         class_names: names of the classes.
         kept: the fingerprint of the data that the card is of, a dict.
+        listing: the `clicks.files.Listing` of a click log; `None` for other data.
 
     Returns:
         `(split, fingerprint)`: an `interface.Split` and its part of `OwnData.fingerprint`; or
@@ -143,8 +144,8 @@ def read_test(config, card, class_names, kept):
     Raises:
         DataUnavailableError: if it cannot be read.
     """
-    if config["dataset"] == "click_log":
-        return _read_test_of_log(config, card, kept)
+    if listing is not None:
+        return _read_test_of_log(config, card, kept, listing)
     if config["dataset"] != "image_folder":
         return None
     path, size, how = _of_folder(config)
@@ -248,12 +249,12 @@ def read_clicks(files, columns, config):
     return OwnData(card, train, test, list(CLICK_CLASSES))
 
 
-def _read_test_of_log(config, card, kept):
+def _read_test_of_log(config, card, kept, listing):
     # A part that is cut from the other files has neither; nor can a log that was turned into
     # Parquet be compared with its test part in CSV.
     if not {"test_files", "test_checksum"} & set(kept):
         return None
-    files = find_test(config["data_path"], config["test_path"])
+    files = listing.test_part
     columns = columns_of(config)
     if files.form == "Parquet":
         return click_log.read_test(config, columns, card, files)
@@ -262,24 +263,22 @@ def _read_test_of_log(config, card, kept):
     test = click_folder.read_test(files, columns, card.dtypes)
     fingerprint = {
         "test_examples": len(test.labels),
-        "test_checksum": _checksum((test.inputs, test.labels)),
+        "test_checksum": _checksum((test.inputs, test.labels)).text,
     }
     return ArraySplit(test.inputs, test.labels), fingerprint
 
 
-def _checksum(*parts):
-    """A checksum of the arrays of some `(inputs, labels)`."""
-    checksum = 0
-    for inputs, labels in parts:
-        arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
-        for _, array in sorted(arrays.items()):
-            if array.dtype == object:
-                content = "\0".join(map(str, array.flat)).encode()
-            else:
-                content = np.ascontiguousarray(array).data
-            checksum = zlib.crc32(content, checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(labels).data, checksum)
-    return f"{checksum:08x}"
+def _checksum(part):
+    """The `fingerprints.Checksum` of the arrays of `(inputs, labels)`."""
+    inputs, labels = part
+    arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+    checksum = fingerprints.Checksum()
+    for array in (*(array for _, array in sorted(arrays.items())), labels):
+        if array.dtype == object:
+            checksum += fingerprints.Checksum.of("\0".join(map(str, array.flat)).encode())
+        else:
+            checksum += fingerprints.Checksum.of(np.ascontiguousarray(array).data)
+    return checksum
 
 
 def _of_images(images):

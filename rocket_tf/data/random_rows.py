@@ -35,36 +35,37 @@ def uniform_rows(seed, rows, width):
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     places = rows[:, None] * width + tf.range(width, dtype=tf.int64)
     counts = tf.cast(places // _WORDS, tf.uint64) + counter[0]
-    words = _philox(counts, tf.broadcast_to(counter[1], tf.shape(counts)), key[0])
+    words = _philox(tf.stack([counts, tf.broadcast_to(counter[1], tf.shape(counts))], -1), key[0])
     words = tf.gather(words, places % _WORDS, batch_dims=2)
     # TensorFlow makes a float from the 23 lower bits of a word, the fraction of a number in [1, 2).
-    return tf.cast(tf.bitwise.bitwise_and(words, _word(0x7FFFFF)), tf.float32) * 2.0**-23
+    return tf.cast(tf.bitwise.bitwise_and(words, _constant(0x7FFFFF)), tf.float32) * 2.0**-23
 
 
-def _philox(lower, upper, key):
-    """The words for counters of 128 bits in two halves, shape (*counters, 4), all uint64."""
+@tf.function(autograph=False)
+def _philox(halves, key):
+    """The words for counters of 128 bits, uint64.
+
+    Args:
+        halves: of the counters, the lower one first, shape (..., 2).
+        key: of 64 bits.
+
+    Returns:
+        Shape (..., 4).
+    """
     xor = tf.bitwise.bitwise_xor
-    words = [_low(lower), _high(lower), _low(upper), _high(upper)]
-    keys = [_low(key), _high(key)]
-    for _ in range(_ROUNDS):
-        first, second = words[0] * _word(_MULTIPLIERS[0]), words[2] * _word(_MULTIPLIERS[1])
-        words = [
-            xor(xor(_high(second), words[1]), keys[0]),
-            _low(second),
-            xor(xor(_high(first), words[3]), keys[1]),
-            _low(first),
-        ]
-        keys = [_low(each + _word(step)) for each, step in zip(keys, _WEYL, strict=True)]
-    return tf.stack(words, axis=-1)
+    low, by_32, multipliers = _constant(_LOW), _constant(32), _constant(_MULTIPLIERS)
+    split = tf.stack([tf.bitwise.bitwise_and(key, low), tf.bitwise.right_shift(key, by_32)])
+    grown = split + _constant([[turn * step for step in _WEYL] for turn in range(_ROUNDS)])
+    last = tf.constant([-1])
+    # The first and the third of four words; the second and the fourth.
+    outer, inner = tf.bitwise.bitwise_and(halves, low), tf.bitwise.right_shift(halves, by_32)
+    for own_key in tf.unstack(tf.bitwise.bitwise_and(grown, low)):
+        products = tf.reverse(outer * multipliers, last)
+        outer = xor(xor(tf.bitwise.right_shift(products, by_32), inner), own_key)
+        inner = tf.bitwise.bitwise_and(products, low)
+    words = tf.stack([outer, inner], axis=-1)
+    return tf.reshape(words, tf.concat([tf.shape(halves)[:-1], [_WORDS]], 0))
 
 
-def _low(values):
-    return tf.bitwise.bitwise_and(values, _word(_LOW))
-
-
-def _high(values):
-    return tf.bitwise.right_shift(values, _word(32))
-
-
-def _word(value):
+def _constant(value):
     return tf.constant(value, tf.uint64)

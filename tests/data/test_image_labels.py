@@ -92,7 +92,7 @@ class TestFraction:
                 path.unlink()
         mapping = {**own_data.DEFAULTS, "dataset": "image_folder", "data_path": str(folder)}
         mapping |= {"image_size": 8, **settings}
-        split, fingerprint = own_data.read_test(mapping, data.card, data.class_names, {})
+        split, fingerprint = own_data.read_test(mapping, data.card, data.class_names, {}, None)
         assert values(split).tolist() == values(data.test).tolist()
         np.testing.assert_array_equal(split.labels, data.test.labels)
         assert fingerprint.items() < data.fingerprint.items() and len(fingerprint) == 3
@@ -119,7 +119,7 @@ class TestFraction:
             opened(nowhere, test_fraction=FRACTION)
         mapping = {**own_data.DEFAULTS, "dataset": "image_folder", "data_path": str(nowhere)}
         with pytest.raises(DataUnavailableError, match=r"no such folder; .*<class>/<image>, or"):
-            own_data.read_test({**mapping, "test_fraction": FRACTION}, None, ["cat"], {})
+            own_data.read_test({**mapping, "test_fraction": FRACTION}, None, ["cat"], {}, None)
         (folder / "emu-2").mkdir()
         with pytest.raises(DataUnavailableError, match="emu-2: has no images"):
             opened(folder, test_fraction=FRACTION)
@@ -233,7 +233,7 @@ class TestLabelsFile:
         mapping = {**own_data.DEFAULTS, "dataset": "image_folder", "data_path": str(folder)}
         mapping |= {"labels_file": "labels.csv", "part_column": "part", "streaming": streaming}
         split, fingerprint = own_data.read_test(
-            {**mapping, "image_size": 8}, data.card, data.class_names, {}
+            {**mapping, "image_size": 8}, data.card, data.class_names, {}, None
         )
         assert values(split).tolist() == left
         np.testing.assert_array_equal(split.labels, np.digitize(left, [15, 35]))
@@ -242,7 +242,7 @@ class TestLabelsFile:
         rows.label[rows.part.index("test")] = "yak"
         rows.write(folder / "labels.csv")
         with pytest.raises(DamagedDataError, match=r"line 3: 'yak' .*the run has no such class"):
-            own_data.read_test({**mapping, "image_size": 8}, data.card, data.class_names, {})
+            own_data.read_test({**mapping, "image_size": 8}, data.card, data.class_names, {}, None)
 
     def test_another_class_is_other_data_and_another_order_is_not(self, folder, rows):
         rows.write(folder / "labels.csv")

@@ -2,24 +2,31 @@
 
 import functools
 import math
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from rocket_tf import train
 from rocket_tf.data.images import mixing, rand_augment
 from rocket_tf.data.in_memory import ArraySplit
 from rocket_tf.runs import fitting
-from tests.small_runs import interrupted_after_epoch, metrics, quick_runs, small_config
+from tests.small_runs import check_resumed, quick_runs, small_config
 
 HEIGHT, WIDTH = 17, 23
 IMAGE = np.random.default_rng(0).integers(20, 230, (HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
 def by_operation(name, signed):
-    found = rand_augment.OPERATIONS[name](tf.constant(IMAGE, tf.float32), tf.constant(signed))
+    """IMAGE after an operation whose magnitude has a sign."""
+    image, signed = tf.constant(IMAGE[None], tf.float32), tf.constant(signed)
+    if name in rand_augment.COLORS:
+        function, strength = rand_augment.COLORS[name]
+        (found,) = function(image, tf.reshape(strength(signed), [1, 1, 1, 1]))
+    else:
+        numbers = rand_augment.MOVES[name](signed, HEIGHT, WIDTH)
+        (found,) = rand_augment.moved(image, tf.stack([*numbers, 0.0, 0.0])[None])
     return np.clip(np.round(found), 0, 255)
 
 
@@ -80,7 +87,50 @@ class TestRandAugment:
 
     def test_every_operation_is_tested(self):
         moving = {"rotate", "shear_x", "shear_y", "translate_x", "translate_y"}
-        assert {*self.PILLOW, *moving} == {*rand_augment.OPERATIONS}
+        assert {*self.PILLOW} == {*rand_augment.COLORS} and moving == {*rand_augment.MOVES}
+        assert sorted([*self.PILLOW, *moving]) == sorted(rand_augment.OPERATIONS)
+
+    @pytest.mark.parametrize("magnitude", [0.3, 1.0])
+    def test_an_image_does_not_depend_on_the_others_of_its_batch(self, magnitude):
+        """Nor on their number; all pairs of operations are drawn, in both directions of each."""
+        kinds = np.arange(14)
+        which, directions = (kinds + 0.5) / 14, [0.2, 0.7]
+        draws = np.stack(np.meshgrid(which, directions, which, directions), -1)
+        draws = draws.reshape(-1, 4).astype(np.float32)
+        random = np.random.default_rng(0)
+        images = random.integers(0, 256, (len(draws), 8, 9, 3)) // random.integers(
+            1, 9, (len(draws), 1, 1, 3)
+        )
+        augment = tf.function(lambda *batch: rand_augment.rand_augment(*batch, magnitude))
+        together = augment(tf.constant(images, tf.uint8), tf.constant(draws)).numpy()
+        order = random.permutation(len(draws))
+        for size in (len(order) // 2, 1):
+            parts = [order[begin : begin + size] for begin in range(0, 100 * size, size)]
+            for part in filter(len, parts):
+                alone = augment(tf.constant(images[part], tf.uint8), tf.constant(draws[part]))
+                np.testing.assert_array_equal(alone, together[part])
+
+    def test_a_start_of_a_pipeline_traces_little(self):
+        """No loops and branches; and nothing that another pipeline has traced already."""
+        for _ in range(2):
+            before = rand_augment._operated.experimental_get_tracing_count()
+            graph = tf.function(lambda *batch: rand_augment.rand_augment(*batch, 0.5))
+            images = tf.TensorSpec((None, 11, 7, 3), tf.uint8)
+            graph = graph.get_concrete_function(
+                images, tf.TensorSpec((None, 4))
+            ).graph.as_graph_def()
+            traced = rand_augment._operated.experimental_get_tracing_count() - before
+        nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+        assert not any(re.search("While|Case|If", node.op) for node in nodes)
+        assert len(nodes) < 300 and traced == 0
+
+    @pytest.mark.parametrize("value", [0, 7, 255])
+    def test_an_image_of_one_color(self, value):
+        """Which has nothing to stretch or to make even."""
+        image = tf.fill([1, 5, 4, 3], float(value))
+        for name in ("autocontrast", "equalize"):
+            found = rand_augment.COLORS[name][0](image, tf.zeros([1, 1, 1, 1]))
+            np.testing.assert_array_equal(found, image)
 
     def test_draws_choose_two_operations_and_their_directions(self):
         names = list(rand_augment.OPERATIONS)
@@ -250,8 +300,4 @@ def test_a_run_with_all_of_it_resumes_to_the_bit(option, tmp_path):
         **{option: 0.5},
     )
     with quick_runs():
-        summary = train.train_and_evaluate(config, tmp_path / "whole", verbose=False)
-        with interrupted_after_epoch(2):
-            train.train_and_evaluate(config, tmp_path / "parts", verbose=False)
-        assert train.train_and_evaluate(config, tmp_path / "parts", verbose=False) == summary
-    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+        check_resumed(config, tmp_path, epoch=2)

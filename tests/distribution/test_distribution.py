@@ -21,15 +21,6 @@ from tests.trainings import trained
 ROUNDING = {"rtol": 1e-12, "atol": 1e-13}
 
 
-@pytest.fixture
-def float64():
-    """Computes in float64, so that rounding cannot hide an error."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-
-
 def images(count, seed=0):
     random = np.random.default_rng(seed)
     pixels = random.normal(size=(count, 4, 4, 2)).astype(np.float32)

@@ -82,14 +82,6 @@ def sgd(rows, momentum=0.0, nesterov=False, l2=0.0, decay=0.0):
     return rows
 
 
-@pytest.fixture
-def float64():
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-
-
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     "optimizer, expected",

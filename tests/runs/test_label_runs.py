@@ -24,6 +24,7 @@ from rocket_tf.runs.exports import export_run
 from rocket_tf.runs.finished import restore
 from rocket_tf.runs.folder import RunFolder
 from rocket_tf.serving import checks, example_messages, model_card
+from tests.reference import click_figures
 from tests.small_logs import write_log
 from tests.small_runs import (
     SMALL_CLICK_LOG,
@@ -125,32 +126,6 @@ def run(log, tmp_path_factory):
         return workdir, train.train_and_evaluate(own, workdir, verbose=False)
 
 
-def figures_by_hand(logits, labels, weights, users):
-    scores = np.float64(logits).ravel()
-    probabilities = 1 / (1 + np.exp(-scores))
-    right = np.where(labels == 1, probabilities, 1 - probabilities)
-
-    def auc(rows):
-        clicks, others = rows[labels[rows] == 1], rows[labels[rows] == 0]
-        pairs = weights[clicks, None] * weights[others]
-        gaps = scores[clicks, None] - scores[others]
-        return (pairs * ((gaps > 0) + (gaps == 0) / 2)).sum() / pairs.sum()
-
-    rows = np.arange(len(labels))[weights > 0]
-    by_user = [rows[users[rows] == user] for user in np.unique(users[rows])]
-    by_user = [own for own in by_user if len(set(labels[own])) == 2]
-    bins = np.minimum(probabilities * 20, 19).astype(int)
-    gaps = [abs((weights * (probabilities - labels))[bins == place].sum()) for place in range(20)]
-    return {
-        "error": 100 * np.average((scores > 0) != labels, weights=weights),
-        "log_loss": np.average(-np.log(right), weights=weights),
-        "auc": auc(rows),
-        "gauc": np.average([auc(o) for o in by_user], weights=[weights[o].sum() for o in by_user]),
-        "calibration": (weights * probabilities).sum() / (weights * labels).sum(),
-        "calibration_error": sum(gaps) / weights.sum(),
-    }
-
-
 def test_each_head_has_its_figures(log, run):
     workdir, summary = run
     model, _, _ = restore(workdir)
@@ -162,8 +137,9 @@ def test_each_head_has_its_figures(log, run):
         for net in ("light", "booster"):
             logits = getattr(model, net)(tensors, training=False)
             for place, label in enumerate(LABELS):
-                expected = figures_by_hand(
-                    logits[label], labels[:, place], np.float64(inputs["w"]), inputs["hour"]
+                scores = np.float64(logits[label]).ravel()
+                expected = click_figures(
+                    scores, labels[:, place], np.float64(inputs["w"]), inputs["hour"]
                 )
                 for name, value in expected.items():
                     found = summary[net]["labels"][label][f"{examples}_{name}"]

@@ -15,7 +15,8 @@ from rocket_tf import train
 from rocket_tf.config import bundled as ready_configs
 from rocket_tf.data import own_data
 from rocket_tf.data.clicks import made_up
-from rocket_tf.data.opening import settings_of
+from rocket_tf.data.clicks.storage import LocalStorage
+from rocket_tf.data.opening import listing_of, settings_of
 from rocket_tf.errors import ConfigError, DamagedDataError
 from rocket_tf.runs import callbacks as run_callbacks
 from rocket_tf.runs.exports import export_run
@@ -81,6 +82,46 @@ def test_interrupted_at_any_step_ends_as_data_in_memory_does(log, in_memory, tmp
     assert state(tmp_path) == state(whole)
 
 
+def write_csv(log, folder):
+    """Writes both parts of a log in Parquet as CSV."""
+    folder.mkdir()
+    for part in ("train", "test"):
+        table = pq.read_table(log / f"{part}.parquet")
+        history = pc.cast(table["history"].combine_chunks(), pa.list_(pa.string()))
+        place = table.column_names.index("history")
+        table = table.set_column(place, "history", pc.binary_join(history, " "))
+        csv.write_csv(table, folder / f"{part}.csv")
+
+
+@pytest.mark.parametrize("streaming", ["always", "never"])
+def test_a_folder_of_csv_is_listed_once(log, tmp_path, capsys, monkeypatch, streaming):
+    """When evaluated; of what is in memory, the training part is not read at all."""
+    folder = tmp_path / "log"
+    write_csv(log, folder)
+    (folder / "notes.csv").write_text("of no part")
+    (folder / "test.md").write_text("of no form")
+    with quick_runs():
+        summary = train.train_and_evaluate(config(folder, streaming), tmp_path / "run", False)
+    listed = []
+
+    def names(storage):
+        listed.append(storage.root)
+        return own_names(storage)
+
+    own_names = LocalStorage.names
+    monkeypatch.setattr(LocalStorage, "names", names)
+    capsys.readouterr()
+    if streaming == "never":
+        (folder / "train.csv").unlink()
+    with quick_runs():
+        assert train.evaluate(tmp_path / "run") == summary
+    out = capsys.readouterr().out
+    assert listed.count(folder) == 1
+    assert out.count(f"{folder}: not read: test.md\n") == 1
+    both_parts = f"{folder}: not read, being neither train* nor test*: notes.csv\n"
+    assert out.count(both_parts) == (1 if streaming == "always" else 0)
+
+
 class TestTestPartAlone:
     """Evaluation and export of a finished run, where the training part is gone."""
 
@@ -119,15 +160,8 @@ class TestTestPartAlone:
     def test_in_csv(self, log, tmp_path):
         """In memory it is the same; what was turned into Parquet needs both parts."""
         both, alone = tmp_path / "both", tmp_path / "alone"
-        for folder in (both, alone):
-            folder.mkdir()
-        for part in ("train", "test"):
-            table = pq.read_table(log / f"{part}.parquet")
-            history = pc.binary_join(
-                pc.cast(table["history"].combine_chunks(), pa.list_(pa.string())), " "
-            )
-            place = table.column_names.index("history")
-            csv.write_csv(table.set_column(place, "history", history), both / f"{part}.csv")
+        write_csv(log, both)
+        alone.mkdir()
         shutil.copy(both / "test.csv", alone)
         with quick_runs():
             summary = train.train_and_evaluate(config(both, "never"), tmp_path / "run", False)
@@ -144,11 +178,13 @@ class TestTestPartAlone:
             train.evaluate(tmp_path / "run", data_path=str(alone))
         # As of a run on what was turned into Parquet.
         settings = settings_of(config(alone, "auto"))
-        assert own_data.read_test(settings, None, [], {"test_files": "0"}) is None
+        listing = listing_of(settings)
+        assert own_data.read_test(settings, None, [], {"test_files": "0"}, listing) is None
 
     def test_cut_from_the_other_files_it_is_read_with_these(self, log):
         settings = settings_of(config(log, "never", test_fraction=0.2))
-        assert own_data.read_test(settings, None, [], {"checksum": "0"}) is None
+        listing = listing_of(settings)
+        assert own_data.read_test(settings, None, [], {"checksum": "0"}, listing) is None
 
 
 def test_a_file_that_vanishes_is_one_line_and_the_run_goes_on_once_it_is_back(

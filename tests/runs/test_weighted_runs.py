@@ -13,6 +13,7 @@ from rocket_tf.data import click_dataset, open_data
 from rocket_tf.data.clicks import made_up
 from rocket_tf.errors import ConfigError, DamagedDataError, DataUnavailableError
 from rocket_tf.runs.finished import restore
+from tests.reference import click_figures
 from tests.small_logs import write_log
 from tests.small_runs import SMALL_CLICK_LOG, metrics, quick_runs, state
 
@@ -119,30 +120,10 @@ def test_an_evaluation_is_weighted_and_streams_as_in_memory(plain, tmp_path):
     model, _, _ = restore(tmp_path / "whole")
     logits = np.float64(model.light({n: tf.constant(test[n]) for n in model.light.input}))
     scores, weights = logits[:, 1] - logits[:, 0], np.float64(test["w"])
-    probabilities = 1 / (1 + np.exp(-scores))
-    right = np.where(labels == 1, probabilities, 1 - probabilities)
-
-    def auc(rows):
-        clicks, others = rows[labels[rows] == 1], rows[labels[rows] == 0]
-        pairs = weights[clicks, None] * weights[others]
-        gaps = scores[clicks, None] - scores[others]
-        return (pairs * ((gaps > 0) + (gaps == 0) / 2)).sum() / pairs.sum()
-
-    found = summary["light"]
-    rows = np.arange(len(labels))[weights > 0]
-    by_user = [rows[test["hour"][rows] == hour] for hour in np.unique(test["hour"][rows])]
-    by_user = [own for own in by_user if len(set(labels[own])) == 2]
-    gauc = np.average([auc(own) for own in by_user], weights=[weights[o].sum() for o in by_user])
-    expected = {
-        "test_log_loss": np.average(-np.log(right), weights=weights),
-        "test_error": 100 * np.average(right < 0.5, weights=weights),
-        "test_auc": auc(rows),
-        "test_gauc": gauc,
-        "test_calibration": (weights * probabilities).sum() / (weights * labels).sum(),
-    }
+    expected = click_figures(scores, labels, weights, test["hour"])
     for name, value in expected.items():
-        assert found[name] == pytest.approx(value, rel=2e-5), name
-    assert abs(auc(rows) - _plain_auc(scores, labels)) > 1e-3
+        assert summary["light"][f"test_{name}"] == pytest.approx(value, rel=2e-5), name
+    assert abs(expected["auc"] - _plain_auc(scores, labels)) > 1e-3
 
 
 def _plain_auc(scores, labels):

@@ -4,6 +4,7 @@ It does not import TensorFlow.
 """
 
 import dataclasses
+import functools
 import re
 
 from rocket_tf.data.clicks.storage import is_remote, storage_of
@@ -52,8 +53,8 @@ class LogFiles:
         return [storage.path(name) for name in names]
 
 
-def find(path, test_path="", is_cut=False, tell=print):
-    """Finds a click log's files.
+class Listing:
+    """The names below a log's paths, each listed once, when it is first needed.
 
     The files of a part are in the order of their paths. The name of a file, or of its topmost
     folder, begins with "train" or "test", its part.
@@ -63,79 +64,102 @@ def find(path, test_path="", is_cut=False, tell=print):
         test_path: the same for the test part, if that is elsewhere.
         is_cut: whether the test part is cut from all examples, by a column or as the last ones.
         tell: called with a line about files that are not read.
-
-    Returns:
-        `LogFiles`.
-
-    Raises:
-        DataUnavailableError: if there are none, if a part is missing, if they have several forms,
-            or if the name of one is almost right.
     """
-    storage = storage_of(path)
-    if not storage.exists():
-        what = "file or folder" if is_cut or test_path else "folder"
-        raise DataUnavailableError(f"{storage.root}: no such {what}; expected one with {EXPECTED}")
-    names = _sorted_by_form(storage, tell, whole_log=is_cut or bool(test_path))
-    if test_path:
-        test_storage = storage_of(test_path)
-        if not test_storage.exists():
+
+    def __init__(self, path, test_path="", is_cut=False, tell=print):
+        self._path, self._test_path = path, test_path
+        self._is_cut, self._tell = is_cut, tell
+
+    @functools.cached_property
+    def both_parts(self):
+        """The files of both parts, `LogFiles`.
+
+        Raises:
+            DataUnavailableError: if there are none, if a part is missing, if they have several
+                forms, or if the name of one is almost right.
+        """
+        storage = self._storage
+        if not storage.exists():
+            what = "file or folder" if self._is_cut or self._test_path else "folder"
             raise DataUnavailableError(
-                f"config.test_path: {test_storage.root} is neither a file nor a folder"
+                f"{storage.root}: no such {what}; expected one with {EXPECTED}"
             )
-        test = _sorted_by_form(test_storage, tell, whole_log=True)
-        form, train = _one_form(storage, names)
-        other, test = _one_form(test_storage, test)
-        if form != other:
+        names = self._names
+        if self._test_path:
+            test_storage = self._test_storage
+            if not test_storage.exists():
+                raise DataUnavailableError(
+                    f"config.test_path: {test_storage.root} is neither a file nor a folder"
+                )
+            test = self._test_names
+            form, train = _one_form(storage, names)
+            other, test = _one_form(test_storage, test)
+            if form != other:
+                raise DataUnavailableError(
+                    f"{test_storage.root}: is in {other}, but the training part in {form}; give "
+                    "both the same form"
+                )
+            return _checked(LogFiles(form, storage, train, test_storage, test))
+        if self._is_cut:
+            form, train = _one_form(storage, names)
+            return _checked(LogFiles(form, storage, train, storage, None))
+        by_part = {part: _of_part(part, names) for part in ("train", "test")}
+        forms = [form for form in _FORMS if any(by_part[part].get(form) for part in by_part)]
+        if len(forms) > 1:
             raise DataUnavailableError(
-                f"{test_storage.root}: is in {other}, but the training part in {form}; give both "
-                "the same form"
+                f"{storage.root}: has both {' and '.join(forms)} files; expected {EXPECTED}, so "
+                "move one form elsewhere"
             )
-        return _checked(LogFiles(form, storage, train, test_storage, test))
-    if is_cut:
-        form, train = _one_form(storage, names)
-        return _checked(LogFiles(form, storage, train, storage, None))
-    by_part = {part: _of_part(part, names) for part in ("train", "test")}
-    forms = [form for form in _FORMS if any(by_part[part].get(form) for part in by_part)]
-    if len(forms) > 1:
-        raise DataUnavailableError(
-            f"{storage.root}: has both {' and '.join(forms)} files; expected {EXPECTED}, so move "
-            "one form elsewhere"
-        )
-    for part in ("train", "test"):
-        if not forms or not by_part[part].get(forms[0]):
-            raise DataUnavailableError(_missing_part(storage, part))
-    (form,) = forms
-    others = [name for own in names.values() for name in own if _part(name) is None]
-    if others:
-        tell(f"{storage.root}: not read, being neither train* nor test*: {_listed(others)}")
-    return _checked(LogFiles(form, storage, by_part["train"][form], storage, by_part["test"][form]))
+        for part in ("train", "test"):
+            if not forms or not by_part[part].get(forms[0]):
+                raise DataUnavailableError(_missing_part(storage, part))
+        (form,) = forms
+        others = [name for own in names.values() for name in own if _part(name) is None]
+        if others:
+            listed = _listed(others)
+            self._tell(f"{storage.root}: not read, being neither train* nor test*: {listed}")
+        train, test = (by_part[part][form] for part in ("train", "test"))
+        return _checked(LogFiles(form, storage, train, storage, test))
 
+    @functools.cached_property
+    def test_part(self):
+        """The files of the test part alone, `LogFiles` whose `train` is empty.
 
-def find_test(path, test_path="", tell=print):
-    """Finds the files of the test part alone; there may be none of the training part.
+        There may be none of the training part.
 
-    Args:
-        path: as for `find`.
-        test_path: as for `find`.
-        tell: as for `find`.
+        Raises:
+            DataUnavailableError: as for `both_parts`.
+        """
+        storage = self._test_storage
+        if not storage.exists():
+            raise DataUnavailableError(
+                f"{storage.root}: no such file or folder; expected one with test examples"
+            )
+        names = self._test_names
+        own = names if self._test_path else _of_part("test", names)
+        if not any(own.values()):
+            raise DataUnavailableError(_missing_part(storage, "test"))
+        form, test = _one_form(storage, own)
+        return _checked(LogFiles(form, storage, [], storage, test))
 
-    Returns:
-        `LogFiles` whose `train` is empty.
+    @functools.cached_property
+    def _storage(self):
+        return storage_of(self._path)
 
-    Raises:
-        DataUnavailableError: as for `find`.
-    """
-    storage = storage_of(test_path or path)
-    if not storage.exists():
-        raise DataUnavailableError(
-            f"{storage.root}: no such file or folder; expected one with test examples"
-        )
-    names = _sorted_by_form(storage, tell, whole_log=bool(test_path))
-    own = names if test_path else _of_part("test", names)
-    if not any(own.values()):
-        raise DataUnavailableError(_missing_part(storage, "test"))
-    form, test = _one_form(storage, own)
-    return _checked(LogFiles(form, storage, [], storage, test))
+    @functools.cached_property
+    def _test_storage(self):
+        return storage_of(self._test_path) if self._test_path else self._storage
+
+    @functools.cached_property
+    def _names(self):
+        whole_log = self._is_cut or bool(self._test_path)
+        return _sorted_by_form(self._storage, self._tell, whole_log)
+
+    @functools.cached_property
+    def _test_names(self):
+        if not self._test_path:
+            return self._names
+        return _sorted_by_form(self._test_storage, self._tell, whole_log=True)
 
 
 def is_gzipped(path):

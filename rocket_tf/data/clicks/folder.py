@@ -13,7 +13,7 @@ from rocket_tf.data.clicks import csv as click_csv
 from rocket_tf.data.clicks import lists, values, vocabularies
 from rocket_tf.data.clicks import tfrecords as click_tfrecords
 from rocket_tf.data.clicks.examples import ClickData, ClickExamples, check_columns
-from rocket_tf.data.clicks.files import find
+from rocket_tf.data.clicks.files import Listing
 from rocket_tf.data.clicks.moments import NumberFacts
 from rocket_tf.data.clicks.scan import HistoryFacts, line_of_labels, spelling_lines
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
@@ -44,7 +44,7 @@ def read(path, columns, tell=print, files=None):
         DataUnavailableError: if there is no such folder, no file of a part, files of several forms
             or with names that are almost right, if a column is missing, or without examples.
     """
-    files = files or find(path, tell=tell)
+    files = files or Listing(path, tell=tell).both_parts
     folder = files.storage.root
     labels, inputs, lines = _arrays(_read_parts(files, columns), columns, folder)
     counters = vocabularies.counters(columns)
@@ -63,7 +63,7 @@ def read_test(files, columns, dtypes):
     """Reads the test part alone of a log whose facts are known.
 
     Args:
-        files: its `files.LogFiles`, as from `files.find_test`.
+        files: its `files.LogFiles`, as `files.Listing.test_part`.
         columns: `examples.Columns`.
         dtypes: dict from columns to the dtypes that `read` has found.
 

@@ -52,19 +52,6 @@ class Lists:
         return values.padded(flat, ends - lengths, lengths, width, self.padding)
 
 
-def concatenated(parts):
-    """One `Lists` of several."""
-    sizes = np.cumsum([0, *(len(part.values) for part in parts)])
-    is_array = isinstance(parts[0].values, np.ndarray)
-    flat = (np.concatenate if is_array else pa.concat_arrays)([part.values for part in parts])
-    return Lists(
-        flat,
-        np.concatenate([p.starts + s for p, s in zip(parts, sizes[:-1], strict=True)]),
-        np.concatenate([part.lengths for part in parts]),
-        parts[0].padding,
-    )
-
-
 def is_list(kind):
     """Whether an Arrow type is one of lists."""
     types = pa.types

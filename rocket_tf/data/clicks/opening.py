@@ -2,17 +2,16 @@
 
 import os
 
-from rocket_tf.data.clicks.files import find as find_files
-from rocket_tf.data.clicks.files import is_gzipped
+from rocket_tf.data.clicks.files import Listing, is_gzipped
 from rocket_tf.data.streamed import is_streamed
 
 _GZIP = 5  # how much smaller gzip makes a log, about
 
 
-def find(settings, tell=print):
-    """The files of the log of a configuration, `files.LogFiles`; raises as `files.find`."""
+def listing_of(settings, tell=print):
+    """The `files.Listing` of the log of a configuration; nothing is listed yet."""
     is_cut = bool(settings["test_from"] or settings["test_fraction"])
-    return find_files(settings["data_path"], settings["test_path"], is_cut, tell)
+    return Listing(settings["data_path"], settings["test_path"], is_cut, tell)
 
 
 def fits_in_memory(files, settings):

@@ -233,16 +233,6 @@ def dtypes_of(schema, columns, path):
     return dtypes
 
 
-def concatenate(parts):
-    """Joins the arrays of a column from several pieces."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    if isinstance(first, lists.Lists):
-        return lists.concatenated(parts)
-    return np.concatenate(parts) if isinstance(first, np.ndarray) else pa.concat_arrays(parts)
-
-
 def take(column, places, width):
     """Rows of a column as a NumPy array.
 

@@ -10,9 +10,10 @@ import threading
 import numpy as np
 
 from rocket_tf.data.clicks import row_groups
+from rocket_tf.data.clicks.windows import joined
 from rocket_tf.data.interface import Split
 
-_THREADS = 4  # for reading row groups
+_THREADS = 2  # that read row groups; each holds one
 
 
 class StreamedClicks(Split):
@@ -99,12 +100,10 @@ class StreamedClicks(Split):
         Args:
             numbers: the pieces' numbers.
         """
+        pieces = [self._pieces[number] for number in numbers]
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-            read = list(threads.map(lambda n: self._rows.read(self._pieces[n]), numbers))
-        columns, own = {}, self._rows.columns
-        for name in (own.label, *own.inputs):
-            columns[name] = row_groups.concatenate([each.pop(name) for each in read])
-        return columns
+            read = threads.map(self._rows.read, pieces)
+            return joined(read, sum(piece.rows for piece in pieces))
 
     def take(self, columns, names, offsets):
         """Rows of a window's columns, a list of arrays; the labels come last."""

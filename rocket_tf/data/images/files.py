@@ -107,6 +107,31 @@ def decode(files, size, read=None):
     return images, reasons
 
 
+def decode_again(files, size, shown, read=None):
+    """Decodes files, as `decode`, of which it is known that they can be decoded.
+
+    Args:
+        files: as of `decode`.
+        size: as of `decode`.
+        shown: function from one of `files` to its name in messages.
+        read: as of `decode`.
+
+    Returns:
+        The images.
+
+    Raises:
+        DamagedDataError: for the first file that can no longer be decoded.
+    """
+    images, reasons = decode(files, size, read)
+    for file, reason in zip(files, reasons, strict=True):
+        if reason is not None:
+            raise DamagedDataError(
+                f"{shown(file)}: {reason}; it could be read before. Put the file back, and start "
+                "the same command again"
+            )
+    return images
+
+
 def in_threads(function, items, number, activity="reading images"):
     """What a function gives for some items, a few at a time, in their order.
 

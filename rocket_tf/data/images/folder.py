@@ -175,14 +175,7 @@ class FileSource(Source):
         self.shape = (image_size, image_size, 3)
 
     def read(self, references):
-        images, reasons = image_files.decode(list(references), self.shape[0])
-        for file, reason in zip(references, reasons, strict=True):
-            if reason is not None:
-                raise DamagedDataError(
-                    f"{_shown(file)}: {reason}; it could be read before. Put it back, and start "
-                    "the same command again"
-                )
-        return images
+        return image_files.decode_again(list(references), self.shape[0], _shown)
 
 
 def _check_classes(listing, part, labels, readable):

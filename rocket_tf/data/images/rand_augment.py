@@ -3,17 +3,21 @@
 Each image goes through two operations in turn, each drawn out of fourteen, all of one magnitude.
 Their ranges are those of AutoAugment (Cubuk et al., 2019, Table 6), from nothing at magnitude 0 to
 the whole range at 1.
+
+Every start of a pipeline traces its graph anew. So the graph is small: it treats the images of a
+batch together, by operation, without loops over images and without branches; and what the
+magnitude alone decides is computed before.
 """
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 OPERATIONS_AN_IMAGE = 2
 DRAWS = 2 * OPERATIONS_AN_IMAGE  # random numbers that an image needs
 _GREY = 128.0  # of what a geometric operation moves into the image
 _LUMA = (0.299, 0.587, 0.114)  # of ITU-R 601, as in Pillow
-_SHARPENED = ((1.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 1.0))  # Pillow's ImageFilter.SMOOTH
 
 
 def rand_augment(images, draws, magnitude):
@@ -28,165 +32,234 @@ def rand_augment(images, draws, magnitude):
     Returns:
         float32, the same shape, whole numbers of 0 to 255.
     """
-
-    def augment(element):
-        image, own = element
-        for place in range(OPERATIONS_AN_IMAGE):
-            chosen = tf.cast(own[2 * place] * len(OPERATIONS), tf.int32)
-            signed = tf.where(own[2 * place + 1] < 0.5, -magnitude, magnitude)
-            branches = [_branch(operation, image, signed) for operation in OPERATIONS.values()]
-            image = tf.switch_case(chosen, branches)
-            image = tf.ensure_shape(tf.round(tf.clip_by_value(image, 0.0, 255.0)), images.shape[1:])
-        return image
-
     images = tf.cast(images, tf.float32)
-    augmented = tf.map_fn(augment, (images, draws), fn_output_signature=tf.float32)
-    return tf.reshape(augmented, tf.shape(images))  # which no images would not have
+    which, direction = tf.unstack(tf.reshape(draws, [-1, OPERATIONS_AN_IMAGE, 2]), axis=-1)
+    chosen = tf.cast(which * len(OPERATIONS), tf.int32)
+    kinds = tf.gather([_kind_of(name) for name in OPERATIONS], chosen)
+    rows = 2 * chosen + tf.cast(direction >= 0.5, tf.int32)
+    tables = (tf.gather(table, rows) for table in _tables(magnitude, *images.shape[1:3]))
+    for arguments in zip(*(tf.unstack(each, axis=1) for each in (kinds, *tables)), strict=True):
+        images = _operated(images, *arguments)
+    return images
 
 
-def _branch(operation, image, signed):
-    return lambda: operation(image, signed)
+def _kind_of(name):
+    return list(COLORS).index(name) if name in COLORS else len(COLORS)
 
 
-def identity(image, signed):
-    """The image as it is."""
-    return image
+def _tables(magnitude, height, width):
+    """The arguments of all operations, each backwards and forwards.
+
+    Returns:
+        `(strengths, matrices)`: float32, shape (28, 1, 1, 1), of COLORS; and (28, 8), of MOVES,
+        each with two zeros.
+    """
+    strengths, matrices = [], []
+    with tf.init_scope(), tf.device("CPU:0"):  # now, not in a graph
+        for name in OPERATIONS:
+            for signed in (tf.constant(-magnitude), tf.constant(magnitude)):
+                is_color = name in COLORS
+                strengths.append(COLORS[name][1](signed) if is_color else 0.0)
+                matrix = [0.0] * 6 if is_color else MOVES[name](signed, height, width)
+                matrices.append(tf.stack([*matrix, 0.0, 0.0]))
+        return tf.reshape(strengths, [-1, 1, 1, 1]).numpy(), tf.stack(matrices).numpy()
 
 
-def autocontrast(image, signed):
-    """Stretches each channel to 0 to 255."""
-    low = tf.reduce_min(image, axis=(0, 1))
-    high = tf.reduce_max(image, axis=(0, 1))
-    stretched = (image - low) * (255.0 / tf.maximum(high - low, 1.0))
-    return tf.where(high > low, tf.floor(stretched + 1e-3), image)
-
-
-def equalize(image, signed):
-    """Makes all values of a channel about as frequent, as Pillow's `ImageOps.equalize` does."""
-    return tf.stack([_equalize_channel(image[..., each]) for each in range(3)], axis=-1)
-
-
-def _equalize_channel(channel):
-    values = tf.cast(channel, tf.int32)
-    counts = tf.math.bincount(tf.reshape(values, [-1]), minlength=256, maxlength=256)
-    present = tf.boolean_mask(counts, counts > 0)
-    step = (tf.reduce_sum(present) - present[-1]) // 255
-    below = tf.cumsum(counts, exclusive=True)
-    table = tf.clip_by_value((below + step // 2) // tf.maximum(step, 1), 0, 255)
-    return tf.where(step > 0, tf.cast(tf.gather(table, values), tf.float32), channel)
-
-
-def solarize(image, signed):
-    """Inverts what is at least as bright as a threshold, which falls from 256 to 0."""
-    threshold = 256.0 * (1.0 - tf.abs(signed))
-    return tf.where(image < threshold, image, 255.0 - image)
-
-
-def posterize(image, signed):
-    """Keeps the upper bits of each value: 8, falling to 4."""
-    lost = tf.round(4.0 * tf.abs(signed))
-    size = tf.pow(2.0, lost)
-    return tf.floor(image / size) * size
-
-
-def color(image, signed):
-    """Towards grey, or away from it."""
-    return _blend(_grey(image)[..., None], image, signed)
-
-
-def contrast(image, signed):
-    """Towards the image's mean grey, or away from it."""
-    mean = tf.floor(tf.reduce_mean(_grey(image)) + 0.5)
-    return _blend(mean, image, signed)
-
-
-def brightness(image, signed):
-    """Towards black, or away from it."""
-    return _blend(0.0, image, signed)
-
-
-def sharpness(image, signed):
-    """Towards a smoothed image, or away from it; the edge stays."""
-    kernel = tf.constant(_SHARPENED)[..., None, None] / sum(map(sum, _SHARPENED))
-    kernel = tf.tile(kernel, [1, 1, 3, 1])
-    smooth = tf.nn.depthwise_conv2d(image[None], kernel, [1, 1, 1, 1], "VALID")[0]
-    smooth = tf.floor(smooth + 0.5)
-    inner = tf.pad(tf.ones_like(smooth), [[1, 1], [1, 1], [0, 0]])
-    smooth = tf.where(inner > 0, tf.pad(smooth, [[1, 1], [1, 1], [0, 0]]), image)
-    return _blend(smooth, image, signed)
-
-
-def rotate(image, signed):
-    """By up to 30 degrees about the middle."""
-    angle = signed * math.radians(30)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    height, width = _middle(image)
-    across = width - cos * width + sin * height
-    down = height - sin * width - cos * height
-    return _transform(image, [cos, -sin, across, sin, cos, down])
-
-
-def shear_x(image, signed):
-    """Moves rows by up to 0.3 of their distance from the top."""
-    return _transform(image, [1.0, 0.3 * signed, 0.0, 0.0, 1.0, 0.0])
-
-
-def shear_y(image, signed):
-    """Moves columns by up to 0.3 of their distance from the left."""
-    return _transform(image, [1.0, 0.0, 0.0, 0.3 * signed, 1.0, 0.0])
-
-
-def translate_x(image, signed):
-    """By up to 0.45 of the width."""
-    return _transform(image, [1.0, 0.0, 0.45 * signed * image.shape[1], 0.0, 1.0, 0.0])
-
-
-def translate_y(image, signed):
-    """By up to 0.45 of the height."""
-    return _transform(image, [1.0, 0.0, 0.0, 0.0, 1.0, 0.45 * signed * image.shape[0]])
-
-
-OPERATIONS = {
-    function.__name__: function
-    for function in (
-        identity,
-        autocontrast,
-        equalize,
-        rotate,
-        solarize,
-        color,
-        posterize,
-        contrast,
-        brightness,
-        sharpness,
-        shear_x,
-        shear_y,
-        translate_x,
-        translate_y,
+@tf.function(autograph=False)
+def _operated(images, kinds, strengths, matrices):
+    """Images after an operation on each: one of COLORS or, as the last kind, any of MOVES."""
+    of_kinds, strengths, places = (
+        tf.dynamic_partition(values, kinds, len(COLORS) + 1)
+        for values in (images, strengths, tf.range(tf.size(kinds)))
     )
-}
+    *colored, moving = of_kinds
+    results = [
+        function(own, strength)
+        for (function, _), own, strength in zip(COLORS.values(), colored, strengths, strict=False)
+    ]
+    results.append(moved(moving, tf.gather(matrices, places[-1])))
+    images = tf.ensure_shape(tf.dynamic_stitch(places, results), images.shape)
+    return tf.round(tf.clip_by_value(images, 0.0, 255.0))
 
 
-def _grey(image):
-    return tf.floor(tf.reduce_sum(image * tf.constant(_LUMA), axis=-1) + 0.5)
+def moved(images, matrices):
+    """Images whose pixels are, by two neighbours each way, those of other places.
 
-
-def _blend(other, image, signed):
-    """The image at factor 1, the other at 0; the factor is 1 and up to 0.9 more or less."""
-    return other + (1.0 + 0.9 * signed) * (image - other)
-
-
-def _middle(image):
-    return (image.shape[0] - 1) / 2, (image.shape[1] - 1) / 2
-
-
-def _transform(image, matrix):
-    """The image whose pixel (x, y) is, by two neighbours each way, that of a (x, y, 1)."""
+    Args:
+        images: float32, shape (batch, height, width, 3).
+        matrices: float32, shape (batch, 8): the numbers of MOVES, and two zeros.
+    """
     return tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[None],
-        transforms=tf.stack([*map(tf.convert_to_tensor, matrix), 0.0, 0.0])[None],
-        output_shape=tf.shape(image)[:2],
+        images=images,
+        transforms=matrices,
+        output_shape=images.shape[1:3],
         fill_value=_GREY,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
-    )[0]
+    )
+
+
+def identity(images, strengths):
+    """The images as they are."""
+    return images
+
+
+def autocontrast(images, strengths):
+    """Stretches each channel to 0 to 255."""
+    low = tf.reduce_min(images, axis=(1, 2), keepdims=True)
+    high = tf.reduce_max(images, axis=(1, 2), keepdims=True)
+    stretched = (images - low) * (255.0 / tf.maximum(high - low, 1.0))
+    return tf.where(high > low, tf.floor(stretched + 1e-3), images)
+
+
+def equalize(images, strengths):
+    """Makes all values of a channel about as frequent, as Pillow's `ImageOps.equalize` does."""
+    _, height, width, channels = images.shape
+    # Of each channel of each image, the values have 256 places of their own.
+    size = 256 * channels * tf.size(strengths)
+    first = tf.reshape(tf.range(0, size, 256), [-1, 1, 1, channels])
+    places = tf.cast(images, tf.int32) + first
+    counts = tf.raw_ops.DenseBincount(
+        input=tf.reshape(places, [-1]), size=size, weights=tf.constant([], tf.int32)
+    )
+    of_brightest = tf.gather(counts, tf.reduce_max(places, axis=(1, 2), keepdims=True))
+    step = (height * width - of_brightest) // 255
+    of_value = tf.reshape(step, [-1, 1])
+    below = tf.cumsum(tf.reshape(counts, [-1, 256]), axis=-1, exclusive=True)
+    table = tf.minimum((below + of_value // 2) // tf.maximum(of_value, 1), 255)
+    changed = tf.gather(tf.reshape(tf.cast(table, tf.float32), [-1]), places)
+    return tf.where(step > 0, changed, images)
+
+
+def solarize(images, thresholds):
+    """Inverts what is at least as bright as a threshold, which falls from 256 to 0."""
+    return tf.where(images < thresholds, images, 255.0 - images)
+
+
+def posterize(images, sizes):
+    """Keeps the upper bits of each value: 8, falling to 4."""
+    return tf.floor(images / sizes) * sizes
+
+
+def color(images, factors):
+    """Towards grey, or away from it."""
+    return _blend(_grey(images), images, factors)
+
+
+def contrast(images, factors):
+    """Towards the image's mean grey, or away from it."""
+    # A sum of integers, which does not depend on their order.
+    total = tf.reduce_sum(tf.cast(_grey(images), tf.int32), axis=(1, 2, 3), keepdims=True)
+    mean = tf.cast(total, tf.float32) / math.prod(images.shape[1:3])
+    return _blend(tf.floor(mean + 0.5), images, factors)
+
+
+def brightness(images, factors):
+    """Towards black, or away from it."""
+    return _blend(0.0, images, factors)
+
+
+def sharpness(images, factors):
+    """Towards a smoothed image, as by Pillow's `ImageFilter.SMOOTH`, or away; the edge stays."""
+    # Errors of float32 do not show, since no thirteenth is near the middle of two whole numbers.
+    sums = 9.0 * tf.nn.avg_pool2d(images, 3, 1, "VALID") + 4.0 * images[:, 1:-1, 1:-1]
+    smooth = tf.pad(tf.floor(sums / 13.0 + 0.5), [[0, 0], [1, 1], [1, 1], [0, 0]])
+    height, width = images.shape[1:3]
+    inner = np.pad(np.ones((height - 2, width - 2, 1), bool), [[1, 1], [1, 1], [0, 0]])
+    return _blend(tf.where(inner, smooth, images), images, factors)
+
+
+def rotate(signed, height, width):
+    """By up to 30 degrees about the middle."""
+    angle = signed * math.radians(30)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    down, across = (height - 1) / 2, (width - 1) / 2
+    to_middle = across - cos * across + sin * down, down - sin * across - cos * down
+    return [cos, -sin, to_middle[0], sin, cos, to_middle[1]]
+
+
+def shear_x(signed, height, width):
+    """Moves rows by up to 0.3 of their distance from the top."""
+    return [1.0, 0.3 * signed, 0.0, 0.0, 1.0, 0.0]
+
+
+def shear_y(signed, height, width):
+    """Moves columns by up to 0.3 of their distance from the left."""
+    return [1.0, 0.0, 0.0, 0.3 * signed, 1.0, 0.0]
+
+
+def translate_x(signed, height, width):
+    """By up to 0.45 of the width."""
+    return [1.0, 0.0, 0.45 * signed * width, 0.0, 1.0, 0.0]
+
+
+def translate_y(signed, height, width):
+    """By up to 0.45 of the height."""
+    return [1.0, 0.0, 0.0, 0.0, 1.0, 0.45 * signed * height]
+
+
+def _none(signed):
+    return 0.0
+
+
+def _threshold(signed):
+    return 256.0 * (1.0 - tf.abs(signed))
+
+
+def _size(signed):
+    return tf.pow(2.0, tf.round(4.0 * tf.abs(signed)))
+
+
+def _factor(signed):
+    """Of the image itself: 1, and up to 0.9 more or less."""
+    return 1.0 + 0.9 * signed
+
+
+# Functions of images and of strengths, shape (batch, 1, 1, 1); and what makes a strength of the
+# magnitude with the sign of its direction.
+COLORS = {
+    function.__name__: (function, strength)
+    for function, strength in (
+        (identity, _none),
+        (autocontrast, _none),
+        (equalize, _none),
+        (solarize, _threshold),
+        (color, _factor),
+        (posterize, _size),
+        (contrast, _factor),
+        (brightness, _factor),
+        (sharpness, _factor),
+    )
+}
+# Functions of the magnitude with that sign, the height and the width: the numbers a, b, ... by
+# which the pixel at (x, y) is that of (ax + by + c, dx + ey + f).
+MOVES = {
+    function.__name__: function for function in (rotate, shear_x, shear_y, translate_x, translate_y)
+}
+# In the order by which draws choose them.
+OPERATIONS = (
+    "identity",
+    "autocontrast",
+    "equalize",
+    "rotate",
+    "solarize",
+    "color",
+    "posterize",
+    "contrast",
+    "brightness",
+    "sharpness",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+)
+
+
+def _grey(images):
+    grey = tf.reduce_sum(images * tf.constant(_LUMA), axis=-1, keepdims=True)
+    return tf.floor(grey + 0.5)
+
+
+def _blend(others, images, factors):
+    """The images at factor 1, the others at 0."""
+    return others + factors * (images - others)

@@ -115,14 +115,8 @@ class RecordSource(Source):
         self._image = image
 
     def read(self, references):
-        images, reasons = image_files.decode(references, self.shape[0], self._content)
-        for reference, problem in zip(references, reasons, strict=True):
-            if problem is not None:
-                raise DamagedDataError(
-                    f"{self._files.shown(reference)}: {problem}; it could be read before. Put the "
-                    "file back, and start the same command again"
-                )
-        return images
+        shown = self._files.shown
+        return image_files.decode_again(references, self.shape[0], shown, self._content)
 
     def _content(self, reference):
         return _parsed(self._files.read(*map(int, reference)), self._image)[0]
