@@ -369,7 +369,7 @@ class TestUnreadableImages:
     def test_formats_that_serve_bytes_cannot_read_are_told(self, folder):
         save(folder / "train" / "cat" / "z.webp", of_value(5))
         save(folder / "test" / "dog" / "z.TIF", of_value(6))
-        (folder / "test" / "dog" / "y.tiff").touch()  # which is passed over, and not counted
+        (folder / "test" / "dog" / "y.tiff").touch()  # skipped, and not counted
         lines = []
         image_folder.read(folder, SIZE, "skip", lines.append)
         assert lines[1] == (
@@ -409,7 +409,7 @@ class TestFolders:
         self.assert_unavailable(path, f"{path}: no such folder", self.layout(path))
 
     @pytest.mark.parametrize(
-        "part, told", [("train", "no folder train;"), ("test", "no folder test (nor val")]
+        "part, told", [("train", "no folder train;"), ("test", "no folder test, val or")]
     )
     def test_without_a_part(self, folder, part, told):
         shutil.rmtree(folder / part)
@@ -418,7 +418,7 @@ class TestFolders:
     def test_without_classes(self, folder):
         shutil.rmtree(folder / "train")
         save(folder / "train" / "a.png", of_value(0))
-        told = f"{folder / 'train'}: has no folders of classes"
+        told = f"{folder / 'train'}: has no class folders"
         self.assert_unavailable(folder, told, self.layout(folder))
 
     def test_a_class_that_train_lacks(self, folder):

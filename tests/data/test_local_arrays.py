@@ -99,7 +99,7 @@ class TestNumPyArchive:
         path.write_bytes(content)
         with pytest.raises(DamagedDataError) as caught:
             npz_images.read(path)
-        assert_one_line(caught, f"{path}: no .npz file", "np.savez")
+        assert_one_line(caught, f"{path}: not an .npz file", "np.savez")
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
     def test_truncated(self, path, share):
@@ -165,13 +165,13 @@ class TestNumPyArchive:
         self.refuse(path, "expected channels last: x.transpose", x_train=channels_first)
 
     def test_test_images_of_another_shape(self, path):
-        told = "x_test has images of shape (5, 4, 1), and x_train of (5, 4, 3)"
+        told = "x_test has images of shape (5, 4, 1), but x_train of (5, 4, 3)"
         self.refuse(path, told, x_test=ARRAYS["x_test"][..., :1])
 
     @pytest.mark.parametrize("part", ["train", "test"])
     def test_other_numbers_of_images_and_labels(self, path, part):
         fewer = ARRAYS[f"x_{part}"][:-1]
-        told = f"x_{part} has {len(fewer)} examples, and y_{part} has {len(fewer) + 1}"
+        told = f"x_{part} has {len(fewer)} examples, but y_{part} has {len(fewer) + 1}"
         self.refuse(path, told, **{f"x_{part}": fewer})
 
     @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ class Cifar:
     def write_archive(self, parent):
         path = parent / ARCHIVES[self.form]
         with tarfile.open(path, "w:gz") as archive:
-            # What is in the originals beside the data, and in another order.
+            # Like the originals: other keys besides the data, and another order.
             for name, content in [("readme.html", b"text"), *reversed(self.files.items())]:
                 info = tarfile.TarInfo(f"{self.form}/{name}")
                 info.size = len(content)
@@ -334,7 +334,7 @@ class TestCifar:
         place = write(cifar, tmp_path)
         assert cifar_archives.find(tmp_path, cifar.dataset) == place
         cifar.assert_equal(cifar_archives.read(str(tmp_path), cifar.dataset))
-        # As does the place itself.
+        # The same holds for the folder itself.
         assert cifar_archives.find(place, cifar.dataset) == place
         cifar.assert_equal(cifar_archives.read(place, cifar.dataset))
 
@@ -343,7 +343,7 @@ class TestCifar:
         place = cifar.write_folder(tmp_path)
         names = sorted(path.name for path in place.iterdir())
         for name in names:
-            os.truncate(place / name, 40 << 30)  # which takes no space on the disk
+            os.truncate(place / name, 40 << 30)  # a sparse file, without space on the disk
         if packed:
             form = next(
                 f for f in cifar_archives._ARCHIVES[cifar.dataset] if f.folder == place.name
@@ -351,7 +351,7 @@ class TestCifar:
             command = ["tar", "-S", "-czf", tmp_path / form.archive, "-C", tmp_path, place.name]
             subprocess.run(command, check=True)
             shutil.rmtree(place)
-        with pytest.raises(DamagedDataError, match=f"has {40 << 30} bytes, and no file of CIFAR"):
+        with pytest.raises(DamagedDataError, match=f"has {40 << 30} bytes, but no file of CIFAR"):
             cifar_archives.read(tmp_path, cifar.dataset)
 
     def test_another_data_set_is_not_found(self, cifar, tmp_path):
@@ -362,7 +362,9 @@ class TestCifar:
             assert cifar_archives.find(folder, other) is None
         with pytest.raises(DataUnavailableError) as caught:
             cifar_archives.read(tmp_path, other)
-        assert_one_line(caught, f"{tmp_path}: has no {other}; expected one of ", "kriz/cifar.html")
+        assert_one_line(
+            caught, f"{tmp_path}: does not contain {other}; expected one of ", "kriz/cifar.html"
+        )
 
     def test_data_sets_without_such_archives_are_not_found(self, cifar, tmp_path):
         cifar.write_folder(tmp_path)
@@ -393,7 +395,7 @@ class TestCifar:
     @pytest.mark.parametrize("length", [0, 1, 3000, -1])
     def test_files_that_are_cut_off(self, cifar, tmp_path, length):
         cifar.files[cifar.test] = cifar.files[cifar.test][:length]
-        told = "pickle" if cifar.is_pickled else "whole records" if length else "no records"
+        told = "pickle" if cifar.is_pickled else "record size" if length else "no records"
         refuse(cifar, tmp_path, cifar.test, told)
 
     def test_files_without_records(self, cifar, tmp_path):
@@ -404,7 +406,7 @@ class TestCifar:
     def test_other_numbers_of_class_names(self, cifar, tmp_path, change):
         names = change(cifar.names)
         cifar.files[cifar.meta] = cifar.class_names(names)
-        told = f"{len(names)} names of classes, expected {cifar.classes}"
+        told = f"{len(names)} class names, expected {cifar.classes}"
         refuse(cifar, tmp_path, cifar.meta, told)
 
     def test_class_names_that_are_no_unicode(self, cifar, tmp_path):
@@ -477,7 +479,7 @@ class TestPickles:
 
     def test_malicious_pickles_are_refused_and_not_run(self, pickled, tmp_path):
         self.change(pickled, batch_label=Bait(tmp_path / "sprung"))
-        refuse(pickled, tmp_path, pickled.test, f"asks for '{os.mkdir.__module__}.mkdir', ")
+        refuse(pickled, tmp_path, pickled.test, f"names '{os.mkdir.__module__}.mkdir', ")
         assert not (tmp_path / "sprung").exists()
 
     @pytest.mark.parametrize(
@@ -486,18 +488,18 @@ class TestPickles:
     )
     def test_names_beside_those_of_arrays_are_refused(self, pickled, tmp_path, asked):
         pickled.files[pickled.meta] = f"c{asked}\n.".encode()
-        refuse(pickled, tmp_path, pickled.meta, f"asks for '{asked.replace(chr(10), '.')}', ")
+        refuse(pickled, tmp_path, pickled.meta, f"names '{asked.replace(chr(10), '.')}', ")
 
     def test_persistent_objects_are_refused(self, pickled, tmp_path):
         pickled.files[pickled.meta] = b"Pthing\n."
-        refuse(pickled, tmp_path, pickled.meta, "asks for a persistent object")
+        refuse(pickled, tmp_path, pickled.meta, "names a persistent object")
 
     @pytest.mark.parametrize(
         "data, told",
         [
             (pixels(4, 3071), "images of shape (4, 3071), expected (records, 3072)"),
             (pixels(4 * 3072), "images of shape (12288,)"),
-            (pixels(3, 3072), "3 images, and 4 labels"),
+            (pixels(3, 3072), "3 images, but 4 labels"),
             (pixels(4, 3072).astype(np.int64), "dtype i8, expected u1"),
             (np.array([{}, []], dtype=object), "dtype O8, expected u1"),
             ("text", "images are a "),
@@ -511,10 +513,10 @@ class TestPickles:
     @pytest.mark.parametrize(
         "labels, told",
         [
-            ([0, 1, 2], "4 images, and 3 labels"),
-            ([0, 1, 2, 3.0], "is no list of whole numbers"),
-            ([0, 1, 2, None], "is no list of whole numbers"),
-            ("text", "is no list of whole numbers"),
+            ([0, 1, 2], "4 images, but 3 labels"),
+            ([0, 1, 2, 3.0], "is not a list of integers"),
+            ([0, 1, 2, None], "is not a list of integers"),
+            ("text", "is not a list of integers"),
             ([0, 1, 2, -1], "record 4 of 4 has label -1"),
             ([0, 1, 2, 2**70], f"record 4 of 4 has label {2**70}"),
         ],
@@ -534,7 +536,7 @@ class TestPickles:
 
     def test_no_dictionary(self, pickled, tmp_path):
         pickled.files[pickled.test] = pickle.dumps([1, 2], 2)
-        refuse(pickled, tmp_path, pickled.test, "has a list, expected a dict")
+        refuse(pickled, tmp_path, pickled.test, "contains a list, expected a dict")
 
 
 def test_readers_are_free_of_tensorflow():

@@ -12,7 +12,7 @@ from rocket_tf.data.clicks import movielens
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 HOUR = 3600
-# User, movie, stars, time, genres; on disk in another order than in time.
+# User, movie, stars, time, genres; not in the order of time.
 RATINGS = [
     (2, 30, 4.0, 5 * HOUR, [7]),
     (1, 10, 5.0, 1 * HOUR, [2, 4, 3]),
@@ -108,7 +108,7 @@ def test_ratings_are_clicks_in_the_order_of_time(folder, version):
         "bucketized_user_age": [25, 25, 25, 25, 56, 56],
         "user_occupation_label": [11, 11, 11, 11, 12, 12],
         "hour": [1, 2, 2, 3, 5, 2],
-        # Strictly before: of the two ratings at 2 o'clock, neither has the other.
+        # Strictly before: neither of the two ratings at 2 o'clock has the other in its history.
         "history": [[-1, -1], [10, -1], [10, -1], [30, 10], [-1, -1], [30, -1]],
     }
     assert {name: array.tolist() for name, array in data.train.inputs.items()} == expected

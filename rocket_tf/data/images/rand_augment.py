@@ -1,8 +1,8 @@
 """RandAugment as a function of given random numbers (Cubuk et al., "RandAugment", 2020).
 
-Each image goes through two operations in turn, each drawn out of fourteen, all of one magnitude.
-Their ranges are those of AutoAugment (Cubuk et al., 2019, Table 6), from nothing at magnitude 0 to
-the whole range at 1.
+Each image passes through two operations, each drawn from fourteen, of the same magnitude. Their
+ranges are those of AutoAugment (Cubuk et al., 2019, Table 6), from no effect at magnitude 0 to the
+full range at 1.
 """
 
 import math
@@ -10,8 +10,8 @@ import math
 import tensorflow as tf
 
 OPERATIONS_AN_IMAGE = 2
-DRAWS = 2 * OPERATIONS_AN_IMAGE  # random numbers that an image needs
-_GREY = 128.0  # of what a geometric operation moves into the image
+DRAWS = 2 * OPERATIONS_AN_IMAGE  # random numbers per image
+_GREY = 128.0  # value of pixels that a geometric operation moves into the image
 _LUMA = (0.299, 0.587, 0.114)  # of ITU-R 601, as in Pillow
 _SHARPENED = ((1.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 1.0))  # Pillow's ImageFilter.SMOOTH
 
@@ -21,12 +21,12 @@ def rand_augment(images, draws, magnitude):
 
     Args:
         images: shape (batch, height, width, 3), 0 to 255, any dtype.
-        draws: float32, shape (batch, 4), uniform in [0, 1): of each of the two, which it is, and
-            its direction where it has two.
+        draws: float32, shape (batch, 4), uniform in [0, 1): for each of the two operations, which
+            one it is, and its sign if it has one.
         magnitude: from 0 to 1.
 
     Returns:
-        float32, the same shape, whole numbers of 0 to 255.
+        float32, the same shape, integral values from 0 to 255.
     """
 
     def augment(element):
@@ -41,7 +41,7 @@ def rand_augment(images, draws, magnitude):
 
     images = tf.cast(images, tf.float32)
     augmented = tf.map_fn(augment, (images, draws), fn_output_signature=tf.float32)
-    return tf.reshape(augmented, tf.shape(images))  # which no images would not have
+    return tf.reshape(augmented, tf.shape(images))  # an empty batch would have no shape
 
 
 def _branch(operation, image, signed):
@@ -49,7 +49,7 @@ def _branch(operation, image, signed):
 
 
 def identity(image, signed):
-    """The image as it is."""
+    """Leaves the image unchanged."""
     return image
 
 
@@ -77,36 +77,36 @@ def _equalize_channel(channel):
 
 
 def solarize(image, signed):
-    """Inverts what is at least as bright as a threshold, which falls from 256 to 0."""
+    """Inverts values of at least a threshold, which falls from 256 to 0."""
     threshold = 256.0 * (1.0 - tf.abs(signed))
     return tf.where(image < threshold, image, 255.0 - image)
 
 
 def posterize(image, signed):
-    """Keeps the upper bits of each value: 8, falling to 4."""
+    """Keeps the upper bits of each value, from 8 down to 4."""
     lost = tf.round(4.0 * tf.abs(signed))
     size = tf.pow(2.0, lost)
     return tf.floor(image / size) * size
 
 
 def color(image, signed):
-    """Towards grey, or away from it."""
+    """Moves the image towards its grey version, or away from it."""
     return _blend(_grey(image)[..., None], image, signed)
 
 
 def contrast(image, signed):
-    """Towards the image's mean grey, or away from it."""
+    """Moves the image towards its mean grey, or away from it."""
     mean = tf.floor(tf.reduce_mean(_grey(image)) + 0.5)
     return _blend(mean, image, signed)
 
 
 def brightness(image, signed):
-    """Towards black, or away from it."""
+    """Moves the image towards black, or away from it."""
     return _blend(0.0, image, signed)
 
 
 def sharpness(image, signed):
-    """Towards a smoothed image, or away from it; the edge stays."""
+    """Moves the image towards a smoothed version, or away from it; the border is unchanged."""
     kernel = tf.constant(_SHARPENED)[..., None, None] / sum(map(sum, _SHARPENED))
     kernel = tf.tile(kernel, [1, 1, 3, 1])
     smooth = tf.nn.depthwise_conv2d(image[None], kernel, [1, 1, 1, 1], "VALID")[0]
@@ -117,7 +117,7 @@ def sharpness(image, signed):
 
 
 def rotate(image, signed):
-    """By up to 30 degrees about the middle."""
+    """Rotates the image about its centre by up to 30 degrees."""
     angle = signed * math.radians(30)
     cos, sin = tf.cos(angle), tf.sin(angle)
     height, width = _middle(image)
@@ -127,22 +127,22 @@ def rotate(image, signed):
 
 
 def shear_x(image, signed):
-    """Moves rows by up to 0.3 of their distance from the top."""
+    """Shifts each row by up to 0.3 of its distance from the top."""
     return _transform(image, [1.0, 0.3 * signed, 0.0, 0.0, 1.0, 0.0])
 
 
 def shear_y(image, signed):
-    """Moves columns by up to 0.3 of their distance from the left."""
+    """Shifts each column by up to 0.3 of its distance from the left."""
     return _transform(image, [1.0, 0.0, 0.0, 0.3 * signed, 1.0, 0.0])
 
 
 def translate_x(image, signed):
-    """By up to 0.45 of the width."""
+    """Shifts the image by up to 0.45 of its width."""
     return _transform(image, [1.0, 0.0, 0.45 * signed * image.shape[1], 0.0, 1.0, 0.0])
 
 
 def translate_y(image, signed):
-    """By up to 0.45 of the height."""
+    """Shifts the image by up to 0.45 of its height."""
     return _transform(image, [1.0, 0.0, 0.0, 0.0, 1.0, 0.45 * signed * image.shape[0]])
 
 
@@ -172,7 +172,7 @@ def _grey(image):
 
 
 def _blend(other, image, signed):
-    """The image at factor 1, the other at 0; the factor is 1 and up to 0.9 more or less."""
+    """Blends two images with a factor of 1 ± up to 0.9; 1 is the image, 0 the other."""
     return other + (1.0 + 0.9 * signed) * (image - other)
 
 
@@ -181,7 +181,7 @@ def _middle(image):
 
 
 def _transform(image, matrix):
-    """The image whose pixel (x, y) is, by two neighbours each way, that of a (x, y, 1)."""
+    """The image whose pixel (x, y) is the bilinear value of `image` at `matrix` · (x, y, 1)."""
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],
         transforms=tf.stack([*map(tf.convert_to_tensor, matrix), 0.0, 0.0])[None],
