@@ -66,7 +66,8 @@ def compare_order(expected, measured):
 
     Args:
         expected: dict from names to expected figures.
-        measured: dict from names to dicts from seeds to figures; names without are left out.
+        measured: dict from names to dicts from seeds to figures; names without figures are left
+            out.
 
     Returns:
         Dict with "pairs", the number of pairs of names that differ in `expected`; "agree", the
