@@ -180,7 +180,7 @@ class TestSwitches:
     def one_epoch(self, few_simulated_clicks, tmp_path_factory):
         workdir = tmp_path_factory.mktemp("one_epoch")
         first, again = (self.last(workdir / name) for name in ("first", "again"))
-        assert first == again  # so that what differs is the switch
+        assert first == again  # so that only the switch differs
         return first
 
     @staticmethod
@@ -268,7 +268,7 @@ class TestOnesOwnLog:
         summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         assert (summary["train_examples"], summary["test_examples"]) == (540, 60)
         model, _, _ = restore(tmp_path / "run")
-        assert set(model.light.input) == {"item", "device", "price", "before"}  # not who
+        assert set(model.light.input) == {"item", "device", "price", "before"}  # not the user
         assert model.light.input["before"].shape == (None, 4)
         signatures = tf.saved_model.load(str(tmp_path / "run" / summary["export"])).signatures
         specification = signatures["serve_candidates"].structured_input_signature[1]
