@@ -134,7 +134,7 @@ class TestCandidates:
 
 def test_inputs_without_names_are_called_alike_in_every_process(tmp_path):
     nets = []
-    for _ in range(2):  # the second one's numbers are others
+    for _ in range(2):  # the second has other numbers
         inputs = keras.Input((3,)), keras.Input((2,))
         nets.append(keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs))))
     for index, net in enumerate(nets):
