@@ -35,7 +35,7 @@ def test_on_two_workers(tmp_path):
         assert worker.returncode == 0, told
     first, second = (json.loads((tmp_path / f"{worker}.json").read_text()) for worker in range(2))
     assert first["count"] == second["count"] == 5
-    # Each has other examples, and both end with the same weights and moving statistics.
+    # They have different examples, and end with the same weights and moving statistics.
     assert first["digest"] == second["digest"]
 
 
