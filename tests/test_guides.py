@@ -60,11 +60,11 @@ def test_own_nets(tmp_path, capsys):
     names = run("own_nets")
     assert (tmp_path / "serving" / "words" / "1" / "saved_model.pb").exists()
     assert {"light_bought_loss", "booster_topic_accuracy"} <= set(names["history"].history)
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for line in re.findall(
         r"^ {4}((?:shared|light only|booster only) .*)", guide("own_nets"), re.M
     ):
-        assert line in told  # the table of the guide
+        assert line in printed  # the table of the guide
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def tasks_of(model, task=None, multi_label=None, named=False):
         raise ValueError(f"task must be one of {TASKS}{of_outputs}. Received: task={task!r}")
     tasks = {}
     for output, logits in outputs.items():
-        own = given.get(output) or _told_by_loss(model, output, logits)
+        own = given.get(output) or _implied_by_loss(model, output, logits)
         if own is None and (named or multi_label is not None):
             own = CLASSIFICATION
         if own is None:
@@ -100,7 +100,7 @@ def _label_loss(model, output):
     return by_net.get("light", by_net.get("booster"))
 
 
-def _told_by_loss(model, output, logits):
+def _implied_by_loss(model, output, logits):
     """The task of a label loss; `None` for the user's own loss."""
     loss = _label_loss(model, output)
     if loss is None:

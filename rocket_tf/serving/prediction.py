@@ -94,7 +94,7 @@ class Classifier:
     pixels as in training. Both turn images as their EXIF data say.
 
     Args:
-        export: path of the export, as `find_export` gives it.
+        export: path of the export, from `find_export`.
 
     Attributes:
         class_names: the classes' names, or `None` without labels.

@@ -57,10 +57,10 @@ def answer(tmp_path, monkeypatch):
         flags.FLAGS.unparse_flags()
         # Otherwise, a file without get_config would have that of the previous file.
         sys.modules.pop("config_config", None)
-        told, complained = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
+        printed, complained = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
             code = train.main(arguments)
-        return code, told.getvalue(), complained.getvalue()
+        return code, printed.getvalue(), complained.getvalue()
 
     yield run
     flags.FLAGS.unparse_flags()
@@ -68,8 +68,8 @@ def answer(tmp_path, monkeypatch):
 
 def assert_refused(answered, *named):
     """Whether an answer is one line that has one of the names in it, and nothing was written."""
-    code, told, complained = answered
-    assert (code, told) == (2, "")
+    code, printed, complained = answered
+    assert (code, printed) == (2, "")
     assert complained.startswith("rocket_tf: ") and complained.endswith("\n")
     assert len(complained.splitlines()) == 1
     assert "Traceback" not in complained

@@ -176,8 +176,8 @@ def test_mistakes_have_their_place(tmp_path, form, streaming, values, said):
 def test_mistakes_of_types(tmp_path):
     for name, value, said in (
         ("when", 0.5, "has 'when' as double, expected integers: seconds since 1970"),
-        ("look", 0.5, "has 'look' as double, expected lists, or texts with spaces between"),
-        ("tags", [0.5], "has 'tags' as list<.*double.*>, expected lists of integers or texts"),
+        ("look", 0.5, "has 'look' as double, expected lists, or strings with spaces between"),
+        ("tags", [0.5], "has 'tags' as list<.*double.*>, expected lists of integers or strings"),
         ("seen", ["a"], "expected lists of integers, as 'item' has"),
     ):
         rows = [{**row, name: value} for row in ROWS]

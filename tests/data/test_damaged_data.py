@@ -78,12 +78,12 @@ def load(folder, **arguments):
     return images.load("cifar10", str(folder.parents[1]), **arguments)
 
 
-def assert_damaged(folder, name, *told):
+def assert_damaged(folder, name, *fragments):
     with pytest.raises(DamagedDataError) as error:
         load(folder)
     message = str(error.value)
     assert message.startswith(f"cifar10: {folder / name}: "), message
-    for text in (*told, f"delete {folder} and start again", "or copy that folder again"):
+    for text in (*fragments, f"delete {folder} and start again", "or copy that folder again"):
         assert text in message, message
     assert len(message.splitlines()) == 1
 
@@ -152,7 +152,7 @@ class TestRecords:
         return write_third
 
     @pytest.mark.parametrize(
-        "image, told",
+        "image, fragment",
         [
             (b"", "InvalidArgumentError"),
             (b"no image", "InvalidArgumentError: Unknown image file format"),
@@ -163,9 +163,9 @@ class TestRecords:
         ],
         ids=["empty", "no image", "half a PNG", "half a JPEG", "too small", "too large"],
     )
-    def test_images(self, with_third, features, image, told):
+    def test_images(self, with_third, features, image, fragment):
         folder = with_third(record(features, 0, image))
-        assert_damaged(folder, SECOND, "record 3 of 4 cannot be read: ", told)
+        assert_damaged(folder, SECOND, "record 3 of 4 cannot be read: ", fragment)
 
     @pytest.mark.parametrize("label", [-1, 10, 2**40])
     def test_labels_out_of_range(self, with_third, features, label):

@@ -23,10 +23,10 @@ def pixels(*shape):
     return RANDOM.integers(0, 256, shape).astype(np.uint8)
 
 
-def assert_one_line(error, *told):
+def assert_one_line(error, *fragment):
     message = str(error.value)
     assert len(message.splitlines()) == 1
-    for text in told:
+    for text in fragment:
         assert text in message, message
 
 
@@ -48,10 +48,10 @@ class TestNumPyArchive:
         np.savez(path, **arrays)
         return npz_images.read(path)
 
-    def refuse(self, path, *told, error=DataUnavailableError, **changes):
+    def refuse(self, path, *fragment, error=DataUnavailableError, **changes):
         with pytest.raises(error) as caught:
             self.read(path, **changes)
-        assert_one_line(caught, f"{path}: ", *told)
+        assert_one_line(caught, f"{path}: ", *fragment)
 
     def test_values_are_as_written(self, path):
         data = self.read(path)
@@ -137,11 +137,11 @@ class TestNumPyArchive:
         assert not (tmp_path / "sprung").exists()
 
     def test_missing_keys_and_those_that_are_there(self, path):
-        told = "has no x_test, y_test; there are ['x_train', 'y_train']; expected"
-        self.refuse(path, told, x_test=None, y_test=None)
+        fragment = "has no x_test, y_test; there are ['x_train', 'y_train']; expected"
+        self.refuse(path, fragment, x_test=None, y_test=None)
 
     @pytest.mark.parametrize(
-        "images, told",
+        "images, fragment",
         [
             (ARRAYS["x_train"] / np.float32(255), "float32 with values from 0."),
             (ARRAYS["x_train"] - 128.0, "float64 with values from -"),
@@ -152,27 +152,27 @@ class TestNumPyArchive:
         ],
         ids=["0 to 1", "negative", "above 255", "NaN", "complex", "strings"],
     )
-    def test_pixels_of_other_values(self, path, images, told):
-        self.refuse(path, "x_train: dtype", told, "expected pixels of 0 to 255", x_train=images)
+    def test_pixels_of_other_values(self, path, images, fragment):
+        self.refuse(path, "x_train: dtype", fragment, "expected pixels of 0 to 255", x_train=images)
 
     @pytest.mark.parametrize("shape", [(6,), (6, 60), (6, 5, 4, 3, 1), (0, 5, 4, 3), (6, 0, 4, 3)])
     def test_images_of_other_shapes(self, path, shape):
-        told = f"x_train: shape {shape}; expected (examples, height, width) or"
-        self.refuse(path, told, x_train=np.zeros(shape, np.uint8))
+        fragment = f"x_train: shape {shape}; expected (examples, height, width) or"
+        self.refuse(path, fragment, x_train=np.zeros(shape, np.uint8))
 
     def test_channels_first(self, path):
         channels_first = np.zeros((6, 3, 32, 32), np.uint8)
         self.refuse(path, "expected channels last: x.transpose", x_train=channels_first)
 
     def test_test_images_of_another_shape(self, path):
-        told = "x_test has images of shape (5, 4, 1), but x_train of (5, 4, 3)"
-        self.refuse(path, told, x_test=ARRAYS["x_test"][..., :1])
+        fragment = "x_test has images of shape (5, 4, 1), but x_train of (5, 4, 3)"
+        self.refuse(path, fragment, x_test=ARRAYS["x_test"][..., :1])
 
     @pytest.mark.parametrize("part", ["train", "test"])
     def test_other_numbers_of_images_and_labels(self, path, part):
         fewer = ARRAYS[f"x_{part}"][:-1]
-        told = f"x_{part} has {len(fewer)} examples, but y_{part} has {len(fewer) + 1}"
-        self.refuse(path, told, **{f"x_{part}": fewer})
+        fragment = f"x_{part} has {len(fewer)} examples, but y_{part} has {len(fewer) + 1}"
+        self.refuse(path, fragment, **{f"x_{part}": fewer})
 
     @pytest.mark.parametrize(
         "labels",
@@ -180,8 +180,8 @@ class TestNumPyArchive:
         ids=["one-hot", "one-hot integers", "floats", "empty"],
     )
     def test_labels_of_other_kinds(self, path, labels):
-        told = f"y_train: dtype {labels.dtype} and shape {labels.shape}; expected integers"
-        self.refuse(path, told, y_train=labels)
+        fragment = f"y_train: dtype {labels.dtype} and shape {labels.shape}; expected integers"
+        self.refuse(path, fragment, y_train=labels)
 
     @pytest.mark.parametrize("labels, absent", [([1, 2] * 3, 0), ([0, 2, 2**40] * 2, 1)])
     def test_a_class_without_an_example(self, path, labels, absent):
@@ -197,14 +197,14 @@ class TestNumPyArchive:
         labels = ARRAYS[key].copy()
         labels[1] = label
         names = np.array(["ant", "bee", "cow"])
-        told = f"{key}: example 2 of {len(labels)} has label {label}, expected 0 to 2"
-        self.refuse(path, told, class_names=names, **{key: labels})
+        fragment = f"{key}: example 2 of {len(labels)} has label {label}, expected 0 to 2"
+        self.refuse(path, fragment, class_names=names, **{key: labels})
 
     def test_negative_labels_alone(self, path):
         self.refuse(path, "y_train: example 1 of 6 has label -1", y_train=np.full(6, -1))
 
     @pytest.mark.parametrize(
-        "names, told",
+        "names, fragment",
         [
             (np.arange(3), "class_names: dtype int64 and shape (3,); expected strings"),
             (np.array("ant"), "shape ()"),
@@ -215,8 +215,8 @@ class TestNumPyArchive:
             (np.array(["ant", "bee", "ant"]), "2 classes have the name 'ant'"),
         ],
     )
-    def test_class_names_that_are_none(self, path, names, told):
-        self.refuse(path, told, class_names=names)
+    def test_class_names_that_are_none(self, path, names, fragment):
+        self.refuse(path, fragment, class_names=names)
 
 
 class Bait:
@@ -319,13 +319,13 @@ def pickled(request):
     return Cifar(request.param)
 
 
-def refuse(cifar, parent, name, *told):
+def refuse(cifar, parent, name, *fragment):
     """Asserts what is said of a folder and of an archive with a damaged file."""
     for write in (cifar.write_folder, cifar.write_archive):
         place = write(parent)
         with pytest.raises(DamagedDataError) as caught:
             cifar_archives.read(place, cifar.dataset)
-        assert_one_line(caught, f"{place}: {name}: ", *told)
+        assert_one_line(caught, f"{place}: {name}: ", *fragment)
 
 
 class TestCifar:
@@ -389,14 +389,14 @@ class TestCifar:
         labels = cifar.labels[cifar.test].copy()
         labels[2] = label
         cifar.files[cifar.test] = cifar.records(cifar.images[cifar.test], labels)
-        told = f"record 3 of 4 has label {label}, expected 0 to {cifar.classes - 1}"
-        refuse(cifar, tmp_path, cifar.test, told)
+        fragment = f"record 3 of 4 has label {label}, expected 0 to {cifar.classes - 1}"
+        refuse(cifar, tmp_path, cifar.test, fragment)
 
     @pytest.mark.parametrize("length", [0, 1, 3000, -1])
     def test_files_that_are_cut_off(self, cifar, tmp_path, length):
         cifar.files[cifar.test] = cifar.files[cifar.test][:length]
-        told = "pickle" if cifar.is_pickled else "record size" if length else "no records"
-        refuse(cifar, tmp_path, cifar.test, told)
+        fragment = "pickle" if cifar.is_pickled else "record size" if length else "no records"
+        refuse(cifar, tmp_path, cifar.test, fragment)
 
     def test_files_without_records(self, cifar, tmp_path):
         cifar.files[cifar.test] = cifar.records(pixels(0, 32, 32, 3), np.zeros(0, int))
@@ -406,8 +406,8 @@ class TestCifar:
     def test_other_numbers_of_class_names(self, cifar, tmp_path, change):
         names = change(cifar.names)
         cifar.files[cifar.meta] = cifar.class_names(names)
-        told = f"{len(names)} class names, expected {cifar.classes}"
-        refuse(cifar, tmp_path, cifar.meta, told)
+        fragment = f"{len(names)} class names, expected {cifar.classes}"
+        refuse(cifar, tmp_path, cifar.meta, fragment)
 
     def test_class_names_that_are_no_unicode(self, cifar, tmp_path):
         content = cifar.files[cifar.meta]
@@ -495,7 +495,7 @@ class TestPickles:
         refuse(pickled, tmp_path, pickled.meta, "names a persistent object")
 
     @pytest.mark.parametrize(
-        "data, told",
+        "data, fragment",
         [
             (pixels(4, 3071), "images of shape (4, 3071), expected (records, 3072)"),
             (pixels(4 * 3072), "images of shape (12288,)"),
@@ -506,12 +506,12 @@ class TestPickles:
             (None, "images are a NoneType"),
         ],
     )
-    def test_images_of_other_kinds(self, pickled, tmp_path, data, told):
+    def test_images_of_other_kinds(self, pickled, tmp_path, data, fragment):
         self.change(pickled, data=data)
-        refuse(pickled, tmp_path, pickled.test, told)
+        refuse(pickled, tmp_path, pickled.test, fragment)
 
     @pytest.mark.parametrize(
-        "labels, told",
+        "labels, fragment",
         [
             ([0, 1, 2], "4 images, but 3 labels"),
             ([0, 1, 2, 3.0], "is not a list of integers"),
@@ -521,10 +521,10 @@ class TestPickles:
             ([0, 1, 2, 2**70], f"record 4 of 4 has label {2**70}"),
         ],
     )
-    def test_labels_of_other_kinds(self, pickled, tmp_path, labels, told):
+    def test_labels_of_other_kinds(self, pickled, tmp_path, labels, fragment):
         key = "labels" if pickled.classes == 10 else "fine_labels"
         self.change(pickled, **{key: labels})
-        refuse(pickled, tmp_path, pickled.test, told)
+        refuse(pickled, tmp_path, pickled.test, fragment)
 
     @pytest.mark.parametrize("key", ["data", "labels"])
     def test_missing_keys(self, pickled, tmp_path, key):

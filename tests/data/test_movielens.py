@@ -1,4 +1,4 @@
-"""MovieLens as clicks, on a stand-in in TensorFlow Datasets' form; and how its faults are told."""
+"""MovieLens as clicks, on a stand-in in TensorFlow Datasets' format, and messages about damage."""
 
 import json
 
@@ -152,12 +152,12 @@ def test_data_that_is_not_there(tmp_path, version, monkeypatch):
 
 
 class TestDamage:
-    def assert_damaged(self, folder, version, name, *told):
+    def assert_damaged(self, folder, version, name, *fragments):
         with pytest.raises(DamagedDataError) as error:
             read(folder, version)
         message = str(error.value)
         assert message.startswith(f"movielens/{version}-ratings: {folder / name}: "), message
-        for text in (*told, f"delete {folder} and start again"):
+        for text in (*fragments, f"delete {folder} and start again"):
             assert text in message, message
         assert len(message.splitlines()) == 1
 
@@ -181,7 +181,7 @@ class TestDamage:
         self.assert_damaged(folder, version, TRAIN_FILE, f"it has {records} records, expected")
 
     @pytest.mark.parametrize(
-        "bad, told",
+        "bad, fragment",
         [
             ((1, 10, 6.0, 0, []), "record 3 of 8 has user_rating 6.0, expected 1 to 5"),
             ((1, 10, float("nan"), 0, []), "record 3 of 8 has user_rating nan"),
@@ -189,9 +189,9 @@ class TestDamage:
             (("", 10, 5.0, 0, []), "record 3 of 8 has user_id b'', expected a number"),
         ],
     )
-    def test_bad_values(self, folder, version, features, bad, told):
+    def test_bad_values(self, folder, version, features, bad, fragment):
         write(folder, features, [*RATINGS[:2], bad, *RATINGS[3:]])
-        self.assert_damaged(folder, version, TRAIN_FILE, told)
+        self.assert_damaged(folder, version, TRAIN_FILE, fragment)
 
     @pytest.mark.parametrize("content", [b"", b"{", b"{}"])
     def test_of_the_description(self, folder, version, content):

@@ -70,8 +70,8 @@ class TestSeveralOutputs:
 
     def test_passes_the_checks_and_may_be_optimized(self, rocket, tmp_path):
         version = export_light(rocket, tmp_path, optimize=True)
-        told = dict(checks.prove(version))
-        assert "1, 3, 8" in " ".join(told.values()) or len(told) == 9
+        results = dict(checks.prove(version))
+        assert "1, 3, 8" in " ".join(results.values()) or len(results) == 9
 
     def test_has_no_class_names(self, rocket, tmp_path):
         with pytest.raises(ValueError, match=r"class_names are for nets with one output.*topic"):

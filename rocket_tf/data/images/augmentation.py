@@ -23,6 +23,12 @@ def mirror_and_shift(images, draws, flip, crop_padding, crop_padding_mode="symme
 
     Returns:
         Images of the same shape and dtype.
+
+    Example:
+        >>> image = tf.reshape([1, 2, 3], (1, 1, 3, 1))
+        >>> mirrored = mirror_and_shift(image, tf.constant([[0.1, 0.0, 0.0]]), True, 0)
+        >>> mirrored[0, 0, :, 0].numpy().tolist()
+        [3, 2, 1]
     """
     if flip or crop_padding:
         mirrored = draws[:, 0] < 0.5 if flip else tf.zeros(tf.shape(draws)[:1], tf.bool)

@@ -23,6 +23,13 @@ def mixup(images, partners, labels, partner_labels, draws, alpha):
 
     Returns:
         `(images, labels)`, float32.
+
+    Example:
+        >>> black, white = tf.zeros((1, 1, 1, 1)), 255 * tf.ones((1, 1, 1, 1))
+        >>> one, two = tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]])
+        >>> images, labels = mixup(black, white, one, two, tf.constant([[0.25, 0, 0]]), 1.0)
+        >>> labels.numpy().round(2).tolist()
+        [[0.25, 0.75]]
     """
     part = beta(draws[:, 0], alpha)
     of_image = part[:, None, None, None]
@@ -45,6 +52,14 @@ def cutmix(images, partners, labels, partner_labels, draws, alpha):
 
     Returns:
         As for `mixup`; labels are mixed in proportion to the areas.
+
+    Example:
+        >>> black, white = tf.zeros((1, 4, 4, 1)), 255 * tf.ones((1, 4, 4, 1))
+        >>> one, two = tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]])
+        >>> draws = tf.constant([[0.75, 0.5, 0.5]])
+        >>> images, labels = cutmix(black, white, one, two, draws, 1.0)
+        >>> labels.numpy().round(2).tolist()
+        [[0.75, 0.25]]
     """
     height, width = images.shape[1], images.shape[2]
     side = tf.sqrt(1 - beta(draws[:, 0], alpha))

@@ -84,6 +84,10 @@ def pixel_counts(images):
 
     Returns:
         int64, shape (channels, 256).
+
+    Example:
+        >>> pixel_counts(np.zeros((2, 4, 4, 3), np.uint8))[:, 0].tolist()
+        [32, 32, 32]
     """
     return np.stack(
         [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(images, -1, 0)]
