@@ -309,8 +309,7 @@ class RunFolder:
         if different:
             raise ConfigError(
                 f"config.booster_run: {self.path} holds a run whose booster does not fit "
-                f"({'; '.join(different)}); name another folder; if it does not exist, the booster "
-                "is trained there"
+                f"({'; '.join(different)}); name another folder; in a new one, it is trained"
             )
         return own
 
