@@ -1,4 +1,4 @@
-"""What a study ended with.
+"""The final configuration of a study.
 
 python -m tools.study --config=configs/digits.py --methods=light,rocket --seeds=12
 """
@@ -8,7 +8,7 @@ from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):
-    """The chosen hint, and all else as it was given."""
+    """The chosen hint, and the other fields as given."""
     config = options.default()
     config.epochs = 40
     config.dataset = "digits"

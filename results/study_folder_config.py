@@ -1,4 +1,4 @@
-"""What a study ended with.
+"""The final configuration of a study.
 
 python -m tools.study --config=configs/image_folder.py --seeds=12 --set=data_path=runs/recipes/images --set=light_backbone= --set=booster_backbone= --set=light_depth=10 --set=booster_depth=16 --set=image_size=8 --set=crop_padding=1 --set=flip=False --set=rand_augment=0
 """
@@ -8,7 +8,7 @@ from rocket_tf.config.methods import with_method
 
 
 def get_config(method="rocket"):
-    """The chosen hint, and all else as it was given."""
+    """The chosen hint, and the other fields as given."""
     config = options.default()
     config.epochs = 30
     config.batch_size = 32

@@ -43,14 +43,14 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    """Python's collector no longer goes through TensorFlow's modules, again and again."""
+    """Freezes all objects so far, so that garbage collection skips TensorFlow's modules."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def same_start():
-    """Every test starts from one seed and leaves the dtype policy as it was."""
+    """Every test starts with the same seed, and its dtype policy is reset afterwards."""
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
@@ -58,11 +58,11 @@ def same_start():
 
 @pytest.fixture(autouse=True, scope="module")
 def left_alone():
-    """What Keras and TensorFlow keep of a file's fits goes, or is gone through no more."""
+    """Frees what Keras and TensorFlow keep of a file's fits, and freezes the rest."""
     with custom_gradients_forgotten():
         yield
     keras.backend.clear_session()
-    logging.getLogger("rocket_tf").propagate = True  # which commands have switched off
+    logging.getLogger("rocket_tf").propagate = True  # commands have switched it off
     gc.collect()
     gc.freeze()
 
@@ -83,7 +83,7 @@ def few_simulated_clicks():
 
 @pytest.fixture
 def untraced():
-    """A test's runs are `quick_runs`."""
+    """All runs of a test are `quick_runs`."""
     with quick_runs():
         yield
 
@@ -104,7 +104,7 @@ def two_replicas():
 
 @pytest.fixture(autouse=True, scope="session")
 def kept(tmp_path_factory):
-    """What is found out about data is kept in a folder of the tests."""
+    """The cache of facts about data is a folder of the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROCKET_TF_CACHE", str(tmp_path_factory.mktemp("kept")))
         yield

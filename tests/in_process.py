@@ -1,4 +1,4 @@
-"""The command in the tests' own process, for what ends before the training begins."""
+"""Runs the command in the tests' own process, if it ends before the training begins."""
 
 import subprocess
 import sys
@@ -13,12 +13,12 @@ from rocket_tf.config import flags as config_flags
 
 
 def run_here(arguments, capsys):
-    """What the command answers to arguments, as `subprocess.run` would give it.
+    """Runs the command with some arguments; the result is like that of `subprocess.run`.
 
-    TensorFlow is there already; how it is loaded quietly is for processes of the command to show.
+    TensorFlow is loaded already, so tests of its quiet loading need processes.
     """
     flags.FLAGS.unparse_flags()
-    sys.modules.pop("config_config", None)  # the configuration of the command before
+    sys.modules.pop("config_config", None)  # the configuration of the previous command
     capsys.readouterr()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "dont_write_bytecode", True)

@@ -1,4 +1,4 @@
-"""Runs of a table that are not run: their summaries alone."""
+"""Pretended runs of a table: only their summaries exist."""
 
 ERRORS = {
     ("light", "light"): [9.0, 8.0, 10.0],
@@ -9,7 +9,7 @@ ERRORS = {
 
 
 def pretend(reproduced, errors):
-    """Writes the summaries of runs that were not run: errors by method, net and seed."""
+    """Writes summaries of runs that never ran, with given errors by method, net and seed."""
     for run in reproduced.runs:
         summary = {"versions": {"tensorflow": "2", "keras": "3"}}
         for net in ("light", "booster"):

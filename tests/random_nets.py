@@ -14,7 +14,7 @@ NAMES = ("price", "age", "zoom", "area")
 
 @keras.saving.register_keras_serializable("tests")
 class Flagged(layers.Layer):
-    """A layer with keyword arguments, of which each changes what it computes."""
+    """A layer with keyword arguments, each of which changes its result."""
 
     def build(self, shape):
         self.scale = self.add_weight(shape=(shape[-1],), initializer="random_normal")
@@ -28,7 +28,7 @@ class Flagged(layers.Layer):
 
 @keras.saving.register_keras_serializable("tests")
 class Rough(layers.Layer):
-    """Noise in training alone that is a function of what it is added to."""
+    """Adds noise, only in training, that is a function of the input."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -40,11 +40,11 @@ class Rough(layers.Layer):
 
 @dataclasses.dataclass
 class Pair:
-    """Two nets, and what is known of them.
+    """Two nets, and facts about them.
 
     Attributes:
         called_once: batch normalisations that each net with them calls once, on the same tensor.
-        features: set of words for what is in the nets.
+        features: set of words that describe the nets' parts.
     """
 
     light: keras.Model
@@ -60,7 +60,7 @@ class Maker:
         self.random = np.random.default_rng(seed)
         self.called_once, self.features = [], set()
         self.count = 0
-        self.by_position = self.chance(0.2)  # logits for each position, with their mask
+        self.by_position = self.chance(0.2)  # logits for each position, with a mask
         self.names = [str(name) for name in self.random.permutation(NAMES)]
         self.names = self.names[: self.random.integers(1, 4)]
         self.kinds = {name: self.pick(["vector", "sequence", "words"]) for name in self.names}
@@ -121,7 +121,7 @@ class Maker:
         return keras.Model(inputs, outputs, name=self.name("model")), inputs, low
 
     def step(self, fresh):
-        """A function from the tensors so far to a new one; the same whenever it is called."""
+        """A function from the tensors so far to a new one; repeated calls give the same."""
         kind = self.pick(["layer"] * 3 + ["pool"] * 4 + ["ops"] * 2)
         if kind == "ops":
             choice, (one, two) = self.random.integers(3), self.random.random(2)

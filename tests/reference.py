@@ -1,4 +1,4 @@
-"""What the package computes, in float64 NumPy; and finite differences."""
+"""The package's computations in float64 NumPy, and finite differences."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def _standardized(logits):
 
 
 def dkd(followed, light, labels, temperature=4.0, alpha=1.0, beta=8.0):
-    """Of examples, one after another, with the target's class taken out."""
+    """Loss of each example, computed one by one without the target's class."""
     values = []
     for z, own, label in zip(followed, light, labels, strict=True):
         q, p = softmax(z / temperature), softmax(own / temperature)
@@ -43,7 +43,7 @@ def dkd(followed, light, labels, temperature=4.0, alpha=1.0, beta=8.0):
 
 
 def dist(followed, light, weights=None, temperature=1.0, beta=1.0, gamma=1.0):
-    """Of examples; correlations are NumPy's own, of weighted covariances over the batch."""
+    """Loss of each example; correlations come from NumPy's weighted covariances over the batch."""
     q, p = softmax(followed / temperature), softmax(light / temperature)
     over_classes = np.array([correlation(*each) for each in zip(q, p, strict=True)])
     over_batch = [correlation(*each, weights) for each in zip(q.T, p.T, strict=True)]
@@ -51,7 +51,7 @@ def dist(followed, light, weights=None, temperature=1.0, beta=1.0, gamma=1.0):
 
 
 def correlation(x, y, weights=None):
-    """0 where one of them hardly varies."""
+    """Pearson's correlation; 0 if one of the two hardly varies."""
     (x_variance, covariance), (_, y_variance) = np.cov(x, y, ddof=0, aweights=weights)
     if min(x_variance, y_variance) <= 1e-14:
         return 0.0

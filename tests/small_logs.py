@@ -1,4 +1,4 @@
-"""Click logs of a few rows, written in any form."""
+"""Writes click logs of a few rows in any format."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +9,7 @@ def write_log(folder, form, rows, floats=()):
     """Writes the same rows as both parts of a log.
 
     Args:
-        folder: where.
+        folder: the folder to write to.
         form: "csv", "parquet" or "tfrecord".
         rows: dict from columns to lists of values.
         floats: columns whose values are floats in TFRecord files; the others are integers.

@@ -1,4 +1,4 @@
-"""Small runs that tests share, and what to compare of them."""
+"""Small runs that tests share, and functions to compare them."""
 
 import contextlib
 import dataclasses
@@ -34,7 +34,7 @@ SMALL = {
     "pictures": False,
 }
 
-# On a log of `data.clicks.made_up` of 250 rows.
+# On a log of 250 rows from `data.clicks.made_up`.
 SMALL_CLICK_LOG = {
     "dataset": "click_log",
     "user_column": "hour",
@@ -45,7 +45,7 @@ SMALL_CLICK_LOG = {
     "request_columns": ("user",),
     "shuffle_row_groups": 2,
     "epochs": 1,
-    "batch_size": 110,  # three steps, the last one smaller
+    "batch_size": 110,  # three steps, the last one with a smaller batch
     "hash_buckets": 40,
     "embedding_dimension": 3,
     "light_tower": (6,),
@@ -55,13 +55,13 @@ SMALL_CLICK_LOG = {
 }
 
 
-FEW_DIGITS = 48  # in batches of 32, the last one is smaller
-FEW_IMPRESSIONS = 10_000  # the last tenth of them is for the test
+FEW_DIGITS = 48  # in batches of 32, the last one smaller
+FEW_IMPRESSIONS = 10_000  # the last tenth is the test part
 _EXPORT = summarizing._export
 
 
 def small_config(**changes):
-    """A run of seconds: 80 digits, 3 epochs, WRN-10-1 in WRN-16-1."""
+    """The configuration of a run of seconds: 80 digits, 3 epochs, WRN-10-1 in WRN-16-1."""
     config = options.default()
     config.update({**SMALL, **changes})
     return config
@@ -69,11 +69,10 @@ def small_config(**changes):
 
 @contextlib.contextmanager
 def quick_runs(traced=False, exported=False):
-    """Runs whose light nets are not exported and whose steps are not traced, unless asked for.
+    """A context in which runs neither trace their steps nor export their light nets by default.
 
-    For tests in which many runs of few steps are compared with each other: a step computes the same
-    either way, and most of a small run's time is tracing. Of click nets, it is their many small
-    operations.
+    It is for tests that compare many runs of few steps. A step computes the same either way, and
+    most of a small run's time is tracing (for click nets, many small operations).
     """
 
     def export(run, summary):
@@ -97,9 +96,9 @@ def quick_runs(traced=False, exported=False):
 
 @contextlib.contextmanager
 def few_digits():
-    """The digits have few test examples: of a small run, most would be evaluation.
+    """A context in which the digits have few test examples: evaluation would dominate small runs.
 
-    Runs in processes of their own evaluate all of them.
+    Runs in other processes evaluate all of them.
     """
     read = images._read_digits
 
@@ -113,7 +112,7 @@ def few_digits():
 
 @contextlib.contextmanager
 def few_impressions():
-    """The simulated clicks are a log of `FEW_IMPRESSIONS`: its test part has 20 000 otherwise."""
+    """A context in which the simulated log has `FEW_IMPRESSIONS`; otherwise, 20 000 are tested."""
     test = FEW_IMPRESSIONS // 10
     card = dataclasses.replace(
         DATASETS["simulated_clicks"], train_examples=FEW_IMPRESSIONS - test, test_examples=test
@@ -124,7 +123,7 @@ def few_impressions():
 
 @contextlib.contextmanager
 def interrupted_after_epoch(epoch):
-    """Within it, a run is ended as by Ctrl-C, once the metrics of an epoch are written."""
+    """A context in which a run ends as by Ctrl-C once the metrics of an epoch are written."""
     append = RunFolder.append_metrics
 
     def interrupt(folder, line):
@@ -141,7 +140,7 @@ def interrupted_after_epoch(epoch):
 
 @contextlib.contextmanager
 def interrupted_after_step(step, steps):
-    """The same once a step is done, counted from 1 over all epochs, of so many steps each."""
+    """The same after a step, counted from 1 over all epochs with `steps` steps each."""
     update = SaveCheckpoints.on_train_batch_end
 
     def interrupt(callback, batch, logs=None):
@@ -178,7 +177,7 @@ def card_of(config):
 
 
 def newest_checkpoint(directory):
-    """The path of the checkpoint of the most epochs, and of the most steps after them."""
+    """The path of the checkpoint with the most epochs, and then the most steps."""
     indexes = directory.glob("*.index")
     return max(indexes, key=lambda path: list(map(int, path.stem.split("-")[1::2]))).with_suffix("")
 
@@ -194,7 +193,7 @@ def state(workdir):
 
 
 def metrics(workdir, times=False):
-    """A run's metrics, one dict an epoch; how long things took is left out unless asked for."""
+    """A run's metrics, one dict for each epoch; durations only with `times`."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     if not times:
         for line in lines:
@@ -206,7 +205,7 @@ def ended_by_sigterm(command, folder):
     """Ends a command by SIGTERM once a run in a folder has done an epoch.
 
     Returns:
-        Its exit code, and what it has written to stderr.
+        Its exit code, and its output to stderr.
     """
     process = subprocess.Popen(
         command,

@@ -7,7 +7,7 @@ import pytest
 from tests.sources import imports_of
 
 PACKAGE = Path(__file__).parents[1] / "rocket_tf"
-# From top to bottom. What stands in one line does not import each other.
+# From top to bottom. Packages in one line do not import each other.
 LAYERS = (
     ("main",),
     ("commands",),
@@ -23,7 +23,7 @@ LAYERS = (
     ("errors",),
 )
 RANKS = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
-# The package's face, and a name kept for configuration files that were written before 0.2.
+# The public package, and a name kept for configuration files written before 0.2.
 FACES = ("__init__", "methods")
 
 

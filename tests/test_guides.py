@@ -60,11 +60,11 @@ def test_own_nets(tmp_path, capsys):
     names = run("own_nets")
     assert (tmp_path / "serving" / "words" / "1" / "saved_model.pb").exists()
     assert {"light_bought_loss", "booster_topic_accuracy"} <= set(names["history"].history)
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for line in re.findall(
         r"^ {4}((?:shared|light only|booster only) .*)", guide("own_nets"), re.M
     ):
-        assert line in told  # the table of the guide
+        assert line in printed  # the table of the guide
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_own_nets_in_the_command(tmp_path):
     with pytest.raises(ConfigError, match=f"cp {whole}/own_code.py my_nets.py"):
         train.train_and_evaluate(edited, whole)
 
-    # What follows needs the run's folder alone.
+    # The rest needs only the run's folder.
     (tmp_path / "my_nets.py").unlink()
     summary = json.loads((whole / "summary.json").read_text())
     assert train.evaluate(whole) == summary
@@ -163,7 +163,7 @@ def test_own_nets_in_a_study(tmp_path, monkeypatch):
     ratio = rocket["latency"]["p50_ms"] / booster["latency"]["p50_ms"]
     assert result["latency"]["light_to_booster"] == pytest.approx(ratio)
 
-    # What the study ended with needs the run's folder alone.
+    # The final configuration of the study needs only the run's folder.
     (tmp_path / "my_nets.py").unlink()
     run = tmp_path / "side_by_side" / "rocket" / "seed0"
     (export,) = export_run(run, ["savedmodel"], tmp_path / "exported")

@@ -42,7 +42,7 @@ def test_a_run_ends_with_a_table_and_without_chatter(finished):
     assert result.stderr == ""
     for text in ("epoch 3/3", "light ", "booster ", "parameters", "multiply-adds"):
         assert text in result.stdout
-    assert f"the exported light net is in {workdir}/light/1" in result.stdout
+    assert f"the light net was exported to {workdir}/light/1" in result.stdout
     assert "next: " in result.stdout
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
     assert "epoch 3/3" in result.stdout and "epoch 2/3" not in result.stdout
 
 
-# By the process itself, one of each kind: no argument, a file, a field, a text, a folder.
+# One mistake of each kind in a real process: no argument, a file, a field, a string, a folder.
 OF_PROCESSES = (
     "--config: missing",
     "--config: cannot be loaded (NameError)",

@@ -32,7 +32,7 @@ def test_five_minutes(notebook, tmp_path):
     found, expected = tmp_path / "five_minutes.png", DOCS / "five_minutes.png"
     with Image.open(expected) as picture:
         assert picture.text["code"] == notebook.checksum(page)
-    # Curves may be a little off; other axes are more than this.
+    # Curves may differ a little; other axes differ by more than this.
     assert compare_images(expected, found, tol=30) is None
 
 

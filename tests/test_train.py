@@ -187,7 +187,7 @@ class TestStartedAgain:
             resumed = train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
         assert resumed == summary
         assert state(tmp_path / "resumed") == state(whole)
-        # The sums behind logged means are cut in two for two replicas, which rounds.
+        # Two replicas divide the sums of logged means in two, which changes the rounding.
         tolerance = 0 if replicas == 1 else 1e-6
         for resumed, uninterrupted in zip(
             metrics(tmp_path / "resumed"), metrics(whole), strict=True
@@ -398,7 +398,7 @@ class TestStartedAgain:
         assert "crop_padding_mode: 'reflect' → 'symmetric'" in str(error.value)
         assert "that run follows the recipe before 0.2" in str(error.value)
         assert "\n" not in str(error.value)
-        # It can be read, and goes on under its own recipe.
+        # It can be read, and resumes with its own recipe.
         own = {"crop_padding_mode": "reflect", "learning_rate_drops": (0.3, 0.6, 0.8)}
         summary = train.train_and_evaluate(small_config(booster_dropout=0.1, **own), workdir)
         assert train.evaluate(workdir)["light"] == summary["light"]

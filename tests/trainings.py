@@ -22,7 +22,7 @@ def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True, mak
             optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            run_eagerly=strategy is None,  # which computes the same, and is faster for so few steps
+            run_eagerly=strategy is None,  # it computes the same, and is faster for few steps
         )
     history = rocket.fit(dataset, validation_data=dataset, epochs=epochs, verbose=0).history
     logs = rocket.evaluate(dataset, return_dict=True, verbose=0)

@@ -1,7 +1,7 @@
 """The multiply-adds of a net, counted call by call in a trace of one example.
 
-A layer's count is that of the products among the TensorFlow operations that it calls. Layers that
-those do not show have their own rules: a recurrent layer is its cell times its steps.
+A layer's count is that of the products among the TensorFlow operations that it calls. Layers whose
+products these do not show have their own rules: a recurrent layer counts its cell for each step.
 """
 
 import inspect
@@ -79,8 +79,8 @@ def _specification(tensor, batch):
 
 
 def _run(net, tensors):
-    """Calls a net's layers on tensors for its inputs; gives a list of outputs, and the count."""
-    net = keras.Model(net.inputs, net.outputs, name=net.name)  # also of a sequential one
+    """Calls a net's layers on its inputs; returns a list of outputs, and the count."""
+    net = keras.Model(net.inputs, net.outputs, name=net.name)  # also for a sequential model
     known = {id(tensor): value for tensor, value in zip(net.inputs, tensors, strict=True)}
     total = 0
     for call in keras_internals.calls_in(net):
@@ -94,7 +94,7 @@ def _run(net, tensors):
 
 
 def _call(operation, arguments, keywords):
-    """Calls a layer or another operation of Keras's; gives its outputs and their count."""
+    """Calls a layer or another Keras operation; returns its outputs and their count."""
     if _is_net(operation) and _fit(operation.inputs, keras.tree.flatten(arguments)):
         outputs, count = _run(operation, keras.tree.flatten(arguments))
         return keras.tree.pack_sequence_as(operation.output, outputs), count
@@ -104,7 +104,7 @@ def _call(operation, arguments, keywords):
     graph = tf.compat.v1.get_default_graph()
     before = len(graph.get_operations())
     outputs = operation(*arguments, **keywords)
-    if isinstance(operation, layers.TextVectorization):  # whose result may be of unknown length
+    if isinstance(operation, layers.TextVectorization):  # its result may have an unknown length
         (text,) = keras.tree.flatten((arguments, keywords))
         outputs.set_shape([text.shape[0], *outputs.shape[1:]])
     rule = _rule(operation)
@@ -119,7 +119,7 @@ def _call(operation, arguments, keywords):
 
 
 def _is_net(operation):
-    """Whether an operation is a net that does what its graph says."""
+    """Whether an operation is a net without its own `call`."""
     if not isinstance(operation, keras.Model) or not getattr(operation, "inputs", None):
         return False
     plain = type(keras.Model(operation.inputs, operation.outputs, name=operation.name))
@@ -127,7 +127,7 @@ def _is_net(operation):
 
 
 def _fit(inputs, given):
-    """Whether tensors are what a net's inputs say, so that nothing is cast or reshaped."""
+    """Whether tensors match a net's inputs, so that nothing is cast or reshaped."""
     return [(len(tensor.shape), tensor.dtype) for tensor in inputs] == [
         (len(tensor.shape), keras.backend.standardize_dtype(tensor.dtype)) for tensor in given
     ]
@@ -135,7 +135,7 @@ def _fit(inputs, given):
 
 def _rule(operation):
     """The rule for a layer whose own operations do not show its products."""
-    if type(operation) is layers.AdditiveAttention:  # whose call is that of Attention
+    if type(operation) is layers.AdditiveAttention:  # it inherits the call of Attention
         return _additive_attention
     return _RULES.get(type(operation).call)
 
@@ -159,7 +159,7 @@ def _time_distributed(layer, sequences):
 
 
 def _additive_attention(layer, inputs):
-    """The scores, sums of products with the scale, and the sums of values by their weights."""
+    """The scores (sums of products with the scale) and the weighted sums of values."""
     query, value, key = inputs[0], inputs[1], inputs[-1]
     pairs = query.shape[0] * _size(query.shape[1]) * _size(value.shape[1])
     return pairs * (layer.use_scale * key.shape[-1] + value.shape[-1])

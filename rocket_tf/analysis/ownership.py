@@ -1,4 +1,4 @@
-"""Which net of a rocket has which parameters (shared, light only, booster only); their cost."""
+"""Which net of a rocket has which parameters (shared, light only, booster only), and its cost."""
 
 import dataclasses
 import math
@@ -50,7 +50,7 @@ class Ownership:
 
 
 def ownership(model: "RocketModel") -> Ownership:
-    """Which net has which parameters of a model, and what the nets cost.
+    """Reports which net of a model has which parameters, and what the nets cost.
 
     Args:
         model: a `RocketModel`.

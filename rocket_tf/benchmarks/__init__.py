@@ -1,1 +1,1 @@
-"""The cost of training compared with alternatives: measurements that become ratios."""
+"""Measures the cost of training relative to alternatives, as ratios."""

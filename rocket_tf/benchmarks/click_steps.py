@@ -1,4 +1,4 @@
-"""Steps of click nets on tables of different sizes: two of 16 columns, the paper's towers."""
+"""Training steps of click nets: the paper's towers over two tables of 16 columns."""
 
 import keras
 import tensorflow as tf
@@ -11,13 +11,13 @@ from rocket_tf.optimizers import SparseAdam
 
 
 def training_step(settings, share=1.0, history=False, sparse=True):
-    """A step of the rocket as `fit` takes it.
+    """A training step of the rocket, as in `fit`.
 
     Args:
         settings: a `Settings`.
         share: rows of each table, as a fraction of `settings.table_rows`.
-        history: whether the mean over 20 items of the second table is an input, too.
-        sparse: whether the layers and the optimizer are this package's, or Keras's `Embedding`,
+        history: whether the mean of 20 more rows of the second table is an input, too.
+        sparse: whether to use this package's layers and optimizer instead of Keras's `Embedding`,
             `BatchNormalization` and `Adam`.
 
     Returns:
@@ -28,7 +28,7 @@ def training_step(settings, share=1.0, history=False, sparse=True):
     optimizer = SparseAdam(1e-3) if sparse else keras.optimizers.Adam(1e-3)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     data = tf.data.Dataset.from_tensor_slices(random_clicks(settings, rows, history)).repeat()
-    model.fit(data, steps_per_epoch=1, shuffle=False, verbose=0)  # makes the train function
+    model.fit(data, steps_per_epoch=1, shuffle=False, verbose=0)  # builds the train function
     iterator = iter(data)
     return lambda: float(model.train_function(iterator)["loss"])
 

@@ -1,4 +1,4 @@
-"""Steps of Keras models, and an epoch of the input pipeline."""
+"""Training steps of Keras models, and epochs of the input pipeline."""
 
 import functools
 import math
@@ -18,15 +18,15 @@ _LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def training_step(settings, net, policy="float32", normalization="fused", replicas=1):
-    """A step as `fit` takes it: the compiled train function on an iterator.
+    """A training step as in `fit`: the compiled train function on an iterator.
 
     Args:
         settings: a `Settings`.
-        net: "light", "booster", "rocket", or "distiller": the light net taught by the booster in
-            `keras.distillation.Distiller`.
+        net: "light", "booster", "rocket", or "distiller" (`keras.distillation.Distiller` with the
+            booster as teacher of the light net).
         policy: Keras's dtype policy.
-        normalization: as `batch_normalization` in `wide_resnet_pair`.
-        replicas: so many logical CPU devices.
+        normalization: `batch_normalization` of `wide_resnet_pair`.
+        replicas: number of logical CPU devices.
 
     Returns:
         Function without arguments that takes one step and waits for its loss.
@@ -35,13 +35,13 @@ def training_step(settings, net, policy="float32", normalization="fused", replic
     with strategy.scope():
         model = _compiled_model(settings, net, policy, normalization)
     batches = pipeline.distribute(functools.partial(_batches, settings), strategy)
-    model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0)  # makes the train function
+    model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0)  # builds the train function
     iterator = iter(batches)
     return lambda: float(model.train_function(iterator)["loss"])
 
 
 def handwritten_step(settings):
-    """The rocket's objective written by hand around the same graph, in a `tf.function`."""
+    """A step with the rocket's objective written by hand in a `tf.function`, on the same nets."""
     model = _compiled_model(settings, "rocket")
     optimizer = SGDWithL2()
     optimizer.build(model.trainable_variables)
@@ -62,12 +62,12 @@ def handwritten_step(settings):
 
 
 def rounds_within_fit(settings, warm_up, take_round):
-    """Times each step of `fit`, with all that `fit` does around it.
+    """Times the steps of `fit`, including its overhead.
 
     Args:
         settings: a `Settings`.
-        warm_up: steps before, which do not count.
-        take_round: called with the number of rounds that are done, after each step that counts.
+        warm_up: number of steps that are not counted, before the others.
+        take_round: called after each counted step with the number of rounds done.
 
     Returns:
         List of seconds, one for each of `settings.steps`.
@@ -96,11 +96,11 @@ def rounds_within_fit(settings, warm_up, take_round):
 
 
 def input_epoch(settings):
-    """An epoch of the input pipeline alone, as CIFAR-10's: shuffled, mirrored and cropped.
+    """An epoch of the input pipeline alone, like that of CIFAR-10: shuffled, mirrored and cropped.
 
     Returns:
-        Function without arguments that takes all batches of the next epoch, `settings.examples`
-        images together, from inside a `tf.function`, as training does.
+        Function without arguments that takes all batches of the next epoch (`settings.examples`
+        images) inside a `tf.function`, like training.
     """
     dataset = ArraySplit(*random_examples(settings.examples)).training_batches(
         settings.batch_size,
@@ -133,7 +133,7 @@ def _compiled_model(settings, net, policy="float32", normalization="fused"):
         if net == "rocket":
             model = RocketModel(light, booster)
         elif net == "distiller":
-            # The labels weigh as much as in this project's knowledge distillation.
+            # The labels have the same weight as in this project's knowledge distillation.
             model = keras.distillation.Distiller(
                 booster,
                 light,
@@ -149,6 +149,6 @@ def _compiled_model(settings, net, policy="float32", normalization="fused"):
 
 
 def _batches(settings, **parts):
-    """One batch for ever, in the parts of a worker's replicas."""
+    """Repeats one batch forever, divided among a worker's replicas."""
     batch = settings.random_batch()
     return ArraySplit(*batch).evaluation_batches(settings.batch_size, **parts).repeat()

@@ -1,7 +1,7 @@
-"""The kinds of steps that are timed: in which process each is taken, and how it is built.
+"""The kinds of steps to time: how each is built, and in which process it runs.
 
-A further kind is a line in the table here, one in the table of ratios (`figures.py`), and, where it
-is no variation of the others, a builder in `keras_steps.py` or `torch_steps.py`.
+To add a kind, add a line to the table here and one to the table of ratios (`figures.py`), and,
+unless it varies an existing kind, a builder to `keras_steps.py` or `torch_steps.py`.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import importlib
 
 from rocket_tf.system.startup import load_tensorflow_quietly
 
-HERE = ""  # the process that measures
+HERE = ""  # the measuring process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Kind:
     """One kind of step.
 
     Attributes:
-        builder: module and function of this package that make the step: `f(settings, **options)`
-            gives a function without arguments that takes one step and waits until it is done.
+        builder: module and function of this package that build the step: `f(settings, **options)`
+            returns a function without arguments that takes one step and waits for it.
         options: keyword arguments of the builder.
-        process: the process that takes the step; kinds with the same one share it.
+        process: name of the process that takes the step; kinds with the same name share it.
     """
 
     builder: str
@@ -57,12 +57,12 @@ KINDS = {
     "rocket_bfloat16": _train("rocket", policy="mixed_bfloat16"),
     "rocket_loop": Kind("keras_steps.handwritten_step"),
     "input_pipeline": Kind("keras_steps.input_epoch"),
-    # PyTorch's threads and allocator beside TensorFlow's in one process would disturb both.
+    # In one process, the threads and allocators of PyTorch and TensorFlow would disturb each other.
     "rocket_pytorch": Kind("torch_steps.training_step", process="PyTorch"),
     "rocket_pytorch_bfloat16": Kind(
         "torch_steps.training_step", {"autocast": True}, process="PyTorch"
     ),
-    # What tables of that size leave in memory would burden the others.
+    # Tables of this size leave memory in a state that slows the other kinds.
     "clicks_smallest": _clicks(share=0.001),
     "clicks_middle": _clicks(share=0.1),
     "clicks_largest": _clicks(),
@@ -71,17 +71,17 @@ KINDS = {
     "clicks": _clicks(share=0.3),
     "clicks_keras": _clicks("Keras's tables", share=0.3, sparse=False),
     "clicks_pytorch": Kind("torch_click_steps.training_step", {"share": 0.3}, "PyTorch's tables"),
-    # Logical devices are made before TensorFlow starts.
+    # Logical devices must be created before TensorFlow starts.
     "rocket_1_replica": _train("rocket", "1 replica", replicas=1),
     "rocket_2_replicas": _train("rocket", "2 replicas", replicas=2),
     "rocket_2_workers": Kind("two_workers.training_step", process="2 workers"),
 }
-# A step as `fit` takes it, with all that goes on around it: `fit` itself calls the other kinds.
+# A step within `fit`, including its overhead: `fit` itself calls the other kinds.
 WITHIN_FIT = "rocket_fit"
 
 
 def load_libraries(names):
-    """Imports what the steps of some kinds need, once and quietly."""
+    """Imports the libraries that some kinds need, once and quietly."""
     modules = {KINDS[name].module for name in names}
     if any("torch" not in module for module in modules):
         load_tensorflow_quietly()

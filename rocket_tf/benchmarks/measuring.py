@@ -1,4 +1,4 @@
-"""One run of the benchmark: what the figures need, measured side by side, and the report."""
+"""One run of the benchmark: takes the measurements that figures need, and reports them."""
 
 import platform
 
@@ -9,7 +9,7 @@ from rocket_tf.system.provenance import machine, software
 from rocket_tf.system.timing import Turns, timed
 
 _WARM_UP = 3  # steps
-# By rate: the kind whose time it comes from, and the size that says how many examples that takes.
+# By rate: the kind whose time it is computed from, and the size with its number of examples.
 _RATES = {
     "pipeline_rate": ("input_pipeline", "examples"),
     "rocket_rate": ("rocket", "batch_size"),
@@ -19,7 +19,7 @@ _ABOVE_TENSORFLOW = "_above_tensorflow"
 
 
 def measure(settings, figures, tell=print):
-    """Measures what figures need.
+    """Takes the measurements that some figures need.
 
     Args:
         settings: a checked `Settings`.
@@ -28,13 +28,13 @@ def measure(settings, figures, tell=print):
 
     Returns:
         A dict that JSON can hold: "milliseconds", "examples_per_second", "mebibytes" and "seconds"
-        with the median and range of each measurement; "ratios", the figures that are, by name;
-        "profile", milliseconds of the rocket's step by operation, if it is among the measurements;
-        "targets" of all figures; "disturbed", kinds of steps whose figures say little; "versions"
-        and "machine".
+        with the median and range of each measurement; "ratios", the figures that are ratios, by
+        name; "profile", milliseconds of the rocket's step by operation, if it is among the
+        measurements; "targets" of all figures; "disturbed", kinds of steps with unreliable figures;
+        "versions" and "machine".
     """
     needed = {name for figure in figures.values() for name in figure.measurements}
-    # Memory and start come before this process has TensorFlow, and takes memory itself.
+    # Memory and start are measured before this process loads TensorFlow and takes memory itself.
     mebibytes = _memory(settings, needed, tell)
     seconds = {}
     if "first_step" in needed:
@@ -68,7 +68,7 @@ def measure(settings, figures, tell=print):
 
 
 def _step_times(settings, needed, tell):
-    """The milliseconds of all kinds that are needed, by kind."""
+    """The milliseconds of all needed kinds, by kind."""
     names = [name for name in KINDS if name in needed]
     here = [name for name in names if KINDS[name].process == HERE]
     with processes.remote_steps(settings, names, tell) as steps:
@@ -95,7 +95,7 @@ def _in_milliseconds(seconds):
 
 
 def _memory(settings, needed, tell):
-    """The mebibytes of all trainings that are needed, by name."""
+    """The mebibytes of all needed trainings, by name."""
     mebibytes = {}
     for net in ("booster", "rocket"):
         names = (f"{net}_memory", f"{net}_memory{_ABOVE_TENSORFLOW}")

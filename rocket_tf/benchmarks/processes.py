@@ -1,4 +1,4 @@
-"""What is measured in fresh processes: steps of other processes, peak memory, the first step."""
+"""Measurements in fresh processes: steps, peak memory, the time to the first step."""
 
 import contextlib
 import dataclasses
@@ -17,10 +17,10 @@ _SECONDS_BETWEEN_LOOKS = 0.01
 
 
 def start_worker(settings, names):
-    """A `WorkerProcess` with the steps of the named kinds; `rocket_tf.benchmarks.worker` has more.
+    """Starts a `WorkerProcess` with steps of the named kinds; see `rocket_tf.benchmarks.worker`.
 
     Raises:
-        ProcessEnded: if it cannot make them.
+        ProcessEnded: if it cannot build them.
     """
     sizes = json.dumps(dataclasses.asdict(settings))
     return WorkerProcess("rocket_tf.benchmarks.worker", sizes, *names)
@@ -28,16 +28,16 @@ def start_worker(settings, names):
 
 @contextlib.contextmanager
 def remote_steps(settings, names, tell):
-    """Steps that other processes take, while these run.
+    """A context with steps that other processes take.
 
     Args:
         settings: a `Settings`.
-        names: names of kinds; those of this process are passed over.
+        names: names of kinds; those of this process are skipped.
         tell: called with a line about each process.
 
     Yields:
-        Dict from kinds to functions without arguments that take a step and return its
-        seconds, measured where it is taken.
+        Dict from kinds to functions without arguments that take a step and return its seconds,
+        measured in the other process.
     """
     by_process = {}
     for name in names:
@@ -59,12 +59,12 @@ def peak_memory(settings, net, steps, tell):
     Args:
         settings: a `Settings`.
         net: a kind of step.
-        steps: training steps after which the memory is read.
+        steps: number of training steps before memory is read.
         tell: called with a line about each process.
 
     Returns:
-        `(peaks, above_tensorflow)`: lists of mebibytes, the second less what the process had when
-        TensorFlow had loaded.
+        `(peaks, above_tensorflow)`: lists of mebibytes; the second excludes the memory of the
+        process after TensorFlow was loaded.
     """
     peaks, above_tensorflow = [], []
     for count in range(settings.processes):
@@ -79,17 +79,17 @@ def peak_memory(settings, net, steps, tell):
 
 
 def seconds_to_first_step(settings, tell):
-    """Seconds from the command that trains on the digits to its first step's checkpoint.
+    """Seconds from the start of a training on the digits to the checkpoint of its first step.
 
     Args:
         settings: a `Settings`.
         tell: called with a line about each process.
 
     Returns:
-        List of seconds, one a process, which is ended after that step.
+        List of seconds, one for each process; each is ended after its first step.
 
     Raises:
-        ProcessEnded: if the command ends before.
+        ProcessEnded: if the command ends earlier.
     """
     seconds = []
     for count in range(settings.processes):
@@ -110,8 +110,8 @@ def _time_first_step(workdir, output):
         while not any((workdir / "checkpoints").glob("*.index")):
             if process.poll() is not None:
                 output.seek(0)
-                errors = output.read().strip().splitlines() or ["it says nothing"]
-                raise ProcessEnded(f"the training that is timed has ended: {errors[-1]}")
+                errors = output.read().strip().splitlines() or ["no message"]
+                raise ProcessEnded(f"the timed training has ended: {errors[-1]}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         return time.perf_counter() - began
     finally:

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: thread time by TensorFlow's operations."""
+"""Profiles a training step: thread time by TensorFlow operation."""
 
 import collections
 import tempfile
@@ -12,19 +12,18 @@ _PICOSECONDS_A_MILLISECOND = 1e9
 
 
 def profile(settings, kind, steps=5):
-    """The thread time of one step of a kind, by the type of operation.
+    """The thread time of one step of a kind, by type of operation.
 
     Args:
         settings: a `Settings`.
-        kind: key of `KINDS`, of a step in this process.
-        steps: so many are profiled, after three that are not.
+        kind: key of `KINDS`; its step must run in this process.
+        steps: number of profiled steps, after three that are not profiled.
 
     Returns:
-        Dict from types of operations, such as "Conv2D", to milliseconds of thread time a step, the
-        largest first. Threads that work side by side add up, so that all together may be more than
-        the step takes.
+        Dict from types of operations, such as "Conv2D", to milliseconds of thread time per step,
+        the largest first. Parallel threads add up, so the sum may exceed the duration of the step.
     """
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2  # what the profiler writes
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2  # the format of the profiler's files
 
     step = KINDS[kind].build(settings)
     for _ in range(3):
@@ -38,7 +37,7 @@ def profile(settings, kind, steps=5):
     milliseconds = collections.Counter()
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events):
-            # Operations are recorded as "name:Type"; other events are of the runtime.
+            # Operations are recorded as "name:Type"; other events come from the runtime.
             recorded = plane.event_metadata[event.metadata_id].name
             name, colon, operation = recorded.rpartition(":")
             if colon and operation.isidentifier() and not name.endswith(":"):

@@ -1,4 +1,4 @@
-"""What every measurement is taken with, checked before any work."""
+"""The sizes of all measurements, checked before any work."""
 
 import dataclasses
 
@@ -8,11 +8,11 @@ from rocket_tf.errors import ConfigError
 
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = 10
-# Of click nets: the paper's towers (Table 5), columns of an embedding table, items of a history.
+# Click nets: the paper's towers (Table 5), columns of an embedding table, items of a history.
 CLICK_TOWERS = {"light": (200, 80), "booster": (720, 360, 240, 180, 90)}
 TABLE_WIDTH = 16
 HISTORY = 20
-_CLICK_BATCHES = 50  # that take turns, so that no step finds all its rows in the processor's cache
+_CLICK_BATCHES = 50  # they take turns, so that no step finds all its rows in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Settings:
     """The sizes of a benchmark.
 
     Attributes:
-        batch_size: examples in a step, over all replicas together.
+        batch_size: examples in a step, summed over the replicas.
         steps: timed rounds, in each of which every kind takes one step.
-        processes: fresh processes of each kind whose memory or start is measured.
-        examples: images that the input pipeline goes through in an epoch.
+        processes: number of fresh processes per measurement of memory or start.
+        examples: images in an epoch of the input pipeline.
         light_depth: layers of the light net, 6n + 4.
         booster_depth: layers of the booster, 6n + 4.
         click_batch_size: impressions in a step of click nets.
-        table_rows: rows of each of their embedding tables, at the largest.
+        table_rows: rows of each of their largest embedding tables.
     """
 
     batch_size: int = 128
@@ -40,7 +40,7 @@ class Settings:
     table_rows: int = 10_000_000
 
     def check(self):
-        """Raises ConfigError, which names the option, if a size is out of range."""
+        """Raises ConfigError with the option's name if a size is out of range."""
         least = {"batch_size": 2, "steps": 1, "processes": 1, "examples": 1}
         least |= {"click_batch_size": 2, "table_rows": 1000}
         check_at_least(self, least)
@@ -55,7 +55,7 @@ class Settings:
             )
 
     def rows_of(self, share):
-        """Rows of a table that is a fraction of the largest."""
+        """The number of rows of a table that is a fraction of the largest."""
         return round(self.table_rows * share)
 
     def random_batch(self):
@@ -64,11 +64,11 @@ class Settings:
 
 
 def check_at_least(settings, least):
-    """Raises ConfigError, which names the option, if a size is too small.
+    """Raises ConfigError with the option's name if a size is too small.
 
     Args:
         settings: an object with sizes as attributes.
-        least: dict from their names to the smallest numbers that they may be.
+        least: dict from their names to the smallest allowed values.
     """
     for name, minimum in least.items():
         if getattr(settings, name) < minimum:
@@ -79,19 +79,19 @@ def check_at_least(settings, least):
 
 
 def random_examples(count):
-    """So many random images, uint8, shape (count, 32, 32, 3), and int64 labels of 10 classes."""
+    """Random images, uint8, shape (count, 32, 32, 3), and int64 labels of 10 classes."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *IMAGE_SHAPE), dtype=np.uint8)
     return images, random.integers(0, CLASSES, count)
 
 
 def random_clicks(settings, rows, history):
-    """Batches of impressions, with ids that are uniform over the tables.
+    """Random batches of impressions, with ids uniformly distributed over the tables.
 
     Args:
         settings: a `Settings`.
-        rows: of each table.
-        history: whether 20 items follow the user and the item.
+        rows: rows of each table.
+        history: whether each impression also has 20 items after the user and the item.
 
     Returns:
         `(ids, labels)`, int64 of shape (batches, batch, 2 or 22) and (batches, batch).

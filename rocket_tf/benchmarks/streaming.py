@@ -1,7 +1,7 @@
-"""What data that is streamed costs: memory, speed, and going on within an epoch.
+"""What streamed data costs: memory, speed, and resuming within an epoch.
 
-Runs are processes of the command; what an input pipeline gives by itself is measured in here, last,
-since TensorFlow then takes memory that a process started later would be charged with.
+Runs are processes of the command. Input pipelines alone are measured in this process, and last:
+memory that TensorFlow takes here would be counted for processes started afterwards.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ from rocket_tf.system.provenance import machine, software
 from rocket_tf.system.timing import Turns, timed
 
 _SECONDS_BETWEEN_LOOKS = 0.005
-_SMALLER = 10  # the larger data of a figure is so many times the smaller
+_SMALLER = 10  # ratio of the larger to the smaller data of a figure
 _MEBIBYTE = 2**20
-_PARALLEL_READS = 2  # of the bare pipeline, as of a streamed split
+_PARALLEL_READS = 2  # of the bare pipeline, like those of a streamed split
 
 _CLICKS = {
     "dataset": "click_log",
@@ -38,7 +38,7 @@ _CLICKS = {
     "history_column": "history",
     "shuffle_row_groups": 8,
 }
-# Nets that are small beside what is measured: the data.
+# The nets are small, so that the data dominates the measurement.
 _SMALL_TOWERS = {
     "hash_buckets": 100_000,
     "embedding_dimension": 8,
@@ -95,7 +95,7 @@ FIGURES = {
     "click_resume": Figure(
         "clicks_late",
         (),
-        "seconds to the first step at 90 % of an epoch less those at its start",
+        "seconds to the first step at 90 % of an epoch minus those at its start",
         at_most=2,
     ),
 }
@@ -103,15 +103,15 @@ FIGURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The sizes of what is measured.
+    """The sizes of the measurements.
 
     Attributes:
-        rows: impressions of the larger click log; the smaller has a tenth.
-        images: images of the larger folder, of 256 × 256 pixels; the smaller has a tenth.
-        speed_rows: impressions of a run whose speed is measured.
-        speed_images: images of such a run.
-        turns: how often each speed is measured.
-        starts: how often each start is.
+        rows: impressions in the larger click log; the smaller has a tenth.
+        images: images of 256 × 256 pixels in the larger folder; the smaller has a tenth.
+        speed_rows: impressions in a run whose speed is measured.
+        speed_images: images in such a run.
+        turns: number of measurements of each speed.
+        starts: number of measurements of each start.
     """
 
     rows: int = 20_000_000
@@ -122,24 +122,24 @@ class Settings:
     starts: int = 3
 
     def check(self):
-        """Raises ConfigError, which names the option, if a size is out of range."""
-        # A tenth of the rows, and of the images, is more than a batch.
+        """Raises ConfigError with the option's name if a size is out of range."""
+        # A tenth of the rows or images must be more than a batch.
         least = {"rows": 200_000, "images": 1000, "speed_rows": 5000, "speed_images": 100}
         check_at_least(self, {**least, "turns": 1, "starts": 1})
 
 
 def measure(settings, names, tell=print, folder=None):
-    """Measures what some of `FIGURES` need.
+    """Takes the measurements that some of `FIGURES` need.
 
     Args:
         settings: a checked `Settings`.
-        names: of figures.
+        names: names of figures.
         tell: called with lines about the progress.
-        folder: where the data is made, and stays; `None`: a temporary folder.
+        folder: where the data is written and kept; `None`: a temporary folder.
 
     Returns:
         A dict that JSON can hold: "measured", the median and range of each measurement, memory in
-        mebibytes, speed in examples per second, starts in seconds; "figures", by name; "targets";
+        mebibytes, speed in examples per second, starts in seconds; "figures" by name; "targets";
         "versions" and "machine".
 
     Raises:
@@ -165,10 +165,10 @@ def measure(settings, names, tell=print, folder=None):
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where data and runs are kept, and what reports the progress.
+    """The folders of data and runs, and the function that reports progress.
 
     Attributes:
-        data: folder of the data that is made.
+        data: folder of the generated data.
         runs: folder of the runs.
         tell: called with lines about the progress.
     """
@@ -178,14 +178,14 @@ class _Place:
     tell: object
 
     def clicks(self, rows):
-        """The folder of a click log of so many impressions, which is made if it is missing."""
+        """The folder of a click log with `rows` impressions, written if it is missing."""
         folder = self.data / f"clicks_{rows}"
         if not (folder / "test.parquet").exists():
             made_up_clicks.write(folder, rows)
         return folder
 
     def images(self, number):
-        """The folder of so many images, which is made if it is missing."""
+        """The folder of `number` images, written if it is missing."""
         folder = self.data / f"images_{number}"
         if not folder.exists():
             partial = folder.with_name(f"{folder.name}.partial")
@@ -195,7 +195,7 @@ class _Place:
 
 
 def _peaks(settings, needed, place):
-    """Peak memory of whole runs, in mebibytes: two epochs with evaluations and checkpoints."""
+    """Peak memory in mebibytes of whole runs: two epochs with evaluations and checkpoints."""
     runs = {}
     for name, rows in (("smaller", settings.rows // _SMALLER), ("larger", settings.rows)):
         if f"clicks_{name}" in needed:
@@ -215,7 +215,7 @@ def _peaks(settings, needed, place):
 
 
 def _late_less_early(settings, place):
-    """Seconds to the first step at 90 % of an epoch less those at its start, a number a try."""
+    """Seconds to the first step at 90 % of an epoch minus those at its start, for each try."""
     batch_size, rows = 512, settings.rows // _SMALLER
     late = math.ceil(rows / batch_size) * 9 // 10
     fields = {
@@ -232,15 +232,15 @@ def _late_less_early(settings, place):
     every = {**fields, "checkpoint_every_steps": 1}
     seconds = []
     for number in range(settings.starts):
-        place.tell(f"starts at step 0 and after it, {number + 1} of {settings.starts}")
+        place.tell(f"starting at step 0 and after step {late}, {number + 1} of {settings.starts}")
         early = _until_checkpoint(place.runs / f"early_{number}", every)
-        # Each start goes on where the one before was killed, a few steps later.
+        # Each start resumes where the one before was killed, a few steps later.
         seconds.append(_until_checkpoint(place.runs / "late", every) - early)
     return seconds
 
 
 def _speeds_of_runs(settings, needed, place):
-    """Examples a second in the second epoch of runs, streamed and in memory, which take turns."""
+    """Examples per second in the second epoch of runs; streamed and in memory take turns."""
     kinds = {}
     for streaming, name in (("always", "streamed"), ("never", "in_memory")):
         if f"clicks_{name}" in needed:
@@ -259,7 +259,7 @@ def _speeds_of_runs(settings, needed, place):
         metrics, _ = _finish(config, workdir, {**fields, "epochs": 2})
         return metrics[-1]["examples_per_second"]
 
-    # What a turn "takes" is a rate here.
+    # Here, turns return rates instead of seconds.
     turns = Turns(
         {name: lambda kind=kind: speed(*kind) for name, kind in kinds.items()}, place.tell
     )
@@ -269,7 +269,7 @@ def _speeds_of_runs(settings, needed, place):
 
 
 def _speeds_of_pipelines(settings, needed, place):
-    """Examples a second of input pipelines, which take turns."""
+    """Examples per second of input pipelines, which take turns."""
     takes, examples = {}, {}
     if "clicks_pipeline" in needed:
         log = place.clicks(settings.speed_rows)
@@ -293,7 +293,7 @@ def _speeds_of_pipelines(settings, needed, place):
 
 
 def _bare_pipeline(split, batch_size):
-    """An epoch of a streamed split's images, in a random order, as tf.data alone would have it."""
+    """An epoch of a streamed split's images in random order, with plain tf.data."""
     import numpy as np
     import tensorflow as tf
 
@@ -318,7 +318,7 @@ def _drain(dataset):
 
 
 def _finish(config, workdir, fields):
-    """Runs the command to its end; gives its metrics, and its peak memory in mebibytes."""
+    """Runs the command to its end; returns its metrics and its peak memory in mebibytes."""
     with tempfile.TemporaryFile("w+") as output:
         process = _start(config, workdir, fields, output)
         _, status, usage = os.wait4(process.pid, 0)
@@ -330,7 +330,7 @@ def _finish(config, workdir, fields):
 
 
 def _until_checkpoint(workdir, fields):
-    """Seconds from the start of a click run to its next checkpoint, when it is killed."""
+    """Seconds from the start of a click run to its next checkpoint; then kills it."""
     directory = workdir / "checkpoints"
     before = checkpoints_in(directory)[:1]
     with tempfile.TemporaryFile("w+") as output:
@@ -365,5 +365,5 @@ def _start(config, workdir, fields, output):
 
 def _ended(output, how):
     output.seek(0)
-    lines = output.read().strip().splitlines() or ["it says nothing"]
-    return ProcessEnded(f"a run that is measured has ended {how}: {lines[-1]}")
+    lines = output.read().strip().splitlines() or ["no message"]
+    return ProcessEnded(f"a measured run has ended {how}: {lines[-1]}")

@@ -1,4 +1,4 @@
-"""The steps of `click_steps.py` in PyTorch, eager, with sparse gradients of the tables."""
+"""The steps of `click_steps.py` in PyTorch: eager, with sparse gradients for the tables."""
 
 import itertools
 import os
@@ -11,11 +11,11 @@ from rocket_tf.benchmarks.torch_steps import objective
 
 
 class ClickNets(nn.Module):
-    """Light net and booster over two tables that they share.
+    """Light net and booster over two shared tables.
 
     Args:
-        rows: of each table.
-        history: as of `click_steps.training_step`.
+        rows: rows of each table.
+        history: as for `click_steps.training_step`.
     """
 
     def __init__(self, rows, history):
@@ -27,7 +27,7 @@ class ClickNets(nn.Module):
         )
 
     def forward(self, ids):
-        """Logits of light net and booster, from int64 ids of shape (batch, 2 or 22)."""
+        """The logits of light net and booster for int64 ids of shape (batch, 2 or 22)."""
         vectors = [self.user(ids[:, 0]), self.item(ids[:, 1])]
         if ids.shape[1] > 2:
             vectors.append(self.item(ids[:, 2:]).mean(1))
@@ -36,10 +36,10 @@ class ClickNets(nn.Module):
 
 
 def training_step(settings, share=1.0, history=False):
-    """A step of the same nets: SparseAdam for the tables, Adam for the rest.
+    """A training step of the same nets: SparseAdam for the tables, Adam for the rest.
 
-    Arguments and return value are those of `click_steps.training_step`, with as many threads as
-    there are processors.
+    Arguments and return value are as for `click_steps.training_step`. It uses a thread for each
+    processor.
     """
     torch.set_num_threads(os.cpu_count())
     torch.manual_seed(0)

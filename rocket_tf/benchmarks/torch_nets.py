@@ -12,11 +12,11 @@ _CIFAR_PIXEL_STD = (63.0, 62.1, 66.7)
 
 
 class RocketNets(nn.Module):
-    """A light net inside its booster: the same graph as `wide_resnet_pair(light, booster)` joined.
+    """A light net inside its booster: the joint graph of `wide_resnet_pair(light, booster)`.
 
-    Called with images, 0 to 255, of shape (batch, height, width, 3) and any dtype, it gives the
-    light net's logits and the booster's, shape (batch, classes). Initial weights are drawn from
-    the same distributions.
+    Called with images from 0 to 255, shape (batch, height, width, 3), any dtype, it returns the
+    logits of light net and booster, shape (batch, classes). Initial weights have the same
+    distributions as in Keras.
 
     Args:
         light_depth: layers of the light net, 6n + 4.
@@ -24,7 +24,7 @@ class RocketNets(nn.Module):
         classes: number of logits.
 
     Attributes:
-        by_name: dict from the names that layers have in `wide_resnet_pair` to modules.
+        by_name: dict from the layers' names in `wide_resnet_pair` to modules.
     """
 
     def __init__(self, light_depth, booster_depth, classes=10):
@@ -40,13 +40,13 @@ class RocketNets(nn.Module):
 
     def forward(self, images):
         normalized = (images.float() - self.pixel_mean) / self.pixel_std
-        # Channels first in shape, as PyTorch has it; in memory, they stay last.
+        # PyTorch's shape has channels first; in memory, they stay last.
         low = self.stem(normalized.permute(0, 3, 1, 2))
         return self.light(low), self.booster(low)
 
 
 class _Modules:
-    """Makes layers under the names of `wide_resnet_pair`, each shared convolution once."""
+    """Makes layers with the names of `wide_resnet_pair`, each shared convolution once."""
 
     def __init__(self, shared_blocks):
         self._shared_blocks = shared_blocks
@@ -76,7 +76,7 @@ class _Modules:
 
 
 class _Net(nn.Module):
-    """One net of a pair, from the stem's outputs on."""
+    """One net of a pair, after the stem."""
 
     def __init__(self, owner, blocks, classes, makers):
         super().__init__()

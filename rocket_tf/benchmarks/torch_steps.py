@@ -9,7 +9,7 @@ from rocket_tf.benchmarks.torch_nets import RocketNets
 
 
 def training_step(settings, autocast=False):
-    """A step of the rocket's training, with as many threads as there are processors.
+    """A training step of the rocket, with a thread for each processor.
 
     Args:
         settings: a `Settings`.
@@ -27,19 +27,19 @@ def training_step(settings, autocast=False):
 
 
 def make_optimizer(nets):
-    """The same as a default `SGDWithL2`, in one kernel, PyTorch's fastest on processors."""
+    """The equivalent of a default `SGDWithL2`, in one kernel: PyTorch's fastest on CPUs."""
     return torch.optim.SGD(nets.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
 
 
 def train_step(nets, optimizer, images, labels, autocast=False):
-    """One step; gives the objective before it, a number.
+    """Takes one step and returns the objective before it, a float.
 
     Args:
         nets: a `RocketNets`.
         optimizer: its optimizer.
         images: shape (batch, height, width, 3), 0 to 255, any dtype.
         labels: int64, shape (batch,).
-        autocast: as in `training_step`.
+        autocast: as for `training_step`.
     """
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         light, booster = nets(images)
@@ -51,7 +51,7 @@ def train_step(nets, optimizer, images, labels, autocast=False):
 
 
 def objective(light, booster, labels):
-    """Both label losses, and the light net's hint of weight 0.03, a scalar.
+    """The sum of both label losses and the light net's hint with weight 0.03, a scalar.
 
     Args:
         light: logits, shape (batch, classes).

@@ -1,4 +1,4 @@
-"""Steps that two worker processes take together."""
+"""Training steps of two worker processes together."""
 
 import concurrent.futures
 import dataclasses
@@ -13,7 +13,7 @@ _KIND = "rocket_2_workers"
 
 
 def training_step(settings):
-    """A step of the rocket, whose global batch this process and another one share.
+    """A training step of the rocket, whose global batch is divided between two processes.
 
     Args:
         settings: a `Settings`.
@@ -29,7 +29,7 @@ def training_step(settings):
         for index in range(2)
     )
     threads = concurrent.futures.ThreadPoolExecutor(1)
-    # In a thread, for it is ready when this process is, too.
+    # In a thread: each process becomes ready only together with the other.
     starting = threads.submit(
         WorkerProcess,
         "rocket_tf.benchmarks.worker",

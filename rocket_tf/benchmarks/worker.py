@@ -1,4 +1,4 @@
-"""A process that takes steps of some kinds, as it is asked to on stdin, and says what they took."""
+"""A process that takes steps of some kinds on request by stdin, and answers with their times."""
 
 import json
 import os
@@ -17,13 +17,13 @@ _MEBIBYTE = 2**20
 def main():
     """Answers requests, one JSON a line, until stdin ends.
 
-    The command line holds the settings as a JSON object, and names of kinds. `{"step": kind}` is
-    answered by the step's seconds; `{"memory": true}` by `{"loaded", "peak"}`: mebibytes that
-    the process had at most when its libraries were loaded, and until now.
+    The command line has the settings as a JSON object, and names of kinds. The answer to `{"step":
+    kind}` is the step's seconds, and to `{"memory": true}` `{"loaded", "peak"}`: peak memory in
+    mebibytes after loading the libraries, and until now.
     """
     settings, names = Settings(**json.loads(sys.argv[1])), sys.argv[2:]
     answers = sys.stdout
-    sys.stdout = sys.stderr  # whatever libraries print
+    sys.stdout = sys.stderr  # what libraries print goes elsewhere
     load_libraries(names)
     loaded = _peak_memory()
     steps = {name: timed(KINDS[name].build(settings)) for name in names}
@@ -35,15 +35,15 @@ def main():
         else:
             answer = {"loaded": loaded, "peak": _peak_memory()}
         print(json.dumps(answer), file=answers, flush=True)
-    # In an orderly end, tf.data's tuning thread is waited for, minutes at worst.
+    # A normal exit would wait for tf.data's tuning thread, at worst for minutes.
     os._exit(0)
 
 
 def _peak_memory():
-    """The most memory that this process has had resident, in mebibytes."""
+    """The peak resident memory of this process, in mebibytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # On Linux, ru_maxrss counts the process that started this one, too.
+        # On Linux, ru_maxrss includes the process that started this one.
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / _MEBIBYTE
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEBIBYTE  # bytes on macOS
 

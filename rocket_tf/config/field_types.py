@@ -141,7 +141,7 @@ def _is_path(value):
 
 
 def is_depth(value):
-    """Whether a wide residual net may have so many layers: 6n + 4."""
+    """Whether a wide residual net may have this depth: 6n + 4 layers."""
     return 10 <= value < 2**31 and (value - 4) % 6 == 0
 
 

@@ -1,4 +1,4 @@
-"""What identifies files: their names, their sizes and a checksum of what is in them.
+"""Fingerprints of files: names, sizes, and a checksum of their content.
 
 Also checksums of arrays that can be joined.
 """
@@ -11,10 +11,10 @@ import zlib
 
 import numpy as np
 
-_READ_WHOLE = 2**28  # bytes of all files together up to which all of them are read
-_FILES = 1000  # of more, so many are
+_READ_WHOLE = 2**28  # total size in bytes up to which all files are read
+_FILES = 1000  # number of files that are read otherwise
 _PLACES, _PLACE = 8, 4096
-_PIECE = 2**20  # bytes from the beginning, the middle and the end of a file that is larger
+_PIECE = 2**20  # bytes read from the beginning, the middle and the end of a larger file
 
 # Polynomials over two elements, modulo that of CRC-32: the highest bit is the coefficient of 1.
 _CRC_32, _ONE, _X_TO_8 = 0xEDB88320, 1 << 31, 1 << 23
@@ -58,17 +58,18 @@ class Checksum:
 
 
 def of_files(files, names):
-    """The fingerprint of files, which does not depend on where they lie.
+    """The fingerprint of files, independent of their location.
 
-    Files of 256 MiB in all are read whole. Of more, 1000 are, evenly spaced; and of files above
-    3 MiB the first, the middle and the last MiB.
+    Up to 256 MiB altogether, files are read completely. Otherwise, 1000 files are read, evenly
+    spaced, and of files above 3 MiB only the first, the middle and the last MiB.
 
     Args:
         files: list of paths.
         names: their names in the fingerprint, such as paths that are relative to their folder.
 
     Returns:
-        Dict with "files", a checksum of names and sizes; and "content", one of what was read.
+        Dict with "files", a checksum of names and sizes, and "content", a checksum of what was
+        read.
     """
     listed, sizes = hashlib.sha256(), []
     for file, name in zip(files, names, strict=True):
@@ -88,11 +89,11 @@ def of_files(files, names):
 
 
 def of_places(file, size, start=0):
-    """A checksum of 4 KiB at eight places, evenly spaced, of a file that is open.
+    """A checksum of 4 KiB at each of eight evenly spaced places in an open file.
 
     Args:
-        file: which can be sought in.
-        size: of the file, in bytes.
+        file: seekable file.
+        size: size of the file, in bytes.
         start: the checksum of what comes before.
     """
     for place in np.linspace(0, max(size - _PLACE, 0), _PLACES, dtype=np.int64):
@@ -115,7 +116,7 @@ def _checksum(path, size, start):
         return start
     pieces = [(0, size)] if size <= 3 * _PIECE else []
     pieces = pieces or [(place, _PIECE) for place in (0, (size - _PIECE) // 2, size - _PIECE)]
-    with contextlib.suppress(OSError), open(path, "rb") as file:  # found where it is read
+    with contextlib.suppress(OSError), open(path, "rb") as file:  # reported where the file is read
         for place, length in pieces:
             file.seek(place)
             start = zlib.crc32(file.read(length), start)

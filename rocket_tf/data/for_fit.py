@@ -46,7 +46,7 @@ def image_dataset(
         with several classes multi-hot, float32 of shape (batch, classes).
 
     Raises:
-        ValueError: if there is no such part, or if a part other than training is to be augmented or
+        ValueError: if the part does not exist, or if a part other than training is augmented or
             repeated.
         DamagedDataError, DataUnavailableError: if images cannot be read.
 
@@ -58,7 +58,8 @@ def image_dataset(
     _check_part(part)
     if part != "train" and (augmentation or epochs != 1):
         raise ValueError(
-            f"Images of {part} come once, unchanged. Received: epochs={epochs}, {augmentation}"
+            f"Images of the {part} part come once and are not augmented. Received: "
+            f"epochs={epochs}, {augmentation}"
         )
     if not isinstance(source, DataSet):
         if not isinstance(source, Mapping):
@@ -104,8 +105,8 @@ def click_dataset(
         (batch,).
 
     Raises:
-        TypeError: if there is no such field.
-        ValueError: if there is no such part.
+        TypeError: if a field does not exist.
+        ValueError: if the part does not exist.
         DamagedDataError: if a file cannot be read, or has an invalid value.
         DataUnavailableError: if there is no such log, or it lacks a column.
 

@@ -1,4 +1,4 @@
-"""The batches of examples that are loaded by their numbers, as tf.data pipelines."""
+"""Batches of examples that are loaded by number, as tf.data pipelines."""
 
 import math
 
@@ -8,7 +8,7 @@ from rocket_tf.data import pipeline
 
 
 def training_parts(load, labels, schedule, augment, share, parallel=tf.data.AUTOTUNE):
-    """Examples as `interface.Split.training_parts`.
+    """Implements `interface.Split.training_parts`.
 
     Args:
         load: function from examples' numbers, int64 of shape (batch,), to their inputs.
@@ -16,7 +16,7 @@ def training_parts(load, labels, schedule, augment, share, parallel=tf.data.AUTO
         schedule: as there.
         augment: as there.
         share: as there.
-        parallel: so many parts are loaded at once.
+        parallel: number of parts that are loaded at once.
 
     Returns:
         As there.
@@ -39,7 +39,7 @@ def training_parts(load, labels, schedule, augment, share, parallel=tf.data.AUTO
 
 
 def evaluation_parts(load_range, labels, batch_size, share, parallel=None):
-    """Examples as `interface.Split.evaluation_parts`; arguments as above.
+    """Implements `interface.Split.evaluation_parts`; arguments as above.
 
     Args:
         load_range: function from `(begin, end)`, int64, to the inputs of examples `begin` to
@@ -61,6 +61,6 @@ def evaluation_parts(load_range, labels, batch_size, share, parallel=None):
 
 
 def on_host(arrays):
-    """Arrays, or dicts of them, as tensors on the host, whichever device trains."""
+    """Arrays, or dicts of them, as tensors on the host, regardless of the training device."""
     with tf.device("CPU:0"):
         return tf.nest.map_structure(tf.constant, arrays)

@@ -19,12 +19,12 @@ class DataSet(abc.ABC):
     @property
     @abc.abstractmethod
     def card(self):
-        """Its facts, a `catalog.DatasetCard`, known without reading examples or already read."""
+        """Its facts, a `catalog.DatasetCard`, available without reading more examples."""
 
     @property
     @abc.abstractmethod
     def class_names(self):
-        """Names of the classes, in their order, a list of strings."""
+        """Names of the classes, in order, a list of strings."""
 
     @property
     @abc.abstractmethod
@@ -317,15 +317,15 @@ class Split(abc.ABC):
 
 
 def by_name(labels, names):
-    """Labels of clicks as nets with a head for each take them.
+    """Labels of clicks in the form for nets with a head for each label.
 
     Args:
-        labels: shape (examples,), or, of several labels, (examples, labels).
-        names: of several labels; none: there is one.
+        labels: shape (examples,), or (examples, labels) for several labels.
+        names: names of several labels; empty: there is one label.
 
     Returns:
-        The labels as they are, or a dict from names to shape (examples, 1), as heads of one logit
-        have it.
+        The labels unchanged, or a dict from names to labels of shape (examples, 1), that of heads
+        with one logit.
 
     Example:
         >>> by_name(np.array([[1, 0], [1, 1]]), ("click", "bought"))["bought"].tolist()

@@ -1,4 +1,4 @@
-"""Data with a card that a run has kept: nets are built, and test examples read, without the rest.
+"""Data with the card that a run has kept, so that the training part need not be read.
 
 Also open data under the card of a run. It imports TensorFlow only when batches are made.
 """

@@ -52,11 +52,12 @@ def check_class_names(source, class_names):
     for name, number in Counter(class_names).items():
         if name.splitlines() != [name] or any("\ud800" <= letter <= "\udfff" for letter in name):
             raise DataUnavailableError(
-                f"{source}: {name!a} cannot name a class; expected a line of Unicode, so rename it"
+                f"{source}: {name!a} cannot name a class; expected one line of Unicode, so rename "
+                "it"
             )
         if number > 1:
             raise DataUnavailableError(
-                f"{source}: {number} classes have the name {name!r}; give each its own"
+                f"{source}: {number} classes have the name {name!r}; give them different names"
             )
 
 
@@ -67,7 +68,7 @@ def reason_of(error):
 
 
 def pass_over(place, names, reasons, unreadable, tell):
-    """Skips images that cannot be read, or refuses them.
+    """Skips unreadable images, or refuses them.
 
     Args:
         place: where the images are from, for messages.

@@ -23,7 +23,7 @@ from rocket_tf.data.images import named as images
 from rocket_tf.data.in_memory import assemble
 from rocket_tf.data.interface import DataSet, DelegatingDataSet
 
-# Which of the examples read are used.
+# Fields that choose which of the examples are used.
 _CUT = {"train_examples": 0, "validation_examples": 0}
 # The fields that are read besides the data set's name, with their defaults.
 DEFAULTS = {
@@ -106,7 +106,7 @@ class _InMemoryDataSet(DelegatingDataSet):
         return self._card
 
     def load(self):
-        self.inner  # noqa: B018 - reads them
+        self.inner  # noqa: B018 - reads the examples
 
     def reopen(self, mapping):
         return self if settings_of(mapping) == self._settings else open_data(mapping)
@@ -184,7 +184,7 @@ class _OwnDataSet(_InMemoryDataSet):
 
 
 def _open_clicks(settings, listing):
-    """A click log of the user's: CSV and TFRecord in memory, or converted to Parquet."""
+    """The user's click log: CSV and TFRecord in memory, or converted to Parquet."""
     columns = own_data.columns_of(settings)
     files = listing.both_parts
     if click_opening.fits_in_memory(files, settings):
@@ -212,7 +212,7 @@ def settings_of(mapping):
 
 
 def have_one_source(first, second):
-    """Whether two configurations read the same data of the user's."""
+    """Whether two configurations read the same data of the user."""
     return _of_source(settings_of(first)) == _of_source(settings_of(second))
 
 

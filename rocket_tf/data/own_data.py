@@ -134,7 +134,7 @@ def read_test(config, card, class_names, kept, listing):
         config: as for `read`.
         card: the data's `catalog.DatasetCard`.
         class_names: names of the classes.
-        kept: the fingerprint of the data that the card is of, a dict.
+        kept: the fingerprint of the data that the card describes, a dict.
         listing: the `clicks.files.Listing` of a click log; `None` for other data.
 
     Returns:
@@ -299,7 +299,7 @@ def _of_images(images):
         pixel_mean=tuple(map(float, mean)),
         pixel_std=tuple(
             max(float(value), 1.0) for value in std
-        ),  # or images of one colour divide by 0
+        ),  # or images of one colour would divide by 0
         multi_label=labels.ndim > 1,
     )
     return OwnData(

@@ -20,7 +20,7 @@ _ORDER_STREAM = 0
 _DRAWS_STREAM = 1
 _RAND_AUGMENT_STREAM = 2
 _MIXING_STREAM = 3
-# As in `index_shuffle`: what it puts before a seed, and how often it mixes.
+# As in `index_shuffle`: the prefix of a seed, and the number of mixing rounds.
 _SEED_START, _ROUNDS = 498247692, 4
 _BITS_OF_SEEDS = 40  # more than the first two streams need
 
@@ -184,7 +184,7 @@ def permuted(places, sizes, seed, epoch, number=0):
     Returns:
         int64, shape (places,).
     """
-    # Of each number, the operation reads 16 bits: so one has its place in the seed for itself.
+    # The operation reads 16 bits of each number, so each number has its own place in the seed.
     order, epoch = tf.unstack(_stateless_seed(seed, epoch, _ORDER_STREAM))
     numbers = [_SEED_START + tf.cast(number, tf.int64), order, epoch]
     if sizes.shape.rank:
@@ -193,7 +193,7 @@ def permuted(places, sizes, seed, epoch, number=0):
     seeds = tf.stack(numbers, axis=-1)
     if seeds.shape.rank > 1:
         seeds = tf.pad(seeds, [[0, 1], [0, 0]])
-    # It refuses an empty list: so there is one place more, which is dropped.
+    # It refuses an empty list, so one more place is added and dropped.
     return tf.raw_ops.RandomIndexShuffle(
         index=tf.pad(places, [[0, 1]]), seed=seeds, max_index=sizes - 1, rounds=_ROUNDS
     )[:-1]

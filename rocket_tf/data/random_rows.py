@@ -7,10 +7,10 @@ rows before it.
 
 import tensorflow as tf
 
-_WORDS = 4  # that a counter gives
+_WORDS = 4  # words for each counter
 _ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)  # by which the key grows each round
+_WEYL = (0x9E3779B9, 0xBB67AE85)  # added to the key in each round
 _LOW = 0xFFFFFFFF
 
 

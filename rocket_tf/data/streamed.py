@@ -10,7 +10,7 @@ import numpy as np
 
 from rocket_tf.data.interface import Split, counts_of
 
-# Batches that are read ahead at once; each is decoded in its own threads.
+# Number of batches that are read ahead concurrently; each is decoded in its own threads.
 _PARALLEL = 2
 _BYTES_IN_MEMORY = 2**30
 
@@ -92,7 +92,7 @@ class StreamedSplit(Split):
     def _load(self, chosen):
         import tensorflow as tf
 
-        # Declared stateless, or determinism would forbid reading several batches at once.
+        # Declared stateless; otherwise, determinism would forbid reading several batches at once.
         images = tf.numpy_function(
             lambda places: self.source.read(self.references[places]),
             [chosen],

@@ -1,4 +1,4 @@
-"""What TensorFlow's exceptions say to people."""
+"""Readable messages of TensorFlow's exceptions."""
 
 import contextlib
 import re
@@ -7,7 +7,7 @@ from rocket_tf.errors import DamagedDataError
 
 
 def reason(error):
-    """What an exception says, in one line and without the names of TensorFlow's nodes."""
+    """The message of an exception in one line, without the names of TensorFlow's nodes."""
     text = (getattr(error, "message", None) or str(error)).partition("\n")[0]
     text = re.sub(r"\{\{.*?\}\} ?|Error in user-defined .* iterator: \S+: | ?\[Op:.*", "", text)
     return f"{type(error).__name__}: {text.strip(' .')}"
@@ -15,9 +15,9 @@ def reason(error):
 
 @contextlib.contextmanager
 def damage_named():
-    """Within it, `DamagedDataError`s of examples that are streamed come out of TensorFlow as such.
+    """A context in which `DamagedDataError`s of streamed examples pass through TensorFlow.
 
-    TensorFlow makes its own errors of what is raised while batches are read.
+    TensorFlow replaces exceptions that are raised while batches are read by its own.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Builders of TensorFlow Datasets, prepared; or one error that names what is damaged."""
+"""Prepares builders of TensorFlow Datasets, or reports what is damaged."""
 
 import os
 from pathlib import Path
@@ -13,27 +13,27 @@ _INFO = "dataset_info.json"
 
 
 def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits", version=""):
-    """The builder of a data set that is on this machine, downloaded first where it is missing.
+    """The builder of a data set on this machine, downloaded first if it is missing.
 
     Args:
-        dataset: its name, for messages.
+        dataset: name of the data set, for messages.
         tfds_name: its name in TensorFlow Datasets.
-        source: the address that it is downloaded from.
+        source: the address of its download.
         data_dir: folder of TensorFlow Datasets; empty: its default.
-        instead: the configuration to propose where there is no network.
-        version: of the data set; empty: the newest.
+        instead: the configuration to propose if there is no network.
+        version: version of the data set; empty: the newest.
 
     Returns:
         A `tfds.core.DatasetBuilder`.
 
     Raises:
-        DamagedDataError: if it is there and cannot be read.
+        DamagedDataError: if the data set exists but cannot be read.
         DataUnavailableError: if it can be neither found nor downloaded.
     """
     import tensorflow_datasets as tfds
 
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    # The file to name if TFDS fails: it reads this one first, and without it finds no others.
+    # The file to name if TFDS fails: TFDS reads it first, and finds the others through it.
     damaged = max(root.expanduser().glob(f"{tfds_name}/*/{_INFO}"), default=None)
     try:
         builder = tfds.builder(
@@ -45,7 +45,7 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits", 
             # The downloader itself takes minutes to give up.
             requests.head(source, timeout=_SECONDS_TO_ANSWER)
             builder.download_and_prepare()
-    except Exception as error:  # TFDS raises whatever its downloader or reader raises
+    except Exception as error:  # TFDS passes on any error of its downloader or reader
         if damaged is not None:
             problem = reason(error) if damaged.exists() else "missing"
             raise DamagedDataError(
@@ -54,25 +54,26 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits", 
         where = data_dir or "$TFDS_DATA_DIR or ~/tensorflow_datasets"
         raise DataUnavailableError(
             f"{dataset}: neither found in {where} nor downloaded ({type(error).__name__}: "
-            f"{error}). Ways out: point --config.data_dir or TFDS_DATA_DIR to a folder that has "
-            f"{tfds_name} in TensorFlow Datasets' form; or run once where there is a network, and "
-            f"copy that folder; or take data that needs no download: --config={instead}"
+            f"{error}). Ways out: set --config.data_dir or TFDS_DATA_DIR to a folder that has "
+            f"{tfds_name} in TensorFlow Datasets' form; or run once on a machine with a network, "
+            f"and copy that folder; or use data that needs no download: --config={instead}"
         ) from error
     return builder
 
 
 def error_of_reading(dataset, builder, splits, error, problem_of, decoders=None):
-    """The error to raise where a builder's data could not be read.
+    """The error to raise if a builder's data could not be read.
 
-    It reads record by record, which takes longer than reading them all.
+    To find the damage, it reads record by record, which is slower than a normal reading.
 
     Args:
         dataset: its name, for messages.
         builder: the builder.
         splits: names of the splits that were read.
-        error: what was raised.
-        problem_of: function from an example, as NumPy has it, to what is wrong with it, or `None`.
-        decoders: of features, as TensorFlow Datasets takes them, or `None`.
+        error: the exception that was raised.
+        problem_of: function that says what is wrong with an example of NumPy arrays, or returns
+            `None`.
+        decoders: decoders of features for TensorFlow Datasets, or `None`.
 
     Returns:
         `DamagedDataError` with the first damaged file and record, or `DataUnavailableError`.
@@ -86,7 +87,7 @@ def error_of_reading(dataset, builder, splits, error, problem_of, decoders=None)
             if problem:
                 return _damage(dataset, builder, Path(path).name, problem)
     return DataUnavailableError(
-        f"{dataset}: {builder.data_path} cannot be read, though every record of it can: "
+        f"{dataset}: {builder.data_path} cannot be read, although every record of it can: "
         f"{reason(error)}"
     )
 
@@ -97,7 +98,7 @@ def _damage(dataset, builder, name, problem):
 
 
 def _problem_of_file(builder, path, records, problem_of, decoders):
-    """What is wrong with a file of so many records; `None` if nothing is."""
+    """What is wrong with a file of `records` records, or `None`."""
     import tensorflow as tf
 
     if not path.exists():
@@ -116,13 +117,13 @@ def _problem_of_file(builder, path, records, problem_of, decoders):
     except tf.errors.OpError as error:
         return f"record {number + 1} of {records} cannot be read: {reason(error)}"
     if number != records:
-        return f"it has {number} records, expected the {records} that {_INFO} tells"
+        return f"it has {number} records, expected {records} according to {_INFO}"
     return None
 
 
 def ways_out_of_damage(folder):
     """What to do about a damaged data set in a folder."""
     return (
-        f"Ways out: delete {folder} and start again where there is a network, so that it is "
-        "downloaded anew; or copy that folder again from where it is whole"
+        f"Ways out: delete {folder} and start again with a network, to download it again; or copy "
+        "that folder again from a complete one"
     )

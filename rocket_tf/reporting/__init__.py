@@ -1,1 +1,1 @@
-"""Reports on a run or on a table of runs: text, pictures, pages."""
+"""Reports on a run or a table of runs: text, pictures, pages."""

@@ -1,4 +1,4 @@
-"""The table that a run prints at its end."""
+"""The table that a run prints at the end."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 from rocket_tf.reporting.markdown import count_in_words
 
 _COLUMNS = (
-    # title, key in a summary, how it is shown
+    # title, key in a summary, formatting function
     ("test error", "test_error", "{:.2f} %".format),
     ("validation error", "validation_error", "{:.2f} %".format),
     ("mAP", "test_map", "{:.4f}".format),
@@ -21,15 +21,15 @@ _COLUMNS = (
 
 
 def closing_table(summary, workdir):
-    """A run's result as a table: what each net reaches on the test examples, and what it costs.
+    """A run's result as a table: each net's figures on the test examples, and its cost.
 
     Args:
         summary: content of a run's `summary.json`.
         workdir: the run's folder.
 
     Returns:
-        Text of several lines, one for each head where there are several labels, with where the
-        light net was exported and the next command to try.
+        Text of several lines; with several labels, a line for each head. Below the table: where the
+        light net was exported, and the next command to try.
     """
     nets = {}
     for net in ("light", "booster"):
@@ -58,13 +58,13 @@ def closing_table(summary, workdir):
     if "before" in summary:
         lines.append("before: the nets of config.init_run, on the same examples")
     if summary.get("export"):
-        lines.append(f"the exported light net is in {workdir}/{summary['export']}")
+        lines.append(f"the light net was exported to {workdir}/{summary['export']}")
     lines.append(f"next: {_python()} -m tensorboard.main --logdir={workdir}/tensorboard")
     return "\n".join(lines)
 
 
 def _by_label(net, figures):
-    """A net's rows: one, or one for each of several labels, the first with what the net costs."""
+    """A net's rows: one, or with several labels one for each; the first has the net's cost."""
     if "labels" not in figures:
         return {net: figures}
     costs = {name: figures[name] for name in ("parameters", "multiply_adds") if name in figures}
@@ -74,16 +74,16 @@ def _by_label(net, figures):
 
 
 def _shown(figures, name, show):
-    """A figure; "-" where a net has none, as of a test part without columns that it reads."""
+    """A figure, or "-" if the net has none, such as when the test part lacks its columns."""
     return show(figures[name]) if _has(figures, name) else "-"
 
 
 def _has(figures, name):
-    """Whether a net's figures have one to show; that multiply-adds are not known is shown."""
+    """Whether there is a figure to show; unknown multiply-adds are shown as well."""
     return figures.get(name) is not None or (name in figures and name == "multiply_adds")
 
 
 def _python():
-    """This Python, as one would type it here."""
+    """The command that starts this Python."""
     relative = os.path.relpath(sys.executable)
     return sys.executable if relative.startswith("..") else relative

@@ -1,4 +1,4 @@
-"""A grid of studies as text, as Markdown, as a picture, and as one self-contained page."""
+"""A grid of studies as text, Markdown, a picture, and one self-contained page."""
 
 import textwrap
 from pathlib import Path
@@ -10,14 +10,14 @@ from rocket_tf.reporting import markdown, page
 from rocket_tf.reporting.pictures import GREY, as_png, cycle
 from rocket_tf.system import files
 
-_SIDE_BY_SIDE = 0.012  # shift of a line's points along the axis, so that bars do not hide bars
+_SIDE_BY_SIDE = 0.012  # shift of a line's points along the axis, so that error bars do not overlap
 
 
 def write_grid(result, output):
     """Writes `<output>.json`, `.md`, `.html` and `.png`.
 
     Args:
-        result: as `Grid.result` gives it.
+        result: the result of `Grid.result`.
         output: path without suffix.
     """
     files.write_json(f"{output}.json", result)
@@ -34,7 +34,7 @@ def as_text(result):
 
 
 def grid_page(result):
-    """One HTML page without other files: picture, table, configuration."""
+    """A self-contained HTML page: picture, table, configuration."""
     own = {*result["grid"], "seed", "split_seed", "validation_examples"}
     config = [item for item in result["config"].items() if item[0] not in own]
     parts = [
@@ -47,14 +47,14 @@ def grid_page(result):
 
 
 def picture(*results):
-    """The light nets' gain with 95 % intervals over the grid's first field.
+    """Plots the light nets' gain with 95 % intervals against the grid's first field.
 
     Args:
         results: grids as `Grid.result` gives them; several are drawn side by side, with one scale
             of gains where they share its unit.
 
     Returns:
-        A `Figure`: a line for each combination of the other fields, and method. Above 0, the
+        A `Figure` with a line for each method and combination of the other fields. Above 0, the
         method helps.
     """
     figure = Figure(
@@ -107,24 +107,24 @@ def _draw(axes, result):
 
 
 def _compared(point):
-    """The light nets that are compared with the first row."""
+    """The rows of light nets that are compared with the first row."""
     rows = point["rows"][1:]
     return [row for row in rows if row["net"] == "light" and row["difference"]]
 
 
 def _gain(row):
-    """By how much a light net is better than the first row: its mean, and its interval."""
+    """How much better a light net is than the first row: mean and interval."""
     return row["gain"]["mean"], row["gain"]["interval"]
 
 
 def _place(result, point):
-    """Where a point stands on the axis; of training examples, those that are not held out."""
+    """A point's place on the axis; for training examples, their number without those held out."""
     axis = next(iter(result["grid"]))
     return point["examples"]["training"] if axis == "train_examples" else point["settings"][axis]
 
 
 def _line_of(result, point, row):
-    """What the line is called that a point's row is part of."""
+    """The name of the line that a point's row belongs to."""
     _, *others = result["grid"]
     words = [f"{name}={point['settings'][name]}" for name in others]
     methods = {each["method"] for each in result["points"] for each in _compared(each)}
@@ -136,10 +136,10 @@ def _about(result):
     title = result["points"][0]["figure_title"]
     return (
         f"{title.capitalize()}{' in per cent' if result['in_per_cent'] else ''} of the light net, "
-        f"{result['seeds']} seeds a point, paired. With a gain above 0 the method helps, for "
-        "certain only where the interval leaves 0 out. Each run's epoch is chosen on examples "
-        "that are held out."
-        + (" Not all runs are done: validation figures stand in." if validation else "")
+        f"{result['seeds']} seeds per point, paired. A gain above 0 means that the method helps; "
+        "it is certain only if the interval excludes 0. Each run's epoch is chosen on held-out "
+        "examples."
+        + (" Not all runs are done, so validation figures are shown." if validation else "")
     )
 
 

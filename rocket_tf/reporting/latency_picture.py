@@ -1,4 +1,4 @@
-"""Error against latency: what each net answers, and how fast, in every runtime."""
+"""Plots error against latency of each net in every runtime."""
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,24 +14,24 @@ _NAMES = {
 
 
 def error_against_latency(result, batch=None, threads=1):
-    """The errors of the nets over their median latencies.
+    """Plots the errors of the nets against their median latencies.
 
     Args:
-        result: what `tools.latency` writes as JSON.
-        batch: the batch size shown; `None`: the smallest that was timed.
-        threads: the number of threads shown.
+        result: content of the JSON file of `rocket-tf latency`.
+        batch: the batch size to show; `None`: the smallest timed one.
+        threads: the number of threads to show.
 
     Returns:
-        A matplotlib `Figure`: a colour is a runtime, a marker a net; bars are the standard
-        deviation of the error over seeds.
+        A matplotlib `Figure`: colours are runtimes, markers are nets, bars are standard deviations
+        of the error over seeds.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     batch = batch or min(row["batch"] for row in result["rows"])
     rows = [row for row in result["rows"] if (row["batch"], row["threads"]) == (batch, threads)]
-    # int8 has errors of its own, which are not measured here.
+    # int8 changes the errors, and these are not measured here.
     runtimes = [name for name in result["runtimes"] if "int8" not in name]
-    # The light nets are as fast as each other: a step aside keeps their bars apart.
+    # The light nets are equally fast, so their bars are shifted apart.
     aside = {
         net: offset_copy(axes.transData, figure, x=points, units="points")
         for net, points in (("light_alone", -3), ("light", 3), ("booster", 0))

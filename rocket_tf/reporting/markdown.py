@@ -1,4 +1,4 @@
-"""A table's result as Markdown, and its parts in words."""
+"""Formats a table's result and its parts as Markdown."""
 
 from rocket_tf import config as options
 from rocket_tf.data.catalog import DATASETS
@@ -15,10 +15,10 @@ HEADER = (
 
 
 def table_as_markdown(result):
-    """A table of `Reproduction.result` as Markdown, the paper's figures beside the measured ones.
+    """Formats a result as Markdown, with the paper's figures beside the measured ones.
 
     Args:
-        result: the dict.
+        result: dict from `Reproduction.result`.
 
     Returns:
         Text.
@@ -36,14 +36,14 @@ def table_as_markdown(result):
 
 
 def lines_of_row(row):
-    """The lines of a table's row, a method each, as lists of texts under `HEADER`."""
+    """The lines of a table's row, one for each method: lists of strings for `HEADER`."""
     lines = [[cell["title"], *_figures(cell)] for cell in row["cells"]]
     excluded = ["–", "not defined for these nets", "–", "–", "–"]
     return lines + [[title, *excluded] for title in row["excluded"]]
 
 
 def recipe_in_words(row):
-    """How the runs of a table's row were trained, and what their figures are."""
+    """Describes how the runs of a table's row were trained, and their figures."""
     config = row["config"]
     available = config["train_examples"] or DATASETS[row["dataset"]].train_examples
     held_out = config["validation_examples"]
@@ -58,7 +58,7 @@ def recipe_in_words(row):
 
 
 def order_in_words(order):
-    """Whether the light nets come in the paper's order."""
+    """Describes whether the light nets are in the paper's order."""
 
     def name(pairs):
         return "; ".join(f"{lower} below {higher}" for lower, higher in pairs) or "none"
@@ -66,14 +66,15 @@ def order_in_words(order):
     holds = "holds" if order["agree"] == order["pairs"] else "does not hold throughout"
     return (
         f"The paper's order of the light nets {holds}: {order['agree']} of {order['pairs']} pairs "
-        "of means come the paper's way round. Pairs whose 95 % interval, each taken alone, leaves "
-        f"0 out: {name(order['certain'])}. Those that contradict the paper so: "
+        "of means have the paper's order. Pairs whose 95 % interval (not corrected for multiple "
+        f"comparisons) excludes 0: {name(order['certain'])}. Those that contradict the paper in "
+        "the same way: "
         f"{name(order['against'])}."
     )
 
 
 def table(header, rows):
-    """The lines of a table, of rows of texts.
+    """The lines of a Markdown table, from rows of strings.
 
     Example:
         >>> table(("net", "error"), [("light", "1.71")])
@@ -84,16 +85,16 @@ def table(header, rows):
 
 
 def digits_of(result):
-    """Digits after the point of a study's figures: errors are in per cent, AUCs are not."""
+    """The number of decimals for a study's figures: errors are in per cent, AUCs are not."""
     return 2 if result["in_per_cent"] else 4
 
 
 def mean_in_words(figures, digits=2):
-    """A mean and, of several seeds, their standard deviation.
+    """Formats a mean and, for several seeds, the standard deviation.
 
     Args:
-        figures: dict as `rocket_tf.studies.statistics.describe` gives it.
-        digits: after the point.
+        figures: dict from `rocket_tf.studies.statistics.describe`.
+        digits: number of decimals.
 
     Example:
         >>> mean_in_words({"mean": 1.712, "standard_deviation": 0.57})
@@ -104,11 +105,11 @@ def mean_in_words(figures, digits=2):
 
 
 def difference_in_words(difference, digits=2):
-    """A paired difference and, of several seeds, its 95 % interval; "–" for none.
+    """Formats a paired difference and, for several seeds, its 95 % interval; "–" for `None`.
 
     Args:
         difference: dict with "mean" and "interval", or `None`.
-        digits: after the point.
+        digits: number of decimals.
 
     Example:
         >>> difference_in_words({"mean": -0.25, "interval": (-0.46, -0.04)})
@@ -123,7 +124,7 @@ def difference_in_words(difference, digits=2):
 
 
 def count_in_words(count):
-    """Multiply-adds as tables show them; `None` is "not known".
+    """Formats multiply-adds for tables; `None` becomes "not known".
 
     Example:
         >>> count_in_words(26657408), count_in_words(None)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run or a table: no server, no files beside it."""
+"""A self-contained HTML page about a run or a table, without a server or other files."""
 
 import base64
 import html
@@ -18,7 +18,7 @@ pre { background: #f3f3f3; padding: .7rem; overflow-x: auto; white-space: pre-wr
 img { max-width: 100%; }
 @media (max-width: 40rem) { img { max-width: 40rem; } td, th { padding: .25rem .4rem; } }
 """
-# What is shown of each of several labels.
+# The figures that are shown for each of several labels.
 _OF_LABELS = {
     "test_auc": "AUC",
     "test_gauc": "GAUC",
@@ -29,10 +29,10 @@ _OF_LABELS = {
 
 
 def table_page(result, pictures):
-    """A page about a table of `Reproduction.result`.
+    """A page about a table.
 
     Args:
-        result: the dict.
+        result: dict from `Reproduction.result`.
         pictures: dict from captions to PNG files' bytes.
 
     Returns:
@@ -112,10 +112,10 @@ def _figure(figures, name):
 
 
 def command_of(config):
-    """The shortest command that trains with a configuration: a file, a method, and overrides.
+    """The shortest command that trains with a configuration: file, method, and overrides.
 
-    A file with functions of its own is not run here, so that all that differs from the defaults
-    is an override.
+    A file with its own functions is not executed here, so every difference from the defaults is an
+    override.
     """
     candidates = []
     if config["own_functions"]:
@@ -133,7 +133,7 @@ def command_of(config):
 
 
 def _fields_to_set(ready, config):
-    """The fields by which a configuration differs from another, where that changes what it does."""
+    """The fields that differ between configurations, if the difference has an effect."""
     ignored = options.fields_without_effect(config)
     return [
         field
@@ -151,7 +151,7 @@ def _typed(value):
 
 
 def whole(title, parts):
-    """A page of parts, which are HTML text."""
+    """A page made of parts in HTML."""
     title = html.escape(title)
     body = "\n".join(filter(None, parts))
     return (
@@ -162,11 +162,11 @@ def whole(title, parts):
 
 
 def origin(result, config=()):
-    """How a result is got again: its command, its configuration, versions and machine; parts.
+    """The parts that say how to reproduce a result: command, configuration, versions, machine.
 
     Args:
         result: dict with "command", "versions" and "machine".
-        config: pairs of fields and values; none: the page has them elsewhere.
+        config: pairs of fields and values; empty: the page has them elsewhere.
     """
     parts = [heading("How to get it"), code(result["command"])]
     if config:
@@ -181,7 +181,7 @@ def heading(text):
 
 
 def paragraph(text):
-    """A paragraph; nothing for no text."""
+    """A paragraph; empty for empty text."""
     return f"<p>{html.escape(text)}</p>" if text else ""
 
 
@@ -203,7 +203,7 @@ def table(header, rows):
 
 
 def images(pictures):
-    """Pictures under their captions, from a dict to PNG files' bytes; a list of parts."""
+    """A list of parts with pictures and captions, from a dict of captions to PNG files' bytes."""
     parts = []
     for caption, png in pictures.items():
         data = base64.b64encode(png).decode()

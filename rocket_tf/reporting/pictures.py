@@ -1,6 +1,6 @@
 """Pictures of runs and tables, as matplotlib figures.
 
-They are made from plain data, without pyplot: no window, no state that outlives them.
+They are made from plain data, without pyplot, so they open no windows and leave no global state.
 """
 
 import io
@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rocket_tf.system import files
 
-# Okabe and Ito's colours, which colour-blind people can tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = {"light": "-", "booster": "--"}
 GREY = "#777777"
@@ -27,16 +27,15 @@ _HINTS = {
 
 
 def learning_curves(histories):
-    """Errors, label losses and hints by epoch, of one run or of several.
+    """Plots errors, label losses and hints by epoch, for one run or several.
 
     Args:
         histories: dict from the runs' names to their metrics, lists of dicts as in a run's
             `metrics.jsonl`.
 
     Returns:
-        A `Figure`: test error, label losses in training, and the hints, each over epochs. A colour
-        is a run, or, of one run with several labels, a label; solid lines are light nets, dashed
-        ones boosters.
+        A `Figure`: test error, label losses in training, and hints, each by epoch. Colours are
+        runs, or labels for one run with several; solid lines are light nets, dashed lines boosters.
     """
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     error_axes, loss_axes, hint_axes = figure.subplots(1, 3)
@@ -77,17 +76,17 @@ def learning_curves(histories):
 
 
 def reliability(bins, examples):
-    """How frequent clicks are where they were predicted to be so frequent.
+    """Plots observed against predicted click rates (a reliability diagram).
 
     Args:
-        bins: dict from labels, "" where there is one, to dicts from nets to arrays of shape (3, n):
-            of each bin of the predicted probability its weight, the predicted clicks in it, and
-            those that there are, as `CalibrationError.sums` gives them.
-        examples: what they were measured on, in words.
+        bins: dict from labels ("" for a single one) to dicts from nets to arrays of shape (3, n):
+            for each bin of the predicted probability its weight, its predicted clicks and its
+            observed clicks, from `CalibrationError.sums`.
+        examples: description of the examples.
 
     Returns:
-        A `Figure`: for each label the observed rate over the predicted one, on whose diagonal a
-        calibrated net lies, above the share of examples in each bin.
+        A `Figure`: for each label, the observed rate against the predicted one (the diagonal is
+        calibrated), and below it the share of examples in each bin.
     """
     figure = Figure(figsize=(5 * len(bins), 5.6), layout="constrained")
     grid = figure.subplots(2, len(bins), squeeze=False, sharex="col", height_ratios=(3, 1))
@@ -119,14 +118,14 @@ def reliability(bins, examples):
 
 
 def table_errors(result):
-    """A table's errors, each seed's and mean with spread, beside the paper's.
+    """Plots a table's errors, by seed and as mean with spread, beside the paper's.
 
     Args:
-        result: as `Reproduction.result` gives it.
+        result: the result of `Reproduction.result`.
 
     Returns:
-        A `Figure`: for each row of the table, the measured errors and, where the paper has any,
-        the paper's, on an axis of their own.
+        A `Figure`: for each row of the table, the measured errors, and if the paper has figures,
+        these on another axis.
     """
     rows = result["rows"]
     with_paper = any(cell["paper"] is not None for row in rows for cell in row["cells"])
@@ -162,15 +161,16 @@ def table_errors(result):
 
 
 def attention_maps(images, maps):
-    """Where each group of the nets looks (the paper's Figure 5).
+    """Shows attention maps of each group of the nets (the paper's Figure 5).
 
     Args:
         images: uint8 array, (images, height, width, channels).
-        maps: dict from the nets' names to lists of arrays (images, height, width), one a group.
+        maps: dict from the nets' names to lists of arrays (images, height, width), one for each
+            group.
 
     Returns:
-        A `Figure`: a row for each image; first the image, then each group's map in one net beside
-        the same group's in the other.
+        A `Figure` with a row for each image: first the image, then each group's map in one net
+        beside that in the other.
     """
     groups = max(map(len, maps.values()))
     columns = 1 + groups * len(maps)
@@ -194,15 +194,15 @@ def attention_maps(images, maps):
 
 
 def gradient_flow(flow, title=""):
-    """Which term of the objective reaches which part of a model, as a heat map.
+    """Plots which term of the objective reaches which part of a model, as a heat map.
 
     Args:
-        flow: as `rocket_tf.gradient_flow` gives it.
-        title: what is shown.
+        flow: the result of `rocket_tf.gradient_flow`.
+        title: title of the figure.
 
     Returns:
-        A `Figure`: a line for each term, a column for each part; the darker, the stronger. White
-        is exactly zero.
+        A `Figure` with a row for each term and a column for each part. Darker is stronger; white is
+        exactly zero.
     """
     terms, parts = list(flow), list(next(iter(flow.values())))
     norms = np.array([[flow[term][part] or 0.0 for part in parts] for term in terms])
@@ -229,9 +229,9 @@ def gradient_flow(flow, title=""):
 
 
 def as_png(figure):
-    """A figure as the bytes of a PNG file."""
+    """The bytes of a PNG file of a figure."""
     buffer = io.BytesIO()
-    # Without the version of matplotlib, so that the same figure gives the same file.
+    # Without matplotlib's version, so that equal figures have equal files.
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -242,7 +242,7 @@ def save(figure, path):
 
 
 def cycle(count):
-    """So many colours, all different."""
+    """A list of `count` different colours."""
     if count <= len(COLOURS):
         return COLOURS[:count]
     return [matplotlib.colormaps["turbo"](index / count) for index in range(count)]

@@ -1,28 +1,28 @@
-"""Gradient flow of a saved model on a saved batch."""
+"""The gradient flow of a saved model on a saved batch."""
 
 from rocket_tf.errors import ConfigError
 
 
 def check_files(model, batch):
-    """Raises ConfigError unless both files are there; loads no TensorFlow."""
+    """Raises ConfigError if a file is missing; does not import TensorFlow."""
     for name, path in {"model": model, "batch": batch}.items():
         if not path.is_file():
-            raise ConfigError(f"--{name}: {path} is not there")
+            raise ConfigError(f"--{name}: {path} does not exist")
 
 
 def flow_of_files(model_path, batch_path):
-    """Which loss reaches which part of a model.
+    """Computes which loss reaches which part of a model.
 
     Args:
         model_path: a `RocketModel` saved as .keras.
-        batch_path: .npz file with `x` (or, for several inputs by name, `x.<name>`), `y` and, if
-            wanted, `sample_weight`.
+        batch_path: .npz file with `x` (for several inputs, `x.<name>`), `y` and optionally
+            `sample_weight`.
 
     Returns:
-        What `rocket_tf.gradient_flow` gives.
+        The result of `rocket_tf.gradient_flow`.
 
     Raises:
-        ConfigError: if one cannot be read, or they do not go together.
+        ConfigError: if a file cannot be read, or the batch does not fit the model.
     """
     import keras
     import numpy as np
@@ -32,13 +32,13 @@ def flow_of_files(model_path, batch_path):
 
     try:
         batch = dict(np.load(batch_path))
-    except Exception as error:  # zipfile's and NumPy's, of many kinds
+    except Exception as error:  # zipfile and NumPy raise many kinds of errors
         raise ConfigError(
             f"--batch: {batch_path} cannot be read ({_said(error)}); expected a .npz file"
         ) from None
     try:
         model = keras.models.load_model(model_path)
-    except Exception as error:  # zipfile's, h5py's and Keras's, of many kinds
+    except Exception as error:  # zipfile, h5py and Keras raise many kinds of errors
         raise ConfigError(
             f"--model: {model_path} cannot be read ({_said(error)}); expected a RocketModel saved "
             "as .keras"
@@ -48,19 +48,19 @@ def flow_of_files(model_path, batch_path):
     inputs = inputs or batch.get("x")
     if inputs is None or "y" not in batch:
         raise ConfigError(
-            f"--batch: {batch_path} holds {', '.join(batch)}, expected x, y and, if wanted, "
+            f"--batch: {batch_path} holds {', '.join(batch)}, expected x, y and optionally "
             "sample_weight"
         )
     try:
         return gradient_flow(model, inputs, batch["y"], batch.get("sample_weight"))
-    except Exception as error:  # of layers, for what they cannot take
+    except Exception as error:  # raised by layers for inputs that do not fit
         raise ConfigError(
-            f"--model, --batch: do not go together: {_said(error)}; expected a RocketModel and "
-            "examples that it takes, with their labels"
+            f"--model, --batch: do not fit together: {_said(error)}; expected a RocketModel, and "
+            "inputs and labels for it"
         ) from None
 
 
 def _said(error):
-    """What an exception says, in one line that is not too long."""
+    """The message of an exception in one line, shortened."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]} …"

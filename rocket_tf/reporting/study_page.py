@@ -1,4 +1,4 @@
-"""A study's result as text, as Markdown, as one self-contained page, and as a configuration."""
+"""A study's result as text, Markdown, one self-contained page, and a configuration."""
 
 import json
 import textwrap
@@ -25,7 +25,7 @@ def write_study(result, output):
     """Writes `<output>.json`, `.md`, `.html` and `<output>_config.py`.
 
     Args:
-        result: as `study_result.result_of` gives it.
+        result: the result of `study_result.result_of`.
         output: path without suffix.
     """
     files.write_json(f"{output}.json", result)
@@ -49,7 +49,7 @@ def _wrapped(text):
 
 
 def study_page(result):
-    """One HTML page without other files: verdict, tables, pictures, configuration."""
+    """A self-contained HTML page: verdict, tables, pictures, configuration."""
     pictures = {"The light net's figure, seed by seed": as_png(study_pictures.by_seed(result))}
     if result["search"]:
         pictures["The search for the hint"] = as_png(study_pictures.search(result["search"]))
@@ -77,9 +77,9 @@ def study_page(result):
 
 
 def as_configuration(result):
-    """A configuration file with the fields that the study ended with."""
+    """A configuration file with the study's final fields."""
     own = ("seed", "split_seed", "booster_run", "method", "evaluate_test", "data_dir", "pictures")
-    own += ("own_functions", "own_code", "own_code_sha256")  # which --config finds in their file
+    own += ("own_functions", "own_code", "own_code_sha256")  # in that file, --config finds them
     lines = [
         f"    config.{name} = {_as_code(value)}"
         for name, value in result["config"].items()
@@ -87,14 +87,14 @@ def as_configuration(result):
     ]
     return "\n".join(
         [
-            f'"""What a study ended with.\n\n{result["command"]}\n"""',
+            f'"""The final configuration of a study.\n\n{result["command"]}\n"""',
             "",
             "from rocket_tf import config as options",
             "from rocket_tf.config.methods import with_method",
             "",
             "",
             'def get_config(method="rocket"):',
-            '    """The chosen hint, and all else as it was given."""',
+            '    """The chosen hint, and the other fields as given."""',
             "    config = options.default()",
             *lines,
             "    return with_method(config, method)",
@@ -126,7 +126,7 @@ def _about(result):
 
 
 def _choice(result):
-    """Which hint was chosen, and how flat the choice is."""
+    """Describes which hint was chosen, and whether others are equally good."""
     candidates = result["search"]["candidates"]
     best = next((each for each in candidates if each["chosen"]), None)
     if best is None:
@@ -145,9 +145,9 @@ def _choice(result):
     if neighbours:
         within = [_place_in_noise(each["difference"]) == _WITHIN for each in neighbours]
         words.append(
-            "The choice is flat, its neighbours are within the noise:"
+            "The choice is flat; its neighbours are within the noise:"
             if all(within)
-            else "How flat the choice is, by its neighbours on the same seeds:"
+            else "Its neighbours on the same seeds:"
         )
         words.append(f"{'; '.join(map(_beside_chosen, neighbours))}.")
     if rest:
@@ -159,9 +159,9 @@ _WITHIN = "within the noise"
 
 
 def _place_in_noise(difference):
-    """Where a candidate stands whose errors differ from the chosen one's by so much."""
+    """Whether a candidate's difference to the chosen one exceeds the noise, in words."""
     if difference["interval"] is None:
-        return "one seed alone cannot tell"
+        return "one seed cannot show it"
     low, high = difference["interval"]
     return _WITHIN if low <= 0 <= high else "beyond the noise"
 
@@ -176,7 +176,7 @@ def _beside_chosen(candidate):
 
 
 def _latency(result):
-    """What the latencies are of; nothing where they were not measured."""
+    """Describes the latencies; empty if they were not measured."""
     latency = result.get("latency")
     if not latency:
         return ""

@@ -1,4 +1,4 @@
-"""Pictures of a study, as matplotlib figures: seeds, search, last epochs, errors by class."""
+"""A study's pictures as matplotlib figures: seeds, search, last epochs, errors by class."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -6,17 +6,17 @@ from matplotlib.ticker import MaxNLocator
 
 from rocket_tf.reporting.pictures import COLOURS, GREY, cycle
 
-_LAST = 0.5  # the share of the epochs whose curves are shown alone
+_LAST = 0.5  # share of the epochs, the last ones, that a picture shows enlarged
 
 
 def by_seed(result):
-    """Each seed's figures of the light nets, lines from method to method.
+    """Plots the light nets' figures by method, with a line for each seed.
 
     Args:
-        result: as `study_result.result_of` gives it.
+        result: the result of `study_result.result_of`.
 
     Returns:
-        A `Figure`: a line a seed; black: the means.
+        A `Figure` with a line for each seed, and the means.
     """
     rows = [row for row in result["rows"] if row["net"] == "light"]
     figure = Figure(figsize=(1.5 + 2.2 * max(len(rows), 1), 4), layout="constrained")
@@ -35,15 +35,15 @@ def by_seed(result):
 
 
 def search(found):
-    """Validation errors of the candidates against the weight, a line a hint.
+    """Plots the candidates' validation errors against the weight, with a line for each hint.
 
     Args:
         found: "search" of `study_result.result_of`.
 
     Returns:
-        A `Figure`: the errors with their 95 % intervals; and, once a hint is chosen, how far each
-        differs from it on the same seeds, with the interval of that. A hollow marker is of one
-        seed, which has no interval.
+        A `Figure`: the errors with their 95 % intervals and, once a hint is chosen, each
+        candidate's difference to it on the same seeds with its interval. A hollow marker has one
+        seed, and so no interval.
     """
     chosen = any(each["chosen"] for each in found["candidates"])
     columns = 2 if chosen else 1
@@ -76,7 +76,7 @@ def search(found):
 
 
 def _weights(axes, candidates, figures, colour, label):
-    """A hint's line: `figures` gives a candidate's mean and interval."""
+    """Draws a hint's line; `figures` returns a candidate's mean and interval."""
     candidates = sorted(candidates, key=lambda each: each["weight"])
     means = [figures(each)[0] for each in candidates]
     axes.plot([each["weight"] for each in candidates], means, "-", color=colour, label=label)
@@ -100,7 +100,7 @@ def _difference(candidate):
 
 
 def last_epochs(curves):
-    """The validation error of the light nets in the second half of the epochs, by method."""
+    """Plots the light nets' validation error in the second half of the epochs, by method."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     for (title, history), colour in zip(curves.items(), cycle(len(curves)), strict=True):
@@ -121,7 +121,7 @@ def last_epochs(curves):
 
 
 def errors_by_class(result):
-    """Test examples of each class that the nets take for another, summed over the seeds."""
+    """Plots the nets' number of test errors by true class, summed over the seeds."""
     rows = [row for row in result["rows"] if row["errors_by_class"] and row["net"] == "light"]
     classes = max(len(row["errors_by_class"]) for row in rows)
     figure = Figure(figsize=(min(14, 3 + 0.5 * classes), 3.6), layout="constrained")

@@ -1,4 +1,4 @@
-"""Writes what is reported: a table's files, a run's pictures and page."""
+"""Writes reports: a table's files, a run's page."""
 
 from rocket_tf.reporting import markdown, page, pictures
 from rocket_tf.system import files
@@ -15,7 +15,7 @@ def write_table(result, output):
     """Writes a table as `<output>.json`, `.md`, `.png` (error bars) and `.html`.
 
     Args:
-        result: as `Reproduction.result` gives it.
+        result: the result of `Reproduction.result`.
         output: path without suffix.
     """
     files.write_json(f"{output}.json", result)

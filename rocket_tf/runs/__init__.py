@@ -1,1 +1,1 @@
-"""A run: its folder, its checkpoints, its model, and what it leaves."""
+"""A run: its folder, checkpoints, model, summary and exports."""

@@ -207,13 +207,14 @@ def _read(reader, state, path, new_rows=None):
     """Loads the values in a checkpoint into variables one by one, so that memory stays low.
 
     Args:
-        reader: of the checkpoint.
+        reader: reader of the checkpoint.
         state: the variables.
-        path: of the checkpoint.
-        new_rows: as of `restore_weights`.
+        path: path of the checkpoint.
+        new_rows: as for `restore_weights`.
 
     Raises:
-        KeyError, ValueError: if there is none for a variable, or one of another shape or dtype.
+        KeyError: if a variable has no value in the checkpoint.
+        ValueError: if its value has another shape or dtype.
     """
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     named, new_rows = dict(_named(state)), new_rows or {}
@@ -255,8 +256,8 @@ class NewRows:
     """Rows of an embedding table that a checkpoint does not have.
 
     Attributes:
-        begin: number of the first.
-        number: how many there are.
+        begin: number of the first row.
+        number: number of rows.
         rows: their values, shape (number, width); `None`: each is a copy of the checkpoint's first
             row, that of unknown values.
     """
@@ -266,13 +267,13 @@ class NewRows:
     rows: np.ndarray | None = None
 
     def put_into(self, table):
-        """The table with these rows, from the checkpoint's."""
+        """The checkpoint's table with these rows added."""
         rows = np.repeat(table[:1], self.number, axis=0) if self.rows is None else self.rows
         return np.concatenate([table[: self.begin], rows, table[self.begin :]])
 
 
 def restore_weights(directory, epoch, model, new_rows=None):
-    """Loads the weights of one epoch into a model, without optimizer, so under any dtype policy.
+    """Loads the weights of one epoch, without optimizer state, into a model of any dtype policy.
 
     If weights were averaged, it loads the averages.
 

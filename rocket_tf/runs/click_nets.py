@@ -1,4 +1,4 @@
-"""The click-through nets of a configuration, from its fields and the facts of its data."""
+"""Builds the click-through nets of a configuration, from its fields and its data's card."""
 
 import dataclasses
 
@@ -8,14 +8,14 @@ from rocket_tf.networks import Feature, click_pair
 
 
 def click_nets(config, card):
-    """The light net and the booster of a configuration of clicks, as `click_pair` gives them.
+    """The light net and the booster of a configuration of clicks, made by `click_pair`.
 
     Args:
         config: a checked configuration.
-        card: of its data, a `rocket_tf.data.DatasetCard`.
+        card: card of its data, a `rocket_tf.data.DatasetCard`.
 
     Raises:
-        ConfigError: if columns cannot name inputs, or features do not fit the data.
+        ConfigError: if a column's name cannot be an input's name, or features do not fit the data.
     """
     field = "features" if config["features"] else "category_columns"
     try:
@@ -36,7 +36,7 @@ def click_nets(config, card):
 
 
 def _of_columns(config, card):
-    """The features that the fields of simple columns name, a list."""
+    """The features given by the fields for simple columns, a list."""
     columns = card.columns
     features = [
         Feature(
@@ -70,7 +70,7 @@ def _of_columns(config, card):
 
 
 def _given(config, card):
-    """The features of `config.features`, with what the data says of them, a list."""
+    """The features of `config.features`, completed from the data, a list."""
     given = options.features_of(config)
     return [_with_facts(feature, given, card) for feature in given.values()]
 
@@ -80,8 +80,8 @@ def _with_facts(feature, given, card):
     facts = {"dtype": card.dtypes[name]}
     if feature.dtype not in (feature.default_dtype, facts["dtype"]) and feature.kind != "history":
         raise ValueError(
-            f"Feature {name!r}: got dtype={feature.dtype!r}, expected {facts['dtype']!r}, as which "
-            "its values are read; leave it out"
+            f"Feature {name!r}: got dtype={feature.dtype!r}, expected {facts['dtype']!r}, the "
+            "dtype of its values in the data; leave dtype out"
         )
     if feature.min_count:
         facts |= {"vocabulary": card.vocabularies[name], "min_count": 0}

@@ -38,7 +38,7 @@ class Export:
         path: path of the file or folder.
         size: total size in bytes.
         test_error: error in per cent on the run's test images, in the format's own runtime; `None`
-            if there are no test images any more.
+            if the test images no longer exist.
         difference: the largest difference of its logits to those of the model, in the same
             precision except for int8, on the test images; relative for logits above 1.
     """
@@ -198,10 +198,10 @@ class _Prover:
             for output, logits in by_output(expected).items():
                 largest.append(difference(logits, answers[own[output]]))
             if labels is not None:
-                # Of several labels, the error is that of the first.
+                # With several labels, the error is that of the first.
                 labels = labels if None in own else labels[:, :1]
                 wrong += _wrong(answers[next(iter(own.values()))], labels)
-        largest = float(np.max(largest))  # NaN if one of them is
+        largest = float(np.max(largest))  # NaN if any of them is
         if allowed is not None and not largest <= allowed:
             raise ExportError(
                 f"{kind} does not compute what the model computes: logits differ by {largest:.1g}, "

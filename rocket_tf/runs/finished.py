@@ -23,7 +23,7 @@ _WARM_UP_EXAMPLES = 8
 
 
 def restore(workdir, precision=None, data=None):
-    """The model of a finished run, with the weights which its summary is about.
+    """The model of a finished run, with the weights that its summary describes.
 
     Args:
         workdir: the run's folder.
@@ -31,12 +31,12 @@ def restore(workdir, precision=None, data=None):
         data: the run's data if it is open already, a `rocket_tf.data.DataSet`.
 
     Returns:
-        `(model, config, summary)`: a `RocketModel`, whose light net is the net that was trained
-        where one was trained alone; the run's configuration; its summary.
+        `(model, config, summary)`: a `RocketModel` (a net that was trained alone is its light net);
+        the run's configuration; its summary.
 
     Raises:
         ConfigError: if the folder holds no finished run.
-        CheckpointError: if the checkpoint that counts is missing or damaged.
+        CheckpointError: if the checkpoint of these weights is missing or damaged.
     """
     with RunFolder(workdir).undisturbed():
         return _restore(workdir, precision, data)
@@ -94,8 +94,8 @@ def export_arguments(data, light, test_is_open=True):
     Returns:
         Dict of keyword arguments. For nets that read columns: examples to warm up with, the inputs
         that are the same for all candidates of a request, if others are not, and defaults for
-        missing values in serialized examples. For images with several classes: that they may have
-        them.
+        missing values in serialized examples. For images with several classes: the argument that
+        allows them.
     """
     card = data.card
     if card.kind != "clicks":
@@ -116,7 +116,8 @@ def export_arguments(data, light, test_is_open=True):
 def _example_defaults(card, net):
     """Defaults of serialized examples, which may lack the ends of lists, and missing values.
 
-    `None` if a net of the user's takes histories of any length, which messages do not show.
+    `None` if the user's own net takes histories of any length, which serialized examples cannot
+    express.
     """
     columns = card.columns
     if any(len(each.shape) > 2 or None in each.shape[1:] for each in net.inputs):
@@ -177,7 +178,7 @@ def open_run(workdir, data_dir="", data=None, data_path=""):
 
 
 def trained_model(config, data, folder, strategy):
-    """The model of a finished run, with the weights which its summary is about."""
+    """The model of a finished run, with the weights that its summary describes."""
     with strategy.scope():
         followed, teacher = folder.read_followed(), None
         if followed is not None:
@@ -218,10 +219,10 @@ def restore_result(model, config, folder, new_rows=None):
     """Loads the weights that a run's summary describes into its model.
 
     Args:
-        model: as of `checkpoints.restore_weights`.
+        model: as for `checkpoints.restore_weights`.
         config: the run's configuration.
         folder: its `RunFolder`.
-        new_rows: as of `checkpoints.restore_weights`.
+        new_rows: as for `checkpoints.restore_weights`.
 
     Raises:
         CheckpointError: if their checkpoint is missing or damaged.
@@ -231,18 +232,18 @@ def restore_result(model, config, folder, new_rows=None):
 
 
 def result_checkpoint(config, folder):
-    """Path of the checkpoint that a finished run's summary is about, as TensorFlow calls it."""
+    """Path of the checkpoint that a finished run's summary describes, in TensorFlow's form."""
     epoch = result_epoch(config, folder)
     return Progress(epoch).checkpoint_in(_result_directory(config, folder))
 
 
 def _result_directory(config, folder):
-    """Where the checkpoint is that a run's summary is about."""
+    """The folder of the checkpoint that a run's summary describes."""
     return folder.chosen if config["validation_examples"] else folder.checkpoints
 
 
 def result_epoch(config, folder):
-    """The chosen epoch; `None` as long as nothing was measured.
+    """The chosen epoch; `None` before the first evaluation.
 
     It is the last one; with validation, the first with the fewest validation errors, for clicks the
     highest AUC, for images with several classes the highest mean average precision.
@@ -272,11 +273,11 @@ def _deciding_head(config):
 
 
 def _best_epoch(config, evaluated):
-    """The first of the best epochs; `None` of none."""
+    """The first of the best epochs; `None` if there are none."""
     head = _deciding_head(config)
     names = [f"val_{head}_{metric}" for metric in ("auc", "map", "accuracy")]
     metric = next((name for name in names if evaluated and name in evaluated[0]), names[-1])
-    # The AUC of one label alone is not defined.
+    # The AUC is undefined if all examples have the same label.
     known = [line for line in evaluated if math.isfinite(line[metric])] or evaluated
     best = max(known, key=lambda line: line[metric], default={})
     return best.get("epoch")

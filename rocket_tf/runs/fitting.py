@@ -122,7 +122,7 @@ def predictor(model):
 
 
 def weight_column(card):
-    """The column that says what examples of clicks weigh; empty: none does."""
+    """The column with the weights of clicks' examples; empty: there is none."""
     return card.columns.weight if card.kind == "clicks" else ""
 
 
@@ -263,7 +263,7 @@ def _callbacks(run, restored, own):
 
 
 def _keep_chosen(run, progress):
-    # Two, because a killed process may have saved one that differs the second time.
+    # Two, because a killed process may have saved one that differs when the epoch is repeated.
     checkpoints = Checkpoints(run.folder.chosen, run.model, kept=2)
     checkpoints.forget_after(progress)
     return run_callbacks.KeepChosen(

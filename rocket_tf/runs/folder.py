@@ -213,17 +213,17 @@ class RunFolder:
         return RunFolder(config["booster_run"] or self.path / "booster", self.writes)
 
     def begin(self, config, data, booster_folder, progress):
-        """Writes down what is trained here, and takes away what will be done again.
+        """Records what is trained here, and removes what will be done again.
 
         Args:
             config: the run's configuration.
             data: its data, a `rocket_tf.data.DataSet`.
             booster_folder: the folder of the run whose booster it follows, or `None`.
-            progress: how far it has come.
+            progress: its progress.
         """
         if not self.writes:
             return
-        # First of all, or a longer run would look finished where a shorter one was.
+        # First, or a longer run would look finished because a shorter one was.
         self._summary.unlink(missing_ok=True)
         if config["own_functions"]:
             files.write_bytes(self.own_code, own_code.read(config, self.own_code)[0])
@@ -309,7 +309,7 @@ class RunFolder:
         if different:
             raise ConfigError(
                 f"config.booster_run: {self.path} holds a run whose booster does not fit "
-                f"({'; '.join(different)}); name another folder, where there is none it is trained"
+                f"({'; '.join(different)}); name another folder; in a new one, it is trained"
             )
         return own
 
@@ -396,5 +396,5 @@ class RunFolder:
 
 
 def _error(figures):
-    """A net's error: that of the validation examples where the test examples stay closed."""
+    """A net's error, on the validation examples if the test examples stay closed."""
     return figures.get("test_error", figures.get("validation_error"))

@@ -49,7 +49,7 @@ def check(config):
 def with_old_scales(config, folder, data):
     """The data of a run with the card that its nets need: numbers' moments are the old run's.
 
-    And with that run's vocabularies, before what the data itself adds to them.
+    Its vocabularies come first, followed by the values that only the new data has.
 
     Args:
         config: the run's checked configuration.
@@ -98,7 +98,7 @@ def _old_card(config):
 
 
 def _continued(known, found):
-    """A vocabulary: the values that were known, then those of another which were not."""
+    """The known values of a vocabulary, followed by the new ones of another."""
     before = set(known)
     return (*known, *(value for value in found if value not in before))
 
@@ -144,7 +144,7 @@ def start(run, progress):
                 restore_result(run.model, old_config, old, rows)
 
         if run.of_any_worker(folder.writes and before is None):
-            # As long as new ids have the row of unknown ones, the nets compute what they did.
+            # With the row of unknown ids for new ids, the nets compute the same as in the old run.
             restore({each: dataclasses.replace(own, rows=None) for each, own in new_rows.items()})
             if run.verbose:
                 print(f"Evaluating the nets of {old.path} on the new data", flush=True)
@@ -157,7 +157,7 @@ def start(run, progress):
 
 
 def _new_rows(run):
-    """The rows that ids get which the old run did not know, with the values that they start from.
+    """The rows for ids that are new to the old run, with their initial values.
 
     Args:
         run: a `rocket_tf.runs.fitting.Run` whose nets have their initial weights.
@@ -226,6 +226,6 @@ def _check_same(path, different):
 
 def _refusal(path, problem):
     return ConfigError(
-        f"config.init_run: {path} {problem}; expected the folder of a finished run with the nets "
-        "of this one"
+        f"config.init_run: {path} {problem}; expected the folder of a finished run with the same "
+        "nets"
     )

@@ -1,4 +1,4 @@
-"""One process at a time trains in a folder, and none while others read it."""
+"""Locks: one process at a time trains in a folder, and none while others read it."""
 
 import contextlib
 import fcntl

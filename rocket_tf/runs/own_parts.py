@@ -10,10 +10,10 @@ import numpy as np
 from rocket_tf.config.own_code import OwnCode
 from rocket_tf.core.hints import Hint
 
-# They stop the training, or set its learning rate, which the run does itself.
+# They stop the training or set its learning rate, which is the run's task.
 _REFUSED_CALLBACKS = {
-    keras.callbacks.EarlyStopping: "a run has all its epochs; lower --config.epochs, or take "
-    "--config.validation_examples, by which the best epoch is exported",
+    keras.callbacks.EarlyStopping: "a run completes all its epochs; lower --config.epochs, or set "
+    "--config.validation_examples to export the best epoch",
     keras.callbacks.LearningRateScheduler: "the learning rate is the configuration's; set "
     "learning_rate and learning_rate_drops",
     keras.callbacks.ReduceLROnPlateau: "the learning rate is the configuration's; set "
@@ -84,7 +84,7 @@ class OwnParts:
         if not isinstance(nets, list | tuple) or len(nets) != 2:
             raise self.mistake(
                 "build_nets",
-                f"gives {_shown(nets)}, expected the two Keras models (light, booster)",
+                f"returns {_shown(nets)}, expected the two Keras models (light, booster)",
             )
         method = self._config["method"]
         for role, net in zip(("light", "booster"), nets, strict=True):
@@ -93,7 +93,7 @@ class OwnParts:
             if not isinstance(net, keras.Model):
                 raise self.mistake(
                     "build_nets",
-                    f"gives {_shown(net)} as {role}, expected a functional Keras model"
+                    f"returns {_shown(net)} as {role}, expected a functional Keras model"
                     + (f", which method={method} trains" if net is None else ""),
                 )
             self._check_inputs(role, net)
@@ -107,24 +107,24 @@ class OwnParts:
         """
         hints = self._code.call("build_hints", self._data)
         if not isinstance(hints, list | tuple) or not hints:
-            raise self.mistake("build_hints", f"gives {_shown(hints)}, expected a list of Hints")
+            raise self.mistake("build_hints", f"returns {_shown(hints)}, expected a list of Hints")
         for hint in hints:
             if not isinstance(hint, Hint):
                 raise self.mistake(
-                    "build_hints", f"gives a list with {_shown(hint)}, expected rocket_tf.Hint"
+                    "build_hints", f"returns a list with {_shown(hint)}, expected rocket_tf.Hint"
                 )
             if hint.follows != "booster":
                 raise self.mistake(
                     "build_hints",
-                    f"gives a Hint with follows={hint.follows!r}, expected 'booster'; methods kd "
+                    f"returns a Hint with follows={hint.follows!r}, expected 'booster'; methods kd "
                     "and rocket_kd follow a trained booster by themselves",
                 )
             given = [name for pair in (hint.layers or {}).items() for name in pair]
             for name in filter(self._is_made_up, given):
                 raise self.mistake(
                     "build_hints",
-                    f"reads layer {name!r}, a name that Keras makes up and that changes when the "
-                    "nets are built again; give the layer a name in build_nets",
+                    f"reads layer {name!r}, a name that Keras generates and that changes when the "
+                    "nets are built again; name the layer in build_nets",
                 )
         return list(hints)
 
@@ -133,7 +133,7 @@ class OwnParts:
         losses = self._code.call("build_losses", self._data)
         if losses is None:
             raise self.mistake(
-                "build_losses", "gives None, expected a loss, as RocketModel.compile takes it"
+                "build_losses", "returns None, expected a loss for RocketModel.compile"
             )
         return losses
 
@@ -149,17 +149,18 @@ class OwnParts:
         callbacks = self._code.call("build_callbacks", self._data)
         if not isinstance(callbacks, list | tuple):
             raise self.mistake(
-                "build_callbacks", f"gives {_shown(callbacks)}, expected a list of Keras callbacks"
+                "build_callbacks",
+                f"returns {_shown(callbacks)}, expected a list of Keras callbacks",
             )
         for callback in callbacks:
             if not isinstance(callback, keras.callbacks.Callback):
                 raise self.mistake(
                     "build_callbacks",
-                    f"gives a list with {_shown(callback)}, expected Keras callbacks",
+                    f"returns a list with {_shown(callback)}, expected Keras callbacks",
                 )
             for kind, why in _REFUSED_CALLBACKS.items():
                 if isinstance(callback, kind):
-                    raise self.mistake("build_callbacks", f"gives {kind.__name__}, but {why}")
+                    raise self.mistake("build_callbacks", f"returns {kind.__name__}, but {why}")
             self._answer_for(callback)
         return list(callbacks)
 
@@ -206,8 +207,8 @@ class OwnParts:
         if model.stop_training:
             raise self.mistake(
                 "build_callbacks",
-                f"gives a callback that has stopped the training before epoch {epochs}; a run has "
-                "all its epochs: remove the callback, or lower --config.epochs",
+                f"returns a callback that has stopped the training before epoch {epochs}; a run "
+                "completes all its epochs: remove the callback, or lower --config.epochs",
             )
 
     def check_outputs(self, role, net):
@@ -220,8 +221,8 @@ class OwnParts:
         if isinstance(output, dict | list | tuple) or tuple(output.shape) != (None, classes):
             raise self.mistake(
                 "build_nets",
-                f"gives a {role} with output {_structure(output)}, expected one, (None, {classes}):"
-                f" a logit for each class of {self._config['dataset']}",
+                f"returns a {role} with output {_structure(output)}, expected one, (None, "
+                f"{classes}): a logit for each class of {self._config['dataset']}",
             )
 
     def check_loss(self, value):
@@ -246,8 +247,9 @@ class OwnParts:
         if not all(own in (None, size) for own, size in sizes):
             raise self.mistake(
                 "build_nets",
-                f"gives a {role} with input {_structure(inputs)}, expected one, {(None, *shape)}: "
-                f"the images of {self._config['dataset']}, which data.card.image_shape has",
+                f"returns a {role} with input {_structure(inputs)}, expected one, "
+                f"{(None, *shape)}: images of {self._config['dataset']} with shape "
+                "data.card.image_shape",
             )
 
     def _check_columns(self, role, inputs):
@@ -256,33 +258,33 @@ class OwnParts:
         if not isinstance(inputs, dict):
             raise self.mistake(
                 "build_nets",
-                f"gives a {role} with input {_structure(inputs)}, expected a dict by columns, some "
-                f"of {', '.join(columns)}",
+                f"returns a {role} with input {_structure(inputs)}, expected a dict by columns, "
+                f"some of {', '.join(columns)}",
             )
         for name, tensor in inputs.items():
             if name not in columns:
                 raise self.mistake(
                     "build_nets",
-                    f"gives a {role} that reads {name!r}, expected columns of "
+                    f"returns a {role} that reads {name!r}, expected columns of "
                     f"{self._config['dataset']}: {', '.join(columns)}",
                 )
             text = card.dtypes[name] == "string"
             if text != (tensor.dtype == "string"):
                 raise self.mistake(
                     "build_nets",
-                    f"gives a {role} that reads {name!r} as {tensor.dtype}, expected "
+                    f"returns a {role} that reads {name!r} as {tensor.dtype}, expected "
                     f"{card.dtypes[name]}",
                 )
         if any(tensor.name != name for name, tensor in inputs.items()):
             name = next(name for name, tensor in inputs.items() if tensor.name != name)
             raise self.mistake(
                 "build_nets",
-                f"gives a {role} whose input of column {name!r} is called {inputs[name].name!r}, "
+                f"returns a {role} whose input of column {name!r} is called {inputs[name].name!r}, "
                 f"expected the column's name; pass name={name!r} to keras.Input",
             )
 
     def _is_made_up(self, name):
-        """Whether a layer's name looks like one of Keras's, such as dense_1."""
+        """Whether a layer's name looks generated by Keras, such as dense_1."""
         base = re.sub(r"_\d+$", "", name).replace("_", "")
         kinds = {kind.lower() for kind in dir(keras.layers) if kind[0].isupper()}
         return base in kinds

@@ -12,17 +12,17 @@ from rocket_tf.reporting import pictures
 from rocket_tf.runs.fitting import predictor, weight_column
 
 _IMAGES_SHOWN = 8
-# However large the batches of the run, whose gradients several devices may have shared.
+# Independent of the run's batch size, since several devices may have shared its batches.
 _EXAMPLES_OF_FLOW = 128
-# At most: a curve of 20 bins is smooth then.
+# Upper limit; it is enough for a smooth curve of 20 bins.
 _BATCHES_OF_RELIABILITY, _BATCH = 128, 4096
 
 
 def draw(model, data, folder, num_classes=None):
-    """Draws a run's pictures into its folder: attention maps of wide residual nets alone.
+    """Draws a run's pictures into its folder; attention maps only for wide residual nets.
 
-    Reliability is of clicks alone, on the test examples, or, where they stay closed, on those held
-    out.
+    Reliability is drawn only for clicks, on the test examples, or on the validation examples if the
+    test examples stay closed.
 
     Args:
         model: the trained model.
@@ -61,13 +61,12 @@ def reliability_of(model, split, card, net="light"):
 
     Args:
         model: the trained model.
-        split: the examples, a `rocket_tf.data.Split`, of which the first are taken if there are
-            many.
-        card: of their data, a `rocket_tf.data.DatasetCard`.
-        net: what the model's light net is called: "light" or "booster".
+        split: the examples, a `rocket_tf.data.Split`; if there are many, only the first are used.
+        card: card of their data, a `rocket_tf.data.DatasetCard`.
+        net: the name of the model's light net: "light" or "booster".
 
     Returns:
-        Dict as `reporting.pictures.reliability` takes it.
+        Dict for `reporting.pictures.reliability`.
     """
     predict, metrics = predictor(model), {}
     batches = split.evaluation_batches(

@@ -1,4 +1,4 @@
-"""Reads and checks the JSON files of a run, which somebody may have edited or damaged."""
+"""Reads and checks the JSON files of a run, which may be edited or damaged."""
 
 import errno
 import json
@@ -11,7 +11,7 @@ from rocket_tf.system import files
 _WAY_OUT = "expected the JSON that a run wrote; start the run anew in another folder"
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _NETS = ("light", "booster", "teacher")
-# The types of a summary's values, as far as it has them.
+# The types of a summary's values; some may be missing.
 _WHOLE = ("seed", "epochs", "epoch", "train_examples", "test_examples")
 _TEXTS = ("method", "export")
 
@@ -92,7 +92,7 @@ def read_summary(path):
         if key in _WHOLE and type(value) is not int:
             raise damaged(path, f"{key} is {_shown(value)}, not a whole number")
         if key in _TEXTS and not isinstance(value, str):
-            raise damaged(path, f"{key} is {_shown(value)}, not a text")
+            raise damaged(path, f"{key} is {_shown(value)}, not a string")
         if key in (*_NETS, "versions"):
             if not isinstance(value, dict):
                 raise damaged(path, f"{key} is {_shown(value)}, not an object")

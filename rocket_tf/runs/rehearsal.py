@@ -61,6 +61,6 @@ def _check_nets(config, own, inputs):
         if config["method"] == "no_joint_training" and not common_layers(light, booster):
             raise own.mistake(
                 "build_nets",
-                "gives nets without common layers, and method=no_joint_training starts the light "
-                "net from the booster's; share some, or take --config.method=kd",
+                "returns nets without common layers, but method=no_joint_training starts the light "
+                "net from the booster's layers; share some, or use --config.method=kd",
             )

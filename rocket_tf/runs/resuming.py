@@ -26,7 +26,7 @@ def refused_changes(before, now, progress, card):
     Returns:
         A list of texts, each with a field, its two values and, if there is one, a remedy.
     """
-    if not now["image_size"]:  # the nets decide it, as they did
+    if not now["image_size"]:  # decided by the nets, as before
         now = {**now, "image_size": before["image_size"]}
     allowed = list(options.fields_without_effect(now))
     if progress == Progress():  # so that a mistake that stopped the first epoch can be fixed

@@ -1,4 +1,4 @@
-"""Where the nets of a run start, which of their layers are frozen, and how fast they learn."""
+"""The initial weights of a run's nets, their frozen layers, and their learning rates."""
 
 from rocket_tf import config as options
 from rocket_tf.errors import ConfigError
@@ -9,13 +9,13 @@ from rocket_tf.system import files
 
 
 def check_weights(config):
-    """Checks that the weights from which nets start can be loaded; does not import TensorFlow.
+    """Checks that the nets' initial weights can be loaded; does not import TensorFlow.
 
     Args:
         config: a configuration that `config.check_fields` has passed.
 
     Raises:
-        ConfigError: if not; the message says what to do.
+        ConfigError: if they cannot; the message says what to do.
     """
     for net in ("booster", "light"):
         weights = config[f"{net}_weights"]
@@ -25,18 +25,18 @@ def check_weights(config):
 
 
 def prepared(config, folder):
-    """A configuration as its run uses it, before its data is read; does not import TensorFlow.
+    """The configuration that a run uses, before its data is read; does not import TensorFlow.
 
     Args:
         config: a configuration.
         folder: the run's `RunFolder`.
 
     Returns:
-        Dict, with the size of images where the nets decide it.
+        Dict, with the size of images if the nets decide it.
 
     Raises:
-        ConfigError: if a field is wrong, or the weights that nets start from, of a file or of a
-            finished run, cannot be had and no checkpoint has their place.
+        ConfigError: if a field is invalid, or if the initial weights (from a file or a finished
+            run) are not available and no checkpoint replaces them.
     """
     config = options.with_plain(config)
     options.check_fields(config)
@@ -50,7 +50,7 @@ def prepared(config, folder):
 
 
 def of(config, folder):
-    """What the nets of a run start from, a `Starts`: weights, or a checkpoint in its folder.
+    """The `Starts` of a run: its nets start from weights, or from a checkpoint in its folder.
 
     Args:
         config: its checked configuration.
@@ -60,14 +60,14 @@ def of(config, folder):
 
 
 def of_begun(config, kept):
-    """The same of a run that has checkpoints.
+    """The `Starts` of a run that has checkpoints.
 
     Args:
         config: its configuration.
-        kept: path of what `keep` has written.
+        kept: path of the file that `keep` wrote.
 
     Raises:
-        ConfigError: if it cannot be read.
+        ConfigError: if the file cannot be read.
     """
     if not (config["booster_weights"] or config["light_weights"]):
         return Starts(config)
@@ -78,12 +78,12 @@ def of_begun(config, kept):
 
 
 def keep(starts, folder, booster_folder):
-    """Writes down what nets with trained weights are built from, so that a run needs no file.
+    """Saves descriptions of nets with trained weights, so that a run no longer needs their files.
 
     Args:
-        starts: the run's `Starts`, whose nets are built.
+        starts: the run's `Starts`; its nets have been built.
         folder: its `RunFolder`.
-        booster_folder: that of the booster which it follows, or `None`.
+        booster_folder: folder of the booster that it follows, or `None`.
     """
     if not folder.writes:
         return
@@ -94,17 +94,18 @@ def keep(starts, folder, booster_folder):
 
 
 class Starts:
-    """What the nets of one run start from.
+    """The start of a run's nets: initial weights, frozen layers, learning rates.
 
     Args:
         config: its checked configuration.
-        kept: what the run's folder has kept of `descriptions`: nets are built from it, with random
-            weights, since a checkpoint has the trained ones; `None`: weights are read.
+        kept: the `descriptions` saved in the run's folder. Nets are built from them with random
+            weights, since a checkpoint has the trained ones. `None`: weights are read.
 
     Attributes:
-        descriptions: dict from the nets with trained weights to what they are built from again.
-        frozen: layers of the nets that `nets` has built last, which are frozen at the start.
-        trained: those that do not start at random.
+        descriptions: dict from nets with trained weights to descriptions from which they can be
+            built again.
+        frozen: layers that are frozen at the start, of the nets that `nets` built last.
+        trained: layers of these nets that start with trained weights.
     """
 
     def __init__(self, config, kept=None):
@@ -118,14 +119,14 @@ class Starts:
         return {net: start.description for net, start in self._starts.items()}
 
     def nets(self, card):
-        """The light net and the booster of a configuration that names them.
+        """The light net and the booster that the configuration names.
 
         Args:
-            card: of the run's data, a `rocket_tf.data.DatasetCard`.
+            card: card of the run's data, a `rocket_tf.data.DatasetCard`.
 
         Raises:
-            ConfigError: if weights do not fit their net, an image is too small, or there is no
-                layer of a name.
+            ConfigError: if weights do not fit their net, images are too small, or a named layer
+                does not exist.
         """
         from rocket_tf.networks import backbone_pair
 
@@ -140,20 +141,20 @@ class Starts:
                 config["branch_layer"],
                 config["booster_dropout"],
             )
-        except ValueError as error:  # an image too small, or a layer that there is not
+        except ValueError as error:  # images are too small, or a layer does not exist
             raise ConfigError(f"config.booster_backbone: {error}") from error
         self._find_parts({"booster": booster, "light": light})
         return light, booster
 
     def freeze(self, epoch):
-        """Freezes what is frozen in an epoch, counted from 1, and lets the rest train."""
+        """Freezes the layers that are frozen in an epoch, counted from 1; the others train."""
         from rocket_tf.networks.freezing import set_frozen
 
         last = self._config["unfreeze_epoch"]
         set_frozen(self.frozen, not last or epoch < last)
 
     def optimizer(self, optimizer, steps_per_epoch):
-        """The optimizer, with the learning rates of what starts trained; it is not built yet."""
+        """Sets learning rates of layers with trained weights in an optimizer that is not built."""
         from rocket_tf.optimizers.part_rates import with_part_rates
 
         config = self._config
@@ -174,7 +175,7 @@ class Starts:
     def _start(self, net, image_shape):
         """A `pretrained.Start`, or the name of a net with random weights; empty if there is none.
 
-        It is read once, since files are large.
+        Files are read once, since they are large.
         """
         from rocket_tf.networks import pretrained
 

@@ -1,4 +1,4 @@
-"""The results of a run after its epochs: its figures, its export, its summary."""
+"""The results of a finished training: figures, export and summary."""
 
 import importlib.metadata
 import math
@@ -22,7 +22,7 @@ _CALIBRATION = ("calibration", "calibration_error")
 
 
 def measure(run):
-    """The figures of the chosen epoch; afterwards, the model has its weights.
+    """Measures the figures of the chosen epoch; afterwards, the model has that epoch's weights.
 
     Args:
         run: a `rocket_tf.runs.fitting.Run`.
@@ -44,13 +44,13 @@ def measure(run):
         return figures(logs, "validation", data.card.outputs)
     test_logs = fitting.evaluate(run.model, data.test, config, data.card, run.strategy)
     validation = figures(logs, "validation", data.card.outputs)
-    # Of the light net alone, where the booster lacks columns.
+    # Only of the light net if the booster's columns are missing.
     tested = figures(test_logs, "test", data.card.outputs)
     return {net: together(tested.get(net, {}), own) for net, own in validation.items()}
 
 
 def figures_now(run):
-    """The same figures, of the weights that the model has."""
+    """The same figures for the model's current weights."""
     config, data = run.config, run.data
     splits = {"validation": data.validation} if config["validation_examples"] else {}
     splits |= {"test": data.test} if config["evaluate_test"] else {}
@@ -63,7 +63,7 @@ def figures_now(run):
 
 
 def together(first, second):
-    """A net's figures, those of one evaluation beside those of another, which win."""
+    """Merges the nets' figures of two evaluations; those of the second take precedence."""
     both = {**first, **second}
     if "labels" in both:
         before, after = (own.get("labels", {}) for own in (first, second))
@@ -77,16 +77,16 @@ def figures(logs, examples, labels=()):
     """The figures of each net.
 
     Args:
-        logs: what an evaluation logs, such as `light_accuracy`.
-        examples: of which examples they are, "test" or "validation".
-        labels: of clicks with several labels: their names.
+        logs: the logs of an evaluation, such as `light_accuracy`.
+        examples: the evaluated examples, "test" or "validation".
+        labels: names of the labels of clicks with several.
 
     Returns:
-        Dict from nets to dicts: "test_error" in per cent and, of clicks, "test_auc", "test_gauc"
-        if there are users, "test_log_loss" in nats, "test_calibration", the predicted clicks for
-        each that there is, and "test_calibration_error"; of several classes an image, "test_map",
-        and the error is over all pairs of an image and a class. With several labels, they are
-        those of the first, and "labels" is a dict from all labels to such dicts.
+        Dict from nets to dicts with "test_error" in per cent. For clicks also "test_auc",
+        "test_gauc" if there are users, "test_log_loss" in nats, "test_calibration" (predicted
+        clicks ÷ observed ones) and "test_calibration_error". For images with several classes also
+        "test_map"; their error is over all pairs of an image and a class. With several labels,
+        these figures are those of the first, and "labels" is a dict from all labels to such dicts.
     """
     by_net = {}
     for net in ("light", "booster"):
@@ -100,7 +100,7 @@ def figures(logs, examples, labels=()):
 
 
 def _figures_of_head(logs, examples, head):
-    """The figures of one head of a net; none where it was not evaluated."""
+    """The figures of one head of a net; empty if it was not evaluated."""
     head = head.name
     if f"{head}_accuracy" not in logs:
         return {}
@@ -110,7 +110,7 @@ def _figures_of_head(logs, examples, head):
     if f"{head}_auc" in logs:
         log_loss = "log_loss" if f"{head}_log_loss" in logs else "loss"
         names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
-        # Which logs without users do not have, and runs of earlier versions.
+        # Missing without users, and in runs of earlier versions.
         names |= {n: n for n in _CALIBRATION}
         names = {n: log for n, log in names.items() if f"{head}_{log}" in logs}
         found |= {
@@ -120,18 +120,18 @@ def _figures_of_head(logs, examples, head):
 
 
 def _rounded(value):
-    """A figure; `None` for the AUC of examples that all have one label, which has none."""
+    """A rounded figure; `None` if it is undefined, such as the AUC if all labels are equal."""
     return round(value, 6) if math.isfinite(value) else None
 
 
 def summarize(run, measured, teacher=None):
-    """The summary of a run whose epochs are done, with its light net exported.
+    """Exports the light net of a run whose epochs are done, and returns the run's summary.
 
     Args:
         run: a `rocket_tf.runs.fitting.Run`.
-        measured: as `measure` gives it.
-        teacher: the figures of the booster that it follows, as its run's summary has them; `None`
-            if it follows none.
+        measured: the result of `measure`.
+        teacher: the figures of the booster that it follows, from that run's summary; `None` without
+            a booster to follow.
     """
     config, folder, data = run.config, run.folder, run.data
     summary = {
@@ -171,7 +171,7 @@ def _export(run, summary):
     """The folder of the light net's export."""
     config, folder, data = run.config, run.folder, run.data
     origin = provenance(folder, config, summary)
-    # An earlier process may have come as far as this, with the same weights.
+    # An earlier process may have exported the same weights already.
     version = folder.newest_export()
     if version is not None and comes_from(version, origin):
         return version

@@ -1,1 +1,1 @@
-"""The light net in production: exports, converters, runtimes, and what proves and times them."""
+"""The light net in production: exports, converters, runtimes, and their checks and timings."""

@@ -1,4 +1,4 @@
-"""What an export returns for each output of a net: classes, or only values, by its task."""
+"""What an export returns for each output of a net: classes or only values, by its task."""
 
 import keras
 import tensorflow as tf
@@ -30,7 +30,7 @@ _LOSSES_OF_VALUES = (
     keras.losses.CosineSimilarity,
     keras.losses.Circle,
 )
-# Keras's losses that are functions, by what they are called.
+# Keras's losses that are functions, by name.
 _FUNCTIONS_OF_CLASSES = ("hinge", "squared_hinge", "categorical_hinge", "ctc")
 _FUNCTIONS_OF_VALUES = (
     "mean_squared_error",
@@ -59,8 +59,8 @@ def tasks_of(model, task=None, multi_label=None, named=False):
         Dict from outputs' names, `None` for the only one, to tasks.
 
     Raises:
-        ValueError: if a task or an output is unknown, if arguments contradict each other, or if a
-            label loss of the user's does not imply a task.
+        ValueError: if a task or an output is unknown, if arguments contradict each other, or if the
+            user's own label loss does not imply a task.
     """
     outputs = by_output(getattr(model, "light", model).output)
     given = task if isinstance(task, dict) else dict.fromkeys(outputs, task)
@@ -69,7 +69,7 @@ def tasks_of(model, task=None, multi_label=None, named=False):
         raise ValueError(f"task must be one of {TASKS}{of_outputs}. Received: task={task!r}")
     tasks = {}
     for output, logits in outputs.items():
-        own = given.get(output) or _told_by_loss(model, output, logits)
+        own = given.get(output) or _implied_by_loss(model, output, logits)
         if own is None and (named or multi_label is not None):
             own = CLASSIFICATION
         if own is None:
@@ -100,8 +100,8 @@ def _label_loss(model, output):
     return by_net.get("light", by_net.get("booster"))
 
 
-def _told_by_loss(model, output, logits):
-    """The task of a label loss; `None` for a loss of the user's."""
+def _implied_by_loss(model, output, logits):
+    """The task of a label loss; `None` for the user's own loss."""
     loss = _label_loss(model, output)
     if loss is None:
         return CLASSIFICATION
@@ -129,7 +129,7 @@ def read(outputs, tasks, class_table=None):
 
     Args:
         outputs: the net's outputs, a tensor or a dict of tensors.
-        tasks: as `tasks_of` gives them.
+        tasks: the result of `tasks_of`.
         class_table: string tensor with the names of the classes, or `None`.
 
     Returns:

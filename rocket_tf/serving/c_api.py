@@ -15,7 +15,7 @@ INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
 
 
 def call(function, *arguments):
-    """Calls a function whose last parameter is a status, and raises what that says."""
+    """Calls a function whose last parameter is a status, and raises an error for a bad status."""
     library = load_library()
     status = library.TF_NewStatus()
     try:

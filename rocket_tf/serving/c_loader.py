@@ -43,10 +43,10 @@ _DTYPES = {  # of tensorflow/core/framework/types.proto
     22: "uint32",
     23: "uint64",
 }
-_REFERENCE = 100  # what is added to the number of a dtype for a reference to a variable
+_REFERENCE = 100  # added to the number of a dtype for a reference to a variable
 _DTYPE_NUMBERS = {name: number for number, name in _DTYPES.items()}
 _STRING_BYTES = 24  # of a TF_TString
-_MOST_THREADS = 127  # what a byte of a protocol buffer holds
+_MOST_THREADS = 127  # bits of payload in a byte of a varint
 _INTERNAL_SIGNATURES = ("__saved_model_init_op",)
 
 
@@ -151,7 +151,7 @@ class LoadedModel:
         unknown = set(outputs) - wanted.outputs.keys()
         if unknown:
             raise LoaderError(
-                f"{signature} gives {sorted(wanted.outputs)}, not {sorted(unknown)}",
+                f"{signature} returns {sorted(wanted.outputs)}, not {sorted(unknown)}",
                 INVALID_ARGUMENT,
             )
         tensors = [_to_tensor(array) for array in arrays.values()]
@@ -209,9 +209,9 @@ class LoadedModel:
         library, found = load_library(), self._output(info.tensor)
         problem = None
         if not found.operation:
-            problem = "which its graph does not have"
+            problem = "which is not in its graph"
         elif not 0 <= found.index < library.TF_OperationNumOutputs(found.operation):
-            problem = "which its operation does not give"
+            problem = "which its operation does not output"
         else:
             number = library.TF_OperationOutputType(found) % _REFERENCE
             dtype = _DTYPES.get(number, f"dtype {number}")
@@ -340,7 +340,7 @@ def read_signatures(directory):
         raise LoaderError(
             f"{path} cannot be read: {error.strerror}", FAILED_PRECONDITION
         ) from error
-    except Exception as error:  # other bytes may raise anything
+    except Exception as error:  # other content may raise any error
         raise LoaderError(
             f"{path} cannot be read as a SavedModel of one graph ({type(error).__name__})",
             FAILED_PRECONDITION,

@@ -1,4 +1,4 @@
-"""Checks a SavedModel of a light net, in the way its server would use it."""
+"""Checks a SavedModel of a light net by using it like a server."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from rocket_tf.system.startup import load_tensorflow_quietly, stderr_kept_back
 
 BATCH_SIZES = (1, 3, 8)
 _BYTES_PER_PARAMETER = 4.3
-_BYTES_BESIDE_NUMBERS = 4000, 250  # in all, and for each variable: names and shapes
+_BYTES_BESIDE_NUMBERS = 4000, 250  # altogether, and for each variable: names and shapes
 
 
 def prove(directory, workdir=None, restore=None):
@@ -24,7 +24,7 @@ def prove(directory, workdir=None, restore=None):
 
     Args:
         directory: folder of a SavedModel that `export_light` wrote.
-        workdir: folder of its run, with whose checkpoint it is compared; `None`: the run whose
+        workdir: folder of its run, whose checkpoint it is compared with; `None`: the run whose
             folder contains it, if any.
         restore: `rocket_tf.runs.finished.restore`, which loads the model of a run; `None`: the
             export is not compared.
@@ -42,7 +42,7 @@ def prove(directory, workdir=None, restore=None):
         model = stack.enter_context(_carry_out("loader", _load, directory)[1])
         seconds = time.perf_counter() - start
         without = "" if "tensorflow" in sys.modules else ", without importing tensorflow"
-        yield "loader", f"TensorFlow's C++ loader takes it in {seconds:.1f} s{without}"
+        yield "loader", f"TensorFlow's C++ loader loads it in {seconds:.1f} s{without}"
         yield _carry_out("signatures", _check_signatures, model)
         _, examples = _carry_out("inputs", _examples, model)
         yield _carry_out("batches", _check_batches, model, examples)
@@ -137,7 +137,7 @@ def _examples(model):
 def _made_up(model, made_of):
     examples = {}
     pixels = None
-    encoded = "serve_bytes", "serve_examples"  # of what serving_default is asked
+    encoded = "serve_bytes", "serve_examples"  # from the request of serving_default
     for name in sorted(model.signatures, key=lambda name: name in encoded):
         inputs = model.signatures[name].inputs
         if name == "serve_bytes":
@@ -182,7 +182,7 @@ def _check_batches(model, examples):
                     raise CheckFailed(f"{name} gives {len(array)} {key} for a batch of {size}")
             for key in _own(outputs):
                 _compare(f"{key} of {name}, batch {size},", whole[key][:size], outputs[key])
-    return f"of {', '.join(map(str, sorted(asked)))} examples, row by row the same"
+    return f"of {', '.join(map(str, sorted(asked)))} examples agree row by row"
 
 
 def _first_rows(inputs, rows, size):
@@ -205,11 +205,11 @@ def _check_labels(model, directory):
     path, labels = companions.labels_of(directory), companions.read_labels(directory)
     if labels is None:
         if "class_names" in outputs:
-            raise CheckFailed(f"there is no {path}, and the outputs have class_names")
+            raise CheckFailed(f"there is no {path}, but the outputs have class_names")
         return "the classes have no names"
     if "probabilities" not in outputs:
         raise CheckFailed(
-            f"{path} names classes, and there are several outputs, or those of a regression"
+            f"{path} names classes, but there are several outputs or those of a regression"
         )
     classes = max((outputs["probabilities"].shape or (len(labels),))[-1], 2)
     if len(labels) != classes:
@@ -253,12 +253,12 @@ def _check_warmup(model, directory):
         raise CheckFailed(f"there is no {warmup.FILE}, which export_light writes")
     for signature, inputs in requests:
         _predict(model, inputs, signature)
-    return f"{len(requests)} requests replayed" if requests else "no requests come along"
+    return f"{len(requests)} requests replayed" if requests else "there are no requests"
 
 
 def _check_checkpoint(model, directory, workdir, restore, examples):
     if restore is None:
-        return "not compared: nothing is given that reads runs"
+        return "not compared: no function to read runs is given"
     if workdir is None:
         workdir = directory.resolve().parent.parent
         if not (workdir / "config.json").exists():
@@ -282,7 +282,7 @@ def _check_checkpoint(model, directory, workdir, restore, examples):
     inputs = examples["serving_default"]
     names = input_names(light)
     if sorted(names) != sorted(inputs):
-        raise CheckFailed(f"the net in {workdir} takes {names}, and the export {list(inputs)}")
+        raise CheckFailed(f"the net in {workdir} takes {names}, but the export {list(inputs)}")
     tensors = [
         inputs[name].astype(tensor.dtype) if tensor.dtype != "string" else inputs[name]
         for name, tensor in zip(names, light.inputs, strict=True)

@@ -25,7 +25,7 @@ def provenance_of(export):
 
 
 def write_labels(path, class_names):
-    """Writes the names of the classes, a line each."""
+    """Writes the names of the classes, one a line."""
     files.write_text(path, "".join(f"{name}\n" for name in class_names))
 
 

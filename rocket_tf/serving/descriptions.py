@@ -38,7 +38,7 @@ def hints_of(model):
 
 
 def way(name, function, request):
-    """One way to ask a SavedModel.
+    """One way to call a SavedModel.
 
     Args:
         name: the signature's name.

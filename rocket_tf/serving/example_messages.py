@@ -10,13 +10,13 @@ _BYTES, _FLOATS, _WHOLE = 1, 2, 3  # fields of a Feature
 
 
 def kind_of(dtype):
-    """As what a tf.train.Example holds values of a dtype: "int64", "float32" or "string".
+    """The kind in which a tf.train.Example holds values of a dtype: "int64", "float32" or "string".
 
     Args:
         dtype: NumPy's name, or "string".
 
     Raises:
-        ValueError: if it holds no such values.
+        ValueError: if it cannot hold them.
     """
     if dtype == "string":
         return "string"
@@ -24,16 +24,17 @@ def kind_of(dtype):
         return "int64"
     if dtype.startswith(("float", "bfloat")):
         return "float32"
-    raise ValueError(f"a tf.train.Example holds no values of dtype {dtype}")
+    raise ValueError(f"a tf.train.Example cannot hold values of dtype {dtype}")
 
 
 def serialized(columns, padding=None):
     """Rows as messages.
 
     Args:
-        columns: dict from features' names to arrays of shape (rows,) or (rows, values); of strings,
-            objects that are texts or bytes.
-        padding: dict from names to what fills the end of a row; it is left out of the messages.
+        columns: dict from features' names to arrays of shape (rows,) or (rows, values); strings are
+            arrays of objects, `str` or `bytes`.
+        padding: dict from names to the value that pads rows at the end; it is left out of the
+            messages.
 
     Returns:
         Array of objects, shape (rows,), each of them bytes.
@@ -79,7 +80,7 @@ def _field(number, content):
 
 
 def _varint(value):
-    """A whole number from 0 on: seven bits a byte, the lowest first."""
+    """A non-negative integer: seven bits per byte, the lowest first."""
     found = bytearray()
     while value > 127:
         found.append(value & 127 | 128)

@@ -70,7 +70,8 @@ def served_net(net: keras.Model) -> keras.Model:
     rest = {name: tensor for name, tensor in net.input.items() if name not in values}
     if not rest:
         raise ValueError(
-            f"All inputs of the net have served_as: {sorted(values)}; leave one of them an input"
+            f"All inputs of the net have served_as: {sorted(values)}; at least one must remain an "
+            "input"
         )
     example = next(iter(rest.values()))
     given = [

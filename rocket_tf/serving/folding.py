@@ -66,7 +66,7 @@ def as_constants(net):
 
 
 def _folded_pairs(net):
-    """The layers into which a batch normalisation can be folded, each with it."""
+    """The layers into which a batch normalisation can be folded, with that normalisation."""
     # Calls in the net itself: shared layers are also called in other nets.
     nodes = keras_internals.calls_in(net)
     calls, readers = {}, {id(tensor): ["output"] for tensor in net.outputs}

@@ -16,7 +16,7 @@ import numpy as np
 from rocket_tf.system.child_process import WorkerProcess
 
 SIGNATURES = ("serving_default", "serve_candidates", "serve_examples")
-MOST_REQUESTS = 10_000  # of a rate
+MOST_REQUESTS = 10_000  # for one rate
 
 
 def measure(export, batches, rates, clients, seconds, tell=print):

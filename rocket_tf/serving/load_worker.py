@@ -18,10 +18,10 @@ _WARM_UP = 3  # requests
 
 def main():
     """Answers requests until stdin ends; the command line names the export."""
-    if hasattr(os, "sched_setaffinity"):  # not everywhere
+    if hasattr(os, "sched_setaffinity"):  # not on every system
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     answers = sys.stdout
-    sys.stdout = sys.stderr  # whatever libraries print
+    sys.stdout = sys.stderr  # what libraries print goes elsewhere
     model = LoadedModel(sys.argv[1], threads=1)
     print(json.dumps("ready"), file=answers, flush=True)
     for line in sys.stdin:

@@ -10,7 +10,7 @@ from rocket_tf.system import files
 
 NAME = "model_card.md"
 _MOST_NAMES = 20
-_MOST_VALUES = 64  # of an example that is written out
+_MOST_VALUES = 64  # values of an example that is printed
 _LONGEST_REQUEST = 1000  # characters
 _FIGURES = {
     "test_error": ("test error", "{:.2f} %"),
@@ -56,7 +56,7 @@ class Way:
 
 
 def card_of(export):
-    """Where an export's card is: beside its `provenance.json`."""
+    """The path of an export's card, beside its `provenance.json`."""
     return companions.provenance_of(export).with_name(NAME)
 
 
@@ -66,7 +66,7 @@ def write(export, ways=(), tasks=("classification",), contents=()):
     Args:
         export: the folder of a SavedModel, or a file of a converter.
         ways: list of `Way`s of a SavedModel; empty for a converted net.
-        tasks: the tasks of its outputs, as `answers.tasks_of` gives them.
+        tasks: the tasks of its outputs, from `answers.tasks_of`.
         contents: the files of a converted net: dicts with "name", "kind", "size" in bytes,
             "test_error" in per cent or `None`, and "difference" to the model's logits.
     """
@@ -99,7 +99,7 @@ def _what_it_is(origin, labels, tasks):
 
 
 def is_of_run(origin):
-    """Whether a provenance is that of a run; from Python, it may hold anything."""
+    """Whether a provenance is that of a run; exports from Python may contain anything."""
     config, data = origin.get("config"), origin.get("data")
     return (
         isinstance(config, dict)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-# Between the logits of the float32 model and of its export, relative to the example's largest one
-# where that is above 1.
+# Between the logits of the float32 model and its export, relative to the example's largest logit
+# if that is above 1.
 LARGEST_DIFFERENCE = 1e-5
 
 
-# Ids to make up an input of. Nets that mask the first, as padding, may have no answer to it alone.
+# Ids for made-up inputs. Nets that mask the first as padding may have no answer for it alone.
 IDS = 0, 1
 
 

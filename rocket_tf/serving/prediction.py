@@ -24,7 +24,7 @@ _OWN_FORMATS = ("PNG", "JPEG")  # passed to every export's runtime unchanged
 
 
 def find_export(path):
-    """The export that a path means: itself, or the newest version in a folder of versions.
+    """Finds the export at a path: the path itself, or the newest version in a folder of versions.
 
     Args:
         path: folder of a SavedModel, folder of versions, folder with one .tflite or .onnx file, or
@@ -94,7 +94,7 @@ class Classifier:
     pixels as in training. Both turn images as their EXIF data say.
 
     Args:
-        export: path of the export, as `find_export` gives it.
+        export: path of the export, from `find_export`.
 
     Attributes:
         class_names: the classes' names, or `None` without labels.
@@ -114,7 +114,7 @@ class Classifier:
         self.class_names = companions.read_labels(export)
         if self.class_names is not None and classes not in (None, len(self.class_names)):
             raise ConfigError(
-                f"{companions.labels_of(export)}: names {len(self.class_names)} classes, and the "
+                f"{companions.labels_of(export)}: names {len(self.class_names)} classes, but the "
                 f"export has {classes}"
             )
 
@@ -125,15 +125,15 @@ class Classifier:
             paths: list of files.
 
         Returns:
-            List with, for each file, its classes' probabilities as an array, or what a regression
-            predicts, or the `UnreadableImageError` that says why there are none.
+            List with an item for each file: an array of its classes' probabilities or a
+            regression's predictions, or an `UnreadableImageError` that says why there are none.
         """
         contents = [_content(path) for path in paths]
         readable = [content for content in contents if isinstance(content, bytes)]
         try:
             answers = iter(self._infer(readable) if readable else [])
         except UnreadableImageError:
-            # One of them is no image, and the answer is for all of them: ask for each alone.
+            # One of them is not an image, so the whole request fails: each is sent alone.
             answers = iter([self._alone(content) for content in readable])
         answers = [next(answers) if isinstance(content, bytes) else content for content in contents]
         return [
@@ -158,13 +158,13 @@ def _content(path):
     except OSError as error:
         return UnreadableImageError(error.strerror)
     try:
-        with Image.open(io.BytesIO(content)) as image:  # which reads the header alone
+        with Image.open(io.BytesIO(content)) as image:  # reads only the header
             image_files.check_size(image)
             is_known = image.format in _OWN_FORMATS
         return content if is_known else image_files.as_png(content)
     except (UnidentifiedImageError, OSError, SyntaxError):
-        return content  # for the export to say whether it can be read
-    except Exception as error:  # of many kinds: too many pixels, or a value that cannot be
+        return content  # the export decides whether it can be read
+    except Exception as error:  # many kinds of errors: too many pixels, or an impossible value
         return UnreadableImageError(" ".join(str(error).split()) or type(error).__name__)
 
 
@@ -179,7 +179,8 @@ def _saved_model(export):
     given = [] if signature is None else [name for name in _ANSWERS if name in signature.outputs]
     if not given:
         raise ConfigError(
-            f"{export}: classifies no image files (no signature {_SIGNATURE} with probabilities "
+            f"{export}: does not classify image files (no signature {_SIGNATURE} with "
+            "probabilities "
             f"or predictions; there are {', '.join(model.signatures) or 'none'})"
         )
     answer = given[0]
@@ -204,7 +205,7 @@ def _with_pillow(export):
     (name, (dtype, shape)), *others = run.inputs.items()
     if others or len(shape) != 4 or None in shape[1:] or shape[-1] not in (1, 3):
         raise ConfigError(
-            f"{export}: takes no images (inputs: {run.inputs}); expected one input of shape "
+            f"{export}: does not take images (inputs: {run.inputs}); expected one input of shape "
             "(batch, height, width, 1 or 3)"
         )
     _check_batch(export, shape)
@@ -213,13 +214,13 @@ def _with_pillow(export):
         images = np.stack([_decode(content, shape[1:]) for content in contents])
         return run({name: images.astype(dtype)})["probabilities"]
 
-    return infer, False, None  # these formats are of classifications
+    return infer, False, None  # these formats are only for classification
 
 
 def _check_batch(export, shape):
     if shape is not None and shape[0] not in (None, 1):
         raise ConfigError(
-            f"{export}: takes batches of {shape[0]} alone; export the net with a batch of any size"
+            f"{export}: takes only batches of {shape[0]}; export the net with a batch of any size"
         )
 
 
@@ -230,6 +231,6 @@ def _decode(content, shape):
         raise UnreadableImageError(_NO_IMAGE)
     try:
         image = image_files.pixels(content, height, width, "L" if channels == 1 else "RGB")
-    except Exception as error:  # Pillow's, of many kinds, for damaged files
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise UnreadableImageError(_NO_IMAGE) from error
     return np.asarray(image).reshape(shape)

@@ -55,8 +55,8 @@ def check_folder(folder, formats):
     """
     if "savedmodel" in formats and files.is_pattern(folder):
         raise ConfigError(
-            f"--output: got {str(folder)!r}, expected a path without [ ] and \\, in which "
-            "TensorFlow sees a pattern when it loads a SavedModel; take another"
+            f"--output: got {str(folder)!r}, expected a path without [ ] and \\, which TensorFlow "
+            "reads as a pattern when it loads a SavedModel; use another folder"
         )
 
 
@@ -91,7 +91,7 @@ def load(path, threads=0, runtime=None, logits_alone=False):
             files.check_regular(path)
         with stderr_kept_back(Exception):
             return _LOADERS[runtime](path, threads, logits_alone)
-    except Exception as error:  # runtimes may raise anything
+    except Exception as error:  # runtimes may raise any error
         message = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{path}: {package} cannot load it: {message}") from error
 

@@ -24,10 +24,10 @@ from rocket_tf.serving.signatures import DEFAULT, input_names, signatures_of
 from rocket_tf.system import files, timing
 from rocket_tf.system.transfers import shown, size_of
 
-_LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # a dozen roundings to 8 bits
+_LARGEST_DIFFERENCE_OF_HALF_PRECISION = 0.05  # about twelve roundings to 8 bits
 _COMPARED_EXAMPLES = 8
 Task = Literal["classification", "multi_label", "regression"]
-# Of an optimized graph's latency to the plain one's: less is noise.
+# Ratio of an optimized graph's latency to the plain one's; smaller gains are noise.
 _LEAST_GAIN = 0.98
 
 
@@ -195,8 +195,8 @@ def export_light(
 def _check_directory(directory):
     if files.is_pattern(directory):
         raise ValueError(
-            "directory must be a path without [ ] and \\, in which TensorFlow sees a pattern when "
-            f"it loads an export. Received: directory={str(directory)!r}; take another"
+            "directory must be a path without [ ] and \\, which TensorFlow reads as a pattern when "
+            f"it loads an export. Received: directory={str(directory)!r}; use another"
         )
 
 
@@ -278,10 +278,11 @@ def _made_up(light):
             if all(np.isfinite(output).all() for output in _outputs(light, made_up)):
                 return made_up
             why = "it gives NaN or infinity"
-        except tf.errors.OpError:  # such as of ids that are out of range
+        except tf.errors.OpError:  # for example for ids out of range
             why = "it refuses them"
     raise ExportError(
-        "The net has no answer to made-up inputs, so its export cannot be compared with it: "
+        "The net has no finite output for made-up inputs, so its export cannot be compared with "
+        "it: "
         f"{why}; pass inputs as examples, or train it again"
     )
 

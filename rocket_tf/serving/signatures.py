@@ -260,7 +260,7 @@ def check_example_defaults(net, defaults):
 
     Args:
         net: functional `keras.Model`.
-        defaults: as of `ExampleSignature`, by the inputs' own names.
+        defaults: as for `ExampleSignature`, by the inputs' own names.
 
     Raises:
         ValueError: if a name is not that of an input, or a message cannot hold an input.
@@ -317,7 +317,7 @@ def make_functions(signatures, infer, class_names=None, tasks=None):
         infer: function from the net's inputs to its outputs; the net itself, or one that computes
             the same.
         class_names: names of the classes, in their order, or `None`.
-        tasks: the task of each output, as `answers.tasks_of` gives them; `None`: classification.
+        tasks: the task of each output, from `answers.tasks_of`; `None`: classification.
 
     Returns:
         Dict from names to concrete functions with named inputs and outputs, as `export_light`

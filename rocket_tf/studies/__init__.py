@@ -1,1 +1,1 @@
-"""Many runs and one table."""
+"""Studies: many runs, summarized in one table."""

@@ -7,7 +7,7 @@ from rocket_tf.studies import statistics
 from rocket_tf.studies.study import Arm, Study
 from rocket_tf.system.provenance import machine, software
 
-_DIGITS = 4  # after the point
+_DIGITS = 4  # decimals
 FIGURES = {"test_auc": "AUC", "test_gauc": "GAUC", "test_log_loss": "log loss"}
 ARMS = (
     Arm("light", "light"),
@@ -40,14 +40,14 @@ class ClickComparison(Study):
         runs: folder for the runs.
 
     Raises:
-        ConfigError: if a run cannot be made as asked, or its folder holds another one.
+        ConfigError: if a run cannot be made with these settings, or its folder holds another run.
     """
 
     arms: tuple[Arm, ...] = ARMS
     rows = NETS
     figures = FIGURES
     holds_out = False
-    diverged = None  # it ends the comparison
+    diverged = None  # a run that diverges ends the comparison
     kind_in_messages = "comparison"
 
     def __init__(self, seeds, settings, runs):

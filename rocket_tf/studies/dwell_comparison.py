@@ -1,11 +1,11 @@
-"""What the light net gains from a column that only the booster reads, on simulated click logs."""
+"""How much the light net gains from a column that only the booster reads, on simulated logs."""
 
 from rocket_tf.reporting import markdown
 from rocket_tf.studies import click_comparison, statistics
 from rocket_tf.studies.click_comparison import ClickComparison
 from rocket_tf.studies.study import Arm
 
-_DIGITS = 4  # after the point
+_DIGITS = 4  # decimals
 FIGURES = {
     **click_comparison.FIGURES,
     "test_calibration": "predicted ÷ observed",

@@ -35,13 +35,15 @@ class Grid:
         runs: folder for the runs; each study has a folder in it.
 
     Raises:
-        ConfigError: if a field has a value twice, or a study cannot be made.
+        ConfigError: if a field has a repeated value, or a study cannot be made.
     """
 
     def __init__(self, fields, make_study, runs):
         for name, values in fields.items():
             if len(set(values)) < len(values):
-                raise ConfigError(f"--grid: got {name} with a value twice, expected each once")
+                raise ConfigError(
+                    f"--grid: got {name} with a repeated value, expected different values"
+                )
         self.fields = fields
         self.points = []
         for values in itertools.product(*fields.values()):
@@ -51,7 +53,7 @@ class Grid:
             self.points.append((settings, make_study(settings, Path(runs) / name)))
 
     def complete(self, processes=1):
-        """Does what is missing: trains all runs, then opens the test examples.
+        """Completes the studies: trains all missing runs, then opens the test examples.
 
         Args:
             processes: as for `Study.complete`.

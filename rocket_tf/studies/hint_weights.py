@@ -9,7 +9,7 @@ from rocket_tf.errors import ConfigError
 from rocket_tf.studies import running, statistics
 from rocket_tf.studies.search import Candidate, Search, has_diverged, note_divergence
 
-# Those whose objective reads the weight.
+# The methods whose objective has a hint with this weight.
 METHODS_WITH_HINT = [
     name
     for name, method in METHODS.items()
@@ -33,7 +33,7 @@ class WeightSearch:
         runs: folder for the runs.
 
     Raises:
-        ConfigError: if a run cannot be made as asked, or its folder holds another one.
+        ConfigError: if a run cannot be made with these settings, or its folder holds another run.
     """
 
     def __init__(self, config, method, weights, validation_examples, seeds, settings, runs):

@@ -36,15 +36,15 @@ _SECONDS_BETWEEN_LOOKS = 0.001
 def disturb(
     kills, damages, seed=0, tell=lambda line: print(line, flush=True), run=RUN, in_phases=None
 ):
-    """Disturbs runs, and compares their ends with that of an undisturbed run.
+    """Disturbs runs, and compares their results with those of an undisturbed run.
 
     Args:
         kills: number of runs to kill, every other one while a checkpoint is being written.
         damages: number of runs to kill and damage.
-        seed: seed of instants, damages and places.
+        seed: seed of the times of kills, and of the kinds and places of damage.
         run: the run, as flags of the command, with a checkpoint at every step.
         in_phases: dict from some of `PHASES` to the number of further runs to kill within them.
-        tell: called with a line about each.
+        tell: called with a line about each run.
 
     Returns:
         Dict fit for JSON: "run", the command; "same", the number of runs that ended bit for bit
@@ -96,7 +96,7 @@ def finish(workdir, run=RUN):
     """
     done = subprocess.run(_command(workdir, run), capture_output=True, text=True)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        lines = done.stderr.strip().splitlines() or ["no message"]
         raise ProcessEnded(f"a run has ended with exit code {done.returncode}: {lines[-1]}")
     return [line.replace(str(workdir), "…") for line in done.stderr.splitlines()]
 
@@ -108,7 +108,7 @@ def _kill_for_certain(workdir, chance, seconds, phase, run):
         delay = 0.0 if phase == PHASES[0] else chance.uniform(0, _MOST_DELAY)
         began = time.monotonic()
         killed = kill(workdir, chance.uniform(*earliest), phase, delay=delay, run=run)
-        if killed is None:  # the machine is faster than it was for the undisturbed run
+        if killed is None:  # this time, the run was faster than the undisturbed one
             seconds = min(seconds, time.monotonic() - began)
             earliest = min(earliest[0], seconds / 3), min(earliest[1], seconds)
         if killed and (phase in (None, PHASES[0]) or killed["was_in"] == phase):

@@ -1,4 +1,4 @@
-"""Times the nets of finished runs in every runtime, and shows their errors."""
+"""Times the nets of finished runs in every runtime, and collects their errors."""
 
 import dataclasses
 import importlib.metadata
@@ -26,15 +26,15 @@ RUNTIMES = {
 _PLAIN = "plain"  # the light net as Keras's own model.export() writes it
 _OPTIMIZED = "optimized"  # the light net by export_light(..., optimize=True)
 _MOST_CLIENTS, _MOST_SECONDS = 64, 60
-_CALIBRATION_EXAMPLES = 8  # ranges change no latency
+_CALIBRATION_EXAMPLES = 8  # the ranges do not affect latency
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """The load of clients on the light net's export.
+    """Requests that clients send to the light net's export.
 
     Attributes:
-        rates: requests a second; empty: no load.
+        rates: requests per second; empty: no load.
         clients: number of threads that send requests.
         seconds: duration of each rate.
     """
@@ -61,7 +61,7 @@ def choose(names):
     """The runtimes to time.
 
     Args:
-        names: names of `RUNTIMES` with commas between; `None`: all that are installed.
+        names: comma-separated names of `RUNTIMES`; `None`: all that are installed.
 
     Raises:
         ConfigError: if there is no such runtime, or it is not installed.
@@ -109,7 +109,8 @@ class Latencies:
         self._data = _check_runtimes(self._workdir, chosen)
         if load.rates and RunFolder(self._workdir).newest_export() is None:
             raise ConfigError(
-                f"--rates: {self._workdir} has no export to ask; write one with `python -m "
+                f"--rates: {self._workdir} has no export to send requests to; write one with "
+                "`python -m "
                 f"tools.export --workdir={self._workdir}`"
             )
         self._chosen, self._batches, self._rounds = chosen, batches, rounds
@@ -156,7 +157,7 @@ class Latencies:
         from rocket_tf.serving import load
 
         how = dataclasses.asdict(self._load)
-        tell(f"Asking the export with {self._load.clients} clients on one core")
+        tell(f"Sending requests of {self._load.clients} clients to the export on one core")
         export = RunFolder(self._workdir).newest_export()
         return {"load": {**how, "rows": load.measure(export, self._batches, **how, tell=tell)}}
 
@@ -212,7 +213,7 @@ def _export(workdir, data, chosen, folder):
 
     model, config, summary = finished_run.restore(workdir, "float32", data)
     origin = finished_run.provenance(RunFolder(workdir), config, summary)
-    # With all parts of a run's export, which the plain one lacks.
+    # With all parts of a run's export; the plain one has fewer.
     class_names = [f"class {index}" for index in range(model.light.output_shape[-1])]
     kinds = {RUNTIMES[name][1] for name in chosen}
     paths = {kind: {} for kind in kinds}

@@ -61,7 +61,7 @@ class Table:
         name: its name on the command line.
         title: its title.
         columns, rows: its columns and rows.
-        other_datasets: data sets besides the paper's on which its rows make sense.
+        other_datasets: data sets besides the paper's for which its rows are meant.
         seeds: default number of seeds.
         varied: fields that follow the seed, besides `seed` itself.
     """
@@ -78,7 +78,7 @@ class Table:
         """The table's rows on one data set, with the paper's figures if there are any.
 
         Raises:
-            ConfigError: if the table makes no sense on it.
+            ConfigError: if the table is not meant for that data set.
         """
         own = dict.fromkeys(row.dataset for row in self.rows)
         if dataset in own:

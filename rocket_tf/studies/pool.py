@@ -21,7 +21,7 @@ def processors():
 
 
 def default_processes():
-    """One for each processor, up to eight; only one if they would share a GPU, or workers."""
+    """One for each processor, up to eight; only one if they would share a GPU or workers."""
     has_gpu = any(Path(device).exists() for device in _GPUS)
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     if (has_gpu and not hidden) or os.environ.get("TF_CONFIG"):

@@ -35,11 +35,11 @@ class Reproduction:
         settings: dict of fields that differ from the paper's recipe, such as `epochs`.
         runs: folder for the runs.
         methods: the methods to run, keys of `methods.METHODS`; `None`: all that the table has.
-        write_only: whether to only read finished runs. These may follow the recipe before 0.2, if
+        write_only: whether only to read finished runs. These may follow the recipe before 0.2, if
             all of them do.
 
     Raises:
-        ConfigError: if a cell cannot be run as asked, or a run folder holds another run.
+        ConfigError: if a cell cannot be run with these settings, or a run folder holds another run.
     """
 
     def __init__(self, table: Table, seeds, settings, runs, methods=None, write_only=False):

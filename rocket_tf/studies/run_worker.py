@@ -19,8 +19,8 @@ def main():
     The command line holds the number of threads. A request is `{"task", "config", "path"}`: "train"
     or "open" (the test examples), with a run's configuration and folder. The answer is `null` when
     it is done, or `{"error", "message"}`, an exception's class and text. The process ends on
-    SIGTERM, or when the asking process ends, to which Ctrl-C is left; a training then saves its
-    progress.
+    SIGTERM, or when the asking process ends, which also handles Ctrl-C. A training saves its
+    progress first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = sys.stdout
@@ -47,7 +47,7 @@ def main():
             print(json.dumps(answer), file=answers, flush=True)
         except BrokenPipeError:
             break  # the process that asks is gone
-    # An orderly end would wait for tf.data's tuning thread, minutes at worst.
+    # A normal exit would wait for tf.data's tuning thread, at worst for minutes.
     os._exit(0)
 
 

@@ -13,7 +13,7 @@ from rocket_tf.runs.folder import RunFolder
 from rocket_tf.system.startup import load_tensorflow_quietly
 from rocket_tf.system.timing import duration
 
-# What a run takes beside its steps: building graphs, evaluation, export.
+# Seconds of a run besides its steps: building graphs, evaluation, export.
 _SECONDS_TO_START = 12
 
 
@@ -52,7 +52,7 @@ def planned(title, config, path, data=None):
         `(run, data)`: a `PlannedRun`, and its data, a `DataSet`.
 
     Raises:
-        ConfigError: if it cannot be made, or the folder holds another one.
+        ConfigError: if it cannot be made, or the folder holds another run.
     """
     data = options.check(config, data)
     folder = RunFolder(path)
@@ -126,7 +126,7 @@ def in_turn(task, do, runs, data, pool=None, started=lambda run: None):
 
         def may_start(index, busy):
             booster = boosters[index]
-            if booster in places:  # which answers after its summary is there, and its lock gone
+            if booster in places:  # it answers after its summary is written and its lock released
                 return places[booster] in done
             # The first run that follows it trains it.
             trains_it = booster is not None and _untrained_booster(runs[index]) is not None
@@ -220,7 +220,7 @@ def _cost(run):
         "light": light,
         "booster": booster,
         "rocket": light + booster,
-        "rocket_kd": light + booster + booster / 3,  # the teacher runs only forward
+        "rocket_kd": light + booster + booster / 3,  # the teacher has no backward pass
     }.get(config["method"], light + booster / 3)
     examples = options.number_of_training_examples(config, run.card)
     return layers * width**2 * examples * config["epochs"]

@@ -17,6 +17,10 @@ def describe(values):
     Returns:
         Dict with "mean", "standard_deviation" (of a sample; `None` for one value) and "median" (the
         paper's statistic).
+
+    Example:
+        >>> describe([1.0, 2.0, 6.0])["mean"], describe([1.0, 2.0, 6.0])["median"]
+        (3.0, 2.0)
     """
     return {
         "mean": statistics.mean(values),
@@ -36,6 +40,11 @@ def paired_difference(values, base):
         Dict with "mean" of the differences, "interval" (their mean's 95 % confidence interval by
         Student's t, a list of two; `None` for one seed) and "seeds", their number; `None` if no
         seed is in both.
+
+    Example:
+        >>> difference = paired_difference({0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0, 2: 5.0})
+        >>> difference["mean"], difference["seeds"]
+        (-1.0, 2)
     """
     differences = [values[seed] - base[seed] for seed in values if seed in base]
     if not differences:
@@ -66,7 +75,8 @@ def compare_order(expected, measured):
 
     Args:
         expected: dict from names to expected figures.
-        measured: dict from names to dicts from seeds to figures; names without are left out.
+        measured: dict from names to dicts from seeds to figures; names without figures are left
+            out.
 
     Returns:
         Dict with "pairs", the number of pairs of names that differ in `expected`; "agree", the
@@ -75,6 +85,11 @@ def compare_order(expected, measured):
         paired difference excludes 0, in the expected direction and in the other. An interval of
         zero width, of equal differences, does not count. The intervals are not corrected for
         multiple comparisons.
+
+    Example:
+        >>> order = compare_order({"rocket": 1, "alone": 2}, {"rocket": {0: 3}, "alone": {0: 4}})
+        >>> order["agree"], order["pairs"]
+        (1, 1)
     """
     names = [name for name in expected if measured.get(name)]
     result = {"pairs": 0, "agree": 0, "certain": [], "against": []}

@@ -29,7 +29,7 @@ from rocket_tf.studies.search import Search, has_diverged, is_done, note_diverge
 FIRST_SEARCH_SEED = 10_000
 # Fields that a study sets itself, besides those of its methods and its search.
 OWN_FIELDS = ("seed", "split_seed", "booster_run", "pictures", "evaluate_test")
-_HELD_OUT = 5  # a fifth of the training examples, unless the configuration says how many
+_HELD_OUT = 5  # a fifth of the training examples, unless the configuration sets a number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Shard:
 
 
 class Study:
-    """Methods on the same seeds, the hint chosen before.
+    """Methods on the same seeds, with a hint that is chosen first.
 
     Args:
         config: the rocket's configuration, a mapping.
@@ -84,7 +84,7 @@ class Study:
         title: prefix of the runs' titles.
 
     Raises:
-        ConfigError: if a run cannot be made as asked, or its folder holds another one.
+        ConfigError: if a run cannot be made with these settings, or its folder holds another run.
     """
 
     # Whether validation examples are held out, and the test examples opened last.
@@ -167,7 +167,7 @@ class Study:
         return self.comparison()
 
     def complete(self, processes=1):
-        """Does what is missing, step by step.
+        """Completes the study step by step.
 
         Args:
             processes: number of processes that train side by side, each with its share of the

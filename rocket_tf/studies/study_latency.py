@@ -46,7 +46,7 @@ def complete(nets, data, root):
                 tell=lambda line: None,
                 loads=0,
             )
-    except (RocketError, ValueError) as error:  # hours of training are not lost for it
+    except (RocketError, ValueError) as error:  # not a reason to lose hours of training
         print(f"Latency is left out: {error}", flush=True)
         return
     measured = []
@@ -61,8 +61,8 @@ def complete(nets, data, root):
 def read(nets, root):
     """The measurements if all nets have been timed: the dict of `latency.json`, or `None`.
 
-    It also has "light_to_booster", the ratio of their medians, if there are both: of the first
-    booster, and of the light net of its method or else of the first one.
+    It also has "light_to_booster", the ratio of the medians of a light net and the first booster,
+    if there are both. The light net is that of the booster's method, or else the first one.
     """
     path = Path(root) / _FILE
     if not path.exists():

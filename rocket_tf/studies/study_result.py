@@ -78,7 +78,7 @@ def verdict_of(difference, more_is_better):
     """One plain sentence about a paired difference of the light net's figure.
 
     Args:
-        difference: as `statistics.paired_difference` gives it, or `None`.
+        difference: the result of `statistics.paired_difference`, or `None`.
         more_is_better: whether larger figures are better.
 
     Example:
@@ -88,7 +88,7 @@ def verdict_of(difference, more_is_better):
         '9 seeds are too few to say whether the rocket helps: the interval includes 0. If mean ...
     """
     if difference is None or difference["interval"] is None:
-        return "One seed cannot show whether the rocket helps: take at least two."
+        return "One seed cannot show whether the rocket helps: use at least two."
     low, high = difference["interval"]
     seeds = difference["seeds"]
     if low > 0 or high < 0:

@@ -6,7 +6,7 @@ import sys
 
 from rocket_tf.errors import RocketError
 
-_SYSTEM_ERROR = 1  # a file that cannot be read or written, say
+_SYSTEM_ERROR = 1  # for example, a file that cannot be read or written
 _MISTAKE = 2
 _IMPOSSIBLE_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)
 _READER_GONE = 1
@@ -32,12 +32,12 @@ def answer(command, work, interrupted="nothing is written"):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = work() or 0
-        sys.stdout.flush()  # or Python would notice only when it ends that, say, a disk is full
+        sys.stdout.flush()  # or Python would notice only at exit that, for example, a disk is full
         return code
     except RocketError as error:
         complain(command, error.answer.format(error))
         return error.exit_code
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _READER_GONE
     except OSError as error:

@@ -60,6 +60,6 @@ class WorkerProcess:
         if not line:
             self._process.wait()
             self._errors.seek(0)
-            errors = self._errors.read().strip().splitlines() or ["it says nothing"]
+            errors = self._errors.read().strip().splitlines() or ["no message"]
             raise ProcessEnded(f"a process that measures has ended ({self._module}): {errors[-1]}")
         return json.loads(line)

@@ -1,4 +1,4 @@
-"""Checks that a path can be that of a folder, before anything is written there."""
+"""Checks that a path can name a folder, before anything is written there."""
 
 import errno
 import os
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rocket_tf.errors import ConfigError
 
-# A file system takes 255 bytes, of which a half written file and a suffix need some.
+# File systems allow 255 bytes; temporary files and suffixes need some of them.
 _LONGEST_NAME = 200
 _SHOWN = 200  # characters of a path that a message shows
 
 
 def check_folder(flag, path):
-    """Checks that a path can be that of a folder, which need not exist.
+    """Checks that a path can name a folder, which need not exist.
 
     Args:
         flag: the option with the path, such as "--workdir".
@@ -27,7 +27,7 @@ def check_folder(flag, path):
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ConfigError(
-            f"{flag}: got {shown!a}, expected a path in UTF-8, as TensorFlow takes no other; name "
+            f"{flag}: got {shown!a}, expected a path in UTF-8, which TensorFlow requires; name "
             "another"
         )
     for place in (path, *path.parents):
@@ -49,7 +49,7 @@ def check_folder(flag, path):
 
 
 def check_file(flag, path):
-    """Checks that a path can be that of a file, which need not exist, nor its folder.
+    """Checks that a path can name a file; neither it nor its folder need exist.
 
     Raises:
         ConfigError: like `check_folder`, for its folder.

@@ -1,4 +1,4 @@
-"""Where a file comes from: versions of the software, the revision of this one, and the machine."""
+"""The provenance of a file: software versions, this package's revision, and the machine."""
 
 import importlib.metadata
 import os
@@ -33,7 +33,7 @@ def machine():
 def _revision():
     source = Path(__file__).resolve()
     try:
-        # Fails outside of a clone, and in one that this is merely installed in.
+        # Fails outside a clone, and if this package is only installed inside one.
         _git(source.parent, "ls-files", "--error-unmatch", source.name)
         commit = _git(source.parent, "rev-parse", "HEAD")
         changed = _git(source.parent, "status", "--porcelain", "--untracked-files=no", ".")

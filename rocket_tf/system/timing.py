@@ -1,6 +1,6 @@
-"""How long things take.
+"""Measures how long functions take.
 
-Functions are timed in turn, so that disturbances of the machine hit all alike.
+They are timed in turn, so that disturbances of the machine affect all equally.
 """
 
 import random
@@ -11,7 +11,7 @@ _BLOCKS, _ROUNDS_A_BLOCK = 20, 10
 
 
 def duration(seconds):
-    """So many seconds in words.
+    """Formats a duration in words.
 
     Example:
         >>> duration(89), duration(150), duration(6000)

@@ -207,7 +207,7 @@ def test_operations_of_keras():
     product = ops.matmul(first, second)
     dot = layers.Dot((2, 1))([first, second])
     einsum = ops.einsum("bij,bjk->bik", first, second)
-    # j of the second factor alone is summed before it is multiplied.
+    # j, which only the second factor has, is summed before the product.
     summed = ops.einsum("bi,bjk->bik", first[:, :, 0], second)
     for outputs, by_hand in ((product, T * D * 5), (dot, T * D * 5), (einsum, T * D * 5)):
         assert count_multiply_adds(keras.Model([first, second], outputs)) == by_hand
@@ -268,8 +268,8 @@ class AttendsToItself(layers.Layer):
 @pytest.mark.parametrize(
     "layer, shape",
     [
-        (Wrapped(layers.LSTM(5)), (T, D)),  # how often a loop runs is not seen
-        (AttendsToItself(), (T, D)),  # its scores are not seen
+        (Wrapped(layers.LSTM(5)), (T, D)),  # the number of iterations of a loop is unknown
+        (AttendsToItself(), (T, D)),  # its scores are not counted
         (layers.Lambda(lambda x: tf.map_fn(lambda each: each @ each, x)), (D, D)),
         (layers.Lambda(lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: x @ x, lambda: x)), (D, D)),
         (layers.Lambda(lambda x: tf.linalg.inv(x), output_shape=(D, D)), (D, D)),

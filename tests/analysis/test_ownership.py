@@ -21,7 +21,7 @@ def test_a_linear_pair():
     owned = ownership(RocketModel(*linear_pair()))
     assert owned.parameters == by_hand(FEATURES * UNITS, UNITS * CLASSES, UNITS * CLASSES)
     assert owned.layers == by_hand(["shared"], ["light_only"], ["booster_only"])
-    each = FEATURES * UNITS + UNITS * CLASSES  # what is shared counts in both
+    each = FEATURES * UNITS + UNITS * CLASSES  # shared layers count in both nets
     assert owned.multiply_adds == {"light": each, "booster": each}
 
 

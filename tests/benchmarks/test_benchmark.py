@@ -115,7 +115,7 @@ class TestReport:
             return [0.002] * settings.steps
 
         monkeypatch.setattr(keras_steps, "rounds_within_fit", rounds)
-        # Also where PyTorch is not installed.
+        # Also without PyTorch.
         monkeypatch.setattr(benchmark, "choose", lambda names: (FIGURES, []))
         monkeypatch.setattr(measuring, "software", lambda *names: software(*names[:2]))
         output = tmp_path / "new" / "benchmark.json"

@@ -179,7 +179,7 @@ class TestOwnCommands:
         script = tmp_path / place
         script.parent.mkdir(exist_ok=True)
         script.write_text(FACE)
-        # Whatever their own arguments are.
+        # Regardless of their arguments.
         assert self.loads_tensorflow([str(script), "-m", "rocket_tf.main"], tmp_path)
 
     @pytest.mark.slow

@@ -69,7 +69,7 @@ class TestReproduce:
         result = json.loads((results / "digits.json").read_text())
         assert result["note"] == "Tiny."
         assert result["command"].startswith("python -m tools.reproduce --table=digits --seeds=1")
-        # Places are the reader's own.
+        # Places are as in the reader.
         assert "--runs" not in result["command"] and "Tiny" not in result["command"]
         assert reproduce.main(arguments) == 0
         assert "== run" not in capsys.readouterr().out

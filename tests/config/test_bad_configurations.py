@@ -25,14 +25,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 
 ROOT = Path(__file__).parents[2]
 HEAD = "import pickle\nfrom rocket_tf import config as options\ndef get_config(method=None):\n    "
-LONGEST_LINE = 1000  # also about the longest of values
+LONGEST_LINE = 1000  # also for the longest values
 COLUMNS = (
     *("category_columns", "number_columns", "request_columns", "booster_only"),
     "label_columns",
 )
 SIZES = ("light_tower", "booster_tower")
 IMAGES = [name for name, card in DATASETS.items() if card.kind == "images"]
-# Of a field's bad texts, and of its bad values; more by ROCKET_FUZZ=30, say.
+# Number of a field's bad strings, and of its bad values; for more, set ROCKET_FUZZ=30.
 EXAMPLES = int(os.environ.get("ROCKET_FUZZ", 8))
 
 
@@ -55,12 +55,12 @@ def answer(tmp_path, monkeypatch):
 
     def run(*arguments):
         flags.FLAGS.unparse_flags()
-        # Or a file without get_config would have that of the file before.
+        # Otherwise, a file without get_config would have that of the previous file.
         sys.modules.pop("config_config", None)
-        told, complained = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
+        printed, complained = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
             code = train.main(arguments)
-        return code, told.getvalue(), complained.getvalue()
+        return code, printed.getvalue(), complained.getvalue()
 
     yield run
     flags.FLAGS.unparse_flags()
@@ -68,8 +68,8 @@ def answer(tmp_path, monkeypatch):
 
 def assert_refused(answered, *named):
     """Whether an answer is one line that has one of the names in it, and nothing was written."""
-    code, told, complained = answered
-    assert (code, told) == (2, "")
+    code, printed, complained = answered
+    assert (code, printed) == (2, "")
     assert complained.startswith("rocket_tf: ") and complained.endswith("\n")
     assert len(complained.splitlines()) == 1
     assert "Traceback" not in complained
@@ -153,7 +153,7 @@ VALUES = st.one_of(
         ),
         max_leaves=4,
     ),
-    # More digits than Python writes out, Hypothesis's messages included.
+    # More digits than Python prints, also in Hypothesis's messages.
     st.just(5000).map(lambda digits: 10**digits),
     st.just(5000).map(lambda digits: (0.3, 10**digits)),
     st.sampled_from(["a\0b", "\ud800", "a\nb", "x" * 100_000, object]),
@@ -191,7 +191,7 @@ class TestEveryField:
                 f"{HEAD}config = options.default()\n"
                 f"    config.{name} = pickle.loads({pickle.dumps(value)!r})\n    return config\n"
             )
-            # Where ml_collections fails itself, the field is in the file alone.
+            # If ml_collections itself fails, only the file names the field.
             assert_refused(answer(f"--config={path}"), f"config.{name}: ", "--config: cannot be")
 
         values = VALUES.filter(lambda value: not takes(name, value))
@@ -210,7 +210,7 @@ def depths(minimum=1):
     return st.integers(minimum, 100).map(lambda count: 6 * count + 4)
 
 
-# Overrides of the defaults, and the field that is named.
+# Overrides of the defaults, and the field that the message names.
 COMBINATIONS = {
     "light_depth": st.one_of(
         st.builds(lambda depth: {"layout": "bottom", "light_depth": depth}, depths()),

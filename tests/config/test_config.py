@@ -76,7 +76,7 @@ def test_the_old_recipe_of_image_folder_is_the_fields_that_its_docs_name(folder_
         assert config[field] == defaults[field]
 
 
-# Methods that some nets do not have, and the field that is named.
+# Methods that some nets do not support, and the field that the message names.
 EXCLUDED = {
     ("cifar10_bottom", "at"): "layout: got bottom with method=at.*three",
     ("clicks", "at"): "method: got at with dataset=simulated_clicks",
@@ -140,7 +140,7 @@ def test_the_paper_recipes():
     assert {"cifar10", "cifar100", "digits", "svhn"} <= set(configs)
     cifar = configs["cifar10"]
     assert (cifar.batch_size, cifar.epochs, cifar.learning_rate) == (128, 200, 0.1)
-    # Epochs that are done when the learning rate drops, at the start of epochs 60, 120 and 160.
+    # Epochs done when the learning rate drops, at the start of epochs 60, 120 and 160.
     assert [round(fraction * 200) for fraction in cifar.learning_rate_drops] == [59, 119, 159]
     assert (cifar.weight_decay, cifar.hint_weight, cifar.temperature) == (5e-4, 0.03, 4.0)
     svhn = configs["svhn"]
@@ -461,7 +461,7 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({**CLICKS, "booster_only": ("item",)}, "booster_only: got 'item' with history 'history'"),
         (
             {**CLICKS, "booster_only": ("hour",), "request_columns": ("hour",)},
-            "request_columns: got",  # which simulated clicks do not read
+            "request_columns: got",  # simulated clicks do not read it
         ),
         (
             {**CLICKS, "booster_only": ("hour",), "method": "kd"},
@@ -634,7 +634,7 @@ def test_fields_of_features_are_overridden_by_name():
         ({"image_size": 40, **FROZEN}, 40),
         (FROZEN, 224),
         ({**FROZEN, "booster_backbone": "EfficientNetB3"}, 300),
-        # The booster decides, and the light net where the booster's weights are random.
+        # The booster decides, or the light net if the booster's weights are random.
         ({**TWO_NETS, "light_backbone": "EfficientNetV2S", "light_weights": "imagenet"}, 384),
     ],
 )

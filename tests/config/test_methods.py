@@ -47,8 +47,7 @@ def cross_entropy(labels, logits):
     return -np.log(softmax(logits)[np.arange(len(labels)), labels])
 
 
-# Rockets with another hint, of which one step is enough; and with what TestTheSwitchesOfTable2 is
-# about.
+# Rockets with another hint, for which one step is enough, and those of TestTheSwitchesOfTable2.
 OTHER_HINTS = (
     "rocket_softmax_mse",
     "rocket_kd_hint",
@@ -59,7 +58,9 @@ OTHER_HINTS = (
 )
 SWITCHED = ("rocket_no_gradient_block", "rocket_no_sharing", "rocket_no_sharing_but_stem")
 TRAINED = [method for method in METHODS if method not in (*OTHER_HINTS, *SWITCHED)]
-EXPORTED = ("rocket_kd",)  # beside booster and teacher; others' exports have tests of their own
+EXPORTED = (
+    "rocket_kd",
+)  # besides booster and teacher; exports of other methods have their own tests
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ class TestEveryMethod:
         for method in ("kd", "at", "rocket_kd", "no_joint_training"):
             assert summaries[method]["teacher"] == summaries["booster"]["booster"]
             own = set(state(folder / method).values())
-            # The teacher's tensors are part of the run's checkpoint, as they were.
+            # The run's checkpoint has the teacher's tensors, unchanged.
             teacher = {value for name, value in followed.items() if name.startswith("model/")}
             # Also the moving statistics of its batch normalisations.
             assert len(teacher) > 50 and teacher <= own
@@ -169,7 +170,7 @@ class TestTheBoosterToFollow:
     def test_fields_that_a_method_does_not_read(self, method, unread):
         named = set(options.unread_fields(method_config(method)))
         assert unread <= named
-        # Those that it does read make another run.
+        # Fields that it does read make another run.
         assert not named & set(METHODS[method].settings)
 
     def test_of_the_bottom_layout_is_the_interval_layouts(self):
@@ -262,7 +263,7 @@ class TestTheBoosterToFollow:
         )
         with pytest.raises(ConfigError, match="booster_depth: 16 → 22"):
             train.train_and_evaluate(config, tmp_path / "run")
-        # Distillation needs the same classes alone.
+        # Distillation only needs the same classes.
         train.train_and_evaluate(
             method_config("kd", booster_run=str(folder / "booster"), light_depth=16),
             tmp_path / "run",
@@ -281,7 +282,7 @@ class TestTerms:
         light = model.light(x).numpy().astype(np.float64)
         target = teacher(x).numpy().astype(np.float64)
         p, q = softmax(light / 4), softmax(target / 4)
-        # KL averaged over examples and classes; here it is cross-entropy, more by the entropy.
+        # KL averaged over examples and classes; the cross-entropy here is larger by the entropy.
         kl = np.mean(q * np.log(q / p))
         entropy = -np.mean(q * np.log(q))
         expected = 0.9 * 2 * 16 * kl + 0.1 * np.mean(cross_entropy(y, light))

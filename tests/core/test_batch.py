@@ -117,7 +117,7 @@ def test_weights_of_labels_must_fit(weights):
         ValueError, match=r"Received: sample_weight of shape .* label loss of light"
     ):
         mean_of(CROSS_ENTROPY, labels, tf.constant(logits), [np.ones(weights)], labels_of="light")
-    if weights[0] == 3:  # of other examples
+    if weights[0] == 3:  # weights of other examples
         with pytest.raises(ValueError, match=r"sample_weight of shape \(3, 4\) for a hint with"):
             mean_of(OfPositions(), logits, tf.constant(logits), [np.ones(weights)])
 
@@ -153,7 +153,7 @@ class TestDicts:
         assert weights_of(by_net, "light", "like", self.OUTPUTS) == (2.0,)
         assert weights_of(by_net, "booster", "like", self.OUTPUTS) == (5.0,)
         assert weights_of({"booster": 5.0}, "light", None, self.OUTPUTS) == ()
-        # One array for an output alone weighs the others, too; `None` is 1.
+        # An array for one output also weights the others; `None` is 1.
         assert weights_of({"click": 3.0}, "light", "like", self.OUTPUTS) == (3.0,)
         assert weights_of({"click": None, "like": 3.0}, "light", "click", self.OUTPUTS) == ()
         assert weights_of({"click": None, "like": 3.0}, "light", None, self.OUTPUTS) == (1.0, 3.0)
@@ -237,7 +237,7 @@ def segmenter():
 
 
 class TestImages:
-    # As many images as rows, columns, channels, rows of the hidden layer; as nothing.
+    # Batch sizes equal to rows, columns, channels, rows of the hidden layer; and to none of them.
     @pytest.mark.parametrize("count", [4, 5, 3, 2, 7])
     @pytest.mark.parametrize("axes", [(), (1,), (4, 5), (4, 1), (4, 5, 1)], ids=str)
     def test_weights_of_examples_and_pixels(self, segmenter, count, axes):
@@ -308,13 +308,13 @@ class TestImages:
         history = segmenter.fit(*data, class_weight={1: 3.0}, verbose=0).history
         logs = {name: log[0] for name, log in history.items()}
         assert_weighed(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
-        # They are no later fit's, and no evaluation's.
+        # They do not apply to later fits or to evaluations.
         for logs in (
             {name: log[0] for name, log in segmenter.fit(*data, verbose=0).history.items()},
             segmenter.evaluate(*data, return_dict=True, verbose=0),
         ):
             assert_weighed(logs, values_of(segmenter, x, y), np.ones(5))
-        segmenter.reset_metrics()  # Keras 3.12 counts the evaluation in
+        segmenter.reset_metrics()  # Keras 3.12 includes the evaluation
         logs = segmenter.train_on_batch(x, labels, class_weight={1: 3.0}, return_dict=True)
         assert_weighed(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
 
@@ -339,7 +339,7 @@ class TestImages:
         rocket.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY, run_eagerly=True)
         x, y, random = images(5)
         for shape in ((5,), y.shape):
-            # Their sum is beyond float16.
+            # Their sum exceeds float16's range.
             weight = random.uniform(0, 60000, shape)
             logs = rocket.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0)
             assert_weighed(logs, values_of(rocket, x, y), weight, rtol=1e-4)
@@ -395,7 +395,7 @@ class TestSingleLogits:
             logs = rocket.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0)
             expected = alone.evaluate(x, y, sample_weight=weight, verbose=0)
             np.testing.assert_allclose(logs["light_loss"], expected, rtol=1e-6)
-        # A function of one's own has a value for each example here, where "mse" has one a step.
+        # Here, a custom function has a value for each example, and "mse" one for each step.
         if loss != "mse":
             with pytest.raises(ValueError, match=r"light with values of shape \(5,\)"):
                 rocket.evaluate(x, y, sample_weight=np.ones((5, 5)), verbose=0)
@@ -492,7 +492,7 @@ def terms_of_valid(rocket, x, y, weight=None):
 
 
 class TestPadding:
-    # As many texts as words, as classes, as channels; as nothing. One text may be empty.
+    # Batch sizes equal to words, classes, channels; and to none of them. One text may be empty.
     @pytest.mark.parametrize("lengths", [(6, 1, 3, 2, 6, 4), (6, 0, 2), (1, 2, 6, 4, 5), (6,) * 8])
     def test_is_left_out_of_every_term(self, lengths):
         rocket = masked_rocket()

@@ -130,7 +130,7 @@ def test_without_the_columns_the_light_net_is_evaluated_alone(eagerly):
     low = next(layer for layer in rocket.layers if layer.name == "low").kernel.numpy()
     expected = cross_entropy(logits_of(rocket, x)["light"], y) + 0.01 * np.sum(low**2.0)
     assert alone["loss"] == pytest.approx(expected, rel=1e-5)
-    # What was whole stays whole afterwards.
+    # Complete data can still be used afterwards.
     assert rocket.evaluate(x, y, batch_size=4, verbose=0, return_dict=True) == whole
     assert rocket.test_on_batch(less, y, return_dict=True).keys() == alone.keys()
 

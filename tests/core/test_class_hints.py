@@ -84,7 +84,7 @@ class TestWeightsAndMasks:
         np.testing.assert_allclose(value, weighted(LIGHT).sum(), rtol=1e-12)
         by_light = differences_of_sum(weighted, LIGHT)
         np.testing.assert_allclose(to_light, by_light, rtol=1e-6, atol=1e-9)
-        np.testing.assert_array_equal(to_light[2], 0)  # as if it was absent
+        np.testing.assert_array_equal(to_light[2], 0)  # as if it were absent
 
     @pytest.mark.parametrize("name", ["dkd", "dist"])
     def test_masked_positions_might_as_well_be_absent(self, name):

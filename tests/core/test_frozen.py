@@ -61,7 +61,7 @@ class TestTeacher:
     @pytest.mark.parametrize("again", [False, True], ids=["", "compiled again"])
     @pytest.mark.parametrize("thaw", THAWING)
     def test_it_neither_moves_nor_adds_its_penalty(self, thaw, again):
-        # Where nothing is compiled again, steps that are traced must follow.
+        # Traced steps must follow without another compile().
         rocket = compiled(taught(), eagerly=again)
         x, y = examples(12)
         logs = rocket.evaluate(x, y, verbose=0, return_dict=True)

@@ -156,7 +156,7 @@ def test_two_calls_of_a_random_layer_stay_two_draws(share_graph):
     one, both = joint["light"].numpy(), joint["booster"].numpy()
     assert set(np.unique(one)) == {0, 2}
     assert set(np.unique(both)) == {0, 2, 20, 22}
-    # The light net's draw is one of the booster's two: of one graph, the one that it was made of.
+    # The light net's draw is one of the booster's two: that of the graph it was made from.
     drawn = both >= 20 if share_graph else both % 20 > 0
     np.testing.assert_array_equal(one > 0, drawn)
 
@@ -223,7 +223,7 @@ def test_one_attention_in_both_nets():
     ):
         RocketModel(*nets_of(inputs, one, other))
     check(RocketModel(*nets_of(inputs, one, one)), np.array([[1, 2, 3, 0, 0], [4, 5, 6, 1, 2]]))
-    plain = keras.Input((5, 4), name="frames")  # without masks there is nothing to take
+    plain = keras.Input((5, 4), name="frames")  # without masks, nothing needs to be taken over
     one, other = (attention(plain, plain, use_causal_mask=causal) for causal in (False, True))
     frames = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
     check(RocketModel(*nets_of(plain, one, other)), frames)

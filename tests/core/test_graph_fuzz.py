@@ -90,7 +90,7 @@ def check(seed, tmp_path):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_net_computes_in_a_rocket_what_it_computes_alone(seed, tmp_path):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras's, of layers that take no masks
+        warnings.simplefilter("ignore")  # Keras warns about layers that take no masks
         try:
             check(seed, tmp_path)
         except ValueError as error:

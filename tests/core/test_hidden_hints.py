@@ -17,7 +17,7 @@ from tests.trainings import assert_trained_alike
 def rocket_with(hint, learning_rate=1.0, eagerly=True, **arguments):
     """Runs eagerly where graphs make no difference: for so few steps, that is faster."""
     rocket = RocketModel(*pair(), hint=hint, **arguments)
-    # Without label losses, a step is the hint's gradient alone.
+    # Without label losses, a step follows only the hint's gradient.
     rocket.compile(
         keras.optimizers.SGD(learning_rate),
         CROSS_ENTROPY,
@@ -108,7 +108,7 @@ class TestObjective:
 
     @pytest.mark.parametrize("count", [4, 6])
     def test_sample_weight_weighs_examples_at_all_their_positions(self, count):
-        # As many examples as columns of the images, or not.
+        # The number of examples equals the images' columns, or it does not.
         hint = Hint("logits_mse", layers={"low": "other_low"}, weight=1.0)
         (light, _), (_, booster) = pair(), pair(prefix="other_")
         rocket = RocketModel(light, booster, hint=hint)

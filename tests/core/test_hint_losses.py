@@ -96,7 +96,7 @@ class TestEveryLoss:
 class TestSigmoids:
     def test_large_logits_give_finite_values_and_gradients(self):
         light, booster = np.array([[200.0, -200.0, 0.0]]), np.array([[-200.0, 200.0, 200.0]])
-        # At T = 1: -log p of the wrong side is the logit's size; of 0 against certainty, log 2.
+        # At T = 1: -log p of the wrong class is the logit's size; for logit 0, it is log 2.
         value = SigmoidKnowledgeDistillation(1.0)(booster, light)
         np.testing.assert_allclose(value, 200 + 200 + np.log(2), rtol=1e-6)
         _, gradient = gradients(SigmoidKnowledgeDistillation(1.0), booster, light)
@@ -151,7 +151,7 @@ class TestSigmoids:
             Hint("sigmoid_mse", temperature=2.0)
 
 
-# Keras compiles a training step by XLA unless told not to.
+# By default, Keras compiles a training step with XLA.
 @pytest.mark.parametrize("jit_compile", [False, True])
 class TestZeroAndEqualVectors:
     ONES = np.ones((2, 3))
@@ -219,7 +219,7 @@ def test_a_step_on_hidden_zeros_moves_nothing_to_nan():
 
 class TestSchedule:
     SCHEDULE = schedules.PiecewiseConstantDecay([1, 3], [0.5, 0.25, 0.0])
-    # The boundary's own step still has the former value.
+    # The step at the boundary still has the previous value.
     WEIGHTS = (0.5, 0.5, 0.25, 0.25, 0.0, 0.0)
 
     def rocket(self, schedule, **arguments):

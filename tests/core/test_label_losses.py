@@ -211,7 +211,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="expects rates, which are positive") as caught:
             rocket.compile("sgd", loss)
         assert "probabilities" not in str(caught.value)
-        # What the message names instead is Poisson of the exponential.
+        # The loss that the message proposes is Poisson's of the exponential.
         x, _ = examples(COUNT)
         y = np.array([0.0, 1.0, 2.0, 3.0, 0.0, 1.0])
         logs = evaluated(rocket, lambda y, log_rate: ops.exp(log_rate) - y * log_rate, x, y)
@@ -241,7 +241,7 @@ class TestRefusals:
                 Hint(loss, follows="teacher") if hint is Hint else RocketModel(
                     *linear_pair(), hint=loss
                 )
-        # Layers may give probabilities.
+        # Layers may output probabilities.
         assert Hint(loss, layers={"low": "high"}).loss is loss
 
     def test_a_class_that_takes_the_softmax_itself(self):

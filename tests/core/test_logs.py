@@ -61,7 +61,7 @@ CASES = [
 ]
 
 
-# A step that is traced has the same names and values: one of each kind of net shows it.
+# Traced steps have the same names and values; one for each kind of net shows it.
 TRACED = [(one_output, "names"), (one_net, "ranking"), (several_outputs, "weighted")]
 
 
@@ -153,7 +153,7 @@ def test_what_callbacks_log_comes_last_in_the_history():
     callbacks = keras.callbacks.CallbackList(
         [Rate()], add_history=True, model=rocket, epochs=2, steps=1
     )
-    # The rate comes before the history's callback, which keeps it.
+    # The rate is logged before the history's callback, so the history has it.
     callbacks.callbacks.sort(key=lambda callback: isinstance(callback, keras.callbacks.History))
     history = rocket.fit(x, y, epochs=2, callbacks=callbacks, verbose=0).history
     assert list(history) == [*rocket.metrics_names, "a_rate"]

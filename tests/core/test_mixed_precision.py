@@ -50,9 +50,9 @@ ON_LOGITS = {
     "cosine": cosine,
     "euclidean": euclidean,
 }
-SCALE = 2.0**15  # Keras's at the start
+SCALE = 2.0**15  # Keras's initial scale
 
-# Squared differences beyond float16's 65504; differences below its, and bfloat16's, resolution.
+# Squared differences above float16's 65504; differences below the resolution of both dtypes.
 LOGITS = {
     "large": ([[300.0, -299.5, 12.25], [-250.0, 3.5, 260.0]], [[-310.0, 298.0, 7.0], [1.5, 0, 2]]),
     "close": ([[1000.1, 1000.3, 999.9], [0.1, 0.2, 0.3]], [[1000.2, 1000.0, 1000.1], [0.3, 0, 0]]),
@@ -234,7 +234,7 @@ class TestLossScaling:
         logs = rocket.train_on_batch(x, y, return_dict=True)
         assert set(logs) == set(expected)
         for name, value in expected.items():
-            # The compiled step may round its float16 activations otherwise.
+            # The compiled step may round float16 activations differently.
             np.testing.assert_allclose(logs[name], value, rtol=2e-3)
 
     @pytest.mark.parametrize("overflowing", [0, 1])
@@ -307,7 +307,7 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
     assert state(tmp_path / "resumed") == state(tmp_path / "whole")
     assert metrics(tmp_path / "resumed") == metrics(tmp_path / "whole")
     after_two = scaling_of(tmp_path / "resumed", config)
-    # Neither is as it was at the start, and steps of both epochs were taken.
+    # Both have changed since the start, and both epochs had steps.
     assert after_one["loss_scale_optimizer/dynamic_scale"] < 2.0**20
     assert after_one["loss_scale_optimizer/step_counter"] > 0
     taken = [scaling["sgd_with_l2/iteration"] for scaling in (after_one, after_two)]

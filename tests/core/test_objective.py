@@ -183,7 +183,7 @@ def expected_gradients(blocked, routed, weight=0.3):
         to_booster = to_booster - hint
     by_light = X.T @ to_light @ MATRICES["light"].T
     by_booster = X.T @ to_booster @ MATRICES["booster"].T
-    if routed and not blocked:  # the hint is the light net's, whichever way it comes
+    if routed and not blocked:  # the hint belongs to the light net in either direction
         by_booster += X.T @ hint @ MATRICES["booster"].T
     return {
         "shared": by_booster if routed else by_light + by_booster,

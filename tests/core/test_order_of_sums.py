@@ -14,7 +14,7 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.finished import keras_settings
 from tests.small_runs import card_of, small_config
 
-SUMMANDS = (1e8, -1e8, 1.0)  # from the first to the last 1, from the last to the first 0
+SUMMANDS = (1e8, -1e8, 1.0)  # summed forwards they are 1, backwards 0
 NEEDED = ((), (0,), (0, 1), (0, 1, 2))
 
 
@@ -59,7 +59,7 @@ def gradient_of(needed):
             y = tf.identity(x)
             tape.watch(y)
             readings = [y * factor for factor in factors]
-            # The gradients of these tensors are what is summed, times a factor.
+            # The summands are the gradients of these tensors, times a factor.
             value = tf.add_n([tf.reduce_sum(reading) for reading in readings])
         gradients = tape.gradient(value, [y, *readings])
         return gradients[0], [gradients[1 + each] for each in needed]

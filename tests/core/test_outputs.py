@@ -154,7 +154,7 @@ class TestSeveralOutputs:
             x @ rocket.get_layer(name).kernel.numpy().astype(float)
             for name in ("shared", "booster_low")
         )
-        mean = (weights["topic"] + weights["bought"]) / 2  # where a hint is of no output
+        mean = (weights["topic"] + weights["bought"]) / 2  # for hints without an output
         np.testing.assert_allclose(
             logs["low_hint"], np.mean(mean * logits_mse(high, low)), rtol=1e-5
         )
@@ -416,7 +416,7 @@ class TestErrors:
         probabilities = layers.Dense(1, activation="sigmoid", name="sure")(inputs)
         outputs = {"topic": layers.Dense(3)(inputs), "bought": probabilities}
         for model in (keras.Model(inputs, outputs), None):
-            if model is None:  # the same, as a layer of another
+            if model is None:  # the same model as a layer of another
                 inner = keras.Model(inputs, outputs)
                 model = keras.Model(inputs, inner(inputs))
             with pytest.raises(
@@ -541,7 +541,7 @@ class TestSingleLogit:
         logs = rocket.evaluate(x, y.reshape(shape), return_dict=True, verbose=0)
         logits = logits_of(rocket, x)
         light, booster = logits["light"], logits["booster"]
-        if hint != "logits_mse":  # beside a logit of 0
+        if hint != "logits_mse":  # together with a logit of 0
             light, booster = (np.concatenate([0 * each, each], -1) for each in (light, booster))
         np.testing.assert_allclose(logs["hint_loss"], expected(booster, light).mean(), rtol=1e-5)
         value = binary_cross_entropy(y[:, None], logits["light"]).mean()

@@ -18,7 +18,7 @@ HINTS = {
     "layers": Hint("euclidean", 0.6, layers={"light_only": "booster_only"}, name="layers_hint"),
     "teacher": Hint("logits_mse", 0.2, follows="teacher", name="teacher_hint"),
 }
-# The shared matrix as each net uses it, so that what comes by way of which net can be told apart.
+# A copy of the shared matrix for each net, so that gradients through each net are separate.
 BY_LIGHT, BY_BOOSTER = "shared, by way of light", "shared, by way of booster"
 OF_LIGHT, OF_BOOSTER = {BY_LIGHT, "light_only"}, {BY_BOOSTER, "booster_only"}
 

@@ -88,7 +88,7 @@ def files_of(function, *args):
 def test_a_step_passes_through_five_files_of_the_core(make, losses):
     rocket, (x, y) = make()
     rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy", ExactAUC()])
-    rocket.fit(x, y, epochs=1, verbose=0)  # so that all is built
+    rocket.fit(x, y, epochs=1, verbose=0)  # builds everything
     step = tf.function(rocket.train_step, autograph=False)
     data = tf.constant(x), tf.constant(y)
     files = files_of(step.get_concrete_function, data)
@@ -102,7 +102,7 @@ def test_one_class_stands_between_rocket_model_and_keras():
     assert "train_step" in vars(RocketModel)
     (base,) = RocketModel.__bases__
     assert base.__module__ == "rocket_tf.core.distributed_model"
-    # Keras itself sets its Functional in the place of keras.Model, once a model is made.
+    # Once a model is made, Keras itself replaces keras.Model by its Functional.
     (keras_base,) = base.__bases__
     assert keras_base.__module__.startswith("keras.")
 

@@ -115,7 +115,7 @@ class TestSimulatedClicks:
             for name in data.train.inputs
         }
         labels = np.concatenate([data.train.labels, data.test.labels])
-        # The order of the examples is that of time, which this would not equal otherwise.
+        # These are equal only if the examples are in the order of time.
         expected = histories_by_loops(inputs["user"], inputs["item"], labels, range(600), 5, -1)
         np.testing.assert_array_equal(inputs["history"], expected)
         assert (np.diff(inputs["hour"]) % 24 <= 12).mean() > 0.99

@@ -111,7 +111,7 @@ def values_of(split):
 @pytest.mark.parametrize("streaming", ["never", "always"])
 @pytest.mark.parametrize("form", WRITERS)
 def test_values_and_vocabularies(tmp_path, form, streaming):
-    # The first record has no tags, by which their type could be known.
+    # The first record has no tags, which would show their type.
     rows = ROWS[1:] + ROWS[:1]
     data = open_data({**write(tmp_path, form, rows), "streaming": streaming})
     inputs = values_of(data.train)
@@ -122,7 +122,7 @@ def test_values_and_vocabularies(tmp_path, form, streaming):
     floats = dict.fromkeys(("share", "look"), "float32")
     whole = dict.fromkeys(("user", "item", "seen", "when"), "int64")
     assert data.card.dtypes == {**texts, **floats, **whole}
-    # Twice or more often, among the first two tags; the most frequent first, then the smallest.
+    # At least twice among the first two tags; most frequent first, then smallest.
     assert data.card.vocabularies == {"item": (5, 8), "tags": ("a", "b")}
     again = json.loads(json.dumps(catalog.as_json(data.card)))
     assert catalog.from_json(again) == data.card
@@ -148,7 +148,7 @@ def test_missing_values(tmp_path, form, streaming):
         inputs["look"], [[0.5, -1], [1.5, 2], [nan, nan], [3, 4], [-0.5, 1]]
     )
     assert data.card.vocabularies == {"item": (8, 3, 5)}
-    fields = write(tmp_path, form, changed(1, user=None), features)  # no feature: it must be there
+    fields = write(tmp_path, form, changed(1, user=None), features)  # no feature, so required
     with pytest.raises(DataUnavailableError, match=r"'user'"):
         open_data({**fields, "streaming": streaming})
 
@@ -176,8 +176,8 @@ def test_mistakes_have_their_place(tmp_path, form, streaming, values, said):
 def test_mistakes_of_types(tmp_path):
     for name, value, said in (
         ("when", 0.5, "has 'when' as double, expected integers: seconds since 1970"),
-        ("look", 0.5, "has 'look' as double, expected lists, or texts with spaces between"),
-        ("tags", [0.5], "has 'tags' as list<.*double.*>, expected lists of integers or texts"),
+        ("look", 0.5, "has 'look' as double, expected lists, or strings with spaces between"),
+        ("tags", [0.5], "has 'tags' as list<.*double.*>, expected lists of integers or strings"),
         ("seen", ["a"], "expected lists of integers, as 'item' has"),
     ):
         rows = [{**row, name: value} for row in ROWS]

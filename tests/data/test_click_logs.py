@@ -94,13 +94,13 @@ def changed(place=1, **values):
     return [{**row, **values} if number == place else row for number, row in enumerate(TRAIN)]
 
 
-def assert_refused(folder, *told, error=DamagedDataError, columns=COLUMNS):
+def assert_refused(folder, *fragment, error=DamagedDataError, columns=COLUMNS):
     with pytest.raises(DataUnavailableError) as caught:
         read(folder, columns)
     assert type(caught.value) is error
     message = str(caught.value)
     assert len(message.splitlines()) == 1
-    for text in told:
+    for text in fragment:
         assert text in message, message
 
 
@@ -308,7 +308,7 @@ class TestCsv:
     columns = Columns(categories=("item",))
 
     @pytest.mark.parametrize(
-        "line, told",
+        "line, fragment",
         [
             ("1,2", "line 3 has 2 values, expected the 4 that the header names"),
             ("1,2,3,4,5", "line 3 has 5 values, expected the 4"),
@@ -322,10 +322,10 @@ class TestCsv:
             ('1,2,"3,', "line 3"),
         ],
     )
-    def test_a_bad_line_has_a_number(self, with_text, tmp_path, line, told):
+    def test_a_bad_line_has_a_number(self, with_text, tmp_path, line, fragment):
         line = line.encode() if isinstance(line, str) else line
         path = with_text(b"click,user,item,note\n0,1,2,\n" + line + b"\n0,1,2,\n")
-        assert_refused(tmp_path, f"{path}: {told}", columns=self.columns)
+        assert_refused(tmp_path, f"{path}: {fragment}", columns=self.columns)
 
     def test_lines_are_counted_right_after_values_of_several_lines(self, with_text, tmp_path):
         path = with_text('click,user,item,note\n0,1,2,"a\nb\nc"\n5,1,2,\n')
@@ -358,7 +358,7 @@ class TestCsv:
 
     def test_headers_that_differ(self, tmp_path):
         write_csv(tmp_path / "train.csv", TRAIN)
-        for names, told in (
+        for names, fragment in (
             (["price", "click", "user", "item", "device", "seen"], "in another order"),
             (["click", "user", "item", "device", "seen"], "'price'"),
         ):
@@ -366,12 +366,12 @@ class TestCsv:
             assert_refused(
                 tmp_path,
                 f"{tmp_path / 'test.csv'}: line 1 names other columns than",
-                told,
+                fragment,
                 error=DataUnavailableError,
             )
 
     @pytest.mark.parametrize(
-        "header, told",
+        "header, fragment",
         [
             ("", "line 1 is empty"),
             ("\n1,2,3\n", "line 1 is empty"),
@@ -379,9 +379,9 @@ class TestCsv:
             (b"\xff\xfe\n", "line 1 cannot be read: UnicodeDecodeError"),
         ],
     )
-    def test_headers_that_are_none(self, with_text, tmp_path, header, told):
+    def test_headers_that_are_none(self, with_text, tmp_path, header, fragment):
         path = with_text(header)
-        assert_refused(tmp_path, f"{path}: {told}", columns=self.columns)
+        assert_refused(tmp_path, f"{path}: {fragment}", columns=self.columns)
 
     def test_a_value_of_any_length_and_many_columns(self, tmp_path):
         names = ["click", "user", "item", *(f"c{n}" for n in range(30_000))]
@@ -471,7 +471,7 @@ class TestTFRecord:
         np.testing.assert_array_equal(train["price"], np.float32([1.5, -2.0, 0.25, 3.0]))
 
     @pytest.mark.parametrize(
-        "third, told",
+        "third, fragment",
         [
             (b"no example", "record 3 cannot be read: InvalidArgumentError"),
             ({**TRAIN[0], "item": "seven"}, "record 3 cannot be read: InvalidArgumentError"),
@@ -481,9 +481,9 @@ class TestTFRecord:
             ({**TRAIN[0], "device": b"\xff"}, "record 3 has b'\\xff' in 'device', which is no"),
         ],
     )
-    def test_a_bad_record_has_a_number(self, with_third, tmp_path, third, told):
+    def test_a_bad_record_has_a_number(self, with_third, tmp_path, third, fragment):
         path = with_third(third)
-        assert_refused(tmp_path, f"{path}: {told}")
+        assert_refused(tmp_path, f"{path}: {fragment}")
 
     def test_damaged_bytes(self, with_third, tmp_path):
         path = with_third(TRAIN[0])
@@ -500,7 +500,7 @@ class TestTFRecord:
         assert_refused(tmp_path, f"{path}: record 1 cannot be read: not a tf.train.Example")
 
     @pytest.mark.parametrize(
-        "column, value, told",
+        "column, value, fragment",
         [
             ("item", 1.5, "'item' as float_list, expected int64_list or bytes_list"),
             ("click", "1", "'click' as bytes_list, expected int64_list or float_list"),
@@ -509,7 +509,7 @@ class TestTFRecord:
             ("seen", ["a"], "'seen' as bytes_list, expected int64_list"),
         ],
     )
-    def test_columns_of_other_types(self, with_third, tmp_path, column, value, told):
+    def test_columns_of_other_types(self, with_third, tmp_path, column, value, fragment):
         path = with_third(TRAIN[0])
         write_records(path, changed(0, **{column: value}))
-        assert_refused(tmp_path, f"{path}: record 1 has {told}", error=DataUnavailableError)
+        assert_refused(tmp_path, f"{path}: record 1 has {fragment}", error=DataUnavailableError)

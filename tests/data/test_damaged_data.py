@@ -17,7 +17,7 @@ SHARDS = {
     "train": ["cifar10-train.tfrecord-00000-of-00002", "cifar10-train.tfrecord-00001-of-00002"],
     "test": ["cifar10-test.tfrecord-00000-of-00001"],
 }
-RECORDS = 4  # of a file
+RECORDS = 4  # in a file
 SECOND = SHARDS["train"][1]
 PIXELS = np.random.default_rng(0).integers(0, 256, (3 * RECORDS, 32, 32, 3)).astype(np.uint8)
 LABELS = np.arange(3 * RECORDS) % 10
@@ -78,12 +78,12 @@ def load(folder, **arguments):
     return images.load("cifar10", str(folder.parents[1]), **arguments)
 
 
-def assert_damaged(folder, name, *told):
+def assert_damaged(folder, name, *fragments):
     with pytest.raises(DamagedDataError) as error:
         load(folder)
     message = str(error.value)
     assert message.startswith(f"cifar10: {folder / name}: "), message
-    for text in (*told, f"delete {folder} and start again", "or copy that folder again"):
+    for text in (*fragments, f"delete {folder} and start again", "or copy that folder again"):
         assert text in message, message
     assert len(message.splitlines()) == 1
 
@@ -108,7 +108,7 @@ def test_undamaged_data_is_read_as_written(folder):
 
 class TestFiles:
     def test_truncated(self, folder):
-        # All of them are almost of one size.
+        # All of them have almost the same size.
         change(folder / SECOND, lambda content: content[: len(content) * 5 // 8])
         assert_damaged(folder, SECOND, "record 3 of 4 cannot be read: DataLossError: truncated")
 
@@ -129,7 +129,7 @@ class TestFiles:
     def test_of_another_number_of_records(self, folder, features, records):
         write(folder / SECOND, [record(features, number) for number in range(records)])
         assert_damaged(
-            folder, SECOND, f"it has {records} records, expected the 4 that dataset_info.json tells"
+            folder, SECOND, f"it has {records} records, expected 4 according to dataset_info.json"
         )
 
     def test_what_is_not_asked_for_is_not_read(self, folder):
@@ -152,7 +152,7 @@ class TestRecords:
         return write_third
 
     @pytest.mark.parametrize(
-        "image, told",
+        "image, fragment",
         [
             (b"", "InvalidArgumentError"),
             (b"no image", "InvalidArgumentError: Unknown image file format"),
@@ -163,9 +163,9 @@ class TestRecords:
         ],
         ids=["empty", "no image", "half a PNG", "half a JPEG", "too small", "too large"],
     )
-    def test_images(self, with_third, features, image, told):
+    def test_images(self, with_third, features, image, fragment):
         folder = with_third(record(features, 0, image))
-        assert_damaged(folder, SECOND, "record 3 of 4 cannot be read: ", told)
+        assert_damaged(folder, SECOND, "record 3 of 4 cannot be read: ", fragment)
 
     @pytest.mark.parametrize("label", [-1, 10, 2**40])
     def test_labels_out_of_range(self, with_third, features, label):
@@ -203,7 +203,7 @@ def test_another_failure_is_not_blamed_on_a_file(folder, monkeypatch):
     monkeypatch.setattr(tfds_images, "_read_split", lambda *_: 1 / 0)
     with pytest.raises(DataUnavailableError) as error:
         load(folder)
-    assert f"{folder} cannot be read, though every record" in str(error.value)
+    assert f"{folder} cannot be read, although every record" in str(error.value)
     assert "ZeroDivisionError" in str(error.value)
 
 

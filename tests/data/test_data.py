@@ -15,7 +15,7 @@ from rocket_tf.errors import DataUnavailableError
 
 COUNT, SIZE = 23, 6
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3)).astype(np.uint8)
-LABELS = np.arange(COUNT)  # each example has its own, so that it can be told
+LABELS = np.arange(COUNT)  # each example has its own label, which identifies it
 SPLIT = ArraySplit(IMAGES, LABELS)
 
 

@@ -60,7 +60,7 @@ def test_flips(streaming, tmp_path, capfd):
     refused, read = [], 0
     tries = TRIES if suffix == "csv" else TRIES // 3
     for number in range(tries):
-        folder = tmp_path / str(number)  # what is found out about files is kept by their paths
+        folder = tmp_path / str(number)  # cached facts about files depend on their paths
         folder.mkdir()
         part = chance.choice(list(whole))
         for name, content in whole.items():
@@ -75,7 +75,7 @@ def test_flips(streaming, tmp_path, capfd):
             assert set(labels) <= {0, 1} and len(labels)
     assert len(refused) > tries / 4 and read
     assert all(line.startswith(str(tmp_path)) for line in refused)
-    assert capfd.readouterr().err == ""  # nor does a library write anything
+    assert capfd.readouterr().err == ""  # libraries print nothing, either
 
 
 def labels_of_csv(folder):

@@ -302,25 +302,25 @@ UNREADABLE = {
 class TestUnreadableImages:
     @pytest.mark.parametrize("kind", UNREADABLE)
     def test_refuse_names_the_file_and_the_way_out(self, folder, kind):
-        name, write, told = UNREADABLE[kind]
+        name, write, fragment = UNREADABLE[kind]
         path = folder / "train" / "dog" / name
         write(path)
         with pytest.raises(DamagedDataError) as error:
             image_folder.read(folder, SIZE)
         message = str(error.value)
         assert message.startswith(f"{folder}: 1 of 10 images cannot be read: {path}: "), message
-        assert told in message and "config.unreadable_images=skip" in message
+        assert fragment in message and "config.unreadable_images=skip" in message
         assert len(message.splitlines()) == 1
 
     @pytest.mark.parametrize("kind", UNREADABLE)
     def test_skip_leaves_it_out_lists_it_and_tells(self, folder, kind):
-        name, write, told = UNREADABLE[kind]
+        name, write, fragment = UNREADABLE[kind]
         path = folder / "train" / "dog" / name
         write(path)
         lines = []
         data = image_folder.read(folder, SIZE, "skip", lines.append)
         (line,) = data.skipped
-        assert line.startswith(f"{path}: ") and told in line
+        assert line.startswith(f"{path}: ") and fragment in line
         assert lines == [
             f"{folder}: skipped 1 of 10 images, which cannot be read; the first: {line}"
         ]
@@ -369,7 +369,7 @@ class TestUnreadableImages:
     def test_formats_that_serve_bytes_cannot_read_are_told(self, folder):
         save(folder / "train" / "cat" / "z.webp", of_value(5))
         save(folder / "test" / "dog" / "z.TIF", of_value(6))
-        (folder / "test" / "dog" / "y.tiff").touch()  # which is passed over, and not counted
+        (folder / "test" / "dog" / "y.tiff").touch()  # skipped, and not counted
         lines = []
         image_folder.read(folder, SIZE, "skip", lines.append)
         assert lines[1] == (
@@ -392,11 +392,11 @@ class TestUnreadableImages:
 
 
 class TestFolders:
-    def assert_unavailable(self, path, *told):
+    def assert_unavailable(self, path, *fragment):
         with pytest.raises(DataUnavailableError) as error:
             image_folder.read(path, SIZE)
         message = str(error.value)
-        for text in told:
+        for text in fragment:
             assert text in message, message
         assert len(message.splitlines()) == 1
         return message
@@ -409,17 +409,17 @@ class TestFolders:
         self.assert_unavailable(path, f"{path}: no such folder", self.layout(path))
 
     @pytest.mark.parametrize(
-        "part, told", [("train", "no folder train;"), ("test", "no folder test (nor val")]
+        "part, fragment", [("train", "no folder train;"), ("test", "no folder test, val or")]
     )
-    def test_without_a_part(self, folder, part, told):
+    def test_without_a_part(self, folder, part, fragment):
         shutil.rmtree(folder / part)
-        self.assert_unavailable(folder, told, self.layout(folder))
+        self.assert_unavailable(folder, fragment, self.layout(folder))
 
     def test_without_classes(self, folder):
         shutil.rmtree(folder / "train")
         save(folder / "train" / "a.png", of_value(0))
-        told = f"{folder / 'train'}: has no folders of classes"
-        self.assert_unavailable(folder, told, self.layout(folder))
+        fragment = f"{folder / 'train'}: has no class folders"
+        self.assert_unavailable(folder, fragment, self.layout(folder))
 
     def test_a_class_that_train_lacks(self, folder):
         save(folder / "test" / "bird" / "a.png", of_value(0))

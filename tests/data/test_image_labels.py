@@ -87,7 +87,7 @@ class TestFraction:
     def test_evaluation_alone(self, folder, streaming):
         settings = {"test_fraction": FRACTION, "streaming": streaming}
         data = opened(folder, **settings)
-        for path in folder.glob("*/*.png"):  # the test part is all that is needed
+        for path in folder.glob("*/*.png"):  # only the test part is needed
             if not is_test(str(path.relative_to(folder)), FRACTION):
                 path.unlink()
         mapping = {**own_data.DEFAULTS, "dataset": "image_folder", "data_path": str(folder)}
@@ -104,13 +104,17 @@ class TestFraction:
     @pytest.mark.parametrize("name", ["test", "val", "validation"])
     def test_beside_a_test_folder(self, folder, name):
         save(folder / name / "cat" / "1.png", 1)
-        with pytest.raises(DataUnavailableError, match=rf"{name}: is there, and config\.test_frac"):
+        with pytest.raises(DataUnavailableError, match=rf"{name}: exists, but config\.test_frac"):
             opened(folder, test_fraction=FRACTION)
 
     def test_a_part_without_images(self, folder):
-        with pytest.raises(DataUnavailableError, match=r"none of its 28 images .*; raise it"):
+        with pytest.raises(
+            DataUnavailableError, match=r"none of its 28 images .*; raise the fraction"
+        ):
             opened(folder, test_fraction=1e-6)
-        with pytest.raises(DataUnavailableError, match="cat: all of its images are test images"):
+        with pytest.raises(
+            DataUnavailableError, match=r"cat: with config\.test_fraction=.*, all of its images"
+        ):
             opened(folder, test_fraction=1 - 1e-9)
 
     def test_other_folders(self, folder):
@@ -281,7 +285,7 @@ class TestLines:
     def test_rows_of_another_part(self, folder, rows, capsys):
         rows.part[0] = rows.part[2] = "val"
         data, out = self.opened(folder, rows, capsys)
-        assert "2 of 28 rows have 'val' in 'part', beside 'test', and are not read" in out
+        assert "2 of 28 rows have 'val' in 'part' in addition to 'test', and are not read" in out
         assert data.train.examples + data.test.examples == 26
 
     def test_images_that_are_named_again(self, folder, rows, capsys):
@@ -289,7 +293,7 @@ class TestLines:
             column += column[3:5]
         rows.image[-1] = f"./{rows.image[-1]}"
         data, out = self.opened(folder, rows, capsys)
-        assert "2 of 30 rows name an image again, with the same class; each is read once" in out
+        assert "2 of 30 rows repeat an image with the same class; each image is read once" in out
         assert data.train.examples + data.test.examples == 28
 
     def test_unreadable_images(self, folder, rows, capsys):
@@ -313,12 +317,16 @@ class TestBadRows:
         [
             ("image", "cat/99.png", "'cat/99.png' in 'image': no such file in"),
             ("image", "", "'' in 'image'; expected a value that is not empty"),
-            ("image", "/etc/a.png", "'/etc/a.png' in 'image'; expected a path in"),
-            ("image", "cat/../../a.png", "'../a.png' in 'image'; expected a path in"),
+            ("image", "/etc/a.png", "'/etc/a.png' in 'image'; expected a path relative to"),
+            ("image", "cat/../../a.png", "'../a.png' in 'image'; expected a path relative to"),
             ("image", "cat", "'cat' in 'image': no such file in"),
-            ("image", "cat/notes.txt", "'cat/notes.txt' in 'image': is not an image by its name"),
+            (
+                "image",
+                "cat/notes.txt",
+                "'cat/notes.txt' in 'image': does not have an image's suffix",
+            ),
             ("label", " ", "' ' in 'label'; expected a value that is not empty"),
-            ("label", "cat ", "'cat ' in 'label' has a space at an end"),
+            ("label", "cat ", "'cat ' in 'label' starts or ends with a space"),
             ("part", "", "'' in 'part'; expected a value that is not empty"),
             ("part", "Test", "'Test' in 'part'; expected one of train, test, val, validation"),
         ],
@@ -353,10 +361,10 @@ class TestBadRows:
         rows.write(folder / "labels.csv")
         with pytest.raises(DamagedDataError) as error:
             labelled(folder)
-        assert f"line 30: {rows.image[14]!r} in 'image': is {value!r} in {column!r}" in str(
+        assert f"line 30: {rows.image[14]!r} in 'image': has {value!r} in {column!r}" in str(
             error.value
         )
-        assert "labels.csv: line 16; leave one of the two rows" in str(error.value)
+        assert "labels.csv: line 16; delete one of the two rows" in str(error.value)
 
     def test_a_test_image_of_a_class_that_training_lacks(self, folder, rows):
         rows.label[rows.part.index("test")] = "yak"
@@ -381,7 +389,7 @@ class TestBadFiles:
         with pytest.raises(DataUnavailableError, match=r"b\.csv: no such file of labels; config"):
             labelled(folder, "b.csv")
         with pytest.raises(
-            DataUnavailableError, match=r"b\.tsv: is not a file of labels; expected"
+            DataUnavailableError, match=r"b\.tsv: is not a supported file of labels; expected"
         ):
             labelled(folder, "b.tsv")
         with pytest.raises(DataUnavailableError, match="nowhere: no such folder"):
@@ -390,7 +398,7 @@ class TestBadFiles:
     @pytest.mark.parametrize("file", ["a.csv", "a.parquet"])
     def test_no_rows(self, folder, file):
         Rows([], [], []).write(folder / file)
-        with pytest.raises(DataUnavailableError, match="has no rows; expected one for each image"):
+        with pytest.raises(DataUnavailableError, match="has no rows; expected one row per image"):
             labelled(folder, file)
 
     def test_types(self, folder, rows):
@@ -417,13 +425,13 @@ class TestBadFiles:
             labelled(folder, "a.csv")
         share = 1e-6 if missing == "test" else 1 - 1e-9
         way = "raise" if missing == "test" else "lower"
-        with pytest.raises(DataUnavailableError, match=f"part {missing!r} by config.*; {way} it"):
+        with pytest.raises(DataUnavailableError, match=f"part {missing!r}; {way} the fraction"):
             labelled(folder, "a.csv", part_column="", test_fraction=share)
 
     @pytest.mark.parametrize("given", [{"part_column": ""}, {"test_fraction": 0.5}])
     def test_one_answer_to_what_the_test_part_is(self, folder, rows, given):
         rows.write(folder / "labels.csv")
-        with pytest.raises(DataUnavailableError, match="expected one of the two, to say which"):
+        with pytest.raises(DataUnavailableError, match="expected exactly one of the two"):
             labelled(folder, **given)
 
 
@@ -499,10 +507,10 @@ class TestSeveralClasses:
     @pytest.mark.parametrize(
         "cell, named",
         [
-            ("cat||dog", "'dog'] in 'label': expected classes that are not empty"),
-            ("cat|", "''] in 'label': expected classes that are not empty"),
-            ("cat| dog", "' dog'] in 'label': a class has a space at an end"),
-            ("cat|dog|cat", "'cat'] in 'label': a class is there twice"),
+            ("cat||dog", "'dog'] in 'label': expected non-empty classes"),
+            ("cat|", "''] in 'label': expected non-empty classes"),
+            ("cat| dog", "' dog'] in 'label': a class starts or ends with a space"),
+            ("cat|dog|cat", "'cat'] in 'label': a class appears twice"),
         ],
     )
     @pytest.mark.parametrize("form", ["csv", "lists"])
@@ -520,7 +528,7 @@ class TestSeveralClasses:
             with pytest.raises(DamagedDataError, match=rf"row group 2, row 4: {named} 'label'"):
                 labelled(folder, "a.parquet")
         rows.write(folder / "a.parquet", label=[[-1]] * 28)
-        with pytest.raises(DamagedDataError, match=r"row 1: \[-1\] .* numbers from 0 on"):
+        with pytest.raises(DamagedDataError, match=r"row 1: \[-1\] .* non-negative integers"):
             labelled(folder, "a.parquet")
         for column, kind in ((28 * [[0.5]], "double"), (28 * [0.5], "double")):
             rows.write(folder / "a.parquet", label=column)
@@ -542,9 +550,9 @@ class TestSeveralClasses:
             column += column[14:16]
         cells[-1] = cells[-1][::-1]
         assert self.opened(folder, rows, cells, "lists").train.examples == 19
-        assert "2 of 30 rows name an image again, with the same classes" in capsys.readouterr().out
+        assert "2 of 30 rows repeat an image with the same classes" in capsys.readouterr().out
         cells[-1] = []
-        with pytest.raises(DamagedDataError, match="is of no class in 'label', and 'dog' in"):
+        with pytest.raises(DamagedDataError, match="has no class in 'label', but 'dog' in"):
             self.opened(folder, rows, cells, "lists")
 
     def test_a_class_none_of_whose_images_can_be_read(self, folder, rows, cells):

@@ -23,10 +23,10 @@ def pixels(*shape):
     return RANDOM.integers(0, 256, shape).astype(np.uint8)
 
 
-def assert_one_line(error, *told):
+def assert_one_line(error, *fragment):
     message = str(error.value)
     assert len(message.splitlines()) == 1
-    for text in told:
+    for text in fragment:
         assert text in message, message
 
 
@@ -48,10 +48,10 @@ class TestNumPyArchive:
         np.savez(path, **arrays)
         return npz_images.read(path)
 
-    def refuse(self, path, *told, error=DataUnavailableError, **changes):
+    def refuse(self, path, *fragment, error=DataUnavailableError, **changes):
         with pytest.raises(error) as caught:
             self.read(path, **changes)
-        assert_one_line(caught, f"{path}: ", *told)
+        assert_one_line(caught, f"{path}: ", *fragment)
 
     def test_values_are_as_written(self, path):
         data = self.read(path)
@@ -99,7 +99,7 @@ class TestNumPyArchive:
         path.write_bytes(content)
         with pytest.raises(DamagedDataError) as caught:
             npz_images.read(path)
-        assert_one_line(caught, f"{path}: no .npz file", "np.savez")
+        assert_one_line(caught, f"{path}: not an .npz file", "np.savez")
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
     def test_truncated(self, path, share):
@@ -137,11 +137,11 @@ class TestNumPyArchive:
         assert not (tmp_path / "sprung").exists()
 
     def test_missing_keys_and_those_that_are_there(self, path):
-        told = "has no x_test, y_test; there are ['x_train', 'y_train']; expected"
-        self.refuse(path, told, x_test=None, y_test=None)
+        fragment = "has no x_test, y_test; there are ['x_train', 'y_train']; expected"
+        self.refuse(path, fragment, x_test=None, y_test=None)
 
     @pytest.mark.parametrize(
-        "images, told",
+        "images, fragment",
         [
             (ARRAYS["x_train"] / np.float32(255), "float32 with values from 0."),
             (ARRAYS["x_train"] - 128.0, "float64 with values from -"),
@@ -152,27 +152,27 @@ class TestNumPyArchive:
         ],
         ids=["0 to 1", "negative", "above 255", "NaN", "complex", "strings"],
     )
-    def test_pixels_of_other_values(self, path, images, told):
-        self.refuse(path, "x_train: dtype", told, "expected pixels of 0 to 255", x_train=images)
+    def test_pixels_of_other_values(self, path, images, fragment):
+        self.refuse(path, "x_train: dtype", fragment, "expected pixels of 0 to 255", x_train=images)
 
     @pytest.mark.parametrize("shape", [(6,), (6, 60), (6, 5, 4, 3, 1), (0, 5, 4, 3), (6, 0, 4, 3)])
     def test_images_of_other_shapes(self, path, shape):
-        told = f"x_train: shape {shape}; expected (examples, height, width) or"
-        self.refuse(path, told, x_train=np.zeros(shape, np.uint8))
+        fragment = f"x_train: shape {shape}; expected (examples, height, width) or"
+        self.refuse(path, fragment, x_train=np.zeros(shape, np.uint8))
 
     def test_channels_first(self, path):
         channels_first = np.zeros((6, 3, 32, 32), np.uint8)
         self.refuse(path, "expected channels last: x.transpose", x_train=channels_first)
 
     def test_test_images_of_another_shape(self, path):
-        told = "x_test has images of shape (5, 4, 1), and x_train of (5, 4, 3)"
-        self.refuse(path, told, x_test=ARRAYS["x_test"][..., :1])
+        fragment = "x_test has images of shape (5, 4, 1), but x_train of (5, 4, 3)"
+        self.refuse(path, fragment, x_test=ARRAYS["x_test"][..., :1])
 
     @pytest.mark.parametrize("part", ["train", "test"])
     def test_other_numbers_of_images_and_labels(self, path, part):
         fewer = ARRAYS[f"x_{part}"][:-1]
-        told = f"x_{part} has {len(fewer)} examples, and y_{part} has {len(fewer) + 1}"
-        self.refuse(path, told, **{f"x_{part}": fewer})
+        fragment = f"x_{part} has {len(fewer)} examples, but y_{part} has {len(fewer) + 1}"
+        self.refuse(path, fragment, **{f"x_{part}": fewer})
 
     @pytest.mark.parametrize(
         "labels",
@@ -180,8 +180,8 @@ class TestNumPyArchive:
         ids=["one-hot", "one-hot integers", "floats", "empty"],
     )
     def test_labels_of_other_kinds(self, path, labels):
-        told = f"y_train: dtype {labels.dtype} and shape {labels.shape}; expected integers"
-        self.refuse(path, told, y_train=labels)
+        fragment = f"y_train: dtype {labels.dtype} and shape {labels.shape}; expected integers"
+        self.refuse(path, fragment, y_train=labels)
 
     @pytest.mark.parametrize("labels, absent", [([1, 2] * 3, 0), ([0, 2, 2**40] * 2, 1)])
     def test_a_class_without_an_example(self, path, labels, absent):
@@ -197,14 +197,14 @@ class TestNumPyArchive:
         labels = ARRAYS[key].copy()
         labels[1] = label
         names = np.array(["ant", "bee", "cow"])
-        told = f"{key}: example 2 of {len(labels)} has label {label}, expected 0 to 2"
-        self.refuse(path, told, class_names=names, **{key: labels})
+        fragment = f"{key}: example 2 of {len(labels)} has label {label}, expected 0 to 2"
+        self.refuse(path, fragment, class_names=names, **{key: labels})
 
     def test_negative_labels_alone(self, path):
         self.refuse(path, "y_train: example 1 of 6 has label -1", y_train=np.full(6, -1))
 
     @pytest.mark.parametrize(
-        "names, told",
+        "names, fragment",
         [
             (np.arange(3), "class_names: dtype int64 and shape (3,); expected strings"),
             (np.array("ant"), "shape ()"),
@@ -215,8 +215,8 @@ class TestNumPyArchive:
             (np.array(["ant", "bee", "ant"]), "2 classes have the name 'ant'"),
         ],
     )
-    def test_class_names_that_are_none(self, path, names, told):
-        self.refuse(path, told, class_names=names)
+    def test_class_names_that_are_none(self, path, names, fragment):
+        self.refuse(path, fragment, class_names=names)
 
 
 class Bait:
@@ -293,7 +293,7 @@ class Cifar:
     def write_archive(self, parent):
         path = parent / ARCHIVES[self.form]
         with tarfile.open(path, "w:gz") as archive:
-            # What is in the originals beside the data, and in another order.
+            # Like the originals: other keys besides the data, and another order.
             for name, content in [("readme.html", b"text"), *reversed(self.files.items())]:
                 info = tarfile.TarInfo(f"{self.form}/{name}")
                 info.size = len(content)
@@ -319,13 +319,13 @@ def pickled(request):
     return Cifar(request.param)
 
 
-def refuse(cifar, parent, name, *told):
+def refuse(cifar, parent, name, *fragment):
     """Asserts what is said of a folder and of an archive with a damaged file."""
     for write in (cifar.write_folder, cifar.write_archive):
         place = write(parent)
         with pytest.raises(DamagedDataError) as caught:
             cifar_archives.read(place, cifar.dataset)
-        assert_one_line(caught, f"{place}: {name}: ", *told)
+        assert_one_line(caught, f"{place}: {name}: ", *fragment)
 
 
 class TestCifar:
@@ -334,7 +334,7 @@ class TestCifar:
         place = write(cifar, tmp_path)
         assert cifar_archives.find(tmp_path, cifar.dataset) == place
         cifar.assert_equal(cifar_archives.read(str(tmp_path), cifar.dataset))
-        # As does the place itself.
+        # The same holds for the folder itself.
         assert cifar_archives.find(place, cifar.dataset) == place
         cifar.assert_equal(cifar_archives.read(place, cifar.dataset))
 
@@ -343,7 +343,7 @@ class TestCifar:
         place = cifar.write_folder(tmp_path)
         names = sorted(path.name for path in place.iterdir())
         for name in names:
-            os.truncate(place / name, 40 << 30)  # which takes no space on the disk
+            os.truncate(place / name, 40 << 30)  # a sparse file, without space on the disk
         if packed:
             form = next(
                 f for f in cifar_archives._ARCHIVES[cifar.dataset] if f.folder == place.name
@@ -351,7 +351,7 @@ class TestCifar:
             command = ["tar", "-S", "-czf", tmp_path / form.archive, "-C", tmp_path, place.name]
             subprocess.run(command, check=True)
             shutil.rmtree(place)
-        with pytest.raises(DamagedDataError, match=f"has {40 << 30} bytes, and no file of CIFAR"):
+        with pytest.raises(DamagedDataError, match=f"has {40 << 30} bytes, but no file of CIFAR"):
             cifar_archives.read(tmp_path, cifar.dataset)
 
     def test_another_data_set_is_not_found(self, cifar, tmp_path):
@@ -362,7 +362,9 @@ class TestCifar:
             assert cifar_archives.find(folder, other) is None
         with pytest.raises(DataUnavailableError) as caught:
             cifar_archives.read(tmp_path, other)
-        assert_one_line(caught, f"{tmp_path}: has no {other}; expected one of ", "kriz/cifar.html")
+        assert_one_line(
+            caught, f"{tmp_path}: does not contain {other}; expected one of ", "kriz/cifar.html"
+        )
 
     def test_data_sets_without_such_archives_are_not_found(self, cifar, tmp_path):
         cifar.write_folder(tmp_path)
@@ -387,14 +389,14 @@ class TestCifar:
         labels = cifar.labels[cifar.test].copy()
         labels[2] = label
         cifar.files[cifar.test] = cifar.records(cifar.images[cifar.test], labels)
-        told = f"record 3 of 4 has label {label}, expected 0 to {cifar.classes - 1}"
-        refuse(cifar, tmp_path, cifar.test, told)
+        fragment = f"record 3 of 4 has label {label}, expected 0 to {cifar.classes - 1}"
+        refuse(cifar, tmp_path, cifar.test, fragment)
 
     @pytest.mark.parametrize("length", [0, 1, 3000, -1])
     def test_files_that_are_cut_off(self, cifar, tmp_path, length):
         cifar.files[cifar.test] = cifar.files[cifar.test][:length]
-        told = "pickle" if cifar.is_pickled else "whole records" if length else "no records"
-        refuse(cifar, tmp_path, cifar.test, told)
+        fragment = "pickle" if cifar.is_pickled else "record size" if length else "no records"
+        refuse(cifar, tmp_path, cifar.test, fragment)
 
     def test_files_without_records(self, cifar, tmp_path):
         cifar.files[cifar.test] = cifar.records(pixels(0, 32, 32, 3), np.zeros(0, int))
@@ -404,8 +406,8 @@ class TestCifar:
     def test_other_numbers_of_class_names(self, cifar, tmp_path, change):
         names = change(cifar.names)
         cifar.files[cifar.meta] = cifar.class_names(names)
-        told = f"{len(names)} names of classes, expected {cifar.classes}"
-        refuse(cifar, tmp_path, cifar.meta, told)
+        fragment = f"{len(names)} class names, expected {cifar.classes}"
+        refuse(cifar, tmp_path, cifar.meta, fragment)
 
     def test_class_names_that_are_no_unicode(self, cifar, tmp_path):
         content = cifar.files[cifar.meta]
@@ -477,7 +479,7 @@ class TestPickles:
 
     def test_malicious_pickles_are_refused_and_not_run(self, pickled, tmp_path):
         self.change(pickled, batch_label=Bait(tmp_path / "sprung"))
-        refuse(pickled, tmp_path, pickled.test, f"asks for '{os.mkdir.__module__}.mkdir', ")
+        refuse(pickled, tmp_path, pickled.test, f"names '{os.mkdir.__module__}.mkdir', ")
         assert not (tmp_path / "sprung").exists()
 
     @pytest.mark.parametrize(
@@ -486,43 +488,43 @@ class TestPickles:
     )
     def test_names_beside_those_of_arrays_are_refused(self, pickled, tmp_path, asked):
         pickled.files[pickled.meta] = f"c{asked}\n.".encode()
-        refuse(pickled, tmp_path, pickled.meta, f"asks for '{asked.replace(chr(10), '.')}', ")
+        refuse(pickled, tmp_path, pickled.meta, f"names '{asked.replace(chr(10), '.')}', ")
 
     def test_persistent_objects_are_refused(self, pickled, tmp_path):
         pickled.files[pickled.meta] = b"Pthing\n."
-        refuse(pickled, tmp_path, pickled.meta, "asks for a persistent object")
+        refuse(pickled, tmp_path, pickled.meta, "names a persistent object")
 
     @pytest.mark.parametrize(
-        "data, told",
+        "data, fragment",
         [
             (pixels(4, 3071), "images of shape (4, 3071), expected (records, 3072)"),
             (pixels(4 * 3072), "images of shape (12288,)"),
-            (pixels(3, 3072), "3 images, and 4 labels"),
+            (pixels(3, 3072), "3 images, but 4 labels"),
             (pixels(4, 3072).astype(np.int64), "dtype i8, expected u1"),
             (np.array([{}, []], dtype=object), "dtype O8, expected u1"),
             ("text", "images are a "),
             (None, "images are a NoneType"),
         ],
     )
-    def test_images_of_other_kinds(self, pickled, tmp_path, data, told):
+    def test_images_of_other_kinds(self, pickled, tmp_path, data, fragment):
         self.change(pickled, data=data)
-        refuse(pickled, tmp_path, pickled.test, told)
+        refuse(pickled, tmp_path, pickled.test, fragment)
 
     @pytest.mark.parametrize(
-        "labels, told",
+        "labels, fragment",
         [
-            ([0, 1, 2], "4 images, and 3 labels"),
-            ([0, 1, 2, 3.0], "is no list of whole numbers"),
-            ([0, 1, 2, None], "is no list of whole numbers"),
-            ("text", "is no list of whole numbers"),
+            ([0, 1, 2], "4 images, but 3 labels"),
+            ([0, 1, 2, 3.0], "is not a list of integers"),
+            ([0, 1, 2, None], "is not a list of integers"),
+            ("text", "is not a list of integers"),
             ([0, 1, 2, -1], "record 4 of 4 has label -1"),
             ([0, 1, 2, 2**70], f"record 4 of 4 has label {2**70}"),
         ],
     )
-    def test_labels_of_other_kinds(self, pickled, tmp_path, labels, told):
+    def test_labels_of_other_kinds(self, pickled, tmp_path, labels, fragment):
         key = "labels" if pickled.classes == 10 else "fine_labels"
         self.change(pickled, **{key: labels})
-        refuse(pickled, tmp_path, pickled.test, told)
+        refuse(pickled, tmp_path, pickled.test, fragment)
 
     @pytest.mark.parametrize("key", ["data", "labels"])
     def test_missing_keys(self, pickled, tmp_path, key):
@@ -534,7 +536,7 @@ class TestPickles:
 
     def test_no_dictionary(self, pickled, tmp_path):
         pickled.files[pickled.test] = pickle.dumps([1, 2], 2)
-        refuse(pickled, tmp_path, pickled.test, "has a list, expected a dict")
+        refuse(pickled, tmp_path, pickled.test, "contains a list, expected a dict")
 
 
 def test_readers_are_free_of_tensorflow():

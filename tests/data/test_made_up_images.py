@@ -28,9 +28,7 @@ def test_the_command(tmp_path, capsys):
         assert (image.format, image.size, image.mode) == ("JPEG", (20, 20), "RGB")
     before = path.read_bytes()
     assert make_images.main([str(folder), "--seed=8"]) == 2
-    assert (
-        capsys.readouterr().err == f"make_images: {folder}: is there already; name a new folder\n"
-    )
+    assert capsys.readouterr().err == f"make_images: {folder}: exists already; name a new folder\n"
     assert path.read_bytes() == before
 
 

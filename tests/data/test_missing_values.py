@@ -125,7 +125,7 @@ def test_ids_that_pandas_has_made_floats_of(tmp_path):
     np.testing.assert_array_equal(data.train.inputs["item"], [-5, MISSING, MISSING, -1, 0])
     np.testing.assert_array_equal(data.test.inputs["item"], [6])
     train[3]["item"] = 1.5
-    with pytest.raises(DataUnavailableError, match="'item' has values that are no whole numbers"):
+    with pytest.raises(DataUnavailableError, match="'item' has values that are not whole numbers"):
         open_data(write(tmp_path, "parquet", train))
 
 

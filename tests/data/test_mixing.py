@@ -66,7 +66,7 @@ class TestRandAugment:
     @pytest.mark.parametrize("name", PILLOW)
     def test_values_as_pillow_has_them(self, name, signed):
         expected = np.asarray(self.PILLOW[name](Image.fromarray(IMAGE), signed), float)
-        # Pillow cuts off fractions that are rounded here.
+        # Pillow truncates fractions; here they are rounded.
         np.testing.assert_allclose(by_operation(name, signed), expected, atol=1)
         moves = name in ("autocontrast", "equalize") or (name != "identity" and signed)
         assert bool(moves) == bool(np.abs(expected - IMAGE).max() > 1)
@@ -75,7 +75,7 @@ class TestRandAugment:
     @pytest.mark.parametrize("name", ["rotate", "shear_x", "shear_y", "translate_x", "translate_y"])
     def test_places(self, name, signed):
         cos, sin = math.cos(signed * math.pi / 6), math.sin(signed * math.pi / 6)
-        x, y = (WIDTH - 1) / 2, (HEIGHT - 1) / 2  # the middle stays where it is
+        x, y = (WIDTH - 1) / 2, (HEIGHT - 1) / 2  # the centre does not move
         matrix = {
             "rotate": (cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y),
             "shear_x": (1, 0.3 * signed, 0, 0, 1, 0),
@@ -260,7 +260,7 @@ class TestPipeline:
         plain = self.SPLIT.training_batches(6, 1, 11, num_classes=4)
         mixed = self.SPLIT.training_batches(6, 1, 11, num_classes=4, mixing=("mixup", 1e-4))
         for (_, labels), (_, own) in zip(plain, mixed, strict=True):
-            # With an alpha near 0, an image is left as it is or replaced by its partner.
+            # With an alpha near 0, an image is either unchanged or replaced by its partner.
             same = np.isclose(own, labels, atol=1e-3).all(-1)
             assert same.mean() > 0
             np.testing.assert_allclose(np.max(own, -1), 1, atol=1e-3)

@@ -1,4 +1,4 @@
-"""MovieLens as clicks, on a stand-in in TensorFlow Datasets' form; and how its faults are told."""
+"""MovieLens as clicks, on a stand-in in TensorFlow Datasets' format, and messages about damage."""
 
 import json
 
@@ -12,7 +12,7 @@ from rocket_tf.data.clicks import movielens
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 HOUR = 3600
-# User, movie, stars, time, genres; on disk in another order than in time.
+# User, movie, stars, time, genres; not in the order of time.
 RATINGS = [
     (2, 30, 4.0, 5 * HOUR, [7]),
     (1, 10, 5.0, 1 * HOUR, [2, 4, 3]),
@@ -108,7 +108,7 @@ def test_ratings_are_clicks_in_the_order_of_time(folder, version):
         "bucketized_user_age": [25, 25, 25, 25, 56, 56],
         "user_occupation_label": [11, 11, 11, 11, 12, 12],
         "hour": [1, 2, 2, 3, 5, 2],
-        # Strictly before: of the two ratings at 2 o'clock, neither has the other.
+        # Strictly before: neither of the two ratings at 2 o'clock has the other in its history.
         "history": [[-1, -1], [10, -1], [10, -1], [30, 10], [-1, -1], [30, -1]],
     }
     assert {name: array.tolist() for name, array in data.train.inputs.items()} == expected
@@ -152,12 +152,12 @@ def test_data_that_is_not_there(tmp_path, version, monkeypatch):
 
 
 class TestDamage:
-    def assert_damaged(self, folder, version, name, *told):
+    def assert_damaged(self, folder, version, name, *fragments):
         with pytest.raises(DamagedDataError) as error:
             read(folder, version)
         message = str(error.value)
         assert message.startswith(f"movielens/{version}-ratings: {folder / name}: "), message
-        for text in (*told, f"delete {folder} and start again"):
+        for text in (*fragments, f"delete {folder} and start again"):
             assert text in message, message
         assert len(message.splitlines()) == 1
 
@@ -181,7 +181,7 @@ class TestDamage:
         self.assert_damaged(folder, version, TRAIN_FILE, f"it has {records} records, expected")
 
     @pytest.mark.parametrize(
-        "bad, told",
+        "bad, fragment",
         [
             ((1, 10, 6.0, 0, []), "record 3 of 8 has user_rating 6.0, expected 1 to 5"),
             ((1, 10, float("nan"), 0, []), "record 3 of 8 has user_rating nan"),
@@ -189,9 +189,9 @@ class TestDamage:
             (("", 10, 5.0, 0, []), "record 3 of 8 has user_id b'', expected a number"),
         ],
     )
-    def test_bad_values(self, folder, version, features, bad, told):
+    def test_bad_values(self, folder, version, features, bad, fragment):
         write(folder, features, [*RATINGS[:2], bad, *RATINGS[3:]])
-        self.assert_damaged(folder, version, TRAIN_FILE, told)
+        self.assert_damaged(folder, version, TRAIN_FILE, fragment)
 
     @pytest.mark.parametrize("content", [b"", b"{", b"{}"])
     def test_of_the_description(self, folder, version, content):

@@ -124,7 +124,7 @@ class TestGeneratedData:
             "gradient_flow",
             "learning_curves",
         }
-        assert summary["light"]["test_error"] < 75  # that of guessing
+        assert summary["light"]["test_error"] < 75  # error of guessing
 
     def test_the_summary_is_measured_again(self, generated):
         _, workdir, summary = generated
@@ -190,7 +190,7 @@ for name in DATASETS:
     assert data.card.kind == "images" or data.card.columns.history_length == 3
 assert not {"tensorflow", "sklearn", "tensorflow_datasets"} & set(sys.modules)
 """
-    # As one of the project's own commands, which load names when they are asked for.
+    # Like one of the project's commands, which load names lazily.
     command = [sys.executable, "-c", f"import sys; sys.argv[0] = 'rocket-tf'\n{script}"]
     root = Path(__file__).parents[2]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True)
@@ -198,7 +198,7 @@ assert not {"tensorflow", "sklearn", "tensorflow_datasets"} & set(sys.modules)
 
 
 def test_what_is_not_given_is_as_in_a_configuration():
-    default = {**options.default(), "image_size": 64}  # which 0 means for nets without weights
+    default = {**options.default(), "image_size": 64}  # the meaning of 0 for nets without weights
     assert {name: default[name] for name in opening.DEFAULTS} == opening.DEFAULTS
 
 

@@ -77,7 +77,7 @@ class TestBatches:
             split = recorded()
             parts = split.training_parts(Schedule(5, 1, seed=7), None, Share(3, worker, 3))
             labels = np.concatenate([labels for _, labels in parts.as_numpy_iterator()])
-            # Nobody reads more than what comes out.
+            # Nothing is read beyond what comes out.
             assert len(split.source.asked) == len(labels) < 10
             np.testing.assert_array_equal(np.sort(labels), np.sort(LABELS[split.source.asked]))
             asked += split.source.asked
@@ -146,7 +146,7 @@ class TestFolder:
         assert opened(moved, "always").fingerprint == first
         path = moved / "test" / "dog" / "0.png"
         content = bytearray(path.read_bytes())
-        content[-1] ^= 1  # in a checksum that Pillow does not look at
+        content[-1] ^= 1  # in a checksum that Pillow ignores
         path.write_bytes(content)
         assert opened(moved, "always").fingerprint != first
         path.rename(path.with_name("9.png"))
@@ -235,7 +235,7 @@ class TestImageDataset:
         with pytest.raises(ValueError, match=r"or 'test'\. Received: part='val'"):
             image_dataset(folder, "val")
         for given in ({"epochs": 2}, {"flip": True}):
-            with pytest.raises(ValueError, match="Images of test come once, unchanged"):
+            with pytest.raises(ValueError, match="Images of the test part come once"):
                 image_dataset(folder, "test", **given)
         with pytest.raises(DataUnavailableError, match="no such folder"):
             image_dataset(folder / "nowhere")

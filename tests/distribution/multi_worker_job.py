@@ -20,7 +20,7 @@ from rocket_tf.optimizers import SparseAdam
 from tests.nets import examples, linear_pair
 from tests.trainings import trained
 
-# Examples and batch size: odd batches; an uneven last one; one that leaves a worker without any.
+# Examples and batch size: odd batches; an uneven last one; one that leaves a worker empty.
 SIZES = {"odd": (34, 17), "uneven": (29, 8), "empty": (17, 8)}
 
 

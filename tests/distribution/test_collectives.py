@@ -31,11 +31,11 @@ def test_on_two_workers(tmp_path):
     """
     workers = start_two("-m", "tests.distribution.collectives", f"{tmp_path}/{{worker}}.json")
     for worker in workers:
-        _, told = worker.communicate(timeout=540)
-        assert worker.returncode == 0, told
+        _, printed = worker.communicate(timeout=540)
+        assert worker.returncode == 0, printed
     first, second = (json.loads((tmp_path / f"{worker}.json").read_text()) for worker in range(2))
     assert first["count"] == second["count"] == 5
-    # Each has other examples, and both end with the same weights and moving statistics.
+    # They have different examples, and end with the same weights and moving statistics.
     assert first["digest"] == second["digest"]
 
 

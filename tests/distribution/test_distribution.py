@@ -17,7 +17,7 @@ from tests.nets import CLASSES, CROSS_ENTROPY, examples, linear_pair
 from tests.reference import dist
 from tests.trainings import trained
 
-# Sums over the examples of a batch are taken in another order: a few units of float64's rounding.
+# Sums over the examples of a batch have another order: a few units of float64 rounding.
 ROUNDING = {"rtol": 1e-12, "atol": 1e-13}
 
 
@@ -50,7 +50,7 @@ def assert_same(one, two, **tolerance):
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
     [
-        # The others have such batches, too.
+        # The other workers have such batches, too.
         pytest.param(16, 8, True, marks=pytest.mark.slow),
         pytest.param(34, 17, True, marks=pytest.mark.slow),
         (29, 8, False),
@@ -66,7 +66,7 @@ def test_equals_one_device(two_replicas, float64, count, batch_size, gradient_bl
 
 def test_equals_one_device_with_synchronized_batch_normalization(two_replicas, float64):
     arguments = (normalized_pair, images(29), 8, 2)
-    # Variances over replicas come from E[x²] − E[x]², another formula than one device's.
+    # Variances over replicas are computed as E[x²] − E[x]², unlike on one device.
     assert_same(trained(None, *arguments), trained(two_replicas, *arguments), rtol=1e-9, atol=1e-10)
 
 
@@ -81,7 +81,7 @@ def hints_of_three_classes():
 
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
-    # Uneven parts alone are in the test of masked positions below, which is faster.
+    # The test of masked positions below has only uneven parts, which is faster.
     [pytest.param(29, 8, False, marks=pytest.mark.slow), (17, 8, True)],
     ids=["uneven last, no block", "last leaves a replica empty"],
 )

@@ -75,7 +75,7 @@ def test_keras_workflows_equal_one_process(tmp_path, float64):
             for name, values in alone.items():
                 np.testing.assert_allclose(together[name], values, rtol=1e-12, atol=1e-13)
             assert "in its own order" in str(together["refused"])
-            # Where one of these fails, Keras has learned it, and DistributedFit needs it no more.
+            # If one of these fails, Keras now supports it, and DistributedFit is not needed.
             assert "PerReplica" in str(together["without_build"])
             assert "reduction dimension 0" in str(together["without_vectors"])
 

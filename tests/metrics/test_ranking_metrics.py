@@ -215,7 +215,7 @@ class TestGroupAUC:
         )
 
     def test_users_counted_by_hand(self):
-        # a: 1 of 1 pair, 2 impressions; b: 0.5 of 2, 3 impressions; c and d have one class.
+        # a: 1 of 1 pair, 2 impressions; b: 0.5 of 2, 3 impressions; c and d have only one class.
         metric = GroupAUC()
         metric.update_state(
             [1, 0, 1, 0, 0, 1, 1, 0],

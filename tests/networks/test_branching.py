@@ -104,7 +104,7 @@ class TestBranch:
         inputs = keras.Input((FEATURES,), name="features")
         booster = keras.Model(inputs, layers.Dense(CLASSES)(low(inputs)))
         light = branch(booster, "low")
-        RocketModel(light, booster)  # which calls them again
+        RocketModel(light, booster)  # this calls them again
         assert branch(booster, "low", name="second").input is booster.input
 
     def test_batch_normalisation_below_is_shared(self):
@@ -155,7 +155,7 @@ class TestErrors:
             ValueError, match=r"logits have shape \(None, 5\), expected the booster's \(None, 3\)"
         ):
             branch(dense_net(), "low", layers.Dense(5))
-        inputs = keras.Input((7, FEATURES))  # logits at every position, which are not averaged
+        inputs = keras.Input((7, FEATURES))  # logits at every position, not averaged
         low = layers.Dense(4, name="low")(inputs)
         with pytest.raises(ValueError, match=r"\(None, 3\), expected the booster's \(None, 7, 3\)"):
             branch(keras.Model(inputs, layers.Dense(CLASSES)(low)), "low")
@@ -262,7 +262,7 @@ def test_backbones_are_trained_saved_loaded_and_exported(pair, tmp_path):
     version = export_light(rocket, tmp_path / "serving")
     serve = tf.saved_model.load(str(version)).signatures["serving_default"]
     [(name, specification)] = serve.structured_input_signature[1].items()
-    logits = serve(**{name: tf.cast(x, specification.dtype)})["logits"]  # x is whole pixels
+    logits = serve(**{name: tf.cast(x, specification.dtype)})["logits"]  # x has integral pixels
     np.testing.assert_allclose(logits, predicted, rtol=1e-4, atol=1e-5)
 
 

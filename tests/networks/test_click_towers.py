@@ -198,7 +198,7 @@ def test_missing_values_have_rows_and_indicators_of_their_own(attention, tmp_pat
         name: weights(light, f"shared_{name}_embedding")["embeddings"]
         for name in ("user", "city", "item", "shop")
     }
-    # One row more than without, which is the last one.
+    # One row more than without it, the last one.
     assert {name: len(table) for name, table in tables.items()} == {
         "user": 8,
         "city": 5,
@@ -245,7 +245,7 @@ def test_missing_values_have_rows_and_indicators_of_their_own(attention, tmp_pat
         place += width
     assert place == vector.shape[1] and np.isfinite(vector).all()
 
-    # The export takes raw values, and a saved net is the same.
+    # The export takes raw values, and a saved net computes the same.
     version = rocket_tf.export_light(light, tmp_path / "light", examples=examples)
     serve = tf.saved_model.load(str(version)).signatures["serving_default"]
     logits = light(as_tensors(examples))

@@ -27,7 +27,7 @@ class TestParameterCounts:
         [
             ({}, 175_994, 569_156),
             ({"share": False}, 175_994, 742_644),
-            # The stem's 3 · 3 · 3 · 16 weights once less.
+            # The stem's 3 · 3 · 3 · 16 weights count once.
             ({"share": False, "share_stem": True}, 175_994, 742_644 - 432),
             ({"layout": "bottom", "light_depth": None}, 137_274, 569_348),
             ({"layout": "bottom", "light_depth": None, "share": False}, 137_274, 703_924),
@@ -92,7 +92,7 @@ class TestSharing:
             for group, block in blocks
             for part in ("conv0", "conv1")
         }
-        # The second group halves the images, which takes a convolution beside the block.
+        # The second group halves the images, so its shortcut needs a convolution.
         if any(group == 1 for group, _ in blocks):
             expected.add("shared_group1_block0_shortcut")
         assert shared == expected

@@ -280,7 +280,7 @@ class TestWeightsAlone:
             ):
                 np.testing.assert_array_equal(mine, theirs)
         assert start.classifier is None
-        # Its preprocessing is inside, as Keras builds it.
+        # Keras builds it with its preprocessing inside.
         assert [layer.name for layer in features.layers[:3]][1].startswith("rescaling")
 
     def test_other_nets_and_other_sizes_are_refused_by_layer(self, written, tmp_path):
@@ -329,7 +329,7 @@ class TestApplications:
         if mode == "inside":
             np.testing.assert_array_equal(expected, PIXELS)
             default = inspect.signature(make).parameters.get("include_preprocessing")
-            # The first EfficientNets have it always.
+            # The first EfficientNets always include it.
             assert name.startswith("EfficientNetB") or default.default is True
         else:
             layer = ImageNetPreprocessing(mode, dtype="float32")
@@ -338,7 +338,7 @@ class TestApplications:
     def test_its_size_is_the_one_that_it_is_made_for(self, name):
         module = sys.modules[getattr(keras.applications, name).__module__]
         if name.startswith("MobileNetV3"):
-            return  # whose size, 224, stands in no call
+            return  # its size, 224, appears in no call
 
         class Asked(Exception):
             pass

@@ -60,7 +60,7 @@ class TestOptimizers:
         assert isinstance(optimizer, its_class)
         names = ("kernel", "bias", "gamma", "beta", "embeddings", "beta_kernel")
         variables = [keras.Variable([2.0], name=each) for each in names]
-        # Of no gradient, nothing is left but the decay.
+        # Without a gradient, only the decay remains.
         optimizer.apply([keras.ops.zeros(1) for _ in names], variables)
         moved = {v.name: float(v.numpy()[0]) for v in variables if v.numpy()[0] != 2.0}
         assert moved == pytest.approx(

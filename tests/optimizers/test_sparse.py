@@ -299,7 +299,7 @@ class TestInARocket:
     @pytest.mark.parametrize(
         "make",
         [
-            SparseAdam,  # how replicas sum gradients is the same for all
+            SparseAdam,  # replicas sum gradients in the same way for all
             pytest.param(SparseAdagrad, marks=pytest.mark.slow),
             pytest.param(SparseSGD, marks=pytest.mark.slow),
         ],

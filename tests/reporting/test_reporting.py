@@ -66,8 +66,8 @@ class TestMarkdown:
             {"pairs": 3, "agree": 2, "certain": [["a", "b"]], "against": []}
         )
         assert "does not hold throughout: 2 of 3 pairs" in words
-        assert "leaves 0 out: a below b." in words
-        assert words.endswith("contradict the paper so: none.")
+        assert "excludes 0: a below b." in words
+        assert words.endswith("contradict the paper in the same way: none.")
         holds = markdown.order_in_words({"pairs": 1, "agree": 1, "certain": [], "against": []})
         assert "holds: 1 of 1" in holds
 

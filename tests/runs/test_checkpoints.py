@@ -41,7 +41,7 @@ def test_what_is_saved_is_restored(tmp_path, capsys, monkeypatch):
     assert (restored.progress, restored.replicas) == (Progress(2), 1)
     for mine, theirs in zip(state(second), state(first), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    assert capsys.readouterr().out == ""  # small as it is
+    assert capsys.readouterr().out == ""  # nothing, since it is small
     monkeypatch.setattr("rocket_tf.system.transfers.LARGE", 1)
     Checkpoints(tmp_path, first, kept=1).save(3)
     third = net(seed=2)

@@ -110,10 +110,10 @@ def test_candidates_are_scored_as_impressions_are(run):
 
 def test_the_export_passes_all_checks(run):
     workdir, _ = run
-    told = dict(checks.prove(workdir / "light" / "1", restore=restore))
-    assert "serve_candidates(" in " ".join(told.values())
-    assert told["agreement"] == "serve_examples as serving_default"
-    assert any("computes what the checkpoint" in line for line in told.values())
+    results = dict(checks.prove(workdir / "light" / "1", restore=restore))
+    assert "serve_candidates(" in " ".join(results.values())
+    assert results["agreement"] == "serve_examples as serving_default"
+    assert any("computes what the checkpoint" in line for line in results.values())
 
 
 def test_other_formats_are_refused(run):
@@ -180,7 +180,7 @@ class TestSwitches:
     def one_epoch(self, few_simulated_clicks, tmp_path_factory):
         workdir = tmp_path_factory.mktemp("one_epoch")
         first, again = (self.last(workdir / name) for name in ("first", "again"))
-        assert first == again  # so that what differs is the switch
+        assert first == again  # so that only the switch differs
         return first
 
     @staticmethod
@@ -268,7 +268,7 @@ class TestOnesOwnLog:
         summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         assert (summary["train_examples"], summary["test_examples"]) == (540, 60)
         model, _, _ = restore(tmp_path / "run")
-        assert set(model.light.input) == {"item", "device", "price", "before"}  # not who
+        assert set(model.light.input) == {"item", "device", "price", "before"}  # not the user
         assert model.light.input["before"].shape == (None, 4)
         signatures = tf.saved_model.load(str(tmp_path / "run" / summary["export"])).signatures
         specification = signatures["serve_candidates"].structured_input_signature[1]
@@ -312,7 +312,7 @@ class TestOnesOwnLog:
         assert card.moments == {"price": (5.0, 1.0)}
 
     @pytest.mark.parametrize(
-        "changes, told",
+        "changes, fragment",
         [
             ({"data_path": "nowhere"}, "config.data_path: .*nowhere"),
             ({"label_column": "click"}, "no column 'click'.*did you mean 'clicked'"),
@@ -327,7 +327,7 @@ class TestOnesOwnLog:
         ],
         ids=["folder", "label", "number", "category", "request", "user", "user as label"],
     )
-    def test_mistakes_are_answered_before_anything_is_written(self, folder, changes, told):
-        with pytest.raises(ConfigError, match=told) as error:
+    def test_mistakes_are_answered_before_anything_is_written(self, folder, changes, fragment):
+        with pytest.raises(ConfigError, match=fragment) as error:
             self.log_config(folder, **changes)
         assert "\n" not in str(error.value)

@@ -95,7 +95,7 @@ def test_weights_are_the_old_ones_where_no_step_has_been(days, old, run):
     tables = [restore(path)[0].get_layer("shared_item_embedding") for path in (old, run[0])]
     before, after = (table.get_weights()[0] for table in tables)
     is_same = (before == after).all(axis=1)
-    # Of 400 rows, the 250 items and their histories of the second day have most.
+    # Most of the 400 rows belong to the 250 items and histories of the second day.
     assert 10 < is_same.sum() < 250
 
 
@@ -116,7 +116,7 @@ def test_the_old_run_is_needed_no_more(days, run, tmp_path):
     (copy / "config.json").write_text(json.dumps({**json.loads(text), "init_run": "gone"}))
     with quick_runs():
         assert train.evaluate(copy)["light"] == found["light"]
-        # Also with data that is open under the new day's own card.
+        # The same for data that is open with the new day's card.
         opened = open_data(dict(config(days / "second")))
         assert train.evaluate(copy, data=opened)["booster"] == found["booster"]
 
@@ -242,7 +242,7 @@ def test_columns_of_another_kind(days, old, tmp_path):
     message = r"a run whose nets read 'user' as int64, here string"
     with pytest.raises(ConfigError, match=message):
         scaled(texts)
-    # Prices that this day's own nets would take as float64.
+    # Prices that nets of this day alone would read as float64.
     far = rewritten(days / "second", tmp_path / "far", "price", lambda price: price + 1e9)
     data = scaled(far)
     assert open_data(dict(config(far))).card.dtypes["price"] == "float64"

@@ -72,7 +72,7 @@ def test_streamed_ends_as_in_memory_and_the_export_takes_raw_values(log, tmp_pat
     expected = model.light({name: tf.constant(every[name]) for name in model.light.input})
     np.testing.assert_allclose(answers["logits"], expected, rtol=1e-5, atol=1e-6)
     assert np.isfinite(expected).all()
-    # The row of what is missing, and the indicator, are read.
+    # The row for missing values, and the indicator, are read.
     there = every | {"item": np.array([4, 5, -1]), "price": np.array([0, 3, -1], np.float32)}
     other = model.light({name: tf.constant(there[name]) for name in model.light.input})
     assert np.abs(np.asarray(other - expected)[0]).min() > 1e-6

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
         names = [name for name, own in zip(places, chosen, strict=True) if own]
         for name in names:
             pixels[places[name]] += 80
-        # Test images have no "none", whose average precision is not defined then.
+        # No test image has "none", so its average precision is undefined.
         part = "test" if number % 3 == 1 else "train"
         rows["image"].append(f"{number}.png")
         rows["label"].append(names or (["none"] if part == "train" else []))
@@ -155,7 +155,7 @@ def test_exports_give_a_probability_for_each_class(folder, finished, tmp_path):
     images, _ = data.test.first(3)
     expected = 1 / (1 + np.exp(-model.light(images, training=False).numpy()))
     classify = Classifier(export.path)
-    names = [f"{number}.png" for number in (1, 10, 13)]  # in the order of their names
+    names = [f"{number}.png" for number in (1, 10, 13)]  # sorted by name
     found = classify([str(folder / name) for name in names])
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert classify.name(2) == CLASSES[2]

@@ -98,7 +98,7 @@ def test_a_layer_that_the_booster_lacks(folder, tmp_path):
 def test_a_layer_whose_name_is_counted_up(monkeypatch):
     made = keras.applications.MobileNetV3Small(weights=None, include_top=False)
     counted = next(layer.name for layer in made.layers if layer.name.startswith("re_lu"))
-    # The same net as the one that is looked into, or the name would have counted on.
+    # The inspected net must be the same one; otherwise, its name would have a higher number.
     monkeypatch.setattr(backbones, "_classifier", lambda role, *_: _with_logits(made))
     with pytest.raises(ValueError, match="a name that Keras has numbered"):
         backbones.backbone_pair("", "MobileNetV3Small", 3, (32, 32, 3), counted)

@@ -105,7 +105,7 @@ class TestParts:
         model = model_of(config_of(tmp_path, NETS + HINTS + LOSSES), tmp_path)
         assert model.light.count_params() == 65 * 6 + 7 * 3 + 4 * 10
         assert [(hint.name, hint.weight) for hint in model.hints] == [("own_hint", 0.5)]
-        # Float64 NumPy, with the class that the loss leaves out.
+        # In float64 NumPy, with the class that the loss leaves out.
         x = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1)).astype("uint8")
         y = np.array([3, 1, 0, 3, 9, 5, 2])
         model.run_eagerly = True
@@ -189,7 +189,7 @@ MISTAKES = {
     "made up": (
         NETS + HINTS.replace('"softmax_mse", 0.5', "'cosine', layers={'dense_1': 'b'}"),
         13,
-        "'dense_1', a name that Keras makes up",
+        "'dense_1', a name that Keras generates",
     ),
     "teacher": (NETS + HINTS.replace("0.5", "0.5, 'teacher'"), 13, "follows='teacher'"),
     "loss": (NETS + "\ndef build_losses(data):\n    return 'mse_'\n", 13, "loss identifier: mse_"),
@@ -208,12 +208,12 @@ MISTAKES = {
     "callback": (
         NETS + CALLBACKS.replace("[Seen()]", "Seen()"),
         17,
-        "gives a Seen, expected a list",
+        "returns a Seen, expected a list",
     ),
     "stopping": (
         NETS + CALLBACKS.replace("Seen()]", "keras.callbacks.EarlyStopping()]"),
         17,
-        "a run has all its epochs",
+        "a run completes all its epochs",
     ),
     "no function": ("build_nets = 3\n", 1, "is not a function"),
     "the file": (f"{NETS}\nundefined\n", 13, "the file raises NameError"),
@@ -304,7 +304,7 @@ class TestRuns:
         )
         with (
             quick_runs(),
-            pytest.raises(ConfigError, match=r":17: .*before epoch 2; a run has all"),
+            pytest.raises(ConfigError, match=r":17: .*before epoch 2; a run completes all"),
         ):
             train.train_and_evaluate(config_of(tmp_path, source), tmp_path / "run", verbose=False)
 

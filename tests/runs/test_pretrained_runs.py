@@ -28,7 +28,7 @@ from tests.small_runs import (
     state,
 )
 
-STEPS = 2  # of an epoch
+STEPS = 2  # in an epoch
 FROZEN = ("conv1", "norm1")
 
 
@@ -273,7 +273,7 @@ class TestSize:
             written = json.loads((tmp_path / "run" / "config.json").read_text())
             assert written["image_size"] == 12
             (tmp_path / "net.keras").unlink()
-            # The same command goes on, though the file that said the size is gone.
+            # The same command resumes, although the file that decided the size is gone.
             longer = {**config, "epochs": 2, "learning_rate_schedule": "drops"}
             longer["learning_rate_drops"] = (0.9,)
             with pytest.raises(ConfigError, match="learning_rate_drops") as error:

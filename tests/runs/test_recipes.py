@@ -91,7 +91,7 @@ class TestAverages:
         assert any(name.startswith("averages/") for name in averaged)
         trained = [(line["loss"], line["light_loss"]) for line in metrics(workdir)]
         assert trained == [(line["loss"], line["light_loss"]) for line in metrics(tmp_path)]
-        # What differs is what is evaluated.
+        # Only the evaluated weights differ.
         assert metrics(workdir)[-1]["val_light_loss"] != metrics(tmp_path)[-1]["val_light_loss"]
 
     def test_evaluation_checkpoints_and_export_have_the_same_weights(self, finished):

@@ -100,7 +100,7 @@ class TestSummary:
             ({"light": 3}, "light is 3, not an object"),
             ({"light": {"test_error": "x"}}, "test_error is 'x', not a number"),
             ({"versions": None}, "versions is None, not an object"),
-            ({"export": 1}, "export is 1, not a text"),
+            ({"export": 1}, "export is 1, not a string"),
         ],
         ids=str,
     )
@@ -124,7 +124,7 @@ class TestMetrics:
         path = folder.path / "metrics.jsonl"
         assert path.read_text().splitlines()[2] == '{"epoch": 3, "val_light_gauc": null}'
         assert math.isnan(folder.read_metrics()[2]["val_light_gauc"])
-        # As a version before wrote it.
+        # As an earlier version wrote it.
         path.write_text(path.read_text().replace("null", "NaN"))
         assert math.isnan(folder.read_metrics()[2]["val_light_gauc"])
 

@@ -25,7 +25,7 @@ from tests.small_runs import interrupted_after_step, metrics, newest_checkpoint,
 
 FIELDS = {
     "dataset": "click_log",
-    "user_column": "hour",  # of which there are few, so that there is a GAUC
+    "user_column": "hour",  # few values, so that there is a GAUC
     "category_columns": ("user", "item", "query"),
     "number_columns": ("price", "time"),
     "history_column": "history",
@@ -176,7 +176,7 @@ class TestTestPartAlone:
         (alone / "test.csv").write_text("\n".join([lines[0], ",".join(values)]) + "\n")
         with pytest.raises(DamagedDataError, match=r"test\.csv: 'user' has other values than wh"):
             train.evaluate(tmp_path / "run", data_path=str(alone))
-        # As of a run on what was turned into Parquet.
+        # As for a run on a log that was converted to Parquet.
         settings = settings_of(config(alone, "auto"))
         listing = listing_of(settings)
         assert own_data.read_test(settings, None, [], {"test_files": "0"}, listing) is None

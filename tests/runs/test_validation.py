@@ -25,7 +25,7 @@ from tests.small_runs import (
 )
 
 CONFIG = small_config(validation_examples=20, booster_dropout=0.1)
-ACCURACIES = {1: 0.5, 2: 0.9, 3: 0.9}  # the second epoch is the first of the best
+ACCURACIES = {1: 0.5, 2: 0.9, 3: 0.9}  # the second epoch is the first of the best ones
 
 pytestmark = pytest.mark.usefixtures("few_test_digits", "untraced")
 
@@ -56,7 +56,7 @@ def test_the_epoch_with_the_fewest_errors_is_chosen(finished):
 
 def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, tmp_path):
     workdir, summary = finished
-    # The checkpoint of that epoch from a run that chooses nothing: the same training.
+    # That epoch's checkpoint from the same training without a choice.
     model = build_model(CONFIG, card_of(CONFIG))
     checkpoints = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
     for path in checkpoints.glob("epoch-3.*"):

@@ -132,7 +132,7 @@ def _plain_auc(scores, labels):
 
 
 def test_a_row_that_weighs_twice_trains_as_two_rows(plain, tmp_path):
-    # Of each three rows, one is left out and one counts twice.
+    # One of every three rows is left out, and one counts twice.
     counts = np.array([0, 1, 2])
     log = with_weights(tmp_path / "weighted", plain, lambda n: np.resize(counts, n).astype(float))
     copies = with_weights(tmp_path / "copies", plain, np.ones)

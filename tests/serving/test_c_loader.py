@@ -21,7 +21,7 @@ from rocket_tf.networks import wide_resnet_pair
 from rocket_tf.serving import c_loader
 
 NAMES = ["plane", "car", "bird"]
-# As the project's commands do: modules are imported, and TensorFlow is not.
+# Like the project's commands: modules are imported, but not TensorFlow.
 WITHOUT_TENSORFLOW = """
     import sys
     sys.orig_argv = ["python", "-m", "tools.predict"]
@@ -226,9 +226,9 @@ def test_wrong_numbers_of_threads(version):
 @pytest.mark.parametrize(
     "field, value, message",
     [
-        ("name", "StatefulPartitionedCaX:0", "which its graph does not have"),
-        ("name", "StatefulPartitionedCall:99", "which its operation does not give"),
-        ("name", "StatefulPartitionedCall:-1", "which its graph does not have"),
+        ("name", "StatefulPartitionedCaX:0", "which is not in its graph"),
+        ("name", "StatefulPartitionedCall:99", "which its operation does not output"),
+        ("name", "StatefulPartitionedCall:-1", "which is not in its graph"),
         ("dtype", 3, "float32 in its graph, as int32"),
     ],
 )

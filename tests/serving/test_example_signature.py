@@ -66,7 +66,7 @@ def test_messages_are_tensorflows():
     found = [tf.train.Example.FromString(each) for each in serialized(lists, {"seen": -1})]
     values = [list(each.features.feature["seen"].int64_list.value) for each in found]
     assert values == [[3, 4], [-1, 5, 6], []]
-    with pytest.raises(ValueError, match=r"holds no values of dtype complex64"):
+    with pytest.raises(ValueError, match=r"cannot hold values of dtype complex64"):
         kind_of("complex64")
 
 
@@ -117,16 +117,16 @@ def test_warm_up_and_checks(exported):
     asked = dict(warmup.read(version))
     assert list(asked) == ["serving_default", "serve_candidates", "serve_examples"]
     assert asked["serve_examples"]["examples"].shape == (1,)
-    told = dict(checks.prove(version))
-    assert told["agreement"] == "serve_examples as serving_default"
-    assert "serve_examples(examples string n)" in told["signatures"]
-    assert told["warm-up"] == "3 requests replayed"
+    fragment = dict(checks.prove(version))
+    assert fragment["agreement"] == "serve_examples as serving_default"
+    assert "serve_examples(examples string n)" in fragment["signatures"]
+    assert fragment["warm-up"] == "3 requests replayed"
 
 
 def test_under_load(exported):
     _, version, _ = exported
-    told = []
-    rows = load.measure(version, [3], [40.0], clients=2, seconds=0.25, tell=told.append)
+    fragment = []
+    rows = load.measure(version, [3], [40.0], clients=2, seconds=0.25, tell=fragment.append)
     signatures = ["serving_default", "serve_candidates", "serve_examples"]
     assert [(row["signature"], row["rate"]) for row in rows] == [
         (signature, rate) for signature in signatures for rate in (None, 40.0)
@@ -136,7 +136,7 @@ def test_under_load(exported):
         assert row["rate"] is None or row["requests"] == 10
         assert row["cpu_ms"] > 0
         assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
-    assert len(told) == len(rows)
+    assert len(fragment) == len(rows)
 
 
 def test_mistakes(exported, tmp_path):

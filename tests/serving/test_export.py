@@ -159,7 +159,7 @@ def test_labels_provenance_and_warm_up_come_along(rocket, tmp_path):
     requests = dict(warmup.read(version))
     assert set(requests) == {"serving_default", "serve_float", "serve_bytes"}
     assert requests["serving_default"]["images"].dtype == np.uint8
-    # What no server would take is found out when it is read.
+    # What a server would refuse is found when it is read.
     path = version / warmup.FILE
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match="is damaged"):

@@ -70,8 +70,8 @@ class TestSeveralOutputs:
 
     def test_passes_the_checks_and_may_be_optimized(self, rocket, tmp_path):
         version = export_light(rocket, tmp_path, optimize=True)
-        told = dict(checks.prove(version))
-        assert "1, 3, 8" in " ".join(told.values()) or len(told) == 9
+        results = dict(checks.prove(version))
+        assert "1, 3, 8" in " ".join(results.values()) or len(results) == 9
 
     def test_has_no_class_names(self, rocket, tmp_path):
         with pytest.raises(ValueError, match=r"class_names are for nets with one output.*topic"):
@@ -134,7 +134,7 @@ class TestCandidates:
 
 def test_inputs_without_names_are_called_alike_in_every_process(tmp_path):
     nets = []
-    for _ in range(2):  # the second one's numbers are others
+    for _ in range(2):  # the second has other numbers
         inputs = keras.Input((3,)), keras.Input((2,))
         nets.append(keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs))))
     for index, net in enumerate(nets):

@@ -102,7 +102,7 @@ class TestLabelLosses:
     def test_classifications(self, loss):
         assert tasks_of(rocket_of(loss, 3)) == {None: CLASSIFICATION}
 
-    # A loss, a function and a name: what follows from the task is the same of all.
+    # A loss, a function and a name: all imply the same task.
     @pytest.mark.parametrize("loss, width", [(OwnSquares(), 1), (losses.huber, 3), ("mae", 3)])
     def test_regressions_give_predictions_alone(self, loss, width, tmp_path):
         rocket = rocket_of(loss, width)
@@ -267,7 +267,7 @@ class TestRegressionOnImages:
         (tmp_path / "no.png").write_text("no image")
         expected = net(image[None, ..., None].astype(np.float32)).numpy()[0]
         arguments = [str(version), str(tmp_path)]
-        assert predict.main([*arguments, "--format=jsonl"]) == 1  # one is no image
+        assert predict.main([*arguments, "--format=jsonl"]) == 1  # one is not an image
         (line,) = capsys.readouterr().out.splitlines()
         answers = json.loads(line)
         assert list(answers) == ["file", "predictions"]
@@ -311,7 +311,7 @@ class TestMaskedNets:
         assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
     def test_have_no_answer_to_what_is_made_up(self, tmp_path):
-        with pytest.raises(ExportError, match=r"no answer to made-up inputs.*examples"):
+        with pytest.raises(ExportError, match=r"no finite output for made-up inputs.*examples"):
             export_light(masked_net(sizes=(1, 6)), tmp_path)  # no id but padding
         light, _ = pair()
         light.layers[-1].bias.assign([np.nan])

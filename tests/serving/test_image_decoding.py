@@ -86,7 +86,7 @@ def test_exif_that_is_damaged_or_odd_is_read_alike():
     whole = content_of(6, 9, "jpeg", turn=6)
     contents = [b"", b"\xff", b"\xff\xd8", b"no image", orientation.PNG, whole]
     contents += [content_of(6, 9, form, turn=turn) for form in ("jpeg", "png") for turn in (3, 8)]
-    # Filling bytes, a marker without a length, and another segment before EXIF's.
+    # Fill bytes, a marker without a length, and another segment before EXIF.
     contents.append(b"\xff\xd8\xff\xff\xff\x01\xff\xe0\0\x04ab" + whole[2:])
     big = b"MM\0*\0\0\0\x08\0\2" + b"\x01\0" + bytes(10) + b"\x01\x12\0\3\0\0\0\1\0\5\0\0"
     size = (len(big) + 8).to_bytes(2, "big")

@@ -11,10 +11,10 @@ from rocket_tf.serving.parity import difference
 @pytest.mark.parametrize(
     "expected, actual, largest",
     [
-        # Below 1, as it is; above, relative to the example's largest logit.
+        # Below 1, absolute; above, relative to the example's largest logit.
         ([[0.25, -0.5, 0.0]], [[0.25, -0.5, 0.125]], 0.125),
         ([[4.0, -2.0, 0.0]], [[4.0, -2.0, 0.5]], 0.125),
-        # The second example's scale is its own.
+        # The second example has its own scale.
         ([[1000.0, 0.0], [1.0, 0.0]], [[1000.0, 0.0], [1.0, 0.25]], 0.25),
         # One logit, without an axis of classes; and positions of one example.
         ([8.0, 0.5], [10.0, 0.5], 0.25),

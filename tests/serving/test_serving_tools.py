@@ -93,7 +93,7 @@ def test_int8_errs_as_seldom_as_float(exports, digits):
         path = exports / "litert" / "1" / name
         classes = runtimes.load(path)({"images": digits.test.inputs})["classes"]
         errors[name] = 100 * np.mean(classes != digits.test.labels)
-    assert errors["light.tflite"] < 20  # or half a point would mean nothing
+    assert errors["light.tflite"] < 20  # otherwise, half a point would mean nothing
     assert abs(errors["light_int8.tflite"] - errors["light.tflite"]) <= 0.5
     sizes = [(exports / "litert" / "1" / name).stat().st_size for name in errors]
     assert sizes[1] < 0.4 * sizes[0]
@@ -261,7 +261,7 @@ def test_a_bomb_and_a_pipe_are_refused_alone(
     monkeypatch.setattr(prediction.image_files, "MOST_PIXELS", 80 * 80)
     shutil.copy(pictures / "large.jpg", tmp_path / "a.jpg")
     Image.new("L", (1601, 4)).save(tmp_path / "b.png")
-    Image.new("1", (20_000, 20_000)).save(tmp_path / "c.png")  # which Pillow itself refuses
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "c.png")  # Pillow itself refuses it
     shutil.copy(pictures / "more" / "1.png", tmp_path / "d.png")
     os.mkfifo(tmp_path / "e.png")
     names = [str(path) for path in sorted(tmp_path.iterdir())]
@@ -327,7 +327,7 @@ def test_predict_refuses_labels_that_do_not_fit(exports, pictures, tmp_path, cap
     shutil.copytree(exports / "light" / "1", tmp_path / "1")
     (tmp_path / "1" / "assets" / "labels.txt").write_text("cat\ndog\n")
     assert predict.main([str(tmp_path), str(pictures)]) == 2
-    assert "names 2 classes, and the export has 10" in capsys.readouterr().err
+    assert "names 2 classes, but the export has 10" in capsys.readouterr().err
 
 
 def test_exports_with_a_fixed_batch_are_not_taken_for_bad_images(pictures, tmp_path, capsys):
@@ -335,9 +335,9 @@ def test_exports_with_a_fixed_batch_are_not_taken_for_bad_images(pictures, tmp_p
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
     version = export_light(keras.Model(images, keras.layers.Dense(3)(x)), tmp_path)
     assert predict.main([str(tmp_path), str(pictures)]) == 2
-    assert "takes batches of 4 alone" in capsys.readouterr().err
+    assert "takes only batches of 4" in capsys.readouterr().err
     assert serve_check.main([str(version)]) == 0
-    assert "of 4 examples, row by row" in capsys.readouterr().out
+    assert "of 4 examples agree row by row" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
@@ -537,7 +537,7 @@ def test_latency(workdir, tmp_path):
     }
     for (_, _, batch, _), row in rows.items():
         assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
-        # As many as the slowest call allows, at least.
+        # At least as many as the slowest call allows.
         assert row["examples_per_second"] * row["p99_ms"] > 0.9 * 1000 * batch / row["calls"]
     sizes = result["nets"]["bytes"]["savedmodel"]
     ratios = result["ratios"]

@@ -59,7 +59,7 @@ def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
             assert row[figure]["mean"] == pytest.approx(values.mean())
             assert row[figure]["standard_deviation"] == pytest.approx(values.std(ddof=1))
             assert row[figure]["difference"]["mean"] == pytest.approx((values - base).mean())
-    # A row for each seed's own summary, and of another log for each seed.
+    # A row has each seed's summary, and each seed has another log.
     summary = json.loads((tmp_path / "runs" / "booster" / "seed1" / "summary.json").read_text())
     assert result["rows"][-1]["test_auc"]["by_seed"]["1"] == summary["booster"]["test_auc"]
     configs = [

@@ -151,7 +151,7 @@ def test_the_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     "given, named",
     [
-        (["epochs=2,2"], "--grid: got epochs with a value twice"),
+        (["epochs=2,2"], "--grid: got epochs with a repeated value"),
         (["epochs=2", "epochs=3"], "--grid: got epochs, which --grid or --set already sets"),
         (["batch_size=8,16"], "--grid: got batch_size, which --grid or --set already sets"),
         (["light_tower=4,8"], "--grid: got 'light_tower=4,8', expected a field and values"),

@@ -17,7 +17,7 @@ from rocket_tf.studies import running
 from rocket_tf.studies.pool import Pool, default_processes, processors
 from rocket_tf.studies.study import Study
 
-# In place of `run_worker`: a task is what it does.
+# Replaces `run_worker`: the task's name says what it does.
 WORKER = """
 import json, os, pathlib, signal, sys, time
 
@@ -160,7 +160,7 @@ class TestRuns:
         assert begun[:2] == ["== run 1 of 4: booster, seed 0", "== run 2 of 4: light, seed 0"]
         done = [line for line in output if line.startswith("done: ")]
         assert [line.split(",")[0] for line in done] == [f"done: {n} of 4" for n in (1, 2, 3, 4)]
-        # Those that follow the booster begin after its end.
+        # Runs that follow the booster start after its end.
         ended = output.index(next(line for line in done if line.endswith("booster, seed 0")))
         assert all(
             output.index(line) > ended for line in output if "kd, seed 0" in line and "==" in line
@@ -181,11 +181,8 @@ class TestRuns:
 
 
 REQUESTS = """
-import sys, time
-sys.argv[0] = "rocket-tf"  # as which the package loads no TensorFlow
-from rocket_tf.studies.run_worker import _Requests
-requests = _Requests()
-for request in requests:
+import sys, time sys.argv[0] = "rocket-tf"  # so that the package does not load TensorFlow from
+rocket_tf.studies.run_worker import _Requests requests = _Requests() for request in requests:
     if request == "answered":
         requests.answered()
     print(request, flush=True)
@@ -202,5 +199,5 @@ def test_a_process_ends_with_the_one_that_asks(request_, code):
     )
     print(json.dumps(request_), file=process.stdin, flush=True)
     assert process.stdout.readline() == f"{request_}\n"
-    rest, _ = process.communicate(timeout=60)  # which closes stdin
+    rest, _ = process.communicate(timeout=60)  # this closes stdin
     assert (process.returncode, rest) == (code, "" if code else "orderly\n")

@@ -79,8 +79,8 @@ class TestPlan:
         reproduced = Reproduction(TABLES["1"], 2, {}, tmp_path)
         folders = [run.folder.path for run in reproduced.runs]
         assert len(set(folders)) == len(folders)
-        # Six methods in two rows. The last has no AT, and the first row's booster; booster in
-        # rocket is the rocket's.
+        # Six methods in two rows. The last row has no AT, and uses the first row's booster;
+        # the booster in the rocket is the rocket's.
         assert len(folders) == 2 * (6 + 6 + 4)
         assert [run.seed for run in reproduced.runs] == [0] * 16 + [1] * 16
         boosters = [place for place, run in enumerate(reproduced.runs) if run.method == "booster"]
@@ -108,7 +108,7 @@ class TestPlan:
         folders = [
             {run.folder.path for run in reproduced.runs} for reproduced in (first, second, third)
         ]
-        # Base and rocket in both layouts, and the booster of both; of Table 3, the rocket.
+        # Base and rocket in both layouts, and the booster of both; for Table 3, the rocket.
         assert len(folders[0] & folders[1]) == 5
         assert len(folders[1] & folders[2]) == 2
 
@@ -148,7 +148,7 @@ class TestPlan:
     def test_a_setting_that_the_cells_differ_in_is_refused(self, tmp_path, name, setting):
         with pytest.raises(ConfigError, match=f"--set: got {next(iter(setting))}, which"):
             Reproduction(TABLES[name], 1, setting, tmp_path)
-        # The others are as free as they were.
+        # The other fields may still differ.
         Reproduction(TABLES["1"], 1, {"hint_weight": 0.1}, tmp_path)
 
     def test_the_booster_to_follow_is_the_tables_own(self, tmp_path):
@@ -242,7 +242,7 @@ class TestResult:
         assert row["config"]["crop_padding_mode"] == "reflect"
         assert ", recipe before 0.2;" in recipe_in_words(row)
         assert row["cells"][0]["by_seed"] == {"0": 9.0, "1": 8.0}
-        # Another difference is refused all the same, and so are runs of both recipes.
+        # Other differences are still refused, and so are runs of both recipes.
         older[0].write_text(json.dumps({**config, "hint_weight": 7.0}))
         with pytest.raises(ConfigError, match="with other settings"):
             Reproduction(

@@ -53,10 +53,10 @@ def test_trains_what_is_missing_in_its_order(plan, monkeypatch, capsys):
     summaries = running.complete(plan, DATA, lambda: after.append(len(trained)))
     assert [summary["seed"] for summary in summaries] == [0, 1, 2]
     assert trained == [0, 2] and after == [1, 2]
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "2 of 3 runs to do. Loading TensorFlow"
-    assert told[1].startswith("== run 1 of 2: run 0; about ") and told[1].endswith(" left")
-    assert told[2].startswith("== run 2 of 2: run 2; about ")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "2 of 3 runs to do. Loading TensorFlow"
+    assert printed[1].startswith("== run 1 of 2: run 0; about ") and printed[1].endswith(" left")
+    assert printed[2].startswith("== run 2 of 2: run 2; about ")
     assert running.complete(plan, DATA) == summaries
     assert capsys.readouterr().out == "" and trained == [0, 2]
 

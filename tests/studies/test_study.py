@@ -123,7 +123,7 @@ class TestSearch:
             [(0.1, third), (10.0, third)],  # sums 4, 4.5, 4
         ]
         found = planned.search()
-        assert found["chosen"] == WEIGHTS[1]  # the smaller weight of equals
+        assert found["chosen"] == WEIGHTS[1]  # at equal errors, the smaller weight
         assert planned.config["hint_weight"] == 0.1
         assert {run.config["split_seed"] for run in planned.comparison()} == {0, 1}
 
@@ -168,15 +168,15 @@ class TestSearch:
         assert by_weight[100.0]["interval"] is None
         words = " ".join(as_text(result).split())
         assert (
-            "How flat the choice is, by its neighbours on the same seeds: "
-            "logits_mse with weight 0.01 +5.00, one seed alone cannot tell; "
+            "Its neighbours on the same seeds: "
+            "logits_mse with weight 0.01 +5.00, one seed cannot show it; "
             "logits_mse with weight 1 +0.47 [+0.32, +0.61] points over 3 seeds, beyond the noise. "
             "The others: logits_mse with weight 10 +1.25 [-1.93, +4.43] points over 2 seeds, "
-            "within the noise; logits_mse with weight 100 +4.00, one seed alone cannot tell."
+            "within the noise; logits_mse with weight 100 +4.00, one seed cannot show it."
         ) in words
         for weight in (0.01, 1.0):
             by_weight[weight]["difference"] = {"mean": 0.1, "interval": [-0.1, 0.3], "seeds": 3}
-        assert "The choice is flat, its neighbours are within" in as_text(result).replace("\n", " ")
+        assert "The choice is flat; its neighbours are within" in as_text(result).replace("\n", " ")
 
     def test_its_picture_has_the_intervals(self, tmp_path):
         def candidate(weight, mean, interval, chosen, difference):
@@ -257,7 +257,7 @@ class TestResult:
         assert result["verdict"].startswith("3 seeds are too few to say whether")
         assert rocket["errors_by_class"] == [3, 6, 0]
         assert (light["net"], booster["net"]) == ("light", "booster")
-        # Of a run, 64 examples at 8 a second, and 12 seconds to start.
+        # A run takes 64 examples at 8 per second, and 12 seconds to start.
         assert light["seconds"] == 64 / 8 + 12
         text = as_text(result)
         assert "| rocket | light | 7.00 ± 0.50 | 7.00 | -1.00 [-2.24, +0.24] | 3 |" in text
@@ -351,7 +351,7 @@ class TestLatency:
         assert result_of(wider, "command")["latency"] is None
         study_latency.complete(wider.nets(), wider.data, wider.root)
         assert len(asked) == 2 and len(wider.nets()) == 5
-        # The pair's own light net, though the booster alone is the last one.
+        # The light net of the pair, although the booster alone comes last.
         assert study_latency.read(wider.nets(), tmp_path)["light_to_booster"] == pytest.approx(
             2 / 3
         )
@@ -440,7 +440,7 @@ class TestRuns:
     def test_shards_merge(self, whole, tmp_path):
         arguments = {"seeds": 1, "candidates": WEIGHTS[:2], "search_seeds": 1}
         with quick_runs():
-            # Each does its part of the search, and waits for the other's.
+            # Each does its part of the search, and waits for that of the other.
             assert not study(tmp_path, **arguments, shard=Shard(1, 2)).complete()
             assert study(tmp_path, **arguments).search()["chosen"] is None
             assert not study(tmp_path, **arguments, shard=Shard(2, 2)).complete()

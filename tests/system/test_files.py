@@ -125,7 +125,7 @@ class TestLeftovers:
             """,
         )
         files.clear_partial(tmp_path)
-        assert not (tmp_path / "7").exists()  # both are its writer's
+        assert not (tmp_path / "7").exists()  # both belong to the writer
         end(process)
         files.clear_partial(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["7"]

@@ -52,7 +52,7 @@ def test_a_bar_on_a_terminal(can_tell):
     result = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=slave, check=True, text=True)
     os.close(slave)
     shown_bytes = b""
-    with contextlib.suppress(OSError):  # which ends what a terminal has to say
+    with contextlib.suppress(OSError):  # this ends a terminal's output
         while part := os.read(master, 10_000):
             shown_bytes += part
     os.close(master)

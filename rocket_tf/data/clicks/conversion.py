@@ -257,7 +257,7 @@ def _flush(writer, rows):
 
 
 def _cast(array, kind, may_miss):
-    """Values of a file as the column's type; of texts, numbers; null where they are missing."""
+    """Values of a file as the column's type; of strings, numbers; null where they are missing."""
     if may_miss and not pa.types.is_list(kind):
         missing = values.missing_in(array, pa.types.is_floating(kind))
         array = compute.if_else(missing, pa.scalar(None, array.type), array)

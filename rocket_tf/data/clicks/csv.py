@@ -119,7 +119,7 @@ def _options(columns):
 
 def _arrays(path, table, columns, first):
     """The columns of a table that begins at this row of the file."""
-    # With 64-bit offsets, for texts of more than 2 GiB.
+    # With 64-bit offsets, for strings of more than 2 GiB.
     arrays = {name: table[name].cast(pa.large_string()).combine_chunks() for name in columns.all}
     for name, array in arrays.items():
         broken = pa.compute.index(pa.compute.match_substring_regex(array, "[\r\n]"), True).as_py()

@@ -40,7 +40,7 @@ class ListColumn:
         return dtypes[self.of] if self.has_ids else "float32"
 
     def padding(self, is_text):
-        """The value that means none, for ids that are texts or integers."""
+        """The value that means none, for ids that are strings or integers."""
         if self.kind == "weights":
             return 0.0
         if self.kind == "vector":
@@ -64,8 +64,8 @@ class Columns:
         history_length: number of values to keep, the most recent ones.
         booster_only: columns that only the booster reads. The test part may lack all of them.
         missing: whether values may be missing. Categories are then any 64-bit integers except the
-            smallest, `MISSING`, which marks a missing value and pads histories; or texts, where ""
-            does. Missing numbers are NaN.
+            smallest, `MISSING`, which marks a missing value and pads histories; or strings, where
+            "" does. Missing numbers are NaN.
         weight: the weight of each example in losses and metrics, at least 0; empty: all the same.
         more_labels: further columns of 0 or 1, each with a separate head.
 

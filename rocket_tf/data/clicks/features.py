@@ -65,8 +65,8 @@ class Feature:
             and becomes the mean, with an indicator. A missing vector is NaN in every element and
             becomes zeros, with an indicator. A missing time is -2⁶³ and has separate embeddings. A
             history has the setting of its category.
-        min_count: for ids: at least 1: the vocabulary is the values that occur in at least so many
-            training examples. The command builds it; `click_pair` needs `vocabulary`. 0: off.
+        min_count: for ids: at least 1: the vocabulary has the values that occur in at least this
+            many training examples. The command builds it; `click_pair` needs `vocabulary`. 0: off.
         integers: for ids: whether 0 to `buckets` - 1 are row numbers of the table; all others share
             one more row, number `buckets`.
         pooling: for tags: `"mean"` or `"sum"` of their embeddings.
@@ -202,7 +202,7 @@ class Feature:
         if len(given) > 1:
             raise self._error(given[1], f"nothing beside {given[0]}: values have one way to rows")
         if self.integers and self.dtype != "int64":
-            raise self._error("dtype", "'int64' with integers=True: strings are no rows")
+            raise self._error("dtype", "'int64' with integers=True: strings are not row numbers")
         if self.min_count and self.buckets != type(self).buckets:
             raise self._error(
                 "buckets", "nothing beside min_count: the vocabulary says how many rows there are"

@@ -71,7 +71,7 @@ def read_test(files, columns, dtypes):
         `ClickExamples`.
 
     Raises:
-        DamagedDataError: as for `read`; or if texts are where whole numbers were.
+        DamagedDataError: as for `read`; or if strings are where whole numbers were.
         DataUnavailableError: if a column is missing, or there are no examples.
     """
     paths = {"test": files.paths("test")}

@@ -19,7 +19,7 @@ class Lists:
     """Sequences of different lengths: of row i, `values[starts[i] : starts[i] + lengths[i]]`.
 
     Attributes:
-        values: int64 or float32 array, or Arrow array of texts.
+        values: int64 or float32 array, or Arrow array of strings.
         starts: int64, shape (rows,).
         lengths: int64, shape (rows,).
         padding: the value that fills the end of a row of a table.
@@ -87,7 +87,7 @@ def numbers(array, column, where, tags=None):
     """Weights or vectors, checked.
 
     Args:
-        array: Arrow array of lists of numbers or texts, or of texts with spaces between.
+        array: Arrow array of lists of numbers or strings, or of strings with spaces between.
         column: `examples.ListColumn`.
         where: function from a row of the array to its file, and its line or record.
         tags: for weights: the number of tags in each row; `None`: it is not compared.

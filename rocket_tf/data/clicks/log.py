@@ -290,7 +290,7 @@ def _nothing(name, rows):
 
 
 def _bytes_in_memory(card, files, examples):
-    """What so many examples of a list of `ParquetFiles` would take as arrays, about."""
+    """The approximate size in bytes of examples in `ParquetFiles` as arrays."""
     columns = card.columns
     lists = sum((8 if own.has_ids else 4) * own.length for own in columns.lists)
     each = 8 * len(columns.scalars) + lists

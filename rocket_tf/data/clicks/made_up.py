@@ -21,8 +21,8 @@ _QUERIES = 1_000_000
 def write(folder, rows, seed=0, rows_in_group=131_072, test_rows=0):
     """Writes train.parquet and test.parquet.
 
-    A row has the columns `COLUMNS` and "click": ids of users and items, one of 10⁶ texts, the hour,
-    a price, and up to eight items. A logistic model of them decides whether it is a click. Row
+    A row has the columns `COLUMNS` and "click": ids of users and items, one of 10⁶ strings,
+    the hour, a price, and up to eight items. A logistic model decides whether it is a click. Row
     group i is a function of (seed, i), so a longer log begins like a shorter one.
 
     Args:

@@ -68,7 +68,7 @@ def read(version="1m", data_dir="", history_length=20, test_fraction=0.1):
     builder = prepared_builder(name, name, _SOURCE, data_dir, instead="clicks")
     try:
         ratings = _read_ratings(builder)
-    except Exception as error:  # TFDS raises whatever its reader raises
+    except Exception as error:  # TFDS passes on any error of its reader
         raise error_of_reading(name, builder, ["train"], error, _problem_of) from error
     user, movie = (ratings[name].astype(np.int64) for name in ("user_id", "movie_id"))
     # Files are shuffled; within a second, ids give the order.

@@ -221,7 +221,7 @@ def _family(kind, missing=False):
 
 
 def _one_chunk(column):
-    """A column as one array; texts have 64-bit offsets, for any total length."""
+    """A column as one array; strings have 64-bit offsets, for any total length."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -276,7 +276,7 @@ def filter_of(array, low, high, role):
         Boolean array.
 
     Raises:
-        ValueError: if the texts are not values of the column's type, or a value is missing.
+        ValueError: if the strings are not values of the column's type, or a value is missing.
     """
     if array.null_count:
         raise ValueError(f"row {compute.index(compute.is_null(array), True).as_py() + 1} is empty")

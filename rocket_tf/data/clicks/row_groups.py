@@ -62,7 +62,7 @@ class Rows:
         Returns:
             Dict from columns to arrays of `piece.rows` rows: the label int64, several of them side
             by side under the name of the first; the weight float32; categories int64, or Arrow
-            arrays of texts; numbers of their dtypes; lists as `lists.Lists`.
+            arrays of strings; numbers of their dtypes; lists as `lists.Lists`.
 
         Raises:
             DamagedDataError: if it cannot be read, or a value is invalid.
@@ -210,13 +210,13 @@ def dtypes_of(schema, columns, path):
         kind = schema[name]
         whole = types.is_integer(kind) or types.is_boolean(kind)
         if not (whole or is_text(kind) or (columns.may_miss(name) and types.is_floating(kind))):
-            refuse(name, "integers or texts (ids as floats are what pandas makes of gaps)")
+            refuse(name, "integers or strings (ids as floats are what pandas makes of gaps)")
         dtypes[name] = TEXT if is_text(kind) else WHOLE
     for column in columns.lists:
         kind = schema[column.name]
         if not is_text(kind) and not lists.is_list(kind):
             what = "items" if column.kind == "history" else "values"
-            refuse(column.name, f"lists, or texts with spaces between the {what}")
+            refuse(column.name, f"lists, or strings with spaces between the {what}")
         inner = kind if is_text(kind) else kind.value_type
         inner = inner.value_type if types.is_dictionary(inner) else inner
         if not column.has_ids:
@@ -224,11 +224,11 @@ def dtypes_of(schema, columns, path):
                 refuse(column.name, "lists of numbers")
         elif column.kind == "tags":
             if not is_text(inner) and not types.is_integer(inner):
-                refuse(column.name, "lists of integers or texts")
+                refuse(column.name, "lists of integers or strings")
             dtypes[column.name] = TEXT if is_text(inner) else WHOLE
         elif not is_text(kind):
-            expected = "texts" if dtypes[column.of] == TEXT else "integers"
-            if not (is_text(inner) if expected == "texts" else types.is_integer(inner)):
+            expected = "strings" if dtypes[column.of] == TEXT else "integers"
+            if not (is_text(inner) if expected == "strings" else types.is_integer(inner)):
                 refuse(column.name, f"lists of {expected}, as {column.of!r} has")
     return dtypes
 
@@ -237,7 +237,7 @@ def take(column, places, width):
     """Rows of a column as a NumPy array.
 
     Args:
-        column: an array, an Arrow array of texts, or `lists.Lists`.
+        column: an array, an Arrow array of strings, or `lists.Lists`.
         places: int64, shape (batch,): which rows; `None`: all.
         width: of lists: values in a row, padded at the end.
     """
@@ -255,6 +255,6 @@ def _to_int64(array, name, where):
         return array.cast(pa.int64())
     except pa.ArrowInvalid as error:
         raise DamagedDataError(
-            f"{where(0).rpartition(',')[0]}: {name!r} has values that are no whole numbers of 64 "
+            f"{where(0).rpartition(',')[0]}: {name!r} has values that are not whole numbers of 64 "
             f"bits: {error}"
         ) from error

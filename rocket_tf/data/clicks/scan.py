@@ -109,7 +109,7 @@ def history_facts(columns):
 
 
 def count_spellings(by_part, part, texts):
-    """Adds a part's texts to what `spelling_lines` takes, a dict of lists."""
+    """Adds a part's strings to what `spelling_lines` takes, a dict of lists."""
     before = by_part.get(part, [0, 0, 0, None])
     whole, almost, example = values.spellings(texts)
     by_part[part] = [
@@ -136,7 +136,7 @@ class HistoryFacts:
 
         Args:
             part: "train" or "test".
-            values: Arrow array of texts, or an array of integers.
+            values: Arrow array of strings, or an array of integers.
             items: the same.
             where: function from a value's place among `values` to where it is.
         """
@@ -197,7 +197,7 @@ def lines(name, facts, examples, columns):
 
     Args:
         name: the log's.
-        facts: as of `scan`.
+        facts: as for `scan`.
         examples: dict from parts to numbers of examples.
         columns: `examples.Columns`.
     """
@@ -229,12 +229,12 @@ def line_of_labels(name, clicks, examples, columns):
 
 
 def spelling_lines(name, column, by_part):
-    """Lines about texts such as 17.0, " 17" and 017 among whole numbers, which are other ids.
+    """Lines about strings such as 17.0, " 17" and 017 among whole numbers, which are other ids.
 
     Args:
         name: the log's.
         column: the column's.
-        by_part: dict from parts to `(values, whole, almost, example)`, as of `values.spellings`.
+        by_part: dict from parts to `(values, whole, almost, example)`, as for `values.spellings`.
     """
     whole = sum(own[1] for own in by_part.values())
     return [

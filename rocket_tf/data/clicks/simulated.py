@@ -58,13 +58,13 @@ def simulate(
         users: number of users.
         items: number of items, of 20 categories.
         seed: a non-negative integer.
-        history_length: so many items that the user clicked before are kept.
+        history_length: number of items in a history, those that the user clicked last.
         test_fraction: share of the test examples, which are the last in time.
         dwell: "off", or one of `DWELL_STRENGTHS`: a further column of numbers, "dwell", is how many
             seconds the item stayed in view, which no server knows in advance. It rises with the
-            log-odds of the click, or is "noise". All else stays as it is.
+            log-odds of the click, or is "noise". Everything else is unchanged.
         bought: whether there is a second label, whether the item was bought, which only clicked
-            items are, the more likely the likelier the click was. All else stays as it is.
+            items are, the more likely the likelier the click was. Everything else is unchanged.
 
     Returns:
         `(data, truth)`. data: `ClickData` with `COLUMNS`, but for `history_length`; with `bought`,

@@ -68,8 +68,8 @@ def batches(path, columns, progress=lambda done: None):
     """The same, some records at a time.
 
     Args:
-        path: as of `read`.
-        columns: as of `read`.
+        path: as for `read`.
+        columns: as for `read`.
         progress: called with how many bytes of the file are read: all of them, at its end.
 
     Yields:

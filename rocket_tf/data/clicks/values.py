@@ -12,12 +12,12 @@ from rocket_tf.errors import DamagedDataError
 
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WHOLE = r"^(0|-?[1-9][0-9]*)$"
-# Integers in another spelling, which are different ids as texts.
+# Integers in another spelling, which are different ids as strings.
 _ALMOST_WHOLE = r"^\s*[+-]?[0-9]+(\.0*)?\s*$"
 
 
 def is_text(kind):
-    """Whether an Arrow type is a type of texts."""
+    """Whether an Arrow type is a type of strings."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
@@ -25,7 +25,7 @@ def labels(array, name, where):
     """The labels, checked.
 
     Args:
-        array: Arrow array of numbers or texts.
+        array: Arrow array of numbers or strings.
         name: its column, for messages.
         where: function from a row of the array to its file, and its line or record.
 
@@ -51,7 +51,7 @@ def all_labels(arrays, names, where):
     Args:
         arrays: dict from columns to Arrow arrays.
         names: of the columns of labels.
-        where: as of `labels`.
+        where: as for `labels`.
 
     Returns:
         int64 array, shape (rows,), or, of several columns, (rows, columns).
@@ -86,14 +86,14 @@ def weights(array, name, where):
 
 
 def as_texts(array):
-    """Values as texts with 64-bit offsets, so that they may be longer than 2 GiB; also of lists."""
+    """Values, or lists of them, as strings with 64-bit offsets, which allow more than 2 GiB."""
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return array.cast(pa.large_list(pa.large_string()))
     return array.cast(pa.large_string())
 
 
 def missing_in(array, is_number=False):
-    """Which values are missing: null, NaN, or blank texts; for numbers, also the text nan.
+    """Which values are missing: null, NaN, or blank strings; for numbers, also the string nan.
 
     Args:
         array: Arrow array.
@@ -120,8 +120,8 @@ def marked(array, whole, name, where):
     """A category with missing values, which are marked.
 
     Args:
-        array: Arrow array of integers, floats that are whole, or texts.
-        whole: whether its values become int64, with `MISSING` for missing ones; else texts, with
+        array: Arrow array of integers, floats that are whole, or strings.
+        whole: whether its values become int64, with `MISSING` for missing ones; else strings, with
             "".
         name: as for `labels`.
         where: as for `labels`.
@@ -139,7 +139,7 @@ def marked(array, whole, name, where):
         array = array.cast(pa.int64())
     except pa.ArrowInvalid as error:
         raise DamagedDataError(
-            f"{where(0).rpartition(',')[0] or where(0)}: {name!r} has values that are no whole "
+            f"{where(0).rpartition(',')[0] or where(0)}: {name!r} has values that are not whole "
             f"numbers of 64 bits: {error}"
         ) from error
     place = compute.index(array, pa.scalar(MISSING, pa.int64())).as_py()
@@ -152,12 +152,12 @@ def marked(array, whole, name, where):
 
 
 def numbers(array, name, where, missing=False):
-    """Numbers, checked; arguments as of `labels`.
+    """Numbers, checked; arguments as for `labels`.
 
     Args:
-        array: as of `labels`.
-        name: as of `labels`.
-        where: as of `labels`.
+        array: as for `labels`.
+        name: as for `labels`.
+        where: as for `labels`.
         missing: whether values may be missing, which are NaN then.
 
     Returns:
@@ -185,7 +185,7 @@ def numbers(array, name, where, missing=False):
 
 
 def times(array, name, where, missing=False):
-    """Seconds since 1970, checked; arguments as of `numbers`.
+    """Seconds since 1970, checked; arguments as for `numbers`.
 
     Returns:
         int64 array; where they may be missing, `MISSING` stands for none.
@@ -224,7 +224,7 @@ def spellings(array):
     """How many values are whole numbers, how many look so (17.0, " 17", 017), and one of these.
 
     Args:
-        array: Arrow array of texts.
+        array: Arrow array of strings.
 
     Returns:
         `(whole, almost, example)`.
@@ -237,12 +237,12 @@ def spellings(array):
 
 
 def check_category(array, name, where, written=None):
-    """Checks the values of a category: whole numbers from 0 on, or texts that are not empty.
+    """Checks the values of a category: whole numbers from 0 on, or strings that are not empty.
 
     Args:
-        array: Arrow array, int64 or texts.
-        name: as of `labels`.
-        where: as of `labels`.
+        array: Arrow array, int64 or strings.
+        name: as for `labels`.
+        where: as for `labels`.
         written: the values as the file has them, for messages.
 
     Raises:
@@ -289,7 +289,7 @@ def padded(values, starts, lengths, width, padding):
 
 
 def _to_float64(array):
-    """As float64; NaN for other texts than numbers, and for missing values."""
+    """As float64; NaN for other strings than numbers, and for missing values."""
     if is_text(array.type):
         is_number = compute.match_substring_regex(array, _NUMBER)
         array = compute.if_else(is_number, array, "nan")

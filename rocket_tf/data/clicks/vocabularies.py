@@ -26,7 +26,7 @@ class ValueCounts:
         self._counts = None
 
     def add(self, values):
-        """Adds an array of int64 or strings, or an Arrow array of texts, without missing values."""
+        """Adds values, none of them missing: int64 or strings, or an Arrow array of strings."""
         if isinstance(values, np.ndarray):
             kind = pa.large_string() if values.dtype == object else pa.int64()
             values = pa.array(values.ravel(), kind)
@@ -60,10 +60,10 @@ def add(counters, columns, examples):
     """Adds training examples.
 
     Args:
-        counters: as of `counters`.
+        counters: as for `counters`.
         columns: `examples.Columns`.
         examples: dict from columns to values: arrays, of lists padded at the end; of ids, also
-            Arrow arrays of texts.
+            Arrow arrays of strings.
     """
     padded = {each.name: each for each in columns.lists}
     for name, counter in counters.items():
@@ -78,7 +78,7 @@ def found(counters, columns, name):
     """Dict from features to their vocabularies, tuples.
 
     Args:
-        counters: as of `counters`, of all training examples.
+        counters: as for `counters`, of all training examples.
         columns: `examples.Columns`.
         name: the log's.
 

@@ -1,1 +1,1 @@
-"""Image data sets: where they come from, decoding, augmentation."""
+"""Image data sets: sources, decoding, augmentation."""

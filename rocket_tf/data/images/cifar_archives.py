@@ -1,6 +1,6 @@
-"""CIFAR-10 and CIFAR-100 from the archives of their authors. It does not import TensorFlow.
+"""Reads CIFAR-10 and CIFAR-100 from their authors' archives, without importing TensorFlow.
 
-They are at https://www.cs.toronto.edu/~kriz/cifar.html, where their form is described.
+Archives and a description of their formats: https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
 import dataclasses
@@ -16,25 +16,25 @@ from rocket_tf.data.local_files import LocalImages, check_class_names, reason_of
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 from rocket_tf.system import files
 
-_SHAPE = (3, 32, 32)  # of an image in a record: channels first
+_SHAPE = (3, 32, 32)  # shape of an image in a record: channels first
 _PIXELS = 3 * 32 * 32
-# The largest file of all forms, CIFAR-100's pickle of training examples, has 155 MB.
+# The largest file of any format, CIFAR-100's pickle of training examples, has 155 MB.
 _MOST_BYTES = 2**28
 _MOST_BEHIND = 2**20  # of an archive's end, which is of zeros
 
 
 @dataclasses.dataclass(frozen=True)
 class _Archive:
-    """One form of one data set.
+    """One format of one data set.
 
     Attributes:
-        folder: name of the folder that the archive unpacks to.
+        folder: name of the folder in the archive.
         archive: name of the archive.
-        train, test: names of the files of examples, in their order.
-        names: name of the file of class names.
+        train, test: names of the files with examples, in order.
+        names: name of the file with class names.
         num_classes: number of classes.
-        labels_key, names_key: where pickles have labels and class names; empty: binary files.
-        label_bytes: bytes before the pixels of a record of a binary file; the last is the label.
+        labels_key, names_key: keys of labels and class names in pickles; empty: binary files.
+        label_bytes: bytes before the pixels in a record of a binary file; the last is the label.
     """
 
     folder: str
@@ -95,11 +95,11 @@ _ARCHIVES = {
 
 
 def find(folder, dataset):
-    """Where a data set is in a folder: unpacked, or else as an archive.
+    """Finds a data set in a folder: unpacked, or else as an archive.
 
     Args:
-        folder: the folder; or the unpacked folder, or the archive, itself.
-        dataset: "cifar10" or "cifar100"; others are in no such archive.
+        folder: the folder that holds the data set, or the unpacked folder or archive itself.
+        dataset: "cifar10" or "cifar100"; nothing is found for other names.
 
     Returns:
         A `Path`, or `None`.
@@ -112,22 +112,22 @@ def read(folder, dataset):
     """Reads CIFAR-10, or CIFAR-100 with its 100 fine labels, into memory.
 
     Args:
-        folder: as of `find`.
+        folder: as for `find`.
         dataset: "cifar10" or "cifar100".
 
     Returns:
         `LocalImages` with images of shape (examples, 32, 32, 3), in the archive's order, which is
-        the same for both forms.
+        the same for pickles and binary files.
 
     Raises:
-        DamagedDataError: if a file is missing, cut off, or has other things in it than CIFAR's.
-        DataUnavailableError: if the data set is not there.
+        DamagedDataError: if a file is missing, truncated, or does not contain what CIFAR's does.
+        DataUnavailableError: if the folder does not contain the data set.
     """
     found = _find(folder, dataset)
     if found is None:
         names = [name for form in _ARCHIVES[dataset] for name in (form.folder, form.archive)]
         raise DataUnavailableError(
-            f"{folder}: has no {dataset}; expected one of {', '.join(names)} from "
+            f"{folder}: does not contain {dataset}; expected one of {', '.join(names)} from "
             "https://www.cs.toronto.edu/~kriz/cifar.html"
         )
     place, form = found
@@ -142,7 +142,7 @@ def read(folder, dataset):
 
 
 def _find(folder, dataset):
-    """Path and form of a data set, or `None`."""
+    """The path and the format of a data set, or `None`."""
     folder = Path(folder).expanduser()
     for form in _ARCHIVES.get(dataset, ()):
         for parent in (folder, folder.parent):
@@ -155,7 +155,7 @@ def _find(folder, dataset):
 
 
 def _read_files(place, form):
-    """The content of the files that a form has, by name."""
+    """The content of a format's files, by name."""
     wanted = (*form.train, form.test, form.names)
     contents = {}
     if place.is_dir():
@@ -176,9 +176,9 @@ def _read_files(place, form):
                     name = PurePosixPath(member.name).name
                     if member.isfile() and name in wanted:
                         contents[name] = archive.extractfile(member).read()
-                # To the very end, where the checksum is.
+                # Read to the very end, where the checksum is.
                 if len(archive.fileobj.read(_MOST_BEHIND)) == _MOST_BEHIND:
-                    raise DamagedDataError(f"{place}: goes on behind its end; download it again")
+                    raise DamagedDataError(f"{place}: has data after its end; download it again")
         except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
             raise DamagedDataError(f"{place}: {reason_of(error)}; download it again") from error
     missing = [name for name in wanted if name not in contents]
@@ -188,11 +188,11 @@ def _read_files(place, form):
 
 
 def _check_size(source, size):
-    """Checks that a file may be one of CIFAR's, before it is read into memory."""
+    """Refuses a file that is too large for CIFAR before it is read into memory."""
     if size > _MOST_BYTES:
         raise DamagedDataError(
-            f"{source}: has {size} bytes, and no file of CIFAR more than {_MOST_BYTES}; download "
-            "the archive again from its authors"
+            f"{source}: has {size} bytes, but no file of CIFAR has more than {_MOST_BYTES}; "
+            "download the archive again from its authors"
         )
 
 
@@ -207,9 +207,7 @@ def _class_names(source, content, form):
     except UnicodeDecodeError as error:
         raise DamagedDataError(f"{source}: {reason_of(error)}") from error
     if len(names) != form.num_classes or not all(isinstance(name, str) for name in names):
-        raise DamagedDataError(
-            f"{source}: {len(names)} names of classes, expected {form.num_classes}"
-        )
+        raise DamagedDataError(f"{source}: {len(names)} class names, expected {form.num_classes}")
     check_class_names(source, names)
     return names
 
@@ -242,9 +240,9 @@ def _parse_pickle(source, content, form):
         )
     labels = batch[form.labels_key]
     if not isinstance(labels, list) or any(type(label) is not int for label in labels):
-        raise DamagedDataError(f"{source}: {form.labels_key!r} is no list of whole numbers")
+        raise DamagedDataError(f"{source}: {form.labels_key!r} is not a list of integers")
     if len(labels) != len(rows):
-        raise DamagedDataError(f"{source}: {len(rows)} images, and {len(labels)} labels")
+        raise DamagedDataError(f"{source}: {len(rows)} images, but {len(labels)} labels")
     return rows, np.array(labels)
 
 
@@ -252,7 +250,7 @@ def _parse_binary(source, content, form):
     size = form.label_bytes + _PIXELS
     if len(content) % size:
         raise DamagedDataError(
-            f"{source}: {len(content)} bytes, which are not whole records of {size}"
+            f"{source}: {len(content)} bytes, not a multiple of the record size, {size}"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
     return records[:, form.label_bytes :], records[:, form.label_bytes - 1].astype(np.int64)

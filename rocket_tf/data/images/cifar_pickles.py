@@ -1,4 +1,4 @@
-"""The pickles of CIFAR, read without running anything that they ask for.
+"""Reads CIFAR's pickles without running any code that they name.
 
 It does not import TensorFlow.
 """
@@ -15,30 +15,31 @@ from rocket_tf.errors import DamagedDataError
 def read(source, content):
     """Reads a pickled dictionary.
 
-    No class or function outside this file is called, NumPy's neither: the state of an array can
-    be forged so that NumPy takes numbers for addresses.
+    It calls no class or function outside this file, not even NumPy's: the state of an array can be
+    forged so that NumPy takes numbers for addresses.
 
     Args:
-        source: where it is from, for messages.
-        content: bytes, as Python 2 or 3 pickles them.
+        source: the file, for messages.
+        content: bytes, pickled by Python 2 or 3.
 
     Returns:
-        A dict with strings as keys. Texts of Python 2 are bytes; arrays are for `to_array`.
+        A dict with strings as keys. Strings of Python 2 are bytes; `to_array` converts arrays.
 
     Raises:
-        DamagedDataError: if it is no such pickle, or asks for more than CIFAR needs.
+        DamagedDataError: if it is not a pickled dictionary, or names a class or function that CIFAR
+            does not need.
     """
     try:
         unpickled = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except _RefusedError as error:
         raise DamagedDataError(
-            f"{source}: its pickle asks for {error}, which CIFAR does not need and which may do "
-            "harm; download the archive again from its authors"
+            f"{source}: its pickle names {error}, which CIFAR does not need and which may be "
+            "malicious; download the archive again from its authors"
         ) from error
-    except Exception as error:  # the unpickler's, of many kinds
-        raise DamagedDataError(f"{source}: no whole pickle ({reason_of(error)})") from error
+    except Exception as error:  # the unpickler raises many kinds of errors
+        raise DamagedDataError(f"{source}: not a complete pickle ({reason_of(error)})") from error
     if not isinstance(unpickled, dict):
-        raise DamagedDataError(f"{source}: has a {type(unpickled).__name__}, expected a dict")
+        raise DamagedDataError(f"{source}: contains a {type(unpickled).__name__}, expected a dict")
     return {
         key.decode("latin-1") if isinstance(key, bytes) else str(key): value
         for key, value in unpickled.items()
@@ -46,10 +47,10 @@ def read(source, content):
 
 
 def to_array(source, value):
-    """An array of bytes that `read` found: uint8, of the shape that it was pickled with.
+    """Converts an array that `read` found to NumPy: uint8, with the shape that was pickled.
 
     Raises:
-        DamagedDataError: if it is something else, or not whole.
+        DamagedDataError: if it is not an array of bytes, or incomplete.
     """
     if not isinstance(value, _Array) or value.state is None:
         raise DamagedDataError(f"{source}: images are a {type(value).__name__}, expected an array")
@@ -59,15 +60,15 @@ def to_array(source, value):
             raise ValueError(f"dtype {dtype.name}, expected u1")
         return np.frombuffer(content, np.uint8).reshape(shape, order="F" if is_fortran else "C")
     except Exception as error:  # the state may be anything
-        raise DamagedDataError(f"{source}: no array of bytes ({reason_of(error)})") from error
+        raise DamagedDataError(f"{source}: not an array of bytes ({reason_of(error)})") from error
 
 
 class _RefusedError(pickle.UnpicklingError):
-    """A name that a pickle asks for and does not get."""
+    """A pickle names a class or function that is refused."""
 
 
 class _Array:
-    """Stands in for numpy.ndarray and keeps what the pickle tells of it."""
+    """Stands in for numpy.ndarray and keeps its pickled state."""
 
     state = None
 
@@ -82,7 +83,7 @@ class _Dtype:
         self.name = name
 
     def __setstate__(self, state):
-        pass  # byte order and the like, which bytes do not have
+        pass  # byte order and the like, which do not matter for bytes
 
 
 def _reconstruct(*_):

@@ -1,4 +1,4 @@
-"""Images in a folder for each class: which there are, and of which part.
+"""Lists images that are stored in one folder per class, by part.
 
 It does not import TensorFlow.
 """
@@ -20,14 +20,14 @@ def list_images(path, test_fraction=0.0):
     Args:
         path: the folder, a `pathlib.Path`.
         test_fraction: above 0: the test part is this share of the images in `path/train/<class>/`,
-            or, where there is no `path/train`, in `path/<class>/`; a hash of their paths below that
+            or, if there is no `path/train`, in `path/<class>/`. A hash of the path below that
             folder chooses them (`listing.is_test`).
 
     Returns:
-        `listing.Listing`, in the order of classes and then of relative paths.
+        `listing.Listing`, ordered by class, then by relative path.
 
     Raises:
-        DataUnavailableError: if the folder is not like that.
+        DataUnavailableError: if the folder does not have this layout.
         OSError: if a folder cannot be read.
     """
     layout = _layout(path, test_fraction)
@@ -49,12 +49,12 @@ def list_images(path, test_fraction=0.0):
 
 
 def list_test_images(path, class_names, test_fraction=0.0):
-    """The images of the test part alone; there need be no other.
+    """Lists the images of the test part alone; there may be no training images.
 
     Args:
-        path: as of `list_images`.
-        class_names: names of the classes, in their order.
-        test_fraction: as of `list_images`.
+        path: as for `list_images`.
+        class_names: names of the classes, in order.
+        test_fraction: as for `list_images`.
 
     Returns:
         `listing.Listing` without training images.
@@ -85,13 +85,13 @@ def _list_by_fraction(path, test_fraction):
     train, test = _split(folder, found, test_fraction)
     for label in np.setdiff1d(found[1], train[1]):
         raise DataUnavailableError(
-            f"{folder / class_names[label]}: all of its images are test images by "
-            f"config.test_fraction={test_fraction}; add some, or lower it"
+            f"{folder / class_names[label]}: with config.test_fraction={test_fraction}, all of its "
+            "images are test images; add images or lower the fraction"
         )
     if not test[0]:
         raise DataUnavailableError(
-            f"{folder}: none of its {len(found[0])} images is a test image by "
-            f"config.test_fraction={test_fraction}; raise it"
+            f"{folder}: with config.test_fraction={test_fraction}, none of its {len(found[0])} "
+            "images is a test image; raise the fraction"
         )
     return _listing(class_names, {"train": folder, "test": folder}, train, test)
 
@@ -113,7 +113,7 @@ def _test_folder(path):
     found = _test_folders(path)
     if not found:
         raise DataUnavailableError(
-            f"{path}: has no folder test (nor val, nor validation); {_layout(path)}"
+            f"{path}: has no folder test, val or validation; {_layout(path)}"
         )
     return found[0]
 
@@ -129,15 +129,15 @@ def _folder_of_all(path):
 def _check_has_no_test_folder(path, test_fraction):
     for folder in _test_folders(path):
         raise DataUnavailableError(
-            f"{folder}: is there, and config.test_fraction={test_fraction} makes another test "
-            "part; set that to 0, or move the folder away"
+            f"{folder}: exists, but config.test_fraction={test_fraction} makes another test part; "
+            "set it to 0, or move the folder away"
         )
 
 
 def _classes_of(folder, layout):
     class_names = _classes_in(folder)
     if not class_names:
-        raise DataUnavailableError(f"{folder}: has no folders of classes; {layout}")
+        raise DataUnavailableError(f"{folder}: has no class folders; {layout}")
     check_class_names(folder, class_names)
     return class_names
 
@@ -151,12 +151,12 @@ def _is_class(entry):
 
 
 def _check_names(folder, class_names, where):
-    """Checks that a folder has no classes but those that there are elsewhere."""
+    """Checks that a folder has no classes other than the known ones."""
     unknown = sorted(set(_classes_in(folder)) - set(class_names))
     if unknown:
         raise DataUnavailableError(
-            f"{folder}: has the class {unknown[0]!a}, which {where} has not; move its "
-            "images, or name it as there"
+            f"{folder}: has the class {unknown[0]!a}, which is not in {where}; rename it, or move "
+            "its images"
         )
 
 
@@ -165,7 +165,7 @@ def _check_training(folder, class_names, labels):
     for label in np.setdiff1d(np.arange(len(class_names)), labels):
         raise DataUnavailableError(
             f"{folder / class_names[label]}: has no images "
-            f"({' '.join(image_files.SUFFIXES)}); add some, or delete the folder"
+            f"({' '.join(image_files.SUFFIXES)}); add images or delete the folder"
         )
 
 
@@ -180,7 +180,7 @@ def _files_of_classes(folder, class_names):
 
 
 def _split(folder, found, test_fraction):
-    """What was found, as training and test part."""
+    """Divides what was found into training and test part."""
     files, labels = found
     chosen = np.array(
         [is_test(Path(os.path.relpath(file, folder)).as_posix(), test_fraction) for file in files],

@@ -1,4 +1,4 @@
-"""Image files of any size and format to squares of one size. It does not import TensorFlow."""
+"""Decodes image files of any size to squares of one size, without importing TensorFlow."""
 
 import collections
 import io
@@ -17,12 +17,12 @@ from rocket_tf.data.images import orientation
 from rocket_tf.errors import DamagedDataError
 from rocket_tf.system import files as system_files
 
-# Those that an export's serve_bytes reads, and those that training reads beside them.
+# Formats that an export's serve_bytes reads, and formats that only training reads.
 SERVED_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 SUFFIXES = (*SERVED_SUFFIXES, ".webp", ".tif", ".tiff")
-# What the suffixes stand for, and no more: for EPS, say, Pillow would start Ghostscript.
+# Only the formats of these suffixes: for EPS, for example, Pillow would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-# What makes images upright, by their EXIF orientation.
+# The transposition that makes an image upright, by its EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,24 +32,24 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Of an image, in all: more takes too much memory, for a file that may be of a few bytes.
+# Height times width. A file of a few bytes may declare more and take too much memory.
 MOST_PIXELS = 30_000_000
-_CHUNK = 16  # images that a thread decodes before it reports
-_WAITING = 32  # chunks that wait for threads at once
-_WITH_PROGRESS = 500  # more take long enough to show how far they are
+_CHUNK = 16  # images that a thread decodes in one chunk
+_WAITING = 32  # chunks that are queued for threads at once
+_WITH_PROGRESS = 500  # with more images, progress is shown
 
 
 def find(folder):
-    """The image files in a folder and in its folders, in the same order on every machine.
+    """Finds the image files in a folder and its subfolders, in the same order on every machine.
 
-    Files count by their suffix (`SUFFIXES`); hidden files and folders are passed over.
+    Files are recognized by their suffix (`SUFFIXES`); hidden files and folders are skipped.
 
     Args:
         folder: the folder.
 
     Returns:
-        `(images, others)`: lists of paths; `others` are files that are no images by their names,
-        and hidden files that are.
+        `(images, others)`: lists of paths; `others` are files without an image's suffix, and hidden
+        files with one.
 
     Raises:
         OSError: if a folder cannot be read.
@@ -72,7 +72,7 @@ def find(folder):
 
 
 def as_png(content):
-    """An image file's content, of any of the formats, as that of a PNG file with its pixels."""
+    """Converts the content of an image file in any supported format to that of a PNG file."""
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         file = io.BytesIO()
         _of_8_bits(_upright(image, content)).convert("RGB").save(file, "PNG", compress_level=1)
@@ -80,22 +80,22 @@ def as_png(content):
 
 
 def decode(files, size, read=None):
-    """Decodes files to RGB squares, in threads.
+    """Decodes files to RGB squares in several threads.
 
     Grey becomes RGB, 16 bits lose the lower 8, transparency is dropped (as TensorFlow's decoder
-    does it), animations keep their first frame. Images are turned as their EXIF orientation says,
-    where it can be read. Their shorter side is resized to `size`, bilinear with antialiasing, and
-    the centre of the longer one is kept. A terminal shows how far it is, if there are more than
-    500.
+    does), and animations keep their first frame. Images are rotated by their EXIF orientation if it
+    can be read. The shorter side is resized to `size`, bilinear with antialiasing, and the centre
+    of the longer side is kept. With more than 500 images, a terminal shows the progress.
 
     Args:
-        files: sequence of paths, or of what `read` takes.
+        files: sequence of paths, or of items for `read`.
         size: height and width of the squares, in pixels.
-        read: function from one of `files` to a file's content; `None`: they are paths.
+        read: function from one of `files` to the content of an image file; `None`: `files` are
+            paths.
 
     Returns:
-        `(images, reasons)`: uint8, shape (files, size, size, 3); and a list with what is wrong
-        with each file, or `None`.
+        `(images, reasons)`: uint8, shape (files, size, size, 3); and a list that says for each file
+        why it cannot be read, or `None`.
     """
     images = np.zeros((len(files), size, size, 3), np.uint8)
 
@@ -133,18 +133,18 @@ def decode_again(files, size, shown, read=None):
 
 
 def in_threads(function, items, number, activity="reading images"):
-    """What a function gives for some items, a few at a time, in their order.
+    """Applies a function to chunks of items in several threads and yields its results in order.
 
     Args:
-        function: called in several threads at once with a list of consecutive items.
-        items: iterable, whose items are taken when they are needed.
-        number: of all items.
-        activity: what a terminal shows to be going on.
+        function: called concurrently with lists of consecutive items.
+        items: iterable, consumed as needed.
+        number: number of items.
+        activity: description of the work, shown in a terminal.
 
     Yields:
         What the function returns.
     """
-    Image.init()  # here, since threads must not do it at once
+    Image.init()  # here, since it is not safe in several threads
     items = iter(items)
     progress = tqdm(
         total=number,
@@ -154,7 +154,7 @@ def in_threads(function, items, number, activity="reading images"):
         dynamic_ncols=True,
     )
     with progress, warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore")  # Pillow's, of files that it reads all the same
+        warnings.simplefilter("ignore")  # Pillow's warnings about files that it can read
         waiting = collections.deque()
         while True:
             chunk = list(itertools.islice(items, _CHUNK))
@@ -169,15 +169,15 @@ def in_threads(function, items, number, activity="reading images"):
 
 
 def decode_one(file, result, read=None):
-    """Decodes a file as `decode`.
+    """Decodes one file like `decode`.
 
     Args:
-        file: path, or what `read` takes.
-        result: where its pixels go, uint8, shape (height, width, 3).
-        read: as of `decode`.
+        file: path, or an item for `read`.
+        result: array that receives the pixels, uint8, shape (height, width, 3).
+        read: as for `decode`.
 
     Returns:
-        What is wrong with the file, or `None`.
+        Why the file cannot be read, or `None`.
     """
     content = b""
     try:
@@ -187,17 +187,17 @@ def decode_one(file, result, read=None):
         return "no image" if content else "empty"
     except (MemoryError, DamagedDataError):
         raise
-    except Exception as error:  # Pillow's decoders raise errors of many kinds
+    except Exception as error:  # Pillow's decoders raise many kinds of errors
         text = getattr(error, "strerror", None) or str(error)
         return "".join(text.splitlines()[:1]).strip(" .") or type(error).__name__
     return None
 
 
 def pixels(content, height, width, mode="RGB"):
-    """A file's content as an upright image of a size, as `decode` describes.
+    """Decodes a file's content to an upright image of a given size, as `decode` describes.
 
     Args:
-        content: the file's, bytes.
+        content: content of the file, bytes.
         height: of the result, in pixels.
         width: the same.
         mode: Pillow's, "RGB" or "L" for grey.
@@ -216,14 +216,14 @@ def check_size(image):
     """Raises ValueError for an opened image that has more than `MOST_PIXELS`."""
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(
-            f"{image.width} by {image.height} pixels, expected at most {MOST_PIXELS} in all; "
+            f"{image.width} by {image.height} pixels, expected at most {MOST_PIXELS} altogether; "
             "make it smaller"
         )
 
 
 def _upright(image, content):
-    """An image turned as its EXIF orientation says, if there is one that can be read."""
-    image.load()  # so that what fails below is EXIF alone
+    """Rotates an image by its EXIF orientation, if it has one that can be read."""
+    image.load()  # so that only EXIF can fail below
     turn = orientation.read(content)
     if turn is None:
         try:
@@ -234,15 +234,15 @@ def _upright(image, content):
 
 
 def _of_8_bits(image):
-    if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
+    if image.mode.startswith("I;16"):  # Pillow would clip it at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise ValueError("pixels of 32 bits, whose range is not known; save it with 8 or 16")
+        raise ValueError("pixels of 32 bits, whose range is unknown; save it with 8 or 16 bits")
     return image
 
 
 def centre(image, height, width):
-    """The middle of an image that is resized until it covers a shape, bilinear with antialiasing.
+    """Resizes an image to cover a shape and crops its centre; bilinear with antialiasing.
 
     `rocket_tf.serving.image_decoding.centre` computes the same in TensorFlow's operations.
 
@@ -261,8 +261,8 @@ def centre(image, height, width):
         first = (resized - wanted) // 2
         box.append((first * side / resized, min((first + wanted) * side / resized, side)))
     (left, right), (upper, lower) = box
-    # Only the middle is computed, from all pixels that its resized pixels depend on. First across,
-    # then down, each rounded: left to itself, Pillow takes an order that differs by version.
+    # Only the centre is computed, from all pixels that it depends on. It is resized horizontally,
+    # then vertically, and rounded each time: Pillow's own order differs between versions.
     before = (width, image.height)
     image = image.resize(before, Image.Resampling.BILINEAR, (left, 0, right, image.height))
     return image.resize((width, height), Image.Resampling.BILINEAR, (0, upper, width, lower))

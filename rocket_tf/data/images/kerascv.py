@@ -1,15 +1,15 @@
 """KerasCV's augmentations: RandAugment, MixUp, CutMix. The only file that knows KerasCV.
 
-KerasCV draws from generators that keep state, and MixUp and CutMix mix the examples of a batch.
-So these augmentations do not depend on (seed, epoch, example) alone: a resumed run draws other
-numbers than an uninterrupted one, and replicas mix among their own examples.
+KerasCV draws from generators with state, and MixUp and CutMix mix the examples of a batch. So these
+augmentations depend on more than (seed, epoch, example): a resumed run draws different numbers than
+an uninterrupted one, and each replica mixes its own examples.
 """
 
 import tensorflow as tf
 
 
 def make_augmentation(rand_augment=0.0, mixup=0.0, cutmix=0.0, seed=0):
-    """A function that augments a batch, or `None` when all is off.
+    """Makes a function that augments a batch, or `None` if every augmentation is off.
 
     Args:
         rand_augment: magnitude of RandAugment in [0, 1]; 0: off.
@@ -19,14 +19,14 @@ def make_augmentation(rand_augment=0.0, mixup=0.0, cutmix=0.0, seed=0):
 
     Returns:
         `f(images, labels) -> (images, labels)`: images 0 to 255, shape (batch, height, width, 3),
-        float32 afterwards; labels one-hot, float32, shape (batch, classes) where they are mixed,
-        and soft afterwards; any labels where they are not.
+        float32 in the result. If labels are mixed, they are one-hot, float32, shape (batch,
+        classes), and soft in the result; otherwise they may be any labels.
     """
     if not (rand_augment or mixup or cutmix):
         return None
-    import keras_cv  # slow to import, and of use to few runs
+    import keras_cv  # slow to import, and few runs need it
 
-    # Some of its layers draw from the global generator, which has no seed of its own.
+    # Some of its layers draw from the global generator, which must be seeded separately.
     tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
     randomize = mix = None
     if rand_augment:

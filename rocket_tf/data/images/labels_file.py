@@ -1,4 +1,4 @@
-"""The classes of images from a CSV or Parquet file beside them. It does not import TensorFlow."""
+"""Reads images' classes from a CSV or Parquet file beside them, without importing TensorFlow."""
 
 import dataclasses
 import hashlib
@@ -26,13 +26,13 @@ class LabelsFile:
     """A file with a row for each image.
 
     Attributes:
-        path: of the file, .csv, .csv.gz or .parquet; where it is relative, in the images' folder.
-        image_column: its column of paths, relative to the images' folder, with "/" between parts.
-        class_column: its column of classes, texts or whole numbers. Images may have several
-            classes, or none: in Parquet, where it is a column of lists; or by `separator`.
-        part_column: its column of "train" and "test" (or "val", or "validation"); empty: a
-            fraction decides.
-        separator: between the classes of a row; empty: a row has one class.
+        path: a .csv, .csv.gz or .parquet file; a relative path is in the images' folder.
+        image_column: column of image paths, relative to the images' folder, separated by "/".
+        class_column: column of classes, strings or integers. Images may have several classes, or
+            none, if it is a column of lists (Parquet), or with a `separator`.
+        part_column: column of "train" and "test" (or "val", or "validation"); empty: a fraction
+            decides.
+        separator: separates the classes of a row; empty: a row has one class.
     """
 
     path: str
@@ -43,23 +43,24 @@ class LabelsFile:
 
 
 def list_images(path, labels, test_fraction, tell):
-    """The images that a file of labels names.
+    """Lists the images that a file of labels names.
 
     Args:
         path: the images' folder, a `pathlib.Path`.
         labels: a `LabelsFile`.
         test_fraction: the share of test images, chosen by a hash of their paths
-            (`listing.is_test`), where the file has no column of parts.
-        tell: function that takes a line about images that are not read.
+            (`listing.is_test`), if the file has no column of parts.
+        tell: called with a line about images that are not read.
 
     Returns:
-        `listing.Listing`. The classes are those of training images, in the order of their names,
-        or as numbers where all are whole numbers. Images are in the order of their paths. Where
-        they may have several classes, labels are multi-hot, float32 of shape (images, classes).
+        `listing.Listing`. Classes are those of the training images, sorted by name, or as numbers
+        if all are integers. Images are sorted by path. If images may have several classes, labels
+        are multi-hot, float32 of shape (images, classes).
 
     Raises:
-        DamagedDataError: for a row that is wrong.
-        DataUnavailableError: if there is no such file, column or folder, or a part has no images.
+        DamagedDataError: if a row is invalid.
+        DataUnavailableError: if the file, a column or the folder does not exist, or a part has no
+            images.
         OSError: if a folder cannot be read.
     """
     rows = _Rows(path, labels, test_fraction, tell)
@@ -72,21 +73,21 @@ def list_images(path, labels, test_fraction, tell):
     if rows.are_multi_label and len(class_names) < 2:
         raise DataUnavailableError(
             f"{rows.path}: training images have {len(class_names)} classes in "
-            f"{labels.class_column!r}; several classes an image need two at least"
+            f"{labels.class_column!r}; images with several classes need at least two"
         )
     rows.check_images([*train, *test])
     return rows.listing(class_names, train, test, "no training image has that class")
 
 
 def list_test_images(path, labels, class_names, test_fraction, tell):
-    """The images of the test part alone; those of the training part need not be there.
+    """Lists the images of the test part alone; the training images may be missing.
 
     Args:
-        path: as of `list_images`.
-        labels: as of `list_images`.
-        class_names: names of the classes, in their order.
-        test_fraction: as of `list_images`.
-        tell: as of `list_images`.
+        path: as for `list_images`.
+        labels: as for `list_images`.
+        class_names: names of the classes, in order.
+        test_fraction: as for `list_images`.
+        tell: as for `list_images`.
 
     Returns:
         `listing.Listing` without training images.
@@ -103,25 +104,27 @@ def list_test_images(path, labels, class_names, test_fraction, tell):
 
 
 class _Rows:
-    """The rows of a file, checked as far as can be without the images.
+    """The rows of a file, checked as far as possible without the images.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         classes: the classes of each row, a list of tuples of strings.
         are_multi_label: whether a row may have several, or none.
     """
 
     def __init__(self, folder, labels, test_fraction, tell):
         if not folder.is_dir():
-            raise DataUnavailableError(f"{folder}: no such folder; expected that of the images")
+            raise DataUnavailableError(
+                f"{folder}: no such folder; expected the folder of the images"
+            )
         self._folder, self._columns, self._tell = folder, labels, tell
         self._fraction = test_fraction
         self.path = folder / Path(labels.path).expanduser()
         if bool(labels.part_column) == bool(test_fraction):
             raise DataUnavailableError(
                 f"{self.path}: got part_column={labels.part_column!r} and "
-                f"test_fraction={test_fraction}, expected one of the two, to say which images are "
-                "the test part"
+                f"test_fraction={test_fraction}, expected exactly one of the two, to choose the "
+                "test images"
             )
         arrays, self.where = labels_table.read(self.path, labels)
         kind = arrays[labels.class_column].type
@@ -129,41 +132,42 @@ class _Rows:
         self.classes = self._classes(arrays[labels.class_column])
         self._names = self._paths(arrays[labels.image_column])
         self._parts = self._parts_of_rows(arrays)
-        self._rows = self._each_once()  # of each image the first
+        self._rows = self._each_once()  # the first row of each image
 
     def of_part(self, part):
-        """The rows of images of a part, in the order of their paths."""
+        """The rows of a part's images, sorted by path."""
         own = [row for row in self._rows if self._parts[row] == part]
         return sorted(own, key=lambda row: self._names[row].split("/"))
 
     def without_images(self, part):
-        """What to say of a part of which there are none."""
+        """The message for a part without images."""
         if self._columns.part_column:
             return (
                 f"{self.path}: no row has {part!r} in {self._columns.part_column!r}; expected "
                 "training and test images"
             )
         return (
-            f"{self.path}: of its {len(self._rows)} images none is of the part {part!r} by "
-            f"config.test_fraction={self._fraction}; {'lower' if part == 'train' else 'raise'} it"
+            f"{self.path}: with config.test_fraction={self._fraction}, none of its "
+            f"{len(self._rows)} images is in the part {part!r}; "
+            f"{'lower' if part == 'train' else 'raise'} the fraction"
         )
 
     def check_images(self, rows):
-        """Checks that the images of rows are there, and says how many others are."""
+        """Checks that the images of rows exist, and reports how many others there are."""
         images, _ = image_files.find(self._folder)
         there = {Path(os.path.relpath(image, self._folder)).as_posix() for image in images}
-        # Those in linked folders, say, are found by name alone.
+        # Images in linked folders, for example, are found only by name.
         missing = [row for row in rows if self._names[row] not in there and self._is_missing(row)]
         if missing:
             row = min(missing)
             raise DamagedDataError(
-                f"{self._cell(row)}: no such file in {self._folder} (so it is of {len(missing)} of "
-                f"{len(rows)} images); put it there, or delete the row"
+                f"{self._cell(row)}: no such file in {self._folder} ({len(missing)} of {len(rows)} "
+                "images are missing); put it there, or delete the row"
             )
         for row in rows:
             if not self._names[row].lower().endswith(image_files.SUFFIXES):
                 raise DamagedDataError(
-                    f"{self._cell(row)}: is not an image by its name; expected one of "
+                    f"{self._cell(row)}: does not have an image's suffix; expected one of "
                     f"{' '.join(image_files.SUFFIXES)}"
                 )
         unnamed = len(there.difference(self._names))
@@ -174,7 +178,7 @@ class _Rows:
             )
 
     def listing(self, class_names, train, test, otherwise):
-        """A `Listing` of rows; `otherwise` is what to say of a test image of another class."""
+        """A `Listing` of rows; `otherwise` is the message for a test image of another class."""
         fingerprint, parts = {}, {}
         for part, rows in (("train", train), ("test", test)):
             found = self._labels(rows, class_names, otherwise)
@@ -203,7 +207,7 @@ class _Rows:
                 if name not in places:
                     raise DamagedDataError(
                         f"{self.where(row)}: {name!r} in {self._columns.class_column!r}: "
-                        f"{otherwise}; name one that there is, or delete the row"
+                        f"{otherwise}; name another class, or delete the row"
                     )
         if not self.are_multi_label:
             return np.array([places[self.classes[row][0]] for row in rows], np.int64)
@@ -221,7 +225,7 @@ class _Rows:
             if separator:
                 raise DataUnavailableError(
                     f"{self.path}: {column!r} is a column of lists, and class_separator="
-                    f"{separator!r} is for texts; leave that out"
+                    f"{separator!r} is for strings; leave it out"
                 )
             self._check_type(array.type.value_type, column)
             cells = array.to_pylist()
@@ -244,24 +248,24 @@ class _Rows:
     def _check_type(self, kind, column):
         if not (values.is_text(kind) or pa.types.is_integer(kind)):
             raise DataUnavailableError(
-                f"{self.path}: {column!r} is a column of {kind}, expected texts or whole numbers"
+                f"{self.path}: {column!r} is a column of {kind}, expected strings or whole numbers"
             )
 
     def _texts(self, array, column):
-        """Values as a list of strings, none of them empty or with spaces around."""
+        """Values as a list of strings, checked to be without spaces at either end."""
         self._check_type(array.type, column)
         values.check_category(array, column, self.where)
         texts = array.cast(pa.large_string())
         spaced = compute.index(compute.match_substring_regex(texts, r"^\s|\s$"), True).as_py()
         if spaced >= 0:
             raise DamagedDataError(
-                f"{self.where(spaced)}: {texts[spaced].as_py()!r} in {column!r} has a space at an "
-                "end, which makes it another value; take it away"
+                f"{self.where(spaced)}: {texts[spaced].as_py()!r} in {column!r} starts or ends "
+                "with a space; remove it"
             )
         return texts.to_pylist()
 
     def _paths(self, array):
-        """Paths in the folder, in one spelling."""
+        """Normalized paths in the folder."""
         column = self._columns.image_column
         if not values.is_text(array.type):
             raise DataUnavailableError(
@@ -272,8 +276,8 @@ class _Rows:
         for row, name in enumerate(names):
             if name.startswith("/") or name.split("/")[0] in ("..", "."):
                 raise DamagedDataError(
-                    f"{self.where(row)}: {name!r} in {column!r}; expected a path in "
-                    f"{self._folder}, relative to it"
+                    f"{self.where(row)}: {name!r} in {column!r}; expected a path relative to "
+                    f"{self._folder}"
                 )
         return names
 
@@ -294,7 +298,7 @@ class _Rows:
         for other in sorted({*parts} - {"train", read}):
             self._tell(
                 f"{self.path}: {parts.count(other)} of {len(parts)} rows have {other!r} in "
-                f"{column!r}, beside {read!r}, and are not read"
+                f"{column!r} in addition to {read!r}, and are not read"
             )
         return ["test" if part == read else "train" if part == "train" else "" for part in parts]
 
@@ -312,13 +316,13 @@ class _Rows:
             ):
                 if set(one) != set(other):
                     raise DamagedDataError(
-                        f"{self._cell(row)}: is {_listed(one)} in {column!r}, and "
-                        f"{_listed(other)} in {self.where(earlier)}; leave one of the two rows"
+                        f"{self._cell(row)}: has {_listed(one)} in {column!r}, but "
+                        f"{_listed(other)} in {self.where(earlier)}; delete one of the two rows"
                     )
         if again:
             self._tell(
-                f"{self.path}: {again} of {len(self._names)} rows name an image again, with the "
-                f"same {'classes' if self.are_multi_label else 'class'}; each is read once"
+                f"{self.path}: {again} of {len(self._names)} rows repeat an image with the same "
+                f"{'classes' if self.are_multi_label else 'class'}; each image is read once"
             )
         return list(first.values())
 
@@ -330,23 +334,23 @@ class _Rows:
 
 
 def _problem_of(names):
-    """What is wrong with the classes of a row, which may have several; `None` if nothing is."""
+    """What is wrong with the classes of a row with several, or `None`."""
     if names is None or any(name is None or not str(name).strip() for name in names):
-        return "expected classes that are not empty"
+        return "expected non-empty classes"
     if any(isinstance(name, int) and name < 0 for name in names):
-        return "expected numbers from 0 on, or texts"
+        return "expected non-negative integers or strings"
     if any(str(name) != str(name).strip() for name in names):
-        return "a class has a space at an end, which makes it another; take it away"
+        return "a class starts or ends with a space; remove it"
     if len({*names}) < len(names):
-        return "a class is there twice; name each once"
+        return "a class appears twice; name each once"
     return None
 
 
 def _listed(names):
-    return ", ".join(map(repr, names)) or "of no class"
+    return ", ".join(map(repr, names)) or "no class"
 
 
 def _in_order(class_names):
-    """Classes by their names; as numbers, where all are whole numbers."""
+    """Sorts classes by name, or as numbers if all are integers."""
     are_whole = all(re.fullmatch(_WHOLE, name) for name in class_names)
     return sorted(class_names, key=int if are_whole else None)

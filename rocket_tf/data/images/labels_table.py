@@ -1,4 +1,4 @@
-"""A CSV or Parquet file of labels, as Arrow arrays. It does not import TensorFlow."""
+"""Reads a CSV or Parquet file of labels as Arrow arrays, without importing TensorFlow."""
 
 import bisect
 import itertools
@@ -16,27 +16,29 @@ _FORMS = (".csv", ".csv.gz", ".parquet")
 
 
 def read(path, labels):
-    """The columns of a file.
+    """Reads the columns of a file.
 
     Args:
-        path: of the file, a `pathlib.Path`.
+        path: a `pathlib.Path`.
         labels: a `labels_file.LabelsFile`, which names the columns.
 
     Returns:
-        `(arrays, where)`: dict from columns to Arrow arrays of one chunk; and a function from a row
-        to the file and its line, or its row group and row.
+        `(arrays, where)`: a dict from columns to Arrow arrays of one chunk, and a function that
+        names a row by file and line, or by file, row group and row.
 
     Raises:
-        DamagedDataError: if it cannot be read.
-        DataUnavailableError: if there is no such file or column, or it has no rows.
+        DamagedDataError: if the file cannot be read.
+        DataUnavailableError: if the file or a column does not exist, or the file has no rows.
     """
     names = [labels.image_column, labels.class_column, labels.part_column]
     names = [name for name in dict.fromkeys(names) if name]
     if not str(path).lower().endswith(_FORMS):
-        raise DataUnavailableError(f"{path}: is not a file of labels; expected {', '.join(_FORMS)}")
+        raise DataUnavailableError(
+            f"{path}: is not a supported file of labels; expected {', '.join(_FORMS)}"
+        )
     if not path.is_file():
         raise DataUnavailableError(
-            f"{path}: no such file of labels; config.labels_file is a path in config.data_path"
+            f"{path}: no such file of labels; config.labels_file is relative to config.data_path"
         )
     if path.suffix.lower() == ".parquet":
         arrays, where = _read_parquet(path, names)
@@ -48,7 +50,7 @@ def read(path, labels):
             return f"{path}: {click_csv.location(path, row)}"
 
     if not len(arrays[labels.image_column]):
-        raise DataUnavailableError(f"{path}: has no rows; expected one for each image")
+        raise DataUnavailableError(f"{path}: has no rows; expected one row per image")
     return arrays, where
 
 

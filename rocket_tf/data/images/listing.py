@@ -1,4 +1,4 @@
-"""Which images of a folder there are, by part, with their classes.
+"""The images of a folder, by part, with their classes.
 
 It does not import TensorFlow.
 """
@@ -9,23 +9,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-# The parts that are read as the test part, the first that is there.
+# Names of the test part; the first one that exists is read.
 TEST_NAMES = ("test", "val", "validation")
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What there is to read.
+    """The images and labels that can be read.
 
     Attributes:
-        class_names: names of the classes, in their order.
-        train: paths, a list of strings, and labels: int64 of shape (images,), or, where images
-            may have several classes, multi-hot, float32 of shape (images, classes).
+        class_names: names of the classes, in order.
+        train: paths, a list of strings, and labels: int64 of shape (images,); multi-hot, float32 of
+            shape (images, classes), if images may have several classes.
         test: the same.
-        place_of_class: function from a part, "train" or "test", and a class's name to where its
-            images of that part stand, for messages.
-        way_out: what can be done about a class whose images cannot be read, for messages.
-        fingerprint: what identifies the labels, where paths do not; a dict that JSON can hold.
+        place_of_class: function from a part, "train" or "test", and a class's name to the place of
+            its images, for messages.
+        way_out: advice for a class whose images cannot be read, for messages.
+        fingerprint: JSON-compatible dict that identifies the labels if paths do not.
     """
 
     class_names: list[str]
@@ -37,13 +37,13 @@ class Listing:
 
 
 def is_test(name, fraction):
-    """Whether an image is of the test part, where that is a share of all images.
+    """Whether an image belongs to the test part when that is a share of all images.
 
-    It depends on the name alone: other images that come or go move no image from one part to the
-    other, and with a larger share, test images stay test images.
+    It depends only on the name. Adding or deleting images moves no other image between the parts,
+    and test images remain test images when the share grows.
 
     Args:
-        name: the image's path in the folder, with "/" between its parts.
+        name: the image's path in the folder, separated by "/".
         fraction: the share, from 0 to 1.
 
     Example:

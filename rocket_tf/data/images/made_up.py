@@ -1,4 +1,4 @@
-"""A folder of images of any number, made of a seed in bounded memory, to try large data with.
+"""Writes a folder with any number of images from a seed, in bounded memory, to test large data.
 
 It does not import TensorFlow.
 """
@@ -15,29 +15,32 @@ from PIL import Image
 from rocket_tf.data.images.files import in_threads
 from rocket_tf.errors import ConfigError
 
-_GRID = 8  # height and width of a class's pattern, which is blown up to the image
-_COARSE, _FINE = 40, 12  # of the noise in the pattern: its deviation; in the pixels: its reach
+_GRID = 8  # height and width of a class's pattern, which is enlarged to the image's size
+_COARSE, _FINE = (
+    40,
+    12,
+)  # standard deviation of the noise in the pattern; range of the noise in the pixels
 
 
 def write(folder, images, size=256, classes=10, quality=90, seed=0, test_images=0):
     """Writes `folder/train/<class>/<number>.jpg` and `folder/test/<class>/<number>.jpg`.
 
-    An image is the pattern of its class, a few patches of colour, and noise. Classes take turns.
-    Image i of a part is a function of (seed, classes, i), so that a larger set begins as a smaller
-    one. Its bytes are the same wherever Pillow is of the same version.
+    An image shows the pattern of its class, a few patches of colour, and noise. Classes take turns.
+    Image i of a part depends only on (seed, classes, i), so a larger set begins with the images of
+    a smaller one. The bytes are the same for the same version of Pillow.
 
     Args:
-        folder: a new folder, which has its name when all is written.
-        images: of the training part, at least as many as classes.
+        folder: a new folder; it gets this name once everything is written.
+        images: number of training images, at least `classes`.
         size: height and width, in pixels.
-        classes: how many.
-        quality: of the JPEG files, 1 to 95.
+        classes: number of classes.
+        quality: quality of the JPEG files, 1 to 95.
         seed: a non-negative integer.
-        test_images: of the test part; 0: a tenth of `images`.
+        test_images: number of test images; 0: a tenth of `images`.
 
     Raises:
-        ConfigError: if the folder is there already.
-        OSError: if it cannot be written.
+        ConfigError: if the folder exists.
+        OSError: if the folder cannot be written.
 
     Example:
         >>> import tempfile
@@ -48,7 +51,7 @@ def write(folder, images, size=256, classes=10, quality=90, seed=0, test_images=
     """
     folder = Path(folder)
     if os.path.lexists(folder):
-        raise ConfigError(f"{folder}: is there already; name a new folder")
+        raise ConfigError(f"{folder}: exists already; name a new folder")
     numbers = {"train": images, "test": test_images or max(images // 10, 1)}
     names = [f"class_{label:0{len(str(classes - 1))}}" for label in range(classes)]
     partial = folder.with_name(f".{uuid.uuid4().hex}.partial")

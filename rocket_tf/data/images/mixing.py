@@ -6,23 +6,30 @@ al. (ICCV 2019).
 
 import tensorflow as tf
 
-DRAWS = 3  # random numbers that an example needs
+DRAWS = 3  # random numbers per example
 _HALVINGS = 40
 
 
 def mixup(images, partners, labels, partner_labels, draws, alpha):
-    """Adds to each image so much of its partner as is missing.
+    """Blends each image with its partner.
 
     Args:
         images: shape (batch, height, width, channels), 0 to 255, any dtype.
-        partners: the same of the partners.
+        partners: the partners' images, same shape and dtype.
         labels: one-hot, float32, shape (batch, classes).
-        partner_labels: the same of the partners.
-        draws: float32, shape (batch, 3), uniform in [0, 1); the first gives an image's own part.
-        alpha: the part is of a beta distribution with both parameters alpha, above 0.
+        partner_labels: the partners' labels, same shape.
+        draws: float32, shape (batch, 3), uniform in [0, 1); the first gives the image's own share.
+        alpha: the share follows Beta(alpha, alpha); above 0.
 
     Returns:
         `(images, labels)`, float32.
+
+    Example:
+        >>> black, white = tf.zeros((1, 1, 1, 1)), 255 * tf.ones((1, 1, 1, 1))
+        >>> one, two = tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]])
+        >>> images, labels = mixup(black, white, one, two, tf.constant([[0.25, 0, 0]]), 1.0)
+        >>> labels.numpy().round(2).tolist()
+        [[0.25, 0.75]]
     """
     part = beta(draws[:, 0], alpha)
     of_image = part[:, None, None, None]
@@ -32,19 +39,27 @@ def mixup(images, partners, labels, partner_labels, draws, alpha):
 
 
 def cutmix(images, partners, labels, partner_labels, draws, alpha):
-    """Puts a box of its partner into each image.
+    """Pastes a box of its partner into each image.
 
     Args:
-        images: as of `mixup`.
-        partners: as of `mixup`.
-        labels: as of `mixup`.
-        partner_labels: as of `mixup`.
-        draws: as of `mixup`; the first gives the part of the image that is to stay, the others
-            the middle of the box, down and across. What of it lies outside is cut off.
-        alpha: as of `mixup`.
+        images: as for `mixup`.
+        partners: as for `mixup`.
+        labels: as for `mixup`.
+        partner_labels: as for `mixup`.
+        draws: as for `mixup`; the first gives the share of the image that remains, the others the
+            vertical and horizontal centre of the box, which is clipped to the image.
+        alpha: as for `mixup`.
 
     Returns:
-        As `mixup`; labels are mixed by areas.
+        As for `mixup`; labels are mixed in proportion to the areas.
+
+    Example:
+        >>> black, white = tf.zeros((1, 4, 4, 1)), 255 * tf.ones((1, 4, 4, 1))
+        >>> one, two = tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]])
+        >>> draws = tf.constant([[0.75, 0.5, 0.5]])
+        >>> images, labels = cutmix(black, white, one, two, draws, 1.0)
+        >>> labels.numpy().round(2).tolist()
+        [[0.75, 0.25]]
     """
     height, width = images.shape[1], images.shape[2]
     side = tf.sqrt(1 - beta(draws[:, 0], alpha))
@@ -65,7 +80,7 @@ def _within(size, middle, side):
 
 
 def beta(draws, alpha):
-    """Numbers of a beta distribution with both parameters alpha, by the inverse of its function.
+    """Samples Beta(alpha, alpha) by inverting its distribution function.
 
     Args:
         draws: float32, uniform in [0, 1).

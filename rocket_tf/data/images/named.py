@@ -1,4 +1,4 @@
-"""Image data sets in memory, by name."""
+"""Reads image data sets into memory by name."""
 
 import numpy as np
 
@@ -10,22 +10,23 @@ from rocket_tf.errors import DamagedDataError
 
 
 def load(dataset, data_dir="", train_examples=0, validation_examples=0, split_seed=0):
-    """Reads a data set, downloading it first where it is missing.
+    """Reads a data set, downloading it first if it is missing.
 
     Args:
-        dataset: name of images in `catalog.DATASETS`.
+        dataset: name of an image data set in `catalog.DATASETS`.
         data_dir: folder of TensorFlow Datasets, or of CIFAR's original archives; empty: TensorFlow
             Datasets' default.
-        train_examples: the first so many training examples; 0: all.
-        validation_examples: so many of them are held out, the same of each class; where the
-            training examples come in several parts, in the shares of `DatasetCard.train_parts`.
-        split_seed: seed of the split into training and test examples where the data set has none.
+        train_examples: number of training examples to use, the first ones; 0: all.
+        validation_examples: number of training examples to hold out, equally many of each class; if
+            the training examples have several parts, in the proportions of
+            `DatasetCard.train_parts`.
+        split_seed: seed of the split into training and test examples if the data set has no split.
 
     Returns:
         `ArrayData`.
 
     Raises:
-        DamagedDataError: if the data is there and damaged.
+        DamagedDataError: if the data is damaged.
         DataUnavailableError: if the data can be neither found nor downloaded, or a class has too
             few examples to hold out.
     """
@@ -48,14 +49,14 @@ def _check_sizes(dataset, path, archive):
     if found != (card.train_examples, card.test_examples):
         raise DamagedDataError(
             f"{dataset}: {path} has {found[0]} training and {found[1]} test images, expected "
-            f"{card.train_examples} and {card.test_examples}; get the archive again"
+            f"{card.train_examples} and {card.test_examples}; download the archive again"
         )
 
 
 def _read_digits(split_seed):
-    """scikit-learn's digits: 8 by 8 grey images of 0 to 16, spread over 0 to 255.
+    """scikit-learn's digits: 8 by 8 grey images, scaled from 0 to 16 to 0 to 255.
 
-    The data come without a split; these have all classes in proportion.
+    The data have no split; this one is stratified by class.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

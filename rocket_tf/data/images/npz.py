@@ -1,4 +1,4 @@
-"""Images and labels in one NumPy archive, as Keras's data sets have them.
+"""Reads images and labels from one NumPy archive, like those of Keras's data sets.
 
 It does not import TensorFlow.
 """
@@ -19,34 +19,34 @@ def read(path):
     """Reads an .npz file with the keys x_train, y_train, x_test, y_test.
 
     Args:
-        path: the file. x_train and x_test: pixels of 0 to 255, uint8 or whole values of any other
-            type, shape (examples, height, width) or (examples, height, width, channels). y_train
+        path: the file. x_train and x_test: pixels of 0 to 255, uint8 or integral values of another
+            dtype, shape (examples, height, width) or (examples, height, width, channels). y_train
             and y_test: integers from 0 to classes - 1, shape (examples,) or (examples, 1), each
-            class at least once in y_train. It may have class_names, strings of shape (classes,);
-            without them the classes' names are their numbers.
+            class at least once in y_train. Optionally class_names, strings of shape (classes,);
+            without them, classes are named by their numbers.
 
     Returns:
         `LocalImages`, in the file's order.
 
     Raises:
         DamagedDataError: if the file, or an array in it, cannot be read.
-        DataUnavailableError: if there is no such file, or its arrays are not as above; the message
-            names the key.
+        DataUnavailableError: if the file does not exist, or its arrays are not as above; the
+            message names the key.
     """
     path = Path(path).expanduser()
     arrays = _read_arrays(path)
     x_train, x_test = (_images(f"{path}: {key}", arrays[key]) for key in ("x_train", "x_test"))
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataUnavailableError(
-            f"{path}: x_test has images of shape {x_test.shape[1:]}, and x_train of "
-            f"{x_train.shape[1:]}; expected the same"
+            f"{path}: x_test has images of shape {x_test.shape[1:]}, but x_train of "
+            f"{x_train.shape[1:]}; expected equal shapes"
         )
     y_train, y_test = (_labels(f"{path}: {key}", arrays[key]) for key in ("y_train", "y_test"))
     for part, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
         if len(images) != len(labels):
             raise DataUnavailableError(
-                f"{path}: x_{part} has {len(images)} examples, and y_{part} has {len(labels)}; "
-                "expected as many"
+                f"{path}: x_{part} has {len(images)} examples, but y_{part} has {len(labels)}; "
+                "expected equally many"
             )
     given = _class_names(path, arrays["class_names"]) if "class_names" in arrays else None
     classes = len(given) if given else max(int(y_train.max()), 0) + 1
@@ -71,12 +71,12 @@ def _read_arrays(path):
         with path.open("rb") as file:
             truncated = file.read(2) == b"PK"
         raise DamagedDataError(
-            f"{path}: {'its end is missing, so copy it again' if truncated else 'no .npz file'}; "
+            f"{path}: {'its end is missing; copy it again' if truncated else 'not an .npz file'}; "
             f"expected one by {_EXAMPLE}"
         )
     try:
         archive = np.load(path, allow_pickle=False)
-    except Exception as error:  # zipfile's and NumPy's, of many kinds
+    except Exception as error:  # zipfile and NumPy raise many kinds of errors
         raise DamagedDataError(f"{path}: {reason_of(error)}; copy it again") from error
     with archive:
         missing = [key for key in _KEYS if key not in archive]
@@ -92,23 +92,23 @@ def _read_arrays(path):
 def _read_array(path, archive, key):
     try:
         array = archive[key]
-    except Exception as error:  # likewise
+    except Exception as error:  # as above
         if "allow_pickle" in str(error):
             problem = "an array of Python objects, which is not read; save numbers or strings"
         else:
             problem = f"{reason_of(error)}; copy the file again"
         raise DamagedDataError(f"{path}: {key}: {problem}") from error
-    if not isinstance(array, np.ndarray):  # NumPy gives bytes of other files in the archive
-        raise DamagedDataError(f"{path}: {key}: no NumPy array")
+    if not isinstance(array, np.ndarray):  # for other files in the archive, NumPy returns bytes
+        raise DamagedDataError(f"{path}: {key}: not a NumPy array")
     return array
 
 
 def _images(source, images):
-    """Images as uint8 with channels, from what the archive has."""
+    """Converts the archive's images to uint8 with channels."""
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise DataUnavailableError(
             f"{source}: shape {images.shape}; expected (examples, height, width) or (examples, "
-            "height, width, channels), and none of them 0"
+            "height, width, channels), with no dimension 0"
         )
     if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] > 4:
         raise DataUnavailableError(
@@ -124,14 +124,14 @@ def _to_uint8(source, images):
     if images.dtype.kind in "biuf":
         least, most = images.min(), images.max()
         found += f" with values from {least} to {most}"
-        # Not so for NaN, either.
+        # False for NaN, too.
         if least >= 0 and most <= 255:
             converted = images.astype(np.uint8)
             whole = np.array_equal(converted, images)
     if not whole:
         raise DataUnavailableError(
-            f"{source}: {found}, not all of them whole numbers of 0 to 255; expected pixels of 0 "
-            "to 255, such as np.round(255 * x).astype(np.uint8) of an x from 0 to 1"
+            f"{source}: {found}, not all integers from 0 to 255; expected pixels of 0 to 255, such "
+            "as np.round(255 * x).astype(np.uint8) for x in [0, 1]"
         )
     return converted
 
@@ -143,7 +143,7 @@ def _labels(source, labels):
     if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "iu":
         raise DataUnavailableError(
             f"{source}: dtype {labels.dtype} and shape {labels.shape}; expected integers of shape "
-            "(examples,) or (examples, 1), not empty; of one-hot labels y.argmax(-1)"
+            "(examples,) or (examples, 1), not empty; for one-hot labels, save y.argmax(-1)"
         )
     return labels
 

@@ -1,28 +1,28 @@
 """The EXIF orientation of image files. It does not import TensorFlow.
 
-It does not use Pillow, since an export does the same in TensorFlow's operations
-(`rocket_tf.serving.image_decoding`), and Pillow also reads other places, such as XMP.
+It does not use Pillow, which also looks elsewhere, such as in XMP: an export must find the same
+orientation with TensorFlow's operations (`rocket_tf.serving.image_decoding`).
 """
 
 UPRIGHT = 1
-ORIENTATION, SHORT = 0x0112, 3  # a tag of EXIF, and the type of its value
+ORIENTATION, SHORT = 0x0112, 3  # tag in EXIF, and the type of its value
 JPEG, PNG, EXIF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"Exif\0\0"
-WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))  # markers of JPEG that stand alone
-LAST = (0xD9, 0xDA)  # the image's end, and the beginning of its pixels
+WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))  # JPEG markers without a segment
+LAST = (0xD9, 0xDA)  # end of the image, and start of its pixels
 
 
 def read(content):
-    """The EXIF orientation of a file: where the first row and column of its pixels lie.
+    """Reads a file's EXIF orientation: on which sides its first row and column of pixels belong.
 
-    It is looked for in the first EXIF segment of a JPEG file, before its pixels, and in the first
-    eXIf chunk of a PNG file.
+    It is read from the first EXIF segment before the pixels of a JPEG file, or from the first eXIf
+    chunk of a PNG file.
 
     Args:
-        content: the file's, bytes.
+        content: content of the file, bytes.
 
     Returns:
-        1 to 8, as EXIF numbers them; 1, upright, if there is none, or none that can be read; `None`
-        of other files.
+        1 to 8, as EXIF numbers them; 1, upright, if there is no readable orientation; `None` for
+        files of other formats.
 
     Example:
         >>> read(PNG), read(b"no image")
@@ -36,11 +36,11 @@ def read(content):
 
 
 def _segment(content):
-    """What follows EXIF's name in the first segment of a JPEG file that has it; or nothing."""
+    """The content of a JPEG file's first EXIF segment, or nothing."""
     place = 2
     while place + 4 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]
-        if marker == 0xFF:  # which fills
+        if marker == 0xFF:  # a fill byte
             place += 1
             continue
         if marker in WITHOUT_LENGTH:

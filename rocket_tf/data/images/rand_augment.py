@@ -1,12 +1,12 @@
 """RandAugment as a function of given random numbers (Cubuk et al., "RandAugment", 2020).
 
-Each image goes through two operations in turn, each drawn out of fourteen, all of one magnitude.
-Their ranges are those of AutoAugment (Cubuk et al., 2019, Table 6), from nothing at magnitude 0 to
-the whole range at 1.
+Each image passes through two operations, each drawn from fourteen, of the same magnitude. Their
+ranges are those of AutoAugment (Cubuk et al., 2019, Table 6), from no effect at magnitude 0 to the
+full range at 1.
 
 Every start of a pipeline traces its graph anew. So the graph is small: it treats the images of a
-batch together, by operation, without loops over images and without branches; and what the
-magnitude alone decides is computed before.
+batch together, by operation, without loops or branches, and what depends on the magnitude alone is
+computed before.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Images in records of TensorFlow Datasets, read by number from ArrayRecord or TFRecord files."""
+"""Reads images of TensorFlow Datasets by record number from ArrayRecord or TFRecord files."""
 
 import os
 import threading
@@ -22,31 +22,31 @@ from rocket_tf.data.tfds_builder import prepared_builder, ways_out_of_damage
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 from rocket_tf.system import kept
 
-_ADDRESS = "https://storage.googleapis.com"  # where TensorFlow Datasets keeps what it knows
-_HEADER = 12  # bytes of a TFRecord before its content: the length, and a checksum of it
-_AROUND = 16  # with the checksum after it
-_AT_ONCE = 64  # records that are read from an ArrayRecord file at once
-_VERSION = 1  # of what is kept
+_ADDRESS = "https://storage.googleapis.com"  # where TensorFlow Datasets stores its metadata
+_HEADER = 12  # bytes before a TFRecord's content: the length and its checksum
+_AROUND = 16  # plus the checksum after the content
+_AT_ONCE = 64  # records read from an ArrayRecord file at once
+_VERSION = 1  # version of what is kept
 
 
 def read(config, tell=print):
     """Reads an image classification set in TensorFlow Datasets' form, or opens it to be streamed.
 
-    Every record is read once, and its image decoded, to find what is damaged, the labels, where
-    TFRecords begin, and how bright the images are; what is found is kept, for the same files, in
-    `rocket_tf.system.kept.folder()`. Afterwards records are read by their numbers.
+    Every record is read and decoded once, to find damaged ones, the labels, the offsets of
+    TFRecords, and the brightness of the images. The result is cached for the same files in
+    `rocket_tf.system.kept.folder()`. Afterwards, records are read by number.
 
     Args:
         config: mapping with the fields of `own_data.DEFAULTS`.
-        tell: function that takes a line about what was skipped.
+        tell: called with a line about what was skipped.
 
     Returns:
-        `LocalImages`, whose images are as `files.decode` makes them, in the order of the records.
+        `LocalImages`, with images decoded like `files.decode`, in the order of the records.
 
     Raises:
-        DamagedDataError: if it is there and damaged.
-        DataUnavailableError: if it can be neither found nor downloaded, has no such split, is no
-            set of images with classes, or needs more memory than there is.
+        DamagedDataError: if the data is damaged.
+        DataUnavailableError: if the data set can be neither found nor downloaded, lacks the split,
+            does not consist of images with classes, or needs more memory than there is.
     """
     size, splits = (
         config["image_size"],
@@ -73,7 +73,7 @@ def read(config, tell=print):
     if len(wrong):
         raise DataUnavailableError(
             f"tfds: {files.shown(references[wrong[0]])} has label {labels[wrong[0]]}, expected 0 "
-            f"to {len(names) - 1}; where a split has no labels, name another: "
+            f"to {len(names) - 1}; if the split has no labels, name another: "
             "config.tfds_test_split"
         )
     reasons = scanning.reasons_of(found, len(labels))
@@ -98,10 +98,10 @@ def read(config, tell=print):
 
 
 class RecordSource(Source):
-    """Images in records, decoded as `files.decode` does it.
+    """Images in records, decoded like `files.decode`.
 
-    References are int64 of shape (images, 3): the number of the file, the record's number in it,
-    and the byte at which it begins, which ArrayRecord does not need.
+    References are int64 of shape (images, 3): the file's number, the record's number in it, and the
+    byte where it begins (unused for ArrayRecord).
 
     Args:
         files: the `TFRecordFiles` or `ArrayRecordFiles`.
@@ -123,7 +123,7 @@ class RecordSource(Source):
 
 
 class TFRecordFiles:
-    """TFRecord files, in which records are found by the byte at which they begin.
+    """TFRecord files, in which records are found by the byte where they begin.
 
     Args:
         paths: list of paths.
@@ -137,7 +137,7 @@ class TFRecordFiles:
         return f"{self.paths[reference[0]]}: record {reference[1] + 1}"
 
     def records(self, file):
-        """Yields the byte at which each record of a file begins, and the record, checked."""
+        """Yields the first byte of each record of a file, and the checked record."""
         import tensorflow as tf
 
         begin = 0
@@ -188,8 +188,8 @@ def _files(builder, paths):
     form = builder.info.file_format.value
     if form not in _FILES:
         raise DataUnavailableError(
-            f"tfds: {builder.data_path} is in the format {form}, expected {' or '.join(_FILES)}; "
-            "prepare it anew in one of them"
+            f"tfds: {builder.data_path} has the format {form}, expected {' or '.join(_FILES)}; "
+            "prepare it again in one of them"
         )
     return _FILES[form](list(dict.fromkeys(paths)))
 
@@ -207,23 +207,23 @@ def _features(builder):
     if list(map(len, found)) != [1, 1]:
         has = ", ".join(f"{name} ({type(each).__name__})" for name, each in features.items())
         raise DataUnavailableError(
-            f"tfds: {builder.info.full_name} has {has}; expected one Image and one ClassLabel, "
-            "images with classes; name another: config.tfds_name"
+            f"tfds: {builder.info.full_name} has {has}; expected one Image and one ClassLabel; "
+            "name another data set: config.tfds_name"
         )
     (image,), (label,) = found
     if features[image].np_dtype not in (np.uint8, np.uint16):
         raise DataUnavailableError(
             f"tfds: {builder.info.full_name} has images of {np.dtype(features[image].np_dtype)}, "
-            "expected uint8 or uint16; name another: config.tfds_name"
+            "expected uint8 or uint16; name another data set: config.tfds_name"
         )
     return image, label
 
 
 def _pieces(builder, split):
-    """The files of a split, such as "train" or "train[:80%]", and which of their records it has."""
+    """The files of a split, such as "train" or "train[:80%]", and its records in each of them."""
     try:
         pieces = builder.info.splits[split].file_instructions
-    except Exception as error:  # what TensorFlow Datasets raises differs from wish to wish
+    except Exception as error:  # the type of TensorFlow Datasets' error depends on the mistake
         raise DataUnavailableError(
             f"tfds: {builder.info.full_name} has no split {split!r} ({reason(error)}), expected "
             f"one of {', '.join(builder.info.splits)}, or a part such as train[:80%]; set "
@@ -238,10 +238,10 @@ def _pieces(builder, split):
 
 
 def _scan(files, pieces, training, features, size):
-    """Reads and decodes every record of some pieces of files once.
+    """Reads and decodes every record in some pieces of files once.
 
     Returns:
-        Dict of arrays: as of `scanning.scan`, with "references" and "labels" of the records.
+        Dict of arrays: as for `scanning.scan`, plus "references" and "labels" of the records.
     """
     number = sum(piece.take for piece in pieces)
     references, labels = np.zeros((number, 3), np.int64), np.zeros(number, np.int64)
@@ -261,10 +261,10 @@ def _scan(files, pieces, training, features, size):
 
 
 def _records(files, file, piece):
-    """Yields the number, beginning and content of each record of a piece of a file.
+    """Yields the number, first byte and content of each record in a piece of a file.
 
     Raises:
-        DamagedDataError: if there are fewer, or one cannot be read.
+        DamagedDataError: if records are missing or cannot be read.
     """
     end, place, problem = piece.skip + piece.take, 0, None
     try:
@@ -276,7 +276,7 @@ def _records(files, file, piece):
                 return
     except GeneratorExit:
         raise
-    except Exception as error:  # readers raise errors of many kinds
+    except Exception as error:  # readers raise many kinds of errors
         problem = reason(error)
     path = files.paths[file]
     if not os.path.exists(path):
@@ -290,15 +290,15 @@ def _records(files, file, piece):
 def _checked(files, reference, content, features):
     try:
         return _parsed(content, *features)
-    except Exception as error:  # of protocol buffers, or a feature that is missing
+    except Exception as error:  # from protocol buffers, or for a missing feature
         raise DamagedDataError(
-            f"tfds: {files.shown(reference)} holds no example ({reason(error)}). "
+            f"tfds: {files.shown(reference)} is not an example ({reason(error)}). "
             f"{ways_out_of_damage(os.path.dirname(files.paths[0]))}"
         ) from error
 
 
 def _parsed(content, image, label=None):
-    """The image file in a record, and its class if that is asked for."""
+    """The image file in a record, and its class if requested."""
     import tensorflow as tf
 
     features = tf.train.Example.FromString(content).features.feature

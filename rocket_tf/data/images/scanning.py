@@ -1,4 +1,4 @@
-"""One look at all images before they are streamed: what cannot be read, and how bright they are."""
+"""Decodes all images once before they are streamed, to find unreadable ones and the brightness."""
 
 import numpy as np
 import PIL
@@ -7,21 +7,21 @@ from rocket_tf.data.images import files as image_files
 from rocket_tf.system import files as system_files
 from rocket_tf.system import kept
 
-_VERSION = 1  # of what is kept
+_VERSION = 1  # version of what is kept
 
 
 def scan_files(files, training, image_size, fingerprint):
-    """Decodes every image once, in threads, or finds what was kept of an earlier time.
+    """Decodes every image once, in threads, or loads the cached result of an earlier scan.
 
     Args:
-        files: list of paths, those of training images first.
-        training: how many are.
+        files: list of paths, training images first.
+        training: number of training images.
         image_size: height and width of decoded images, in pixels.
-        fingerprint: of the files, which JSON can hold; what is found is kept by it.
+        fingerprint: JSON-compatible value that identifies the files; key of the cached result.
 
     Returns:
-        `(reasons, counts)`: a list with what is wrong with each file, or `None`; how many pixels
-        of readable training images have each value, int64, shape (3, 256).
+        `(reasons, counts)`: a list that says for each file why it cannot be read, or `None`; and
+        the number of pixels of readable training images with each value, int64, shape (3, 256).
     """
     key = [_VERSION, PIL.__version__, fingerprint, training, image_size]
     found = kept.load("images", key)
@@ -35,15 +35,15 @@ def scan(items, number, training, image_size, read):
     """Decodes every image once, in threads, without keeping them.
 
     Args:
-        items: iterable of what `read` takes, training images first.
-        number: how many there are.
-        training: as of `scan_files`.
-        image_size: as of `scan_files`.
+        items: iterable of items for `read`, training images first.
+        number: number of items.
+        training: as for `scan_files`.
+        image_size: as for `scan_files`.
         read: function from an item to the content of an image file.
 
     Returns:
-        Dict of arrays: "unreadable", the places of images that cannot be read; "reasons", what is
-        wrong with each of them; "counts", as of `scan_files`.
+        Dict of arrays: "unreadable", the indices of images that cannot be read; "reasons", why each
+        of them cannot; "counts", as for `scan_files`.
     """
 
     def scan_chunk(chunk):
@@ -69,7 +69,7 @@ def scan(items, number, training, image_size, read):
 
 
 def reasons_of(found, number):
-    """A list with what is wrong with each of so many images, or `None`, from what `scan` gives."""
+    """A list with the reason for each of `number` images, or `None`, from the result of `scan`."""
     reasons = [None] * number
     for place, reason in zip(found["unreadable"], found["reasons"], strict=True):
         reasons[place] = str(reason)
@@ -77,13 +77,17 @@ def reasons_of(found, number):
 
 
 def pixel_counts(images):
-    """How many pixels have each value.
+    """Counts the pixels with each value.
 
     Args:
         images: uint8, shape (examples, height, width, channels).
 
     Returns:
         int64, shape (channels, 256).
+
+    Example:
+        >>> pixel_counts(np.zeros((2, 4, 4, 3), np.uint8))[:, 0].tolist()
+        [32, 32, 32]
     """
     return np.stack(
         [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(images, -1, 0)]

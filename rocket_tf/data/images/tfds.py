@@ -1,20 +1,20 @@
-"""Image data sets in TensorFlow Datasets' form."""
+"""Reads image data sets from TensorFlow Datasets."""
 
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.data.tfds_builder import error_of_reading, prepared_builder
 
 
 def read(dataset, data_dir="", train_examples=0):
-    """Reads a data set, downloading it first where it is missing.
+    """Reads a data set, downloading it first if it is missing.
 
     Args:
-        dataset: a name in `catalog.DATASETS`, of data that TensorFlow Datasets has.
+        dataset: a name in `catalog.DATASETS` that TensorFlow Datasets provides.
         data_dir: folder of TensorFlow Datasets; empty: its default.
-        train_examples: the first so many training examples; 0: all.
+        train_examples: number of training examples to use, the first ones; 0: all.
 
     Returns:
-        `(train, test, class_names)`: a list with uint8 images and int64 labels of each part of the
-        training examples; those of the test examples; a list.
+        `(train, test, class_names)`: a list with the uint8 images and int64 labels of each part of
+        the training examples; images and labels of the test examples; a list of strings.
 
     Raises:
         DamagedDataError, DataUnavailableError: as `images.load`.
@@ -26,7 +26,7 @@ def read(dataset, data_dir="", train_examples=0):
         train, (test,) = (
             [_read_split(builder, card, split) for split in splits] for splits in (parts, ["test"])
         )
-    except Exception as error:  # TFDS raises whatever its reader raises
+    except Exception as error:  # TFDS passes on any error of its reader
         raise error_of_reading(
             dataset,
             builder,
@@ -50,7 +50,7 @@ def _read_split(builder, card, split):
 
 
 def _decoders(card):
-    """TFDS pads what is too small with zeros, unless it knows the images' shape."""
+    """Decoders that check the images' shape: TFDS would pad small images with zeros."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -62,7 +62,7 @@ def _decoders(card):
 
 
 def _problem_of(card):
-    """A function from an example to what is wrong with it, or `None`."""
+    """A function that says what is wrong with an example, or returns `None`."""
 
     def problem(example):
         if 0 <= example["label"] < card.num_classes:
@@ -73,7 +73,7 @@ def _problem_of(card):
 
 
 def _first_examples(builder, parts, examples):
-    """The parts, cut to their first examples altogether; 0: all."""
+    """The parts, truncated to their first examples; 0: all."""
     if not examples:
         return list(parts)
     cut = []
