@@ -16,7 +16,7 @@ import tensorflow as tf
 
 OPERATIONS_AN_IMAGE = 2
 DRAWS = 2 * OPERATIONS_AN_IMAGE  # random numbers that an image needs
-_GREY = 128.0  # of what a geometric operation moves into the image
+_GREY = 128.0  # the value of pixels from outside the image
 _LUMA = (0.299, 0.587, 0.114)  # of ITU-R 601, as in Pillow
 
 
@@ -25,12 +25,12 @@ def rand_augment(images, draws, magnitude):
 
     Args:
         images: shape (batch, height, width, 3), 0 to 255, any dtype.
-        draws: float32, shape (batch, 4), uniform in [0, 1): of each of the two, which it is, and
-            its direction where it has two.
+        draws: float32, shape (batch, 4), uniform in [0, 1): for each of the two operations, which
+            one it is, and its direction if it has two.
         magnitude: from 0 to 1.
 
     Returns:
-        float32, the same shape, whole numbers of 0 to 255.
+        float32, the same shape, whole numbers from 0 to 255.
     """
     images = tf.cast(images, tf.float32)
     which, direction = tf.unstack(tf.reshape(draws, [-1, OPERATIONS_AN_IMAGE, 2]), axis=-1)
@@ -48,11 +48,11 @@ def _kind_of(name):
 
 
 def _tables(magnitude, height, width):
-    """The arguments of all operations, each backwards and forwards.
+    """The arguments of all operations, each in both directions.
 
     Returns:
-        `(strengths, matrices)`: float32, shape (28, 1, 1, 1), of COLORS; and (28, 8), of MOVES,
-        each with two zeros.
+        `(strengths, matrices)`, float32: strengths for COLORS, shape (28, 1, 1, 1), and matrices
+        for MOVES, shape (28, 8), each padded with two zeros.
     """
     strengths, matrices = [], []
     with tf.init_scope(), tf.device("CPU:0"):  # now, not in a graph
@@ -67,7 +67,7 @@ def _tables(magnitude, height, width):
 
 @tf.function(autograph=False)
 def _operated(images, kinds, strengths, matrices):
-    """Images after an operation on each: one of COLORS or, as the last kind, any of MOVES."""
+    """Applies one operation to each image: one of COLORS or, as the last kind, any of MOVES."""
     of_kinds, strengths, places = (
         tf.dynamic_partition(values, kinds, len(COLORS) + 1)
         for values in (images, strengths, tf.range(tf.size(kinds)))
@@ -83,11 +83,11 @@ def _operated(images, kinds, strengths, matrices):
 
 
 def moved(images, matrices):
-    """Images whose pixels are, by two neighbours each way, those of other places.
+    """Moves pixels, with bilinear interpolation.
 
     Args:
         images: float32, shape (batch, height, width, 3).
-        matrices: float32, shape (batch, 8): the numbers of MOVES, and two zeros.
+        matrices: float32, shape (batch, 8): the result of one of MOVES, and two zeros.
     """
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -100,7 +100,7 @@ def moved(images, matrices):
 
 
 def identity(images, strengths):
-    """The images as they are."""
+    """Leaves the images unchanged."""
     return images
 
 
@@ -115,7 +115,7 @@ def autocontrast(images, strengths):
 def equalize(images, strengths):
     """Makes all values of a channel about as frequent, as Pillow's `ImageOps.equalize` does."""
     _, height, width, channels = images.shape
-    # Of each channel of each image, the values have 256 places of their own.
+    # Each channel of each image has 256 counts of its own.
     size = 256 * channels * tf.size(strengths)
     first = tf.reshape(tf.range(0, size, 256), [-1, 1, 1, channels])
     places = tf.cast(images, tf.int32) + first
@@ -132,36 +132,39 @@ def equalize(images, strengths):
 
 
 def solarize(images, thresholds):
-    """Inverts what is at least as bright as a threshold, which falls from 256 to 0."""
+    """Inverts values of at least a threshold, which falls from 256 to 0."""
     return tf.where(images < thresholds, images, 255.0 - images)
 
 
 def posterize(images, sizes):
-    """Keeps the upper bits of each value: 8, falling to 4."""
+    """Keeps the upper bits of each value, from 8 down to 4."""
     return tf.floor(images / sizes) * sizes
 
 
 def color(images, factors):
-    """Towards grey, or away from it."""
+    """Moves the images towards their grey versions, or away from them."""
     return _blend(_grey(images), images, factors)
 
 
 def contrast(images, factors):
-    """Towards the image's mean grey, or away from it."""
-    # A sum of integers, which does not depend on their order.
+    """Moves each image towards its mean grey, or away from it."""
+    # The sum of integers does not depend on their order.
     total = tf.reduce_sum(tf.cast(_grey(images), tf.int32), axis=(1, 2, 3), keepdims=True)
     mean = tf.cast(total, tf.float32) / math.prod(images.shape[1:3])
     return _blend(tf.floor(mean + 0.5), images, factors)
 
 
 def brightness(images, factors):
-    """Towards black, or away from it."""
+    """Moves the images towards black, or away from it."""
     return _blend(0.0, images, factors)
 
 
 def sharpness(images, factors):
-    """Towards a smoothed image, as by Pillow's `ImageFilter.SMOOTH`, or away; the edge stays."""
-    # Errors of float32 do not show, since no thirteenth is near the middle of two whole numbers.
+    """Moves each image towards a smoothed version, or away from it; the border is unchanged.
+
+    It is smoothed as by Pillow's `ImageFilter.SMOOTH`.
+    """
+    # Rounding errors do not show: no multiple of 1/13 is near the middle of two whole numbers.
     sums = 9.0 * tf.nn.avg_pool2d(images, 3, 1, "VALID") + 4.0 * images[:, 1:-1, 1:-1]
     smooth = tf.pad(tf.floor(sums / 13.0 + 0.5), [[0, 0], [1, 1], [1, 1], [0, 0]])
     height, width = images.shape[1:3]
@@ -170,7 +173,7 @@ def sharpness(images, factors):
 
 
 def rotate(signed, height, width):
-    """By up to 30 degrees about the middle."""
+    """Rotates by up to 30 degrees about the centre."""
     angle = signed * math.radians(30)
     cos, sin = tf.cos(angle), tf.sin(angle)
     down, across = (height - 1) / 2, (width - 1) / 2
@@ -179,22 +182,22 @@ def rotate(signed, height, width):
 
 
 def shear_x(signed, height, width):
-    """Moves rows by up to 0.3 of their distance from the top."""
+    """Shifts each row by up to 0.3 of its distance from the top."""
     return [1.0, 0.3 * signed, 0.0, 0.0, 1.0, 0.0]
 
 
 def shear_y(signed, height, width):
-    """Moves columns by up to 0.3 of their distance from the left."""
+    """Shifts each column by up to 0.3 of its distance from the left."""
     return [1.0, 0.0, 0.0, 0.3 * signed, 1.0, 0.0]
 
 
 def translate_x(signed, height, width):
-    """By up to 0.45 of the width."""
+    """Shifts by up to 0.45 of the width."""
     return [1.0, 0.0, 0.45 * signed * width, 0.0, 1.0, 0.0]
 
 
 def translate_y(signed, height, width):
-    """By up to 0.45 of the height."""
+    """Shifts by up to 0.45 of the height."""
     return [1.0, 0.0, 0.0, 0.0, 1.0, 0.45 * signed * height]
 
 
@@ -211,12 +214,12 @@ def _size(signed):
 
 
 def _factor(signed):
-    """Of the image itself: 1, and up to 0.9 more or less."""
+    """The weight of the image itself: 1, and up to 0.9 more or less."""
     return 1.0 + 0.9 * signed
 
 
-# Functions of images and of strengths, shape (batch, 1, 1, 1); and what makes a strength of the
-# magnitude with the sign of its direction.
+# Functions of images and strengths, shape (batch, 1, 1, 1); and functions that turn the signed
+# magnitude into a strength.
 COLORS = {
     function.__name__: (function, strength)
     for function, strength in (
@@ -231,12 +234,12 @@ COLORS = {
         (sharpness, _factor),
     )
 }
-# Functions of the magnitude with that sign, the height and the width: the numbers a, b, ... by
-# which the pixel at (x, y) is that of (ax + by + c, dx + ey + f).
+# Functions of the signed magnitude, height and width. They return a to f: the pixel at (x, y) is
+# taken from (ax + by + c, dx + ey + f).
 MOVES = {
     function.__name__: function for function in (rotate, shear_x, shear_y, translate_x, translate_y)
 }
-# In the order by which draws choose them.
+# Random draws choose from them in this order.
 OPERATIONS = (
     "identity",
     "autocontrast",
