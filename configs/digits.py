@@ -1,4 +1,4 @@
-"""scikit-learn's digits, to try it out: WRN-10-1 in WRN-28-1. Real images, no download.
+"""scikit-learn's digits, for a first try: WRN-10-1 in WRN-28-1. Real images, no download.
 
 python -m rocket_tf.main --config=configs/digits.py
 

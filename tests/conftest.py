@@ -58,11 +58,11 @@ def same_start():
 
 @pytest.fixture(autouse=True, scope="module")
 def left_alone():
-    """Frees what Keras and TensorFlow keep of a file's fits, and freezes the rest."""
+    """Frees what Keras and TensorFlow keep of the fits in a file, and freezes the rest."""
     with custom_gradients_forgotten():
         yield
     keras.backend.clear_session()
-    logging.getLogger("rocket_tf").propagate = True  # commands have switched it off
+    logging.getLogger("rocket_tf").propagate = True  # commands switch it off
     gc.collect()
     gc.freeze()
 
@@ -104,7 +104,7 @@ def two_replicas():
 
 @pytest.fixture(autouse=True, scope="session")
 def kept(tmp_path_factory):
-    """The cache of facts about data is a folder of the tests."""
+    """The cache of facts about data is in a temporary folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROCKET_TF_CACHE", str(tmp_path_factory.mktemp("kept")))
         yield

@@ -1,4 +1,4 @@
-"""Runs the command in the tests' own process, if it ends before the training begins."""
+"""Runs the command in the tests' own process, for commands that end before training begins."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from rocket_tf.config import flags as config_flags
 def run_here(arguments, capsys):
     """Runs the command with some arguments; the result is like that of `subprocess.run`.
 
-    TensorFlow is loaded already, so tests of its quiet loading need processes.
+    TensorFlow is already loaded here, so tests of its quiet loading need their own processes.
     """
     flags.FLAGS.unparse_flags()
     sys.modules.pop("config_config", None)  # the configuration of the previous command

@@ -43,7 +43,8 @@ class Pair:
     """Two nets, and facts about them.
 
     Attributes:
-        called_once: batch normalisations that each net with them calls once, on the same tensor.
+        called_once: batch normalisations that each net containing them calls once, on the same
+            tensor.
         features: set of words that describe the nets' parts.
     """
 
@@ -121,7 +122,7 @@ class Maker:
         return keras.Model(inputs, outputs, name=self.name("model")), inputs, low
 
     def step(self, fresh):
-        """A function from the tensors so far to a new one; repeated calls give the same."""
+        """A function from the tensors so far to a new one; repeated calls return the same one."""
         kind = self.pick(["layer"] * 3 + ["pool"] * 4 + ["ops"] * 2)
         if kind == "ops":
             choice, (one, two) = self.random.integers(3), self.random.random(2)

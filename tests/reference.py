@@ -115,7 +115,7 @@ def differences_of_sum(function, point):
 
 
 def click_figures(scores, labels, weights, users):
-    """What an evaluation says of clicks, of weighted rows: AUCs pair by pair."""
+    """The figures of clicks for weighted rows; AUCs are computed pair by pair."""
     probabilities = 1 / (1 + np.exp(-scores))
     right = np.where(labels == 1, probabilities, 1 - probabilities)
 

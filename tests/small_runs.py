@@ -71,8 +71,8 @@ def small_config(**changes):
 def quick_runs(traced=False, exported=False):
     """A context in which runs neither trace their steps nor export their light nets by default.
 
-    It is for tests that compare many runs of few steps. A step computes the same either way, and
-    most of a small run's time is tracing (for click nets, many small operations).
+    It is for tests that compare many runs of few steps. An untraced step computes the same, and
+    tracing takes most of a small run's time (click nets have many small operations).
     """
 
     def export(run, summary):
@@ -112,7 +112,7 @@ def few_digits():
 
 @contextlib.contextmanager
 def few_impressions():
-    """A context in which the simulated log has `FEW_IMPRESSIONS`; otherwise, 20 000 are tested."""
+    """A context in which the simulated log has `FEW_IMPRESSIONS`, not 20 000 for the test."""
     test = FEW_IMPRESSIONS // 10
     card = dataclasses.replace(
         DATASETS["simulated_clicks"], train_examples=FEW_IMPRESSIONS - test, test_examples=test
@@ -140,7 +140,7 @@ def interrupted_after_epoch(epoch):
 
 @contextlib.contextmanager
 def interrupted_after_step(step, steps):
-    """The same after a step, counted from 1 over all epochs with `steps` steps each."""
+    """Like `interrupted_after_epoch`, after a step, counted from 1 over epochs of `steps` steps."""
     update = SaveCheckpoints.on_train_batch_end
 
     def interrupt(callback, batch, logs=None):
@@ -156,7 +156,7 @@ def interrupted_after_step(step, steps):
 
 
 def check_resumed(config, folder, epoch):
-    """A run that is interrupted after an epoch, and resumed, ends as one that is not.
+    """Checks that a run interrupted after an epoch and resumed ends like an uninterrupted one.
 
     Returns:
         The folder of the run that was interrupted.
@@ -202,7 +202,7 @@ def metrics(workdir, times=False):
 
 
 def ended_by_sigterm(command, folder):
-    """Ends a command by SIGTERM once a run in a folder has done an epoch.
+    """Ends a command by SIGTERM once its run in a folder has finished an epoch.
 
     Returns:
         Its exit code, and its output to stderr.

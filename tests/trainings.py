@@ -1,4 +1,4 @@
-"""A training on any strategy, and what comes of it."""
+"""Trains a model under any strategy, and compares the results."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from rocket_tf import RocketModel
 
 
 def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True, make_hints=None):
-    """History, evaluation, predictions and weights after some training."""
+    """The history, evaluation, predictions and weights after a short training."""
     keras.utils.set_random_seed(3)
     x, y = data
     weights = np.linspace(0.5, 2.0, len(x))
@@ -30,7 +30,7 @@ def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True, mak
 
 
 def assert_trained_alike(one, two, x, y):
-    """Trains two models from the first one's weights; logs and weights agree to float32's rounding.
+    """Trains two models from the first one's weights; results must agree up to float32's rounding.
 
     Args:
         one: compiled model.

@@ -129,6 +129,6 @@ def _norm(tape, term, variables):
 
 
 def _as_tensor(value):
-    """Converts inputs as `fit` does: optional ones may be `None`, others sparse or ragged."""
+    """Converts an input as `fit` does; optional inputs may be `None`, others sparse or ragged."""
     is_one = value is None or isinstance(value, tf.SparseTensor | tf.RaggedTensor)
     return value if is_one else tf.convert_to_tensor(value)

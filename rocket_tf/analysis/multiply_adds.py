@@ -1,7 +1,7 @@
 """The multiply-adds of a net, counted call by call in a trace of one example.
 
-A layer's count is that of the products among the TensorFlow operations that it calls. Layers whose
-products these do not show have their own rules: a recurrent layer counts its cell for each step.
+A layer's count is the sum over the products among the TensorFlow operations that it calls. Where
+these do not show all products, there are rules: a recurrent layer counts its cell for each step.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from keras import layers
 
 from rocket_tf.core import keras_internals, tensorflow_internals
 
-# Operations that multiply, and for which there is no rule below.
+# Operations that multiply, but have no rule below.
 _NOT_COUNTED = re.compile(
     "MatMul|SparseSegment|Conv|Einsum|RNN|LSTM|GRU|FFT|PyFunc|Xla|Correlation"
     "|Matrix(Inverse|Solve|Triangular|Exp|Log|Square|Determinant)|Cholesky|Svd|^Qr|^Lu$|Eig"
@@ -104,7 +104,7 @@ def _call(operation, arguments, keywords):
     graph = tf.compat.v1.get_default_graph()
     before = len(graph.get_operations())
     outputs = operation(*arguments, **keywords)
-    if isinstance(operation, layers.TextVectorization):  # its result may have an unknown length
+    if isinstance(operation, layers.TextVectorization):  # the result may have an unknown length
         (text,) = keras.tree.flatten((arguments, keywords))
         outputs.set_shape([text.shape[0], *outputs.shape[1:]])
     rule = _rule(operation)
@@ -141,7 +141,7 @@ def _rule(operation):
 
 
 def _recurrent(layer, sequences):
-    """Its cell, once for each step."""
+    """A recurrent layer: its cell, once for each step."""
     states = layer.get_initial_state(_size(sequences.shape[0]))
     return _size(sequences.shape[1]) * _call(layer.cell, (sequences[:, 0], states), {})[1]
 
@@ -154,7 +154,7 @@ def _bidirectional(layer, sequences):
 
 
 def _time_distributed(layer, sequences):
-    """The layer inside, once for each step."""
+    """The wrapped layer, once for each step."""
     return _size(sequences.shape[1]) * _call(layer.layer, (sequences[:, 0],), {})[1]
 
 
@@ -208,7 +208,7 @@ def _function(operation, attribute):
 
 
 def _matrix_product(operation):
-    """Each element of the result is a sum as long as the first factor's inner axis."""
+    """Each element of the result is a sum over the inner axis of the first factor."""
     first = operation.inputs[0].shape
     transposed = "transpose_a" if operation.type == "MatMul" else "adj_x"
     inner = first[-2 if operation.get_attr(transposed) else -1]
@@ -218,7 +218,7 @@ def _matrix_product(operation):
 def _einsum(operation):
     """The product of all indices that the factors share or the result keeps.
 
-    An index that only one factor has, and not the result, is summed before.
+    An index of only one factor that the result lacks is summed before the product.
     """
     *factors, result = re.split(",|->", operation.get_attr("equation").decode().replace(" ", ""))
     if len(factors) == 1:

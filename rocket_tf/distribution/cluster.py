@@ -91,16 +91,16 @@ def read_cluster():
 def wait_for_all(cluster, seconds=_SECONDS_TO_COME, tell=print):
     """Waits until all workers of a cluster listen at their addresses.
 
-    TensorFlow itself would wait forever, and ignore signals meanwhile.
+    TensorFlow itself would wait forever, ignoring signals.
 
     Args:
         cluster: a `Cluster` of several.
         seconds: time to wait.
-        tell: called with a line of text now and then.
+        tell: called from time to time with a line about the progress.
 
     Raises:
-        ConfigError: if this worker's own port cannot be listened at.
-        WorkerLostError: if not all have come in time.
+        ConfigError: if this worker cannot listen on its own port.
+        WorkerLostError: if some workers do not come in time.
     """
     own = cluster.addresses[cluster.worker]
     with socket.socket() as listener:
@@ -138,7 +138,7 @@ def _is_address(host):
 def _answers(address):
     try:
         socket.create_connection(_host_and_port(address), timeout=_SECONDS_TO_ANSWER).close()
-    except (OSError, UnicodeError):  # also of a name that is not there yet, or cannot be one
+    except (OSError, UnicodeError):  # also if the host's name does not exist yet, or is invalid
         return False
     return True
 

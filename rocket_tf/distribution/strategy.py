@@ -11,24 +11,23 @@ from rocket_tf.errors import ConfigError
 def make_strategy(replicas=0):
     """The `tf.distribute` strategy for a number of replicas.
 
-    Must come before TensorFlow's first operation where it takes several workers or several logical
-    CPU devices.
+    For several workers or several logical CPU devices, call it before TensorFlow's first operation.
 
     Args:
-        replicas: 0: one for each GPU; without GPUs, one CPU. Otherwise the first so many GPUs, or,
-            without GPUs, so many logical CPU devices, which train as GPUs would and no faster. With
-            several workers, those of each worker.
+        replicas: number of replicas on each worker. They use the first GPUs or, without GPUs, as
+            many logical CPU devices, which compute what GPUs would but are no faster than one CPU.
+            0: one for each GPU; without GPUs, one CPU.
 
     Returns:
-        `tf.distribute.MultiWorkerMirroredStrategy` where TF_CONFIG names several workers, when all
-        of them have come; else `tf.distribute.MirroredStrategy`, or TensorFlow's default strategy
-        for one CPU.
+        If TF_CONFIG names several workers, a `tf.distribute.MultiWorkerMirroredStrategy`, once all
+        of them have come. Otherwise a `tf.distribute.MirroredStrategy`, or TensorFlow's default
+        strategy for one CPU.
 
     Raises:
-        ConfigError: if TF_CONFIG is wrong; if there are GPUs, and fewer than asked for; if several
-            workers without GPUs are to have several replicas each; or if TensorFlow has started
-            with fewer logical CPU devices than asked for.
-        WorkerLostError: if not all workers come within ten minutes.
+        ConfigError: if TF_CONFIG is wrong; if there are GPUs, but fewer than `replicas`; if several
+            workers without GPUs should have several replicas each; or if TensorFlow has started
+            with fewer logical CPU devices than `replicas`.
+        WorkerLostError: if some workers do not come within ten minutes.
     """
     cluster = read_cluster()
     workers = len(cluster.addresses)

@@ -1,4 +1,4 @@
-"""What the processes that train together tell each other."""
+"""Communication between the processes that train together."""
 
 import contextlib
 import re
@@ -19,7 +19,7 @@ _LOST = (
 
 
 class Workers:
-    """This process among those that train together. Each method must be called by all of them.
+    """This process among those that train together. All of them must call each method.
 
     Args:
         strategy: their `tf.distribute` strategy.
@@ -32,7 +32,7 @@ class Workers:
 
     @property
     def count(self):
-        """How many they are."""
+        """The number of workers."""
         return len(self._cluster.addresses)
 
     def any(self, value):
@@ -42,11 +42,11 @@ class Workers:
         return any(worker[0] for worker in self.gather([int(value)]))
 
     def wait(self):
-        """Waits until all workers have come here, so that they see what the chief has written."""
+        """Waits until all workers arrive here, so that they see what the chief has written."""
         self.any(False)
 
     def gather(self, numbers):
-        """What each worker gives: a list with an array, int64, for each of them in their order.
+        """Gathers each worker's numbers: a list of int64 arrays, in the order of workers.
 
         Args:
             numbers: a list of whole numbers, of the same length for all workers.
@@ -54,7 +54,7 @@ class Workers:
         numbers = tf.constant(numbers, tf.int64)
         if self.count == 1:
             return [numbers.numpy()]
-        # A sum over all replicas, to which each worker's first contributes a row.
+        # Summed over all replicas; the first replica of each worker contributes its row.
         row = tf.one_hot(self._cluster.worker, self.count, dtype=tf.int64)
         own = row[:, None] * numbers[None, :]
 
@@ -67,7 +67,7 @@ class Workers:
         return list(rows.numpy())
 
     def gather_texts(self, text):
-        """What each worker gives: a list with a text for each of them in their order."""
+        """Gathers each worker's text: a list of strings, in the order of workers."""
         content = list(text.encode())
         longest = max(int(length[0]) for length in self.gather([len(content)]))
         found = self.gather(content + [-1] * (longest - len(content)))
@@ -79,7 +79,7 @@ class Workers:
 
     @contextlib.contextmanager
     def losses_named(self):
-        """Within it, TensorFlow's errors of lost workers become `WorkerLostError`."""
+        """A context that turns TensorFlow's errors about lost workers into `WorkerLostError`."""
         try:
             yield
         except _LOST as error:
@@ -92,6 +92,6 @@ class Workers:
 
 
 def _reason(error):
-    """The line in which TensorFlow says why, which stands between traces of the program."""
+    """The line of TensorFlow's message with the reason; the other lines are stack traces."""
     aborted = re.search(r"Collective ops is aborted by: (.*)", error.message)
     return aborted[1].rstrip(":.") if aborted else type(error).__name__

@@ -31,7 +31,7 @@ class MetricOfAllExamples(keras.metrics.Metric):
         7
     """
 
-    ranks_all_examples = True  # so that a RocketModel asks for its result once an evaluation
+    ranks_all_examples = True  # so that a RocketModel computes its result once per evaluation
 
     def __init__(self, width, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
@@ -58,7 +58,7 @@ class MetricOfAllExamples(keras.metrics.Metric):
         self._store(rows)
 
     def _store(self, rows):
-        """Keeps the parts of rows that the result needs; all replicas have the same rows."""
+        """Keeps the parts of rows that the result needs; every replica gets the same rows."""
         self._kept.append(rows)
 
     def kept_rows(self):

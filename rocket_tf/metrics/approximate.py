@@ -31,7 +31,8 @@ class BinnedAUC(MetricOfSums):
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
 
     Attributes:
-        largest_error: the largest difference of the last result to `ExactAUC`; `None` before it.
+        largest_error: the largest possible difference between the last result and `ExactAUC`;
+            `None` before there is a result.
 
     Example:
         >>> auc = BinnedAUC()
@@ -86,9 +87,9 @@ class SampledGroupAUC(GroupAUC):
         dtype: as in `keras.metrics.Metric`; it changes nothing that is computed.
 
     Attributes:
-        largest_error: with a probability of 95 %, the largest difference of the last result to that
-            over all users, by Hoeffding's inequality for users' AUCs between 0 and 1 with their
-            impressions as weights; `None` before it.
+        largest_error: with a probability of 95 %, the last result differs by no more than this from
+            that over all users (Hoeffding's inequality for AUCs between 0 and 1 with impressions as
+            weights); `None` before there is a result.
 
     Example:
         >>> gauc = SampledGroupAUC("user", share=1.0)

@@ -29,7 +29,7 @@ class GrowingRows:
             "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
         }
         self._width = width
-        # In the host's memory, which is larger; a strategy would choose other devices.
+        # In the host's memory, which is larger; a strategy would place it on its devices.
         with tf.device("CPU:0"):
             self._rows = tf.Variable(
                 tf.zeros([_FIRST_CAPACITY, width], tf.int64), shape=[None, width], **per_replica

@@ -152,7 +152,7 @@ class GroupAUC(ExactAUC):
 
 
 def _columns_of(y_true, y_pred, sample_weight):
-    """Scores, labels and weights of a batch, the bits of float64 in int64."""
+    """Scores, labels and weights of a batch, float64 with their bits read as int64."""
     y_pred = tf.convert_to_tensor(y_pred)
     if y_pred.shape.rank == 2 and y_pred.shape[1] == 2:
         logits = tf.cast(y_pred, tf.float64)
@@ -200,8 +200,8 @@ def areas_of(groups, scores, labels, weights):
         weights: array of numbers above 0, shape (examples,).
 
     Returns:
-        Two float64 arrays with an entry for each such group; NaN is the area of them all where a
-        score or a weight is NaN.
+        Two float64 arrays with an entry for each such group. If a score or a weight is NaN, all
+        areas are NaN.
 
     Example:
         >>> groups, scores, labels = [7, 7, 8], [0.2, 0.1, 0.5], [1, 0, 1]

@@ -1,4 +1,4 @@
-"""The nets that a configuration can name as light net or booster. It does not import TensorFlow."""
+"""The nets that a configuration can name as light net or booster. Does not import TensorFlow."""
 
 # Classes of keras.applications.
 KERAS_APPLICATIONS = (

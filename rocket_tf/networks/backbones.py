@@ -11,7 +11,7 @@ from rocket_tf.networks.backbone_names import KERAS_CV
 from rocket_tf.networks.branching import branch
 from rocket_tf.networks.pretrained import Start, classify
 
-_LARGEST_MOMENTUM = 0.9  # that of the wide residual nets
+_LARGEST_MOMENTUM = 0.9  # as in the wide residual nets
 
 
 def backbone_pair(
@@ -89,10 +89,10 @@ def _classifier(role, name, num_classes, input_shape, dropout):
 
 
 def _forget_fast(net):
-    """Lets the moving statistics of random nets follow within tens of steps.
+    """Lowers the momentum of random nets' moving statistics, so that they adapt in tens of steps.
 
-    Backbones come with a momentum for millions of steps: MobileNetV3's 0.999 keeps 37 % of the
-    initial statistics after 1000 steps, with which a trained net is no better than a guess.
+    The momentum of backbones is meant for millions of steps: after 1000 steps, MobileNetV3's 0.999
+    still keeps 37 % of the initial statistics, and the net is no better than guessing.
     """
     for layer in net.layers:
         if isinstance(layer, keras.Model):

@@ -18,16 +18,16 @@ def branch(
 ) -> keras.Model:
     """A light net made of a booster's layers up to one of them, and its own head.
 
-    The layers up to that one are shared, also batch normalisations (in the paper's nets, those are
-    separate). A net that is a layer of another cannot be branched within: branch the net itself.
+    The layers up to that one are shared, including batch normalisations (which are separate in the
+    paper's nets). To branch inside a net that is a layer of another, branch that net itself.
 
     Args:
         booster: functional (or sequential) `keras.Model` that gives logits, shape
             (batch, ..., classes), or a dict of several.
         layer: name of the layer whose output the light net's head takes.
-        head: from that output, a symbolic tensor, to logits of the booster's shape, or a dict of
-            several: a layer, or any function that calls layers. `None`, for logits of shape
-            (batch, classes): global average pooling, where the output has rank 3 to 5, and a dense
+        head: a layer, or a function that calls layers, from that output, a symbolic tensor, to
+            logits of the booster's shape, or a dict of several. `None`, for logits of shape
+            (batch, classes): global average pooling, if the output has rank 3 to 5, and a dense
             layer.
         name: name of the light net, with which the default head's layers' names begin.
 

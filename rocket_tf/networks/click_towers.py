@@ -223,7 +223,7 @@ class _Tower:
     def _hidden(self, x, width, name):
         x = layers.Dense(
             width,
-            use_bias=not self._batch_normalization,  # that has its own shift
+            use_bias=not self._batch_normalization,  # batch normalisation has its own shift
             kernel_initializer=keras.initializers.HeNormal(layer_seed(self._seed, name)),
             name=name,
         )(x)

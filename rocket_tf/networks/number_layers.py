@@ -1,4 +1,4 @@
-"""Layers for numbers that lose digits in float32, which they centre first, and for missing ones."""
+"""Layers for numbers: they centre them before float32 would lose digits, and mark missing ones."""
 
 import keras
 import tensorflow as tf
@@ -71,7 +71,7 @@ class NumberOrMissing(CentredNumber):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class VectorOrMissing(layers.Layer):
-    """Vectors, where those of NaN become 0 with 1 in another column.
+    """Vectors with a further column: vectors of NaN become zeros with 1 there, others have 0.
 
     It takes float32 of shape (batch, length), and gives float32 of shape (batch, length + 1).
 

@@ -2,7 +2,7 @@
 
 Each becomes a `Start`: a plain functional model from raw pixels to features, with its preprocessing
 inside and without its classifier. Its layers are always built from a description in JSON, so a run
-can build its nets again without the file and the network.
+can build its nets again without the file or a network connection.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from rocket_tf.networks.weight_sources import IMAGENET, INSTALL_HUB, kind_of, pr
 
 # Layers without weights that may follow a classifier: they leave its classes in their order.
 _AFTER_CLASSIFIER = (layers.Activation, layers.Softmax, layers.Flatten, layers.Reshape)
-# And those that may come before it: the new classifier has its own.
+# Layers that may come before a classifier; the new classifier has its own.
 _BEFORE_CLASSIFIER = (layers.Dropout, layers.GlobalAveragePooling2D)
 
 
@@ -208,7 +208,7 @@ def _load_preset(preset):
     try:
         net = keras_hub.models.Backbone.from_preset(preset)
         converter = keras_hub.layers.ImageConverter.from_preset(preset)
-    except Exception as error:  # as above, and the network's
+    except Exception as error:  # as above, and network errors
         raise ValueError(
             f"KerasHub cannot load it ({_one_line(error)}); name a preset that it has, or a local "
             "folder that save_to_preset of a backbone and of its image converter wrote"
@@ -226,7 +226,7 @@ def _load_application(weights, backbone, input_shape):
     try:
         images = keras.Input(input_shape, name="images")
         net = make(include_top=False, weights=named, input_tensor=images)
-    except Exception as error:  # also what the network raises
+    except Exception as error:  # also network errors
         if named is None:
             raise ValueError(_one_line(error)) from error
         raise ValueError(
@@ -269,7 +269,7 @@ def _read_weights(path, net):
 
 
 def _note_layer(group, saved):
-    """Notes the weights of a layer in a file by the layer's name, where a group has both."""
+    """Records a layer's weights in a file under its name, if a group has both."""
     if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
         arrays = [group[str(place)] for place in range(len(group)) if str(place) in group]
         saved[group.attrs["name"]] = [np.array(array) for array in arrays]
@@ -290,7 +290,7 @@ def _checked(net):
 
 
 def _repeat(net, input_shape, first):
-    """A net's calls on images of a shape, with nested models unpacked and some layers before."""
+    """Repeats a net's calls on images of a shape, with nested models unpacked and layers before."""
     images = pixels = keras.Input(input_shape, name="images")
     for layer in first:
         pixels = layer(pixels)
@@ -302,7 +302,7 @@ def _repeat(net, input_shape, first):
     try:
         [outputs] = Calls().repeat("net", net, [pixels], nested)
         keras.Model(images, outputs)
-    except Exception as error:  # of a layer that does not take such images
+    except Exception as error:  # from a layer that does not take such images
         raise ValueError(
             f"it does not take images of shape {tuple(input_shape)} ({_one_line(error)})"
         ) from error
@@ -335,7 +335,7 @@ def _without_classifier(net):
         )
     before = features
     passed(_BEFORE_CLASSIFIER)
-    # Averages over an image are taken again; dropout alone is not.
+    # An average over the image is left to the new classifier; a dropout alone stays.
     return (features if len(features.shape) == 4 else before), classifier
 
 

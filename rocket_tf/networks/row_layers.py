@@ -1,4 +1,4 @@
-"""Layers from raw values to rows of embedding tables that Keras lacks, and for raw values."""
+"""Layers that Keras lacks: from raw values to rows of embedding tables, and on raw values."""
 
 import keras
 import tensorflow as tf
@@ -121,7 +121,7 @@ class HourAndWeekday(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class ServedAs(layers.Layer):
-    """Raw values, unchanged; an export has one fixed value instead of their input.
+    """Returns raw values unchanged; an export has a fixed value in place of this input.
 
     Args:
         value: a string or a number.

@@ -1,4 +1,4 @@
-"""The optimizers that a configuration can name. It imports neither Keras nor TensorFlow itself."""
+"""The optimizers that a configuration can name. Does not itself import Keras or TensorFlow."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ def _sparse_adagrad(learning_rate, weight_decay, **options):
 def _without_decay_of_scales(optimizer):
     """The optimizer, without decay of biases and of the scales and shifts of normalisations.
 
-    There are few of them, and smaller ones would not make the net simpler.
+    These are few, and shrinking them would not make the net simpler.
     """
     # Keras searches in "bias" and, within a step, in TensorFlow's "bias:0".
     optimizer.exclude_from_weight_decay(var_names=["(^|/)(bias|gamma|beta)(:0)?$"])

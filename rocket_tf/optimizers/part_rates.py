@@ -50,7 +50,7 @@ def _with_rates(cls):
     made = type(cls.__name__, (_PartRates, cls), names)
     package, registered, name = keras.saving.get_registered_name(cls).partition(">")
     if registered:
-        # Both are saved under one name, and the last of them is loaded by it.
+        # Both classes are saved under one name; the one registered last is loaded.
         for each in (made, cls):
             keras.saving.register_keras_serializable(package, name)(each)
     return made

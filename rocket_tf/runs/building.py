@@ -33,7 +33,7 @@ def build_nets(config, card, own=own_parts.NONE, starts=None):
         card: card of its data, a `rocket_tf.data.DatasetCard`.
         own: result of `rocket_tf.runs.own_parts.of` for it; with method=light, the booster of its
             nets may be `None`.
-        starts: the run's `Starts`; `None`: the nets' first weights are read.
+        starts: the run's `Starts`; `None`: initial weights are read anew.
     """
     if own.has("build_nets"):
         return own.nets()
@@ -87,7 +87,8 @@ def build_model(config, card, teacher=None, own=own_parts.NONE, starts=None):
             loss_weights=_loss_weights(config, card, model),
             **_metrics(config, card),
         )
-    # Layers that thaw later belong to the optimizer, and are frozen when the training begins.
+    # Layers that thaw later must be variables of the optimizer, so they are frozen only when the
+    # training begins.
     if not config["unfreeze_epoch"]:
         starts.freeze(1)
     return model
@@ -140,7 +141,7 @@ def _loss_weights(config, card, model):
 def _metrics(config, card):
     """The metrics, as arguments of `RocketModel.compile`."""
     if card.multi_label:
-        # The name would do, except for losses of the user's.
+        # The metric "accuracy" would guess from the loss, which may be the user's own.
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
         return {"metrics": [accuracy, MeanAveragePrecision(card.num_classes)]}
     if card.kind != "clicks":
@@ -272,7 +273,7 @@ def _hints(config, card, light, teacher, own):
 def _hint(config, weight, follows="booster"):
     """The hint of a configuration, in either direction."""
     standardize = config["hint"] == "kd" and config["standardize_logits"]
-    temperature = None  # the loss's own
+    temperature = None  # the loss's default
     if config["hint"] in options.HINTS_WITH_TEMPERATURE and config["hint_temperature"]:
         temperature = config["hint_temperature"]
     elif config["hint"] == "kd" and not standardize:
@@ -296,5 +297,5 @@ def _copy_shared_layers(teacher, light, booster, by_name):
 
 
 def _place(layer):
-    """A layer's place in the booster; layouts differ in which layers are named "shared"."""
+    """A layer's place in the booster. Layouts differ in which layers they name "shared"."""
     return re.sub("^(shared|booster)_", "", layer.name)

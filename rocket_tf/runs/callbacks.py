@@ -36,18 +36,18 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         where = f"the end of epoch {epoch + 1} (step {self._step})"
-        # A GAUC is not defined where no user has both clicks and others.
+        # GAUC is undefined if no user has both clicks and non-clicks.
         losses = {name: value for name, value in logs.items() if name.endswith("loss")}
         if not all(math.isfinite(float(value)) for value in losses.values()):
             self._stop(losses, where)
-        # No loss shows the last update of the epoch yet.
+        # No loss has been computed since the epoch's last update.
         for variable in self.model.trainable_variables:
             if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
                 self._stop({variable.path: math.nan}, where)
 
     def _stop(self, logs, where):
         terms = [name for name, value in logs.items() if not math.isfinite(float(value))]
-        # The sum is not finite because of its terms; it is named only if it is the only one.
+        # The sum is not finite because one of its terms is not, so name the terms if possible.
         terms = [name for name in terms if name not in ("loss", "val_loss")] or terms
         values = ", ".join(f"{name} = {float(logs[name])}" for name in sorted(terms))
         raise NonFiniteLossError(
@@ -61,7 +61,7 @@ class LogEpochs(keras.callbacks.Callback):
 
     Args:
         write: called with a dict for each epoch.
-        rename: function from Keras's logs to the same with the names in the file.
+        rename: function that gives Keras's logs the names in the file.
         examples: training examples of an epoch that this process sees.
         steps: steps in an epoch.
         schedule: the learning rate by step.
@@ -88,7 +88,7 @@ class LogEpochs(keras.callbacks.Callback):
         self._seconds += time.perf_counter() - self._began
 
     def on_epoch_end(self, epoch, logs=None):
-        # That of the epoch's first step, even if this process started later.
+        # The rate at the epoch's first step, even if this process started later.
         first_step = epoch * self._steps
         self._write(
             {
@@ -109,7 +109,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         steps: steps in an epoch.
         first_step: steps of the first epoch that were done before.
         every_steps: steps of the run between checkpoints; 0: none within epochs.
-        is_preempted: function without arguments: whether the run must stop.
+        is_preempted: function without arguments that returns whether the run must stop.
     """
 
     def __init__(self, checkpoints, steps, first_step, every_steps, is_preempted):
@@ -143,11 +143,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class KeepChosen(keras.callbacks.Callback):
-    """Saves a checkpoint of each epoch that is chosen so far.
+    """Saves a checkpoint after each epoch that is the best so far.
 
     Args:
         checkpoints: a `rocket_tf.runs.checkpoints.Checkpoints`.
-        is_chosen: whether an epoch, counted from 1, is.
+        is_chosen: function from an epoch, counted from 1, to whether it is the best so far.
     """
 
     def __init__(self, checkpoints, is_chosen):
@@ -163,8 +163,8 @@ class KeepChosen(keras.callbacks.Callback):
 class Freeze(keras.callbacks.Callback):
     """Freezes layers, or lets them train, as each epoch begins.
 
-    Averages of frozen weights are set to these weights, because a mean of equal numbers may differ
-    in the last bit.
+    Averages of frozen weights are set to the weights themselves: a mean of equal numbers may differ
+    from them in the last bit.
 
     Args:
         freeze: called with an epoch, counted from 1.
@@ -193,7 +193,7 @@ class Freeze(keras.callbacks.Callback):
 class EvaluateAverages(keras.callbacks.Callback):
     """Replaces the weights by their averages during an evaluation.
 
-    Keras's `SwapEMAWeights` exchanges the two by sums and differences, which round.
+    Keras's `SwapEMAWeights` swaps the two by adding and subtracting, which loses digits.
     """
 
     def on_test_begin(self, logs=None):
@@ -213,7 +213,7 @@ class StopWithoutProgress(keras.callbacks.Callback):
     """Ends the training after an epoch, without an error.
 
     Args:
-        is_over: function without arguments: whether to end it.
+        is_over: function without arguments that returns whether to end the training.
     """
 
     def __init__(self, is_over):
@@ -244,14 +244,14 @@ class RestoreMetrics(keras.callbacks.Callback):
 class ShowProgress(keras.callbacks.Callback):
     """One progress bar for the whole training.
 
-    Without a terminal, a line after each epoch, and one a minute within an epoch.
+    Without a terminal, it prints a line after each epoch, and one a minute within epochs.
 
     Args:
         epochs: epochs of the whole training.
         steps: steps in an epoch.
         first_epoch: number of epochs already done.
         first_step: number of steps already done in the next epoch.
-        rename: function from Keras's logs to the same with the names to show.
+        rename: function that gives Keras's logs the names to show.
         examples: the examples on which errors are measured, "test" or "validation".
         heads: list of the `Head`s whose errors are shown, if they are measured.
     """
@@ -267,7 +267,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._heads = heads
         self._began = None
         self._bar = None
-        # Of the steps of this process: how many there were, and when the first one and a line were.
+        # Steps of this process so far; times of the first one and of the last printed line.
         self._taken, self._first_taken, self._last_line = 0, 0.0, 0.0
 
     def on_train_begin(self, logs=None):
@@ -316,7 +316,7 @@ class ShowProgress(keras.callbacks.Callback):
         return self._bar.disable and now - self._last_line >= _SECONDS_BETWEEN_LINES
 
     def _time_left(self, epoch):
-        """The time left, known after an epoch without the tracing of the first."""
+        """The time left, in words; empty after the first epoch, whose time includes tracing."""
         done = epoch - self._first_epoch
         if done == 0:
             self._began = time.monotonic()
@@ -336,10 +336,10 @@ class ShowProgress(keras.callbacks.Callback):
 
 
 class EventFiles(keras.callbacks.TensorBoard):
-    """Writes TensorBoard's events; like for other files, failure to write is an OSError.
+    """Writes TensorBoard's events; raises OSError if it cannot, as for other files.
 
     Args:
-        folder: the folder.
+        folder: the folder to write to.
     """
 
     def __init__(self, folder):

@@ -41,10 +41,10 @@ class Restored:
 class Checkpoints:
     """The checkpoints in a folder: weights, random generators, optimizer and metrics as one state.
 
-    A checkpoint gets its name when it is complete and on the disk. Its index is last and makes it
-    valid, so after an interrupted save, the checkpoint before it still counts. TensorFlow keeps a
-    checksum of each tensor, so damage is found on reading. Only the files show which checkpoints
-    exist.
+    A checkpoint gets its name when it is complete and on the disk. Its index is renamed last and
+    makes it valid, so an interrupted save leaves the previous checkpoint in force. TensorFlow keeps
+    a checksum of each tensor, so damage is found on reading. There is no list of checkpoints
+    besides the files.
 
     Args:
         directory: the folder, made by the first save.
@@ -66,7 +66,7 @@ class Checkpoints:
         }
         averages = averages_of(model.optimizer)
         if averages:
-            # Named by the places of their weights, so that they can be read instead of these.
+            # Named by the positions of their weights, so that they can be read in their stead.
             places = {id(variable): place for place, variable in enumerate(model.variables)}
             self._state[_AVERAGES] = {
                 str(places[id(weight)]): average.value for weight, average in averages
@@ -96,7 +96,7 @@ class Checkpoints:
         partial = self._directory / _PARTIAL
         try:
             with shown(f"Saving {path}", self._size, functools.partial(self._written, partial)):
-                # TensorFlow itself writes the index in its place, bit by bit.
+                # Under another name: TensorFlow writes the index in place, part by part.
                 tf.train.Checkpoint(**state).write(str(partial))
                 for part in _files(partial):
                     _flush(part)
@@ -114,9 +114,9 @@ class Checkpoints:
         self._forget(checkpoints_in(self._directory)[self._kept :])
 
     def forget_after(self, progress):
-        """Removes checkpoints of work that will be done again, which are damaged or stale.
+        """Removes checkpoints later than `progress`, which are damaged or stale.
 
-        Also removes what a killed process left of a save.
+        Also removes what a killed process left of an unfinished save.
         """
         self._clear()
         self._forget(found for found in checkpoints_in(self._directory) if found > progress)
@@ -169,7 +169,7 @@ class Checkpoints:
                 part.unlink(missing_ok=True)
 
     def _clear(self):
-        """Removes incomplete checkpoints: parts, and contents without an index."""
+        """Removes incomplete checkpoints: partial files, and data without an index."""
         if not self._writes:
             return
         for path in self._directory.glob(f"{_PARTIAL}*"):
@@ -183,7 +183,7 @@ class Checkpoints:
 
 
 def _files(path):
-    """The files of a checkpoint; first the index, which makes it valid."""
+    """The files of a checkpoint: the index, which makes it valid, comes first."""
     return [path.with_name(f"{path.name}.index"), *path.parent.glob(f"{path.name}.data-*")]
 
 
@@ -197,7 +197,7 @@ def _flush(path):
 
 
 def _reader(path):
-    """TensorFlow's reader of a checkpoint; refuses pipes, for which it would wait."""
+    """TensorFlow's reader of a checkpoint. Pipes are refused: the reader would wait for them."""
     for part in _files(path):
         files.check_regular(part)
     return tf.train.load_checkpoint(str(path))

@@ -25,13 +25,13 @@ from rocket_tf.serving.signatures import input_names
 from rocket_tf.system import files
 
 _BATCH = 256
-_MADE_UP = 32  # images, if there are no test images
+_MADE_UP = 32  # number of made-up images, used if there are no test images
 _LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """A file, or folder, that was written.
+    """An exported file or folder.
 
     Attributes:
         kind: the format, in a few words.
@@ -39,8 +39,8 @@ class Export:
         size: total size in bytes.
         test_error: error in per cent on the run's test images, in the format's own runtime; `None`
             if the test images no longer exist.
-        difference: the largest difference of its logits to those of the model, in the same
-            precision except for int8, on the test images; relative for logits above 1.
+        difference: the largest difference between its logits and the model's on the test images,
+            relative for logits above 1. Both have the same precision, except for int8.
     """
 
     kind: str
@@ -63,9 +63,9 @@ def export_run(
 ):
     """Writes a finished run's light net, format by format.
 
-    A version is written to `<output>/light`, `<output>/litert`, `<output>/onnx` or
-    `<output>/keras`. It gets its name when all of it is written and checked on the run's test
-    images. The format `keras` has files of light net and booster for another training.
+    Each format becomes a version in `<output>/light`, `<output>/litert`, `<output>/onnx` or
+    `<output>/keras`. It gets its name once it is complete and checked on the run's test images. The
+    format `keras` holds a file each for the light net and the booster, for further training.
 
     Args:
         workdir: the run's folder.
@@ -75,7 +75,7 @@ def export_run(
         precision: dtype policy of the SavedModel; `None`: the run's own. Others are float32.
         calibration_examples: number of training images, the first ones, that set int8's ranges.
         data_dir: folder of TensorFlow Datasets; empty: the run's own.
-        data: an open `rocket_tf.data.DataSet`, which is used if it is the run's.
+        data: an open `rocket_tf.data.DataSet`, used if it is the run's.
         data_path: where the run's own data is now; empty: where it was. If there are no test images
             any more, exports are checked on made-up ones; int8 needs training images.
 
@@ -230,7 +230,7 @@ class _Prover:
 
 
 def _wrong(logits, labels):
-    """The number of wrong answers; with several classes an example, each counts as a share."""
+    """The number of wrong answers; for multi-label examples, the share of wrong classes counts."""
     if labels.ndim > 1:
         return float(np.mean((logits > 0) != (labels > 0), axis=-1).sum())
     return int(np.count_nonzero(logits.argmax(-1) != labels))

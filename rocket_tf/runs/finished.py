@@ -1,4 +1,4 @@
-"""Opens finished runs: their model, their data, and where these come from."""
+"""Opens finished runs: their model, their data, and the provenance of both."""
 
 import contextlib
 import math
@@ -50,7 +50,7 @@ def _restore(workdir, precision, data):
 
 
 def provenance(folder, config, summary):
-    """The provenance that an export of a run records, fit for JSON.
+    """The provenance that an export of a run records, as JSON values.
 
     Args:
         folder: the run's `RunFolder`.
@@ -168,7 +168,7 @@ def open_run(workdir, data_dir="", data=None, data_path=""):
     folder = RunFolder(workdir)
     config, summary = folder.read_finished()
     config = {**config, "data_path": data_path or config["data_path"]}
-    # Fields that it does not read may have values that a later version refuses.
+    # Fields that the run does not read may have values that a later version refuses.
     checked = options.with_unread_at_defaults(config)
     data_dir = data_dir or config["data_dir"]
     checked = {**checked, "data_dir": data_dir}
@@ -245,8 +245,9 @@ def _result_directory(config, folder):
 def result_epoch(config, folder):
     """The chosen epoch; `None` before the first evaluation.
 
-    It is the last one; with validation, the first with the fewest validation errors, for clicks the
-    highest AUC, for images with several classes the highest mean average precision.
+    Without validation, it is the last one. Otherwise, it is the first with the fewest validation
+    errors; for clicks, with the highest AUC; for multi-label images, with the highest mean average
+    precision.
     """
     if not config["validation_examples"]:
         return config["epochs"]
@@ -254,7 +255,7 @@ def result_epoch(config, folder):
 
 
 def has_lost_patience(config, folder):
-    """Whether as many evaluations in a row as `config.patience` were no better than the best."""
+    """Whether the last `config.patience` evaluations or more have not beaten the best one."""
     evaluated = _evaluated(config, folder) if config["patience"] else []
     best = _best_epoch(config, evaluated)
     since = [line for line in evaluated if line["epoch"] > best]

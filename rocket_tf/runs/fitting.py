@@ -1,4 +1,4 @@
-"""The epochs of a run: its data, its callbacks, `fit`; and its evaluation."""
+"""Trains a run's epochs, with its data and callbacks, and evaluates its model."""
 
 import contextlib
 import dataclasses
@@ -37,8 +37,9 @@ class Run:
         data: its data.
         model: its compiled `RocketModel`.
         checkpoints: the checkpoints of `model`.
-        is_preempted: function: whether the run must stop; all workers call it at once.
-        of_any_worker: function: whether a value is true on any worker; all call it at once.
+        is_preempted: function that returns whether the run must stop; all workers call it together.
+        of_any_worker: function that returns whether a value is true on any worker; all workers call
+            it together.
         verbose: whether to show progress.
         starts: the start of its nets, a `rocket_tf.runs.starts.Starts`.
     """
@@ -72,7 +73,7 @@ def fit(run, restored):
 
 
 def _is_over(run):
-    """Whether the run has run out of patience; of several workers, the chief has the metrics."""
+    """Whether patience has run out. Only the chief of several workers has the metrics."""
     if not run.config["patience"]:
         return False
     return run.of_any_worker(run.folder.writes and has_lost_patience(run.config, run.folder))
@@ -80,7 +81,7 @@ def _is_over(run):
 
 @contextlib.contextmanager
 def _weights_left_alone(optimizer):
-    """Keeps `fit` from replacing weights by their averages: an epoch may be half done."""
+    """Keeps `fit` from replacing weights by their averages, as an epoch may be incomplete."""
     optimizer.finalize_variable_values = lambda variables: None
     try:
         yield
@@ -106,7 +107,7 @@ def evaluate(model, split, config, card, strategy):
 def predictor(model):
     """A function from the inputs of a batch to the logits of its heads, by their names.
 
-    Of inputs without those that only the booster reads, it gives the light net's.
+    If inputs that only the booster reads are missing, it gives the light net's logits.
 
     Args:
         model: a `RocketModel`.
@@ -129,8 +130,8 @@ def weight_column(card):
 def errors_by_class(model, split, config, card):
     """The number of examples of each class that a model assigns to another class.
 
-    If examples may have several classes, the number for which it is wrong about the class. For
-    several labels of clicks, the errors of the first label.
+    For multi-label images, an example counts for each class about which the model is wrong. For
+    clicks with several labels, the counts are those of the first label.
 
     Args:
         model: a `RocketModel`.
@@ -232,7 +233,7 @@ def _callbacks(run, restored, own):
         run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
         *([run_callbacks.RestoreMetrics(restored.metrics)] if first_step else []),
         *([run_callbacks.Freeze(run.starts.freeze)] if config["unfreeze_epoch"] else []),
-        *own,  # before anything is written for an epoch, which they may still change
+        *own,  # before anything is written: they may still change the epoch's results
         run_callbacks.LogEpochs(
             folder.append_metrics,
             rename,
@@ -263,7 +264,7 @@ def _callbacks(run, restored, own):
 
 
 def _keep_chosen(run, progress):
-    # Two, because a killed process may have saved one that differs when the epoch is repeated.
+    # Keeps two: a killed process may have saved an epoch that turns out different when repeated.
     checkpoints = Checkpoints(run.folder.chosen, run.model, kept=2)
     checkpoints.forget_after(progress)
     return run_callbacks.KeepChosen(
@@ -284,7 +285,7 @@ def _evaluation_data(split, config, card, strategy):
 
 
 def renamed(config, logs):
-    """Keras's logs under the names of a run's metrics, with "booster" for a booster alone."""
+    """Keras's logs under a run's names: a booster that trains alone is called "booster"."""
     if config["method"] != "booster":
         return dict(logs)
     own = re.compile("^(val_)?light_")

@@ -17,8 +17,8 @@ from rocket_tf.runs.resuming import refused_changes
 from rocket_tf.system import files
 from rocket_tf.system.places import check_folder
 
-# The fields that a booster must share with the run that follows it, and with a light net that
-# starts from a copy of its layers.
+# The fields in which a booster's run must match the run that follows it, and in addition one whose
+# light net starts from a copy of its layers.
 _MATCHED_BY_BOOSTER = ("method", "dataset", "split_seed", "label_columns", "simulated_bought")
 _MATCHED_BY_COPY = (
     "layout",
@@ -29,7 +29,7 @@ _MATCHED_BY_COPY = (
     "own_code_sha256",
 )
 
-# The folders in it that exports are written to.
+# The folders of exports in a run's folder.
 _EXPORTS = ("light", "litert", "onnx", "keras")
 
 
@@ -40,8 +40,8 @@ class RunFolder:
         path: the folder.
         checkpoints, chosen, pictures, tensorboard, light: folders in it; `chosen` holds the
             checkpoint that validation chose, `light` the exported versions.
-        own_code, own_code_of_booster: files in it, copies of the code that builds the run's parts,
-            and of the code that built the booster that it follows, if there is any.
+        own_code, own_code_of_booster: files in it: copies of the user's code for this run, and for
+            the run whose booster it follows, if there is any.
         nets, nets_of_booster: files in it from which nets with trained weights are built.
         writes: whether this process writes its files; of several workers, only the chief does.
     """
@@ -180,8 +180,8 @@ class RunFolder:
     def owned(self):
         """Makes the folder, and keeps other processes from training in it while this one runs.
 
-        The folder's state must be read within this context: before, another process may have
-        trained here. Half-written files of killed processes are removed.
+        Read the folder's state only within this context: until then, another process may train
+        here. Half-written files of killed processes are removed.
 
         Raises:
             ConfigError: if another process trains in it, or reads it within `undisturbed`.
@@ -213,7 +213,7 @@ class RunFolder:
         return RunFolder(config["booster_run"] or self.path / "booster", self.writes)
 
     def begin(self, config, data, booster_folder, progress):
-        """Records what is trained here, and removes what will be done again.
+        """Records what is trained here, and removes records of epochs that will be repeated.
 
         Args:
             config: the run's configuration.
@@ -251,7 +251,7 @@ class RunFolder:
         """The booster that this run follows, as `as_booster` gives it, or `None`."""
         followed = records.read_object(self._followed)
         if followed is not None:
-            # Of the fields that a booster does not read, it has none.
+            # It lacks the fields that a booster does not read.
             records.checked_config(followed["config"], self._followed)
         return followed
 
@@ -299,7 +299,7 @@ class RunFolder:
         if config["method"] == "no_joint_training":
             matched += _MATCHED_BY_COPY
         if config["validation_examples"]:
-            # Or the booster may have seen what chooses the epoch.
+            # Otherwise the booster may have trained on the examples that choose the epoch.
             matched += ("validation_examples", "train_examples")
         ignored = [name for name in options.FIELDS if name not in matched]
         # The bottom layout has the booster of the interval layout.
@@ -380,7 +380,7 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def read_metrics(self):
-        """The metrics of all epochs that are done, a list of dicts; NaN for what is not defined.
+        """The metrics of all finished epochs, a list of dicts; undefined ones are NaN.
 
         Raises:
             ConfigError: if they cannot be read.
@@ -396,5 +396,5 @@ class RunFolder:
 
 
 def _error(figures):
-    """A net's error, on the validation examples if the test examples stay closed."""
+    """A net's test error; its validation error if the test examples are not evaluated."""
     return figures.get("test_error", figures.get("validation_error"))

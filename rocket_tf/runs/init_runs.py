@@ -1,10 +1,9 @@
 """Starts a run from a finished one, such as the day before's.
 
 It takes over that run's nets: their weights, the moments by which they scale numbers, and the rows
-of known ids. A counted vocabulary grows: ids that only the new data has get rows behind the old
-ones. The old nets, to which these ids are unknown, are evaluated on the new data before the first
-step; the figures are kept in `before.json`. When there is a checkpoint, the old run is no longer
-needed.
+of known ids. A counted vocabulary grows: new ids get rows behind the old ones. Before the first
+step, the old nets, which do not know these ids, are evaluated on the new data; `before.json` keeps
+the figures. Once there is a checkpoint, the old run is no longer needed.
 
 Only `start` imports TensorFlow.
 """
@@ -47,9 +46,9 @@ def check(config):
 
 
 def with_old_scales(config, folder, data):
-    """The data of a run with the card that its nets need: numbers' moments are the old run's.
+    """The data of a run with a card for the old run's nets: it has that run's moments of numbers.
 
-    Its vocabularies come first, followed by the values that only the new data has.
+    Vocabularies begin with the old run's values, followed by those that only the new data has.
 
     Args:
         config: the run's checked configuration.
@@ -74,7 +73,7 @@ def with_old_scales(config, folder, data):
     columns = data.card.columns
     for name in (*columns.categories, *numbers, *(each.name for each in columns.lists)):
         own, other = data.card.dtypes[name], old.dtypes[name]
-        # A net rounds numbers to its floats, as a server's requests are.
+        # A net casts numbers to its own float dtype, as it does with a server's requests.
         if own != other and not (name in numbers and other.startswith("float")):
             raise _refusal(path, f"holds a run whose nets read {name!r} as {other}, here {own}")
     as_before = {name: old.dtypes[name] for name in numbers}
@@ -144,7 +143,7 @@ def start(run, progress):
                 restore_result(run.model, old_config, old, rows)
 
         if run.of_any_worker(folder.writes and before is None):
-            # With the row of unknown ids for new ids, the nets compute the same as in the old run.
+            # New ids get the row of unknown ids, so the nets compute the same as in the old run.
             restore({each: dataclasses.replace(own, rows=None) for each, own in new_rows.items()})
             if run.verbose:
                 print(f"Evaluating the nets of {old.path} on the new data", flush=True)

@@ -1,4 +1,4 @@
-"""Locks: one process at a time trains in a folder, and none while others read it."""
+"""Locks: only one process trains in a folder at a time, and none while others read it."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ from rocket_tf.errors import ConfigError
 def owned(folder):
     """Keeps other processes from training in a folder, and from reading it.
 
-    The lock ends with the process, in any case; its file stays.
+    The lock ends with the process, however that ends; its file stays.
 
     Args:
         folder: a `pathlib.Path` of an existing folder.

@@ -10,7 +10,7 @@ import numpy as np
 from rocket_tf.config.own_code import OwnCode
 from rocket_tf.core.hints import Hint
 
-# They stop the training or set its learning rate, which is the run's task.
+# Callbacks that stop the training or set its learning rate, both of which the run decides.
 _REFUSED_CALLBACKS = {
     keras.callbacks.EarlyStopping: "a run completes all its epochs; lower --config.epochs, or set "
     "--config.validation_examples to export the best epoch",
@@ -39,7 +39,7 @@ class NoParts:
     """The parts of a run without its own functions, with the interface of `OwnParts`."""
 
     def has(self, function):
-        """Whether a function is among them: none is."""
+        """Whether the user has defined a function: always false."""
         return False
 
     def callbacks(self):
@@ -67,7 +67,7 @@ class OwnParts:
         self._data = data
 
     def has(self, function):
-        """Whether a function, such as "build_nets", is among them."""
+        """Whether the user has defined a function, such as "build_nets"."""
         return function in self._code.functions
 
     def nets(self):
@@ -187,9 +187,9 @@ class OwnParts:
         """A context that reports mistakes with the file and the line of the functions.
 
         Args:
-            doing: what is done, in words.
-            function: the function to blame for exceptions from elsewhere; if it does not exist, or
-                is `None`, they pass.
+            doing: what the block does, in words.
+            function: the function to blame for exceptions raised elsewhere. If it is `None` or the
+                user has not defined it, these exceptions pass.
         """
         name = function if function is not None and self.has(function) else None
         return self._code.answering(doing, name)
@@ -200,7 +200,7 @@ class OwnParts:
 
         Args:
             model: the run's model.
-            epochs: epochs that it must have at the end.
+            epochs: number of epochs that the run must complete.
         """
         with self.answering("the training"):
             yield

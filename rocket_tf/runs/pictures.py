@@ -14,7 +14,7 @@ from rocket_tf.runs.fitting import predictor, weight_column
 _IMAGES_SHOWN = 8
 # Independent of the run's batch size, since several devices may have shared its batches.
 _EXAMPLES_OF_FLOW = 128
-# Upper limit; it is enough for a smooth curve of 20 bins.
+# At most so many batches are read: enough for a smooth curve of 20 bins.
 _BATCHES_OF_RELIABILITY, _BATCH = 128, 4096
 
 

@@ -1,4 +1,4 @@
-"""A run's progress, which the names of checkpoints show. It does not import TensorFlow."""
+"""A run's progress, as the names of its checkpoints show it. Does not import TensorFlow."""
 
 import dataclasses
 import re
@@ -20,7 +20,7 @@ class Progress:
     steps: int = 0
 
     def checkpoint_in(self, directory):
-        """The checkpoint's path for TensorFlow, with which the names of its files begin."""
+        """The checkpoint's path, as TensorFlow takes it: the common prefix of its files."""
         steps = f"-step-{self.steps}" if self.steps else ""
         return Path(directory) / f"epoch-{self.epochs}{steps}"
 

@@ -115,7 +115,7 @@ def _check_before(path, value):
 def _check_figures(path, figures):
     for key, value in figures.items():
         if key == "errors_by_class" and isinstance(value, list):
-            continue  # which a study adds
+            continue  # a study adds it
         if key == "labels" and isinstance(value, dict):
             for label, own in value.items():
                 if not isinstance(own, dict):
@@ -131,7 +131,7 @@ def _check_figures(path, figures):
 def read_metrics(path):
     """The metrics of all finished epochs: a list of `Record`s, with NaN for null.
 
-    An incomplete last line is left out: a process was killed while it wrote it.
+    An incomplete last line is left out: a process was killed while writing it.
 
     Raises:
         ConfigError: if another line is damaged.

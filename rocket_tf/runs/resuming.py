@@ -4,7 +4,7 @@ from rocket_tf import config as options
 from rocket_tf.optimizers.drops import drop_steps
 from rocket_tf.runs.progress import Progress
 
-# These decide which learning rate a step has.
+# These fields decide the learning rate of a step.
 _OF_SCHEDULE = ("epochs", "learning_rate_drops")
 
 
@@ -29,7 +29,7 @@ def refused_changes(before, now, progress, card):
     if not now["image_size"]:  # decided by the nets, as before
         now = {**now, "image_size": before["image_size"]}
     allowed = list(options.fields_without_effect(now))
-    if progress == Progress():  # so that a mistake that stopped the first epoch can be fixed
+    if progress == Progress():  # a mistake that stopped the first epoch can be fixed
         allowed += ["own_functions", "own_code_sha256"]
     if now["batch_normalization"] == "synchronized":
         allowed.append("replicas")

@@ -50,7 +50,7 @@ def prepared(config, folder):
 
 
 def of(config, folder):
-    """The `Starts` of a run: its nets start from weights, or from a checkpoint in its folder.
+    """The `Starts` of a run, whose nets start from weights or from a checkpoint in its folder.
 
     Args:
         config: its checked configuration.
@@ -175,7 +175,7 @@ class Starts:
     def _start(self, net, image_shape):
         """A `pretrained.Start`, or the name of a net with random weights; empty if there is none.
 
-        Files are read once, since they are large.
+        Each file is read only once, since it may be large.
         """
         from rocket_tf.networks import pretrained
 

@@ -44,13 +44,13 @@ def measure(run):
         return figures(logs, "validation", data.card.outputs)
     test_logs = fitting.evaluate(run.model, data.test, config, data.card, run.strategy)
     validation = figures(logs, "validation", data.card.outputs)
-    # Only of the light net if the booster's columns are missing.
+    # Only the light net is tested if the booster's columns are missing.
     tested = figures(test_logs, "test", data.card.outputs)
     return {net: together(tested.get(net, {}), own) for net, own in validation.items()}
 
 
 def figures_now(run):
-    """The same figures for the model's current weights."""
+    """The same figures as `measure`, for the model's current weights."""
     config, data = run.config, run.data
     splits = {"validation": data.validation} if config["validation_examples"] else {}
     splits |= {"test": data.test} if config["evaluate_test"] else {}

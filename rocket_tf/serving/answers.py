@@ -1,4 +1,4 @@
-"""What an export returns for each output of a net: classes or only values, by its task."""
+"""What an export returns for each output of a net, by its task: classes, or only values."""
 
 import keras
 import tensorflow as tf
@@ -125,7 +125,7 @@ def own_name(output, task):
 
 
 def read(outputs, tasks, class_table=None):
-    """All that an export returns for a net's outputs.
+    """The answers that an export returns for a net's outputs.
 
     Args:
         outputs: the net's outputs, a tensor or a dict of tensors.

@@ -1,4 +1,4 @@
-"""The part of TensorFlow's C API that loads and runs SavedModels, by ctypes.
+"""The part of TensorFlow's C API that loads and runs SavedModels, called by ctypes.
 
 TensorFlow must be installed, because its library is loaded; `import tensorflow` is not needed.
 """

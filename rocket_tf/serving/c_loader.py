@@ -27,7 +27,7 @@ from rocket_tf.serving.c_api import (
 )
 from rocket_tf.system import files
 
-_DTYPES = {  # of tensorflow/core/framework/types.proto
+_DTYPES = {  # from tensorflow/core/framework/types.proto
     1: "float32",
     2: "float64",
     3: "int32",
@@ -233,7 +233,7 @@ class LoadedModel:
 
 
 def _check_files(directory):
-    """Checks that everything that TensorFlow may open is a file: it would wait for a pipe."""
+    """Checks that all that TensorFlow may open are regular files: it would wait for a pipe."""
     for path in Path(directory).rglob("*"):
         if path.exists() and not path.is_dir() and not path.is_file():
             raise LoaderError(f"{path} is not a regular file", FAILED_PRECONDITION)
@@ -278,7 +278,7 @@ def _to_tensor(array):
 
 
 def _to_array(tensor):
-    """The tensor's content; the tensor is freed."""
+    """The tensor's content; frees the tensor."""
     library = load_library()
     dtype = _DTYPES.get(library.TF_TensorType(tensor))
     if dtype is None:
@@ -319,7 +319,7 @@ def read_signatures(directory):
         Dict from names to `Signature`.
 
     Raises:
-        LoaderError: if the folder holds no SavedModel that can be read.
+        LoaderError: if the folder holds no readable SavedModel.
     """
     path = Path(directory) / "saved_model.pb"
     try:
@@ -369,7 +369,7 @@ def _shape(shape):
 def _fields(content):
     """The fields of a protocol buffer by number, each a list of ints and bytes.
 
-    TensorFlow has the classes of its messages, and importing them imports all of it.
+    TensorFlow's own classes would do this, but importing them imports all of TensorFlow.
     """
     message = Empty()
     message.ParseFromString(content)

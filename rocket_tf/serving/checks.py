@@ -16,7 +16,10 @@ from rocket_tf.system.startup import load_tensorflow_quietly, stderr_kept_back
 
 BATCH_SIZES = (1, 3, 8)
 _BYTES_PER_PARAMETER = 4.3
-_BYTES_BESIDE_NUMBERS = 4000, 250  # altogether, and for each variable: names and shapes
+_BYTES_BESIDE_NUMBERS = (
+    4000,
+    250,
+)  # in total, and for the name and shape of each variable
 
 
 def prove(directory, workdir=None, restore=None):
@@ -122,7 +125,7 @@ def _shape(shape):
 def _examples(model):
     """Inputs for each signature, with as many rows as the largest batch.
 
-    They are made up, from ids for which the net has an answer, if there are any.
+    They are made up; ids are chosen so that the net has an answer for them, if possible.
     """
     tried = []
     for made_of in IDS:
@@ -171,7 +174,7 @@ def _check_batches(model, examples):
     asked = set()
     for name, inputs in examples.items():
         rows = {key: info.shape[0] for key, info in model.signatures[name].inputs.items()}
-        # Inputs that are given once, such as a user's for candidates, are not batches.
+        # Inputs that a request holds once, such as a user's for candidates, are not batches.
         sizes = BATCH_SIZES if None in rows.values() else [max(rows.values())]
         whole = _predict(model, _first_rows(inputs, rows, max(sizes)), name)
         for size in sizes:
@@ -290,7 +293,7 @@ def _check_checkpoint(model, directory, workdir, restore, examples):
     expected = light(keras.tree.pack_sequence_as(light.input, tensors), training=False)
     found, differences = _predict(model, inputs), []
     for output, own in by_output(expected).items():
-        name = own_name(output, CLASSIFICATION)  # the nets of runs classify
+        name = own_name(output, CLASSIFICATION)  # nets of runs always classify
         shape = found[name].shape if name in found else None
         if own.shape != shape:
             raise CheckFailed(

@@ -46,14 +46,14 @@ def read_labels(export):
 
 
 def write_provenance(path, origin):
-    """Writes the origin of an export as JSON, with versions of the software and the time."""
+    """Writes an export's origin as JSON, with the time and the versions of the software."""
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     content = {**origin, "software": software("tensorflow", "keras"), "created": created}
     files.write_json(path, content)
 
 
 def read_provenance(export):
-    """The origin of an export, a dict; `None` if none is written.
+    """The origin of an export, a dict; `None` if it has no such file.
 
     Raises:
         ValueError: if it is not JSON.
@@ -63,7 +63,7 @@ def read_provenance(export):
 
 
 def comes_from(export, origin):
-    """Whether an export has this origin, a dict that JSON can hold."""
+    """Whether an export has this origin, a dict of JSON values."""
     try:
         read = read_provenance(export)
     except (ValueError, RecursionError):

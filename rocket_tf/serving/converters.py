@@ -73,7 +73,7 @@ def to_litert(net, calibration=None, multi_label=False):
         try:
             with stderr_kept_back(Exception):
                 return converter.convert()
-        except Exception as error:  # many kinds of errors, also if the disk is full
+        except Exception as error:  # it raises many kinds of errors, also if the disk is full
             raise ExportError(f"LiteRT's converter fails: {_last_line(error)}") from error
 
 
@@ -98,7 +98,7 @@ def to_onnx(net, multi_label=False):
     function = _frozen_function(net, multi_label)
     frozen = tensorflow_internals.with_constants(
         function
-    )  # for objects in layers that are not variables
+    )  # it warns about objects in layers that are not variables
     outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:

@@ -5,7 +5,7 @@ from rocket_tf.serving.model_card import Way
 
 
 def costs_of(model):
-    """The cost of each net of a model, fit for JSON.
+    """The cost of each net of a model, as JSON values.
 
     Args:
         model: a `RocketModel`, or a functional `keras.Model`, which is called "net".
@@ -25,7 +25,7 @@ def costs_of(model):
 
 
 def hints_of(model):
-    """The hints of a `RocketModel`, a list of dicts fit for JSON; empty for other models."""
+    """The hints of a `RocketModel`, a list of dicts of JSON values; empty for other models."""
     return [
         {
             "name": hint.name,

@@ -59,7 +59,7 @@ def serialized(columns, padding=None):
 
 
 def _padded(values, padding):
-    """How many values at the end are padding."""
+    """How many values at the end of each row are padding."""
     texts = [value.decode() if isinstance(value, bytes) else value for value in values[::-1]]
     return next((place for place, value in enumerate(texts) if value != padding), len(texts))
 

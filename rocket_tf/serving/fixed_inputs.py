@@ -1,4 +1,4 @@
-"""Nets without inputs that are known only in training and have a fixed value in an export."""
+"""Removes inputs that are known only in training, and have a fixed value in an export."""
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ from rocket_tf.networks.row_layers import ServedAs
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
 class FixedValue(keras.layers.Layer):
-    """One value for each example, of shape (batch,), from any tensor that begins with the batch.
+    """The same value for each example, shape (batch,), given any tensor of shape (batch, ...).
 
     Args:
         value: a string or a number.

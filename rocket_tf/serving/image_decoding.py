@@ -73,8 +73,8 @@ def centre(image, height, width):
 
     Args:
         image: uint8, shape (height before, width before, channels).
-        height: of the result, in pixels.
-        width: the same.
+        height: height of the result, in pixels.
+        width: width of the result, in pixels.
 
     Returns:
         float64, whole numbers, shape (height, width, channels).
@@ -126,7 +126,7 @@ def _weights(side, scale, wanted):
 
 
 def _rounded(sums):
-    """Pixels from sums in units of 2^-22, which are exact."""
+    """Rounds exact sums in units of 2^-22 to pixels."""
     return tf.clip_by_value(tf.floor(sums / 2**_BITS + 0.5), 0, 255)
 
 
@@ -217,7 +217,7 @@ def _of_tiff(tiff, little):
 
 
 def _number(values, places, size, little=False):
-    """Whole numbers, int64, of some bytes each; 0 where they go beyond the end."""
+    """Reads whole numbers of several bytes each, as int64; 0 beyond the end of the file."""
     steps = tf.range(size, dtype=tf.int64)
     powers = 256 ** tf.where(little, steps, steps[::-1])
     inside = places + size <= tf.size(values, tf.int64)

@@ -37,7 +37,10 @@ def check_size(content):
         return number(6, 2) * number(8, 2)
 
     def of_bmp():
-        width, height = number(18, 4), number(22, 4)  # which is negative for rows from the top
+        width, height = (
+            number(18, 4),
+            number(22, 4),
+        )  # the height is negative if rows are stored from the top
         return width * tf.minimum(height, 2**32 - height)
 
     def of_webp():

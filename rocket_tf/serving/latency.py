@@ -1,4 +1,4 @@
-"""Measures the latency of the light net and its booster in every runtime, in turns."""
+"""Measures the latency of the light net and its booster in every runtime, taking turns."""
 
 import contextlib
 import functools

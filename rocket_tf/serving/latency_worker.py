@@ -21,7 +21,7 @@ def main():
     """
     runtime, threads, paths = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
     answers = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print goes elsewhere
+    sys.stdout = sys.stderr  # output of libraries goes to stderr
     loaded = {net: _load(path, threads, runtime) for net, path in paths.items()}
     inputs = {}
     print(json.dumps("ready"), file=answers, flush=True)

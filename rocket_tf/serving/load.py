@@ -2,9 +2,9 @@
 
 A separate process holds the export in TensorFlow's C++ session with one thread. It is pinned to one
 core, if the system can do so. The clients are threads in it, so the core does their work, too.
-First they ask without a pause, which shows the core's capacity; then at each rate. There each
-request has a due time that does not depend on the answers before it, and its latency counts from
-then, so it shows when the server falls behind.
+They first ask without a pause, which shows the core's capacity, and then at each rate. At a rate,
+each request has a due time that does not depend on earlier answers. Its latency counts from then,
+so it shows when the server falls behind.
 """
 
 import json
@@ -34,8 +34,8 @@ def measure(export, batches, rates, clients, seconds, tell=print):
     Returns:
         List of dicts with `signature`, `batch`, `rate` (`None`: without a pause), `requests`, the
         number of them `answered`, `answered_per_second`, `p50_ms`, `p95_ms`, `p99_ms`, and
-        `cpu_ms`, the core's time per request including the clients', which other processes on the
-        core affect least.
+        `cpu_ms`: the core's time per request, including the clients' work. Other processes on the
+        core affect it least.
     """
     rows = []
     with WorkerProcess("rocket_tf.serving.load_worker", str(export)) as worker:

@@ -21,7 +21,7 @@ def main():
     if hasattr(os, "sched_setaffinity"):  # not on every system
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     answers = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print goes elsewhere
+    sys.stdout = sys.stderr  # output of libraries goes to stderr
     model = LoadedModel(sys.argv[1], threads=1)
     print(json.dumps("ready"), file=answers, flush=True)
     for line in sys.stdin:

@@ -21,7 +21,7 @@ _FIGURES = {
     "parameters": ("parameters", "{:,}"),
     "multiply_adds": ("multiply-adds", "{:,}"),
 }
-# The keys of a run's provenance, and those that every export adds.
+# The keys of a run's provenance, and the keys that every export adds.
 _OF_CONFIG = {
     *("data_path", "method", "seed", "epochs", "optimizer", "learning_rate", "batch_size"),
 }

@@ -39,13 +39,13 @@ def made_up_input(dtype, shape, count, made_of=IDS[0]):
 
 
 def difference(expected, actual):
-    """The largest difference of logits, relative to their scale; NaN if only one of them is NaN.
+    """The largest difference of logits, relative to their scale; NaN if only one side is NaN.
 
-    Values that are equally NaN or infinite in both count as equal, since a net's answers at masked
-    positions may be. If no value is finite, nothing can be compared, and the difference is NaN.
+    Values that are NaN in both, or the same infinity, count as equal: a net may give them at masked
+    positions. If no value is finite, nothing can be compared, and the difference is NaN.
 
     The scale is the example's largest logit, but at least 1: a logit near 0 may be the difference
-    of large numbers, and is only as exact as they are.
+    of large numbers, and so no more exact than these.
 
     Args:
         expected: logits, shape (batch, ...).

@@ -133,7 +133,7 @@ class Classifier:
         try:
             answers = iter(self._infer(readable) if readable else [])
         except UnreadableImageError:
-            # One of them is not an image, so the whole request fails: each is sent alone.
+            # The whole request fails if one file is not an image, so each is sent alone.
             answers = iter([self._alone(content) for content in readable])
         answers = [next(answers) if isinstance(content, bytes) else content for content in contents]
         return [
@@ -164,12 +164,14 @@ def _content(path):
         return content if is_known else image_files.as_png(content)
     except (UnidentifiedImageError, OSError, SyntaxError):
         return content  # the export decides whether it can be read
-    except Exception as error:  # many kinds of errors: too many pixels, or an impossible value
+    except (
+        Exception
+    ) as error:  # Pillow raises many kinds: for too many pixels, or an impossible value
         return UnreadableImageError(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _saved_model(export):
-    """A function from files' contents to answers; if they are predictions; how many there are."""
+    """A function from files to answers, whether these are predictions, and their number."""
     try:
         with stderr_kept_back(LoaderError):
             model = LoadedModel(export)
@@ -200,7 +202,7 @@ def _saved_model(export):
 
 
 def _with_pillow(export):
-    """The same of an export that takes pixels."""
+    """The same as `_saved_model`, for an export that takes pixels."""
     run = runtimes.load(export)
     (name, (dtype, shape)), *others = run.inputs.items()
     if others or len(shape) != 4 or None in shape[1:] or shape[-1] not in (1, 3):

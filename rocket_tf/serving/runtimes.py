@@ -51,7 +51,7 @@ def check_folder(folder, formats):
     """Checks that exports in a folder can be loaded from there.
 
     Raises:
-        ConfigError: if TensorFlow sees a pattern in its path, so that it could load no SavedModel.
+        ConfigError: if TensorFlow reads the path as a pattern, and so cannot load a SavedModel.
     """
     if "savedmodel" in formats and files.is_pattern(folder):
         raise ConfigError(
@@ -72,14 +72,14 @@ def load(path, threads=0, runtime=None, logits_alone=False):
         path: folder of a SavedModel, or a `.tflite` or `.onnx` file.
         threads: number of threads; 0: the runtime decides.
         runtime: a key of `PACKAGES`; `None`: that of the path's format, ONNX Runtime for `.onnx`.
-        logits_alone: whether to return only `logits`, if there are any and the runtime can do so.
+        logits_alone: whether to return only `logits`, if the export has them and the runtime can.
 
     Returns:
         Function from a dict of inputs by name, as NumPy arrays, to a dict of outputs, with the
         attribute `inputs`: dict from names to `(dtype, shape)`.
 
     Raises:
-        ConfigError: if there is no such export, its runtime is not installed or cannot load it.
+        ConfigError: if there is no such export, or its runtime is not installed or cannot load it.
     """
     path = Path(path)
     runtime = runtime or _runtime_of(path)

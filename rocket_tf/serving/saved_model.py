@@ -236,7 +236,7 @@ def _check_class_names(light, class_names, tasks):
 
 
 def _examples(light, examples):
-    """Arrays in the order of the net's inputs and of their dtypes: to warm up, and to compare."""
+    """Arrays in the order and dtypes of the net's inputs, for warm-up and for the comparison."""
     if examples is None:
         made_up = _made_up(light)
         # Warm-up requests of one value are stored as one value.
@@ -264,7 +264,7 @@ def _examples(light, examples):
 
 
 def _made_up(light):
-    """Inputs for which the net gives finite values; a net that masks padding may give none for it.
+    """Inputs for which the net gives finite values; for padding, a net that masks it may not.
 
     Raises:
         ExportError: if there are none.
@@ -367,7 +367,7 @@ def _prove(light, tasks, signatures, directory, examples):
             difference(own, answer[answers.own_name(output, tasks[output])])
             for output, own in signature.expected(examples).items()
         )
-        if not largest <= allowed:  # not a number, either
+        if not largest <= allowed:  # also if it is NaN
             raise ExportError(
                 f"The export's {signature.name} does not compute what the model computes: logits "
                 f"differ by {largest:.1g}, but at most {allowed:.0e} is allowed; nothing is written"

@@ -65,7 +65,7 @@ class Signature:
 
     Attributes:
         name: the signature's name in the SavedModel.
-        net: the functional `keras.Model` that is asked.
+        net: the functional `keras.Model` that answers.
     """
 
     def __init__(self, name, net, dtype=None):
@@ -121,7 +121,7 @@ class Signature:
         return _specifications(self.net, self._dtype)
 
     def _as_asked(self, examples):
-        """The examples in the request's dtype and number."""
+        """The examples in the dtype and batch size of the request."""
         return list(self.request(examples).values())
 
 
@@ -256,7 +256,7 @@ class ExampleSignature(Signature):
 
 
 def check_example_defaults(net, defaults):
-    """Checks that a net can be asked by `ExampleSignature`.
+    """Checks that a net can be served by `ExampleSignature`.
 
     Args:
         net: functional `keras.Model`.

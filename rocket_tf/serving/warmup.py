@@ -65,6 +65,6 @@ def read(directory):
             request = log.predict_log.request
             inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
             requests.append((request.model_spec.signature_name, inputs))
-    except Exception as error:  # of TensorFlow's reader and of the parser
+    except Exception as error:  # from TensorFlow's reader and from the parser
         raise ValueError(f"{path} is damaged ({type(error).__name__})") from error
     return requests

@@ -16,8 +16,8 @@ _INTERRUPTED = 130  # as if SIGINT had ended the process
 def answer(command, work, interrupted="nothing is written"):
     """Does a command's work, and reports errors in one line.
 
-    An exception that is neither a `RocketError`, nor the system's, nor an interruption is a mistake
-    in the program and passes with its traceback.
+    It handles `RocketError`, errors of the operating system, and interruptions. Any other exception
+    is a bug in the program, and passes with its traceback.
 
     Args:
         command: its name, which begins the line.
@@ -28,11 +28,12 @@ def answer(command, work, interrupted="nothing is written"):
         The process's exit code.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # or file names that are not UTF-8 cannot be printed
+        # Without this, file names that are not UTF-8 cannot be printed.
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = work() or 0
-        sys.stdout.flush()  # or Python would notice only at exit that, for example, a disk is full
+        sys.stdout.flush()  # otherwise, Python would notice a full disk only at exit
         return code
     except RocketError as error:
         complain(command, error.answer.format(error))
@@ -57,7 +58,7 @@ def complain(command, message):
 
 
 def _give_up_full_output():
-    """Drops output that cannot be written to stdout; Python would try again when it ends."""
+    """Drops output that cannot be written to stdout; Python would try again at exit."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which names the inputs of an export can have; TensorFlow is not imported."""
+"""Names that an export's inputs can have. Does not import TensorFlow."""
 
 import keyword
 import re

@@ -21,7 +21,7 @@ class WorkerProcess:
         environment: dict of environment variables in addition to those of this process.
 
     Raises:
-        ProcessEnded: if the process ends instead, with the last line that it wrote to stderr.
+        ProcessEnded: if the process ends before that; the message is its last line on stderr.
     """
 
     def __init__(self, module, *arguments, environment=None):
@@ -42,7 +42,7 @@ class WorkerProcess:
             raise
 
     def ask(self, **request):
-        """The answer to a request, both as JSON holds them; raises ProcessEnded as above."""
+        """The answer to a request, both as JSON values; raises ProcessEnded without one."""
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return self._answer()
 

@@ -39,7 +39,7 @@ def open_regular(path):
 
 def _open_at_once(path, flags):
     try:
-        return os.open(path, flags | os.O_NONBLOCK)  # or it would wait for a pipe's writer
+        return os.open(path, flags | os.O_NONBLOCK)  # otherwise, it would wait for a pipe's writer
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket, or a missing device
             raise NotRegularError(path) from error
@@ -72,7 +72,7 @@ def write_bytes(path, content):
     """Writes a file and makes its folder; if the process is killed meanwhile, the old file stays.
 
     Raises:
-        OSError: if it cannot be written; it names the file, and leaves nothing.
+        OSError: if it cannot be written. The error names the file; no partial file is left.
     """
     path = Path(path)
     partial = None
@@ -124,7 +124,7 @@ def write_json(path, content):
 
 
 def clear_partial(folder, pattern=".*.partial"):
-    """Removes what killed processes left half-written in a folder, without its subfolders.
+    """Removes half-written files of killed processes from a folder, not from its subfolders.
 
     Files that are being written stay, since their writers hold locks. A version that was about to
     be replaced gets its name back, unless the new one has it.
@@ -162,7 +162,7 @@ def _new_partial(folder, prefix, make):
         descriptor = make(partial)
         with contextlib.suppress(OSError):  # of file systems without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if partial.exists():  # or it was taken for a leftover before it was locked
+        if partial.exists():  # else removed as a leftover before it was locked
             return partial, descriptor
         os.close(descriptor)
 
@@ -206,7 +206,7 @@ def write_version(directory, write, version=None, overwrite=False):
             try:
                 return _give_name(partial, directory / str(_next_version(directory)), False)
             except FileExistsError:
-                continue  # another process was faster; the next number, then
+                continue  # another process was faster: try the next number
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""A cache, in a folder of the user's, for facts about data that take long to find."""
+"""A cache, in the user's cache folder, for facts about data that take long to compute."""
 
 import contextlib
 import hashlib
@@ -37,10 +37,10 @@ def load(kind, key):
 
 
 def save(kind, key, **arrays):
-    """Keeps arrays, but none of Python objects; if that fails, nothing is kept."""
+    """Keeps arrays, except arrays of Python objects; on failure, it keeps nothing."""
     content = io.BytesIO()
     np.savez(content, **arrays)
-    # A disk may be full, or a folder read-only: then it takes as long the next time.
+    # The disk may be full or the folder read-only: the facts are then computed again.
     with contextlib.suppress(OSError):
         files.write_bytes(_path(kind, key), content.getvalue())
 

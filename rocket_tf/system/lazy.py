@@ -10,7 +10,7 @@ def lazy_names(package, defined_in, modules=None):
         package: its `__name__`.
         defined_in: dict from public names to the modules that define them, such as
             `{"Hint": "rocket_tf.core.hints"}`.
-        modules: dict from public names that are modules themselves to those.
+        modules: dict from public names that are modules to these modules' full names.
 
     Returns:
         `(__getattr__, __dir__)`.

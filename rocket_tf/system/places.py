@@ -49,7 +49,7 @@ def check_folder(flag, path):
 
 
 def check_file(flag, path):
-    """Checks that a path can name a file; neither it nor its folder need exist.
+    """Checks that a path can name a file; neither the file nor its folder need exist.
 
     Raises:
         ConfigError: like `check_folder`, for its folder.

@@ -20,7 +20,7 @@ def load_tensorflow_quietly():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     absl_logging.set_verbosity(absl_logging.ERROR)
     logger = logging.getLogger("rocket_tf")
-    if not logger.handlers:  # or it is loaded already
+    if not logger.handlers:  # none on the first call
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("rocket_tf: %(message)s"))
         logger.addHandler(handler)
@@ -37,7 +37,7 @@ def load_tensorflow_quietly():
 def _interruptible():
     """A context in which Ctrl-C is a KeyboardInterrupt; loading libraries may change that."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may set signal handlers
         return
     before, came = signal.getsignal(signal.SIGINT), []
 
@@ -59,7 +59,7 @@ def _interruptible():
 
 @contextlib.contextmanager
 def stderr_kept_back(*telling):
-    """Holds back output to stderr, also of C++ libraries; shows it on an error.
+    """Holds back output to stderr, including C++ libraries', and shows it on an error.
 
     Args:
         telling: kinds of exceptions that need no further output.

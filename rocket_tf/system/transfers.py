@@ -6,8 +6,8 @@ import threading
 
 from tqdm import tqdm
 
-LARGE = 256 * 2**20  # bytes that take more than a moment
-_SECONDS = 0.5  # between two looks
+LARGE = 256 * 2**20  # bytes; smaller files take only a moment
+_SECONDS = 0.5  # seconds between updates
 
 
 def size_of(variable):
@@ -46,7 +46,7 @@ def shown(text, size, done=None):
 
     def look():
         while not ended.wait(_SECONDS):
-            with contextlib.suppress(OSError):  # a file that has just got its last name
+            with contextlib.suppress(OSError):  # a file that has just been renamed
                 bar.n = min(done(), size) if done else 0
             bar.refresh()
 

@@ -31,7 +31,7 @@ SMALL = {
 
 
 def write(folder, name):
-    """train.csv, valid.csv and test.csv: a header, labels, scaled numbers, ids as whole numbers."""
+    """Writes train.csv, valid.csv and test.csv: a header, labels, scaled numbers, integer ids."""
     folder.mkdir()
     random = np.random.default_rng(0)
     for part, rows in (("train", 70), ("valid", 9), ("test", 31)):

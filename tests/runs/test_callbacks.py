@@ -1,4 +1,4 @@
-"""Callbacks of a run that write files, and that show how far it is."""
+"""Callbacks of a run that write files or show its progress."""
 
 import keras
 import pytest
@@ -26,7 +26,7 @@ def test_events_that_cannot_be_written_are_an_error_of_the_system(tmp_path, monk
 
 
 def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
-    """Of an epoch that goes on after 3 of its 10 steps, and the next; a step takes 25 s."""
+    """An epoch resumes after 3 of its 10 steps, and another follows; a step takes 25 s."""
     now = 1000.0
     monkeypatch.setattr(run_callbacks.time, "monotonic", lambda: now)
     progress = ShowProgress(2, 10, 0, 3, lambda logs: logs, "test", [])

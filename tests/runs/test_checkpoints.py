@@ -1,4 +1,4 @@
-"""Checkpoints alone: what is written is read, variable by variable, or refused."""
+"""Checkpoints alone: each variable is read back as it was written, or the file is refused."""
 
 import logging
 
@@ -41,7 +41,7 @@ def test_what_is_saved_is_restored(tmp_path, capsys, monkeypatch):
     assert (restored.progress, restored.replicas) == (Progress(2), 1)
     for mine, theirs in zip(state(second), state(first), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    assert capsys.readouterr().out == ""  # nothing, since it is small
+    assert capsys.readouterr().out == ""  # nothing is shown for a small one
     monkeypatch.setattr("rocket_tf.system.transfers.LARGE", 1)
     Checkpoints(tmp_path, first, kept=1).save(3)
     third = net(seed=2)
@@ -92,7 +92,7 @@ def test_a_checkpoint_without_a_variable(tmp_path):
 
 
 def test_variables_are_read_one_by_one(tmp_path, monkeypatch):
-    """So that the largest is copied, and not all of them at once."""
+    """At most the largest is in memory twice, not all of them at once."""
     Checkpoints(tmp_path, trained(), kept=1).save(1)
     alive, most = 0, 0
     model = net()

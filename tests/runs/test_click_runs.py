@@ -146,7 +146,7 @@ def test_resumed_equals_uninterrupted(tmp_path):
 
 @pytest.mark.slow
 def test_two_replicas_compute_the_same_where_there_is_no_batch_normalisation(tmp_path):
-    """The light net has none; alone, it is the same on one device and on two."""
+    """The light net has none, so alone it trains alike on one device and on two."""
     one, two = (
         train.train_and_evaluate(
             small_config("light", replicas=replicas), tmp_path / f"{replicas}", verbose=False
@@ -285,7 +285,7 @@ class TestOnesOwnLog:
         np.testing.assert_allclose(np.ravel(scaled.variance), prices.var(), rtol=1e-5)
 
     def test_data_that_has_changed_is_refused(self, folder, tmp_path):
-        """Evaluation and export read the test part alone."""
+        """Evaluation and export read only the test part."""
         config = self.log_config(folder)
         summary = train.train_and_evaluate(config, tmp_path / "run", verbose=False)
         with (folder / "train.csv").open("a") as file:

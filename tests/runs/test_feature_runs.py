@@ -71,7 +71,9 @@ def run(tmp_path_factory):
     )
     workdir = tmp_path_factory.mktemp("runs") / "run"
     summary = train.train_and_evaluate(config, workdir, verbose=False)
-    elsewhere = folder.rename(folder.with_name("elsewhere"))  # the run has all that the nets need
+    elsewhere = folder.rename(
+        folder.with_name("elsewhere")
+    )  # the run's folder has all that the nets need
     return {**config, "data_path": str(elsewhere)}, workdir, summary
 
 

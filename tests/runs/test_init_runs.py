@@ -41,7 +41,7 @@ def config(log, init_run="", method="rocket", **changes):
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory):
-    """Two days with other ids, of which the second has prices five times as high."""
+    """Two days with different ids; on the second, prices are five times as high."""
     folder = tmp_path_factory.mktemp("days")
     for day, number in (("first", 1), ("second", 2)):
         made_up.write(folder / day, 250, seed=number, rows_in_group=90, test_rows=60)
@@ -63,7 +63,7 @@ def old(days, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(days, old, tmp_path_factory):
-    """The second day's, and its summary."""
+    """The second day's run, and its summary."""
     workdir = tmp_path_factory.mktemp("runs") / "new"
     with quick_runs():
         own = config(days / "second", old)
@@ -116,7 +116,7 @@ def test_the_old_run_is_needed_no_more(days, run, tmp_path):
     (copy / "config.json").write_text(json.dumps({**json.loads(text), "init_run": "gone"}))
     with quick_runs():
         assert train.evaluate(copy)["light"] == found["light"]
-        # The same for data that is open with the new day's card.
+        # The same for data that was opened with the new day's card.
         opened = open_data(dict(config(days / "second")))
         assert train.evaluate(copy, data=opened)["booster"] == found["booster"]
 
@@ -242,7 +242,7 @@ def test_columns_of_another_kind(days, old, tmp_path):
     message = r"a run whose nets read 'user' as int64, here string"
     with pytest.raises(ConfigError, match=message):
         scaled(texts)
-    # Prices that nets of this day alone would read as float64.
+    # Nets built from this day alone would read these prices as float64.
     far = rewritten(days / "second", tmp_path / "far", "price", lambda price: price + 1e9)
     data = scaled(far)
     assert open_data(dict(config(far))).card.dtypes["price"] == "float64"
@@ -332,7 +332,7 @@ class TestFeatures:
             np.testing.assert_array_equal(begun[end:], before[first:])
             np.testing.assert_array_equal(begun[first:end], fresh[first:end])
             assert len(np.unique(begun[first:end], axis=0)) == end - first
-            # They are trained, too.
+            # New rows are trained, too.
             (now,) = restore(run[0])[0].light.get_layer(layer).get_weights()
             assert (now[first:end] != begun[first:end]).any(axis=1).sum() > 1
         for layer, weights in run[2].items():

@@ -119,7 +119,7 @@ def log(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(log, tmp_path_factory):
-    """A run of two epochs, of which the validation examples choose one, and its summary."""
+    """A run of two epochs, one of them chosen by validation, and its summary."""
     workdir = tmp_path_factory.mktemp("runs") / "run"
     own = config(log, streaming="always", epochs=2, validation_examples=60, pictures=True)
     with quick_runs(exported=True):

@@ -21,7 +21,7 @@ FIELDS = {**SMALL_CLICK_LOG, "missing_values": "own_row"}
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """A log of which each third value is missing, and whose users have ids below 0."""
+    """A log in which every third value is missing, and users have negative ids."""
     folder = tmp_path_factory.mktemp("log")
     made_up.write(folder, 250, seed=1, rows_in_group=90, test_rows=60)
     for path in folder.glob("*.parquet"):

@@ -25,7 +25,7 @@ CLASSES = ["left", "none", "right", "upper"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """42 images whose halves are bright or dark, 14 of them of the test part."""
+    """42 images whose halves are bright or dark; 14 of them are the test part."""
     root = tmp_path_factory.mktemp("halves")
     random = np.random.default_rng(0)
     rows = {"image": [], "label": [], "part": []}

@@ -1,4 +1,4 @@
-"""Runs on one's own images: folders with named backbones, arrays, CIFAR's archives."""
+"""Runs on the user's own images: folders with named backbones, arrays, CIFAR's archives."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Nets, hints, losses and callbacks of a configuration file: what they do, and their mistakes."""
+"""Nets, hints, losses and callbacks of a configuration file: their effects, and their mistakes."""
 
 import shlex
 import shutil
@@ -64,7 +64,7 @@ DIGITS = {
 
 
 def config_of(folder, source, **changes):
-    """A run's configuration, of a file with this source in a folder."""
+    """The configuration of a run whose file has this source."""
     file = folder / "my_nets.py"
     file.write_text(source)
     config = {**options.default(), **DIGITS, **own_code.fields_of(file), **changes}
@@ -330,7 +330,7 @@ class TestRuns:
         assert options.differences(config, again, ["pictures"]) == []
 
     def test_a_booster_that_another_file_has_built(self, tmp_path):
-        """The run keeps both files, and builds both nets again without them."""
+        """The run keeps copies of both files, and rebuilds both nets without the originals."""
         with quick_runs():
             other = NETS.replace('net("booster", 5)', 'net("booster", 11)')
             booster = config_of(tmp_path, other, method="booster")

@@ -34,7 +34,7 @@ FROZEN = ("conv1", "norm1")
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A net of five classes, its statistics and weights as after a training."""
+    """A net of five classes with statistics and weights as after a training."""
     path = tmp_path_factory.mktemp("nets") / "five.keras"
     inputs = keras.Input((8, 8, 1))
     x = layers.Rescaling(1 / 128, -1)(inputs)
@@ -67,7 +67,7 @@ def config_of(file, **changes):
 
 
 def saved(workdir, net):
-    """Arrays of a run's net with the weights that it ended with, by layer."""
+    """The final weights of a run's net, arrays by layer."""
     model, _, _ = restore(workdir)
     net = getattr(model, net)
     return {layer.name: layer.get_weights() for layer in net.layers if layer.weights}
@@ -85,14 +85,14 @@ def assert_same(mine, theirs, names):
 
 
 def arrays_of(workdir, epoch):
-    """All arrays of a run's checkpoint after an epoch, by their names in it."""
+    """All arrays of a run's checkpoint after an epoch, by name."""
     reader = tf.train.load_checkpoint(str(workdir / "checkpoints" / f"epoch-{epoch}"))
     names = reader.get_variable_to_shape_map()
     return {name.partition("/.")[0]: reader.get_tensor(name) for name in names if "/." in name}
 
 
 class TestFrozen:
-    """Frozen in the first two of four epochs."""
+    """Layers are frozen in the first two of four epochs."""
 
     @pytest.fixture(scope="class", params=["traced", "adamw, averaged"])
     def finished(self, request, file, tmp_path_factory):
@@ -182,7 +182,7 @@ def test_a_finished_run_needs_no_file(file, tmp_path):
 
 
 def test_batch_normalisation_below_a_branch(file):
-    """It is the booster's: one set of statistics, which one step moves once; frozen, none."""
+    """The booster's runs: one set of statistics, which a step updates once, or never if frozen."""
     data = images.load("digits").train
     x, y = data.inputs[:30], data.labels[:30]
     for until, moves in (("", True), ("norm1", False)):
@@ -219,7 +219,7 @@ class TestMethods:
         assert (booster["conv1"][0] != theirs["conv1"][0]).any()
 
     def test_a_booster_that_is_followed(self, file, tmp_path):
-        """Both runs are found again without the file, though the booster is another's."""
+        """Both runs can be restored without the file, although another run trained the booster."""
         mine = tmp_path / "mine.keras"
         shutil.copy(file, mine)
         config = config_of(mine, method="kd", epochs=1, booster_freeze_until="conv1")
@@ -289,7 +289,7 @@ class TestSize:
 
 
 class TestNames:
-    """Weights by name cannot be downloaded here: the file that Keras would keep is made."""
+    """Named weights cannot be downloaded here: the test makes the file that Keras would cache."""
 
     CONFIG = {
         "booster_weights": "imagenet",

@@ -1,4 +1,4 @@
-"""Recipes of today in runs: averages of weights, class weights, smoothing, patience, schedules."""
+"""Modern recipes in runs: averages of weights, class weights, smoothing, patience, schedules."""
 
 import contextlib
 import json
@@ -162,7 +162,7 @@ class TestPatience:
             summary = train.train_and_evaluate(self.CONFIG, tmp_path, verbose=False)
             assert [line["epoch"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
             assert (summary["epoch"], summary["epochs_done"], summary["epochs"]) == (2, 4, 6)
-            # It is finished, and stays so.
+            # A finished run stays finished.
             assert train.train_and_evaluate(self.CONFIG, tmp_path, verbose=False) == summary
 
     def test_killed_when_it_was_over(self, tmp_path, given_accuracies, monkeypatch):
@@ -186,11 +186,11 @@ class TestPatience:
 
 
 class TestLosses:
-    """What one step logs, against NumPy."""
+    """Compares the loss that one step logs with NumPy."""
 
     @staticmethod
     def step(**changes):
-        """The loss that a step logs, with the logits and labels that it was computed of."""
+        """The loss that a step logs, and the logits and labels that it was computed from."""
         config = dense_rocket_config(**changes)
         model = build_model(config, card_of(config))
         split = images.load("digits", train_examples=80).train
@@ -232,7 +232,7 @@ def open_digits(split):
 
 
 class TestGoingOn:
-    """A longer run goes on where no step that is done would have had another learning rate."""
+    """A run may be lengthened if no finished step would have had another learning rate."""
 
     @pytest.mark.parametrize(
         "schedule, done, refused",

@@ -1,4 +1,4 @@
-"""A run's own files, damaged or missing, are answered in one line; who may write in its folder."""
+"""Damaged or missing files of a run give one-line errors; one process writes to a folder."""
 
 import contextlib
 import json

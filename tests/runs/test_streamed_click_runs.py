@@ -1,4 +1,4 @@
-"""Runs on click logs that are streamed: what data in memory gives, also after interruptions."""
+"""Runs on streamed click logs give the same as data in memory, also after interruptions."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ FIELDS = {
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """500 training rows in row groups of 130, and one that float32 would blur the time of."""
+    """500 training rows in row groups of 130; float32 would blur the time of one of them."""
     folder = tmp_path_factory.mktemp("log")
     made_up.write(folder, 500, seed=1, rows_in_group=130, test_rows=90)
     for path in folder.glob("*.parquet"):
@@ -95,7 +95,7 @@ def write_csv(log, folder):
 
 @pytest.mark.parametrize("streaming", ["always", "never"])
 def test_a_folder_of_csv_is_listed_once(log, tmp_path, capsys, monkeypatch, streaming):
-    """When evaluated; of what is in memory, the training part is not read at all."""
+    """This holds for evaluation; a log in memory is evaluated without reading the training part."""
     folder = tmp_path / "log"
     write_csv(log, folder)
     (folder / "notes.csv").write_text("of no part")
@@ -123,7 +123,7 @@ def test_a_folder_of_csv_is_listed_once(log, tmp_path, capsys, monkeypatch, stre
 
 
 class TestTestPartAlone:
-    """Evaluation and export of a finished run, where the training part is gone."""
+    """Evaluation and export of a finished run whose training part is gone."""
 
     @pytest.fixture
     def alone(self, log, tmp_path):
@@ -158,7 +158,7 @@ class TestTestPartAlone:
 
     @pytest.mark.slow
     def test_in_csv(self, log, tmp_path):
-        """In memory it is the same; what was turned into Parquet needs both parts."""
+        """A log in memory needs only its test part; one converted to Parquet needs both parts."""
         both, alone = tmp_path / "both", tmp_path / "alone"
         write_csv(log, both)
         alone.mkdir()

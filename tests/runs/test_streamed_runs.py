@@ -1,4 +1,4 @@
-"""Runs on images that are streamed: as in memory, to the last bit, however often they are ended."""
+"""Runs on streamed images equal those in memory to the last bit, however often interrupted."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 
 def made(root):
-    """Two classes of images of other sizes than the nets', 14 for training."""
+    """Two classes of images whose sizes differ from the nets' inputs; 14 are for training."""
     random = np.random.default_rng(0)
     for part, count in (("train", 7), ("test", 3)):
         for name, centre in (("dark", 60), ("light", 190)):
@@ -51,7 +51,7 @@ def config_of(folder, streaming):
 
 
 def interrupted(steps):
-    """Ends a run by an exception after so many steps of an epoch."""
+    """Ends a run by an exception after a number of steps of an epoch."""
 
     def interrupt(callback, batch, logs=None):
         save(callback, batch, logs)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("few_test_digits", "untraced")
 
 @pytest.fixture(scope="module")
 def finished(few_test_digits, tmp_path_factory):
-    """A run whose validation accuracies are given, so that its last epoch is not the best."""
+    """A run with preset validation accuracies, so that its last epoch is not the best."""
     workdir = tmp_path_factory.mktemp("validation") / "run"
     with quick_runs(exported=True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunFolder, "append_metrics", append_given)
@@ -56,7 +56,7 @@ def test_the_epoch_with_the_fewest_errors_is_chosen(finished):
 
 def test_its_weights_are_evaluated_on_the_test_examples_and_exported(finished, tmp_path):
     workdir, summary = finished
-    # That epoch's checkpoint from the same training without a choice.
+    # The checkpoint of that epoch from the same training without validation.
     model = build_model(CONFIG, card_of(CONFIG))
     checkpoints = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
     for path in checkpoints.glob("epoch-3.*"):
@@ -105,7 +105,7 @@ def test_evaluated_now_and_then(tmp_path):
 
 @pytest.mark.slow
 def test_a_choice_that_comes_out_otherwise_the_second_time(finished, tmp_path, monkeypatch):
-    """Killed after the choice of epoch 3 was saved; repeated, epoch 3 is worse than epoch 2."""
+    """The run is killed once epoch 3 is saved as the best; repeated, epoch 3 is worse than 2."""
     _, summary = finished
 
     def better(folder, line):

@@ -1,4 +1,4 @@
-"""Click logs with a column of sample weights: how it is read, and what it does to a run."""
+"""Click logs with a column of sample weights: how it is read, and its effect on a run."""
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ WEIGHTS = [0.5, 2.0, 0.0, 3.0, 1.0]
 
 
 def write(folder, form, weights):
-    """A small log in one of the forms, its weights in column w."""
+    """Writes a small log in one of the formats, with weights in column w."""
     return write_log(folder, form, {**ROWS, "w": weights}, floats=["w"])
 
 
