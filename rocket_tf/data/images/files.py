@@ -108,13 +108,13 @@ def decode(files, size, read=None):
 
 
 def decode_again(files, size, shown, read=None):
-    """Decodes files, as `decode`, of which it is known that they can be decoded.
+    """Decodes files again that `decode` could decode before.
 
     Args:
-        files: as of `decode`.
-        size: as of `decode`.
+        files: as for `decode`.
+        size: as for `decode`.
         shown: function from one of `files` to its name in messages.
-        read: as of `decode`.
+        read: as for `decode`.
 
     Returns:
         The images.

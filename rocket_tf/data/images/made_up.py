@@ -16,10 +16,8 @@ from rocket_tf.data.images.files import in_threads
 from rocket_tf.errors import ConfigError
 
 _GRID = 8  # height and width of a class's pattern, which is enlarged to the image's size
-_COARSE, _FINE = (
-    40,
-    12,
-)  # standard deviation of the noise in the pattern; range of the noise in the pixels
+_COARSE = 40  # standard deviation of the noise in the pattern
+_FINE = 12  # largest absolute value of the noise in the pixels
 
 
 def write(folder, images, size=256, classes=10, quality=90, seed=0, test_images=0):
