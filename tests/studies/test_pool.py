@@ -181,8 +181,11 @@ class TestRuns:
 
 
 REQUESTS = """
-import sys, time sys.argv[0] = "rocket-tf"  # so that the package does not load TensorFlow from
-rocket_tf.studies.run_worker import _Requests requests = _Requests() for request in requests:
+import sys, time
+sys.argv[0] = "rocket-tf"  # so that the package does not load TensorFlow
+from rocket_tf.studies.run_worker import _Requests
+requests = _Requests()
+for request in requests:
     if request == "answered":
         requests.answered()
     print(request, flush=True)
