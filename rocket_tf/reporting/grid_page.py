@@ -135,7 +135,8 @@ def _about(result):
     validation = any(point["figure"].startswith("validation") for point in result["points"])
     title = result["points"][0]["figure_title"]
     return (
-        f"{title.capitalize()}{' in per cent' if result['in_per_cent'] else ''} of the light net, "
+        f"{markdown.as_start(title)}{' in per cent' if result['in_per_cent'] else ''} "
+        "of the light net, "
         f"{result['seeds']} seeds per point, paired. A gain above 0 means that the method helps; "
         "it is certain only if the interval excludes 0. Each run's epoch is chosen on held-out "
         "examples."

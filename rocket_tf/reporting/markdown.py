@@ -73,6 +73,16 @@ def order_in_words(order):
     )
 
 
+def as_start(text):
+    """The text as a sentence starts, without a change to abbreviations.
+
+    Example:
+        >>> as_start("AUC"), as_start("test error")
+        ('AUC', 'Test error')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def table(header, rows):
     """The lines of a Markdown table, from rows of strings.
 

@@ -118,7 +118,8 @@ def _as_field(value):
 def _about(result):
     examples = result["examples"]
     return (
-        f"{result['figure_title'].capitalize()}{' in per cent' if result['in_per_cent'] else ''}, "
+        f"{markdown.as_start(result['figure_title'])}"
+        f"{' in per cent' if result['in_per_cent'] else ''}, "
         f"paired by seed; {examples['training']} training, {examples['validation']} validation "
         f"and {examples['test']} test examples. Each run's epoch is chosen on the validation "
         "examples."
