@@ -3,7 +3,8 @@
 python -m rocket_tf.main --config=configs/digits.py
 
 It takes half a minute on two cores. Test error over 24 random splits: light net 1.46 ± 0.55 % or,
-on another processor, 1.59 ± 0.50 % (alone 1.71 ± 0.57 %). For another method, add it after a colon: --config=configs/digits.py:kd.
+on another processor, 1.59 ± 0.50 % (alone 1.71 ± 0.57 %). For another method, add it after a colon:
+--config=configs/digits.py:kd.
 """
 
 from rocket_tf import config as options

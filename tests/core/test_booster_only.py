@@ -44,7 +44,7 @@ def pair(as_list=False, regularizer=None):
 
 
 def logits_of(rocket, x):
-    """Of both nets, in float64 NumPy."""
+    """The logits of both nets, in float64 NumPy."""
 
     def dense(name, values):
         layer = next(each for each in rocket.layers if each.name == name)

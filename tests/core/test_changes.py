@@ -306,7 +306,7 @@ def distillation(booster, light, temperature):
 
 
 class TestSettings:
-    """Those of the rocket."""
+    """Settings of the rocket itself."""
 
     @pytest.mark.parametrize("by_callback", [False, True])
     def test_the_gradient_block(self, by_callback):

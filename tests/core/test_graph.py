@@ -596,7 +596,7 @@ class TestNestedModels:
 
 
 def test_a_call_of_another_net_is_left_for_where_it_belongs():
-    """Of two equal calls, each net's own one is taken, whatever the order."""
+    """If two calls are equal, each net keeps its own, in any order."""
     inputs = keras.Input((2,))
     low = layers.Dense(2, name="low")
     first, second = low(inputs), low(inputs)

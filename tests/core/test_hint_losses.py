@@ -33,7 +33,7 @@ LOSSES = [
 
 
 def gradients(loss, followed, light, jit_compile=False):
-    """Of the sum over examples, with respect to both."""
+    """Gradients of the sum over examples, with respect to both logits."""
 
     @tf.function(jit_compile=jit_compile)
     def compute(followed, light):
@@ -228,7 +228,7 @@ class TestSchedule:
         return rocket
 
     def weights(self, rocket, steps):
-        """The hint's weight in each step, told by the loss and its terms."""
+        """The hint's weight in each step, computed from the loss and its terms."""
         data = examples(6)
         weights = []
         for _ in range(steps):

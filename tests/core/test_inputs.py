@@ -34,7 +34,7 @@ def pair(as_dict=True, share=True):
 
 
 def logits_of(net, x):
-    """Of a net of `pair`, in float64 NumPy."""
+    """The logits of a net of `pair`, in float64 NumPy."""
     low, last = (layer for layer in net.layers if isinstance(layer, layers.Dense))
     joined = np.concatenate([x["zoom"], x["age"]], axis=-1)
     return (joined @ low.kernel.numpy() + low.bias.numpy()) @ last.kernel.numpy()

@@ -172,7 +172,7 @@ def gradients_of(made, extra=False):
 
 
 def expected_gradients(blocked, routed, weight=0.3):
-    """Of softmax cross-entropies and ‖l − z‖², by hand."""
+    """Gradients of softmax cross-entropies and ‖l − z‖², computed by hand."""
     low = X @ MATRICES["shared"]
     light, booster = low @ MATRICES["light"], low @ MATRICES["booster"]
     one_hot = np.eye(3)[LABELS]

@@ -24,7 +24,7 @@ OF_LIGHT, OF_BOOSTER = {BY_LIGHT, "light_only"}, {BY_BOOSTER, "booster_only"}
 
 
 def separate_pair():
-    """As `linear_pair`, and nothing is shared."""
+    """Like `linear_pair`, but without shared layers."""
     nets = []
     for role in ("light", "booster"):
         inputs = keras.Input((FEATURES,), name="features")
@@ -264,7 +264,7 @@ FACTORS = {"shared": 0.1, "light_only": 0.2, "booster_only": 0.4}
 
 
 def regularized_pair():
-    """As `linear_pair`, with a penalty on each matrix."""
+    """Like `linear_pair`, with a penalty on each matrix."""
     inputs = keras.Input((FEATURES,), name="features")
 
     def dense(units, name):

@@ -1,4 +1,4 @@
-"""One's own click logs, CSV and TFRecord: their values, and where their faults are."""
+"""The user's click logs, CSV and TFRecord: their values, and the places of their faults."""
 
 import csv
 import gzip

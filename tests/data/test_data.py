@@ -111,7 +111,7 @@ class TestUniformRows:
 
 
 class TestOrderAndDraws:
-    """Those of a whole epoch at once, as they were computed before 0.3; runs go on by them."""
+    """They equal those of a whole epoch at once, as computed before 0.3, so that runs go on."""
 
     SEED, EPOCH = 7, 2
 

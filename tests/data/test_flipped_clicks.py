@@ -51,7 +51,7 @@ def as_parquet(csv):
 
 @pytest.mark.parametrize("streaming", ["csv", "never", "always"])
 def test_flips(streaming, tmp_path, capfd):
-    """Of CSV files, and of Parquet that is read into memory or streamed."""
+    """Flipped bytes in CSV files, and in Parquet files read into memory or streamed."""
     chance = random.Random(0)
     suffix = "csv" if streaming == "csv" else "parquet"
     whole = {part: written(chance, 12) for part in ("train", "test")}

@@ -52,7 +52,7 @@ def read_one(path, size=SIZE):
 
 
 def resized_centre(pixels, size):
-    """The same by dense float64 matrices of triangle weights, on the whole image, then cropped."""
+    """Resizes by dense float64 matrices of triangle weights on the whole image, then crops."""
     shorter = min(pixels.shape[:2])
     result = pixels.astype(np.float64)
     for axis in (0, 1):

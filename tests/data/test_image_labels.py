@@ -1,4 +1,4 @@
-"""Which images there are: a test part chosen by a hash, and classes from a file beside them."""
+"""A folder's images: a test part chosen by a hash, and classes from a file beside them."""
 
 import dataclasses
 import gzip

@@ -320,7 +320,7 @@ def pickled(request):
 
 
 def refuse(cifar, parent, name, *fragment):
-    """Asserts what is said of a folder and of an archive with a damaged file."""
+    """Asserts the message about a damaged file, in a folder and in an archive."""
     for write in (cifar.write_folder, cifar.write_archive):
         place = write(parent)
         with pytest.raises(DamagedDataError) as caught:

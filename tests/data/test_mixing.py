@@ -126,7 +126,7 @@ class TestRandAugment:
 
     @pytest.mark.parametrize("value", [0, 7, 255])
     def test_an_image_of_one_color(self, value):
-        """Which has nothing to stretch or to make even."""
+        """There is nothing to stretch or to equalize."""
         image = tf.fill([1, 5, 4, 3], float(value))
         for name in ("autocontrast", "equalize"):
             found = rand_augment.COLORS[name][0](image, tf.zeros([1, 1, 1, 1]))
@@ -212,7 +212,7 @@ class TestPipeline:
     @classmethod
     @functools.cache
     def batches(cls, seed=11, **changes):
-        """Those of three epochs, as arrays that nothing changes."""
+        """The batches of three epochs, as read-only arrays."""
         arguments = {"mixing": ("mixup", 0.4), **cls.OPTIONS, **changes}
         made = cls.SPLIT.training_batches(6, 3, seed, **arguments)
         return [tuple(map(np.asarray, batch)) for batch in made]

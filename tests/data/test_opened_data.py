@@ -1,4 +1,4 @@
-"""Data sets that are open: those of the catalog, one's own, and one that generates its batches."""
+"""Data sets that are open: the catalog's, the user's own, and one that generates its batches."""
 
 import json
 import math

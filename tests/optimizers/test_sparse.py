@@ -161,7 +161,7 @@ def test_dense_gradients_go_kerass_way(sparse_class, arguments):
 
 @pytest.mark.usefixtures("float64")
 def test_dense_gradients_under_adam_equal_numpy():
-    """Of a dense gradient, all ids are there: one step of rows, each once."""
+    """A dense gradient has all ids: it is one step of rows, each once."""
     gradients = [np.random.default_rng(step).normal(size=(ROWS, WIDTH)) for step in range(4)]
     optimizer = SparseAdam(RATE, beta_1=0.8, beta_2=0.95)
     variable = keras.Variable(table())

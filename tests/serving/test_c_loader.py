@@ -233,7 +233,7 @@ def test_wrong_numbers_of_threads(version):
     ],
 )
 def test_a_signature_of_what_the_graph_has_not(version, tmp_path, field, value, message):
-    """Which TensorFlow's session would take for an address in memory."""
+    """TensorFlow's session would take it for an address in memory."""
     shutil.copytree(version, tmp_path / "1")
     path = tmp_path / "1" / "saved_model.pb"
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())

@@ -228,7 +228,7 @@ def test_the_example_in_python_runs(exported):
 
 
 def test_the_example_for_rest_is_answered(exported):
-    """As the server reads it: columns of values, and of files in base64."""
+    """The server reads columns of values, and of files in base64."""
     (body,) = re.findall(r"```json\n(.*?)```", model_card.card_of(exported).read_text(), re.S)
     request = json.loads(body)
     serve = tf.saved_model.load(str(exported)).signatures[request["signature_name"]]

@@ -30,7 +30,7 @@ def make(workdir, names):
     ids=str,
 )
 def test_phases(tmp_path, names, phases):
-    """Of a run with eight steps an epoch, two of which are done."""
+    """The run has eight steps an epoch, two of which are done."""
     make(tmp_path, names)
     lines = [json.dumps({"epoch": epoch, "step": 8 * epoch}) + "\n" for epoch in (1, 2)]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))

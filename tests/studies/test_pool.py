@@ -167,7 +167,7 @@ class TestRuns:
         )
 
     def test_of_two_that_follow_a_booster_elsewhere_the_first_trains_it(self, plan):
-        """As where another machine's part has its run: one must not find it in use."""
+        """The booster's run is another machine's; the second must not find it in use."""
         *_, one, other = plan.comparison()
         asked = []
 

@@ -298,7 +298,7 @@ class TestResult:
 
 
 class TestLatency:
-    """Of pretended runs and exports, whose calls take 1, 2, ... ms by their order."""
+    """Runs and exports are pretended; the exports' calls take 1, 2, ... ms in order."""
 
     @pytest.fixture
     def timed(self, tmp_path, monkeypatch):
