@@ -213,6 +213,7 @@ def test_a_configuration_and_a_method_by_their_names(tmp_path):
     assert config["method"] == "light"
 
 
+@pytest.mark.slow
 def test_data_that_is_not_there(tmp_path):
     result = subprocess.run(
         command(

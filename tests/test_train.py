@@ -262,6 +262,7 @@ class TestStartedAgain:
             assert found == {"seed": 5}
         assert folder.read_config()["seed"] == other.get("seed", 0)
 
+    @pytest.mark.slow
     def test_interrupted_after_the_export(self, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(RunFolder, "write_summary", lambda *_: 1 / 0)

@@ -136,6 +136,7 @@ class TestReport:
         for figure in FIGURES.values():
             assert figure.meaning in printed
 
+    @pytest.mark.slow
     def test_steps_of_this_process_and_of_fit(self):
         chosen, _ = figures.choose("fit_to_loop,pipeline_to_rocket")
         report = measuring.measure(TINY, chosen, lambda line: None)

@@ -59,6 +59,7 @@ def runs(trained, tmp_path):
     return copy, folders
 
 
+@pytest.mark.slow
 class TestReproduce:
     def test_runs_what_is_missing_and_writes_the_table(self, trained, capsys):
         folder, first = trained

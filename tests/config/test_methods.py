@@ -75,6 +75,7 @@ def runs(few_test_digits, tmp_path_factory):
     return folder, summaries
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 class TestEveryMethod:
     @pytest.mark.parametrize("method", TRAINED)
@@ -135,6 +136,7 @@ class TestEveryMethod:
             assert train.evaluate(folder / method)["light"] == summaries[method]["light"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 class TestTheBoosterToFollow:
     def test_is_trained_first_where_there_is_none(self, runs, tmp_path):

@@ -108,6 +108,7 @@ def generated(tmp_path_factory):
     return config, workdir, summary
 
 
+@pytest.mark.slow
 class TestGeneratedData:
     def test_a_configuration_is_checked_by_its_card(self):
         data = GeneratedData()

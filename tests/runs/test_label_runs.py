@@ -186,6 +186,7 @@ def test_the_objective_is_a_cross_entropy_of_each_label_and_its_hint(log, run):
     assert logs["loss"] == pytest.approx(total + 0.3 * hint, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_in_memory_and_ended_once_it_is_the_same_run(log, run, tmp_path):
     own = config(log, streaming="never", epochs=2, validation_examples=60, checkpoint_every_steps=1)
     with quick_runs():

@@ -119,6 +119,7 @@ def test_the_epoch_with_the_highest_precision_is_chosen(finished):
     assert len(found) == 2 and summary["epoch"] == 1 + int(np.argmax(found))
 
 
+@pytest.mark.slow
 def test_in_memory_from_csv_and_ended_once_it_is_the_same_run(folder, finished, tmp_path):
     config = config_of(folder, "never", labels_file="labels.csv", class_separator=";")
     with quick_runs():

@@ -247,6 +247,7 @@ class TestGoingOn:
             assert "change the cosine" in found[-1]
 
 
+@pytest.mark.slow
 def test_everything_at_once_resumes(tmp_path):
     """All of it in one run, interrupted after an epoch."""
     config = small_config(

@@ -93,6 +93,7 @@ def write_csv(log, folder):
         csv.write_csv(table, folder / f"{part}.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", ["always", "never"])
 def test_a_folder_of_csv_is_listed_once(log, tmp_path, capsys, monkeypatch, streaming):
     """This holds for evaluation; a log in memory is evaluated without reading the training part."""

@@ -76,6 +76,7 @@ def test_evaluated_again(finished):
     assert train.evaluate(workdir) == summary
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch):
     whole, summary = finished
     monkeypatch.setattr(RunFolder, "append_metrics", append_given)

@@ -102,6 +102,7 @@ def config(log, method="rocket", **changes):
     return config
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_weighted_and_streams_as_in_memory(plain, tmp_path):
     random = np.random.default_rng(0)
     log = with_weights(tmp_path / "log", plain, lambda n: random.choice([0.0, 0.5, 3.0], n))

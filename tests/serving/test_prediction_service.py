@@ -22,10 +22,13 @@ from rocket_tf import export_light
 from rocket_tf.networks import wide_resnet_pair
 from tests.serving.prediction_service import MODEL
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ovmsclient") is None,
-    reason="needs ovmsclient, which pip install -r requirements-dev.txt brings",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("ovmsclient") is None,
+        reason="needs ovmsclient, which pip install -r requirements-dev.txt brings",
+    ),
+]
 CLIENT = """
     import json, sys
     import grpc

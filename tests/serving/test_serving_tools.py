@@ -23,10 +23,13 @@ from rocket_tf.system import files
 from rocket_tf.train import train_and_evaluate
 from tests.small_runs import few_digits, quick_runs, small_config
 
-pytestmark = pytest.mark.skipif(
-    bool(runtimes.missing("ai_edge_litert", "tf2onnx", "onnxruntime", "openvino")),
-    reason="needs the extras formats and openvino, which requirements-dev.txt brings",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(runtimes.missing("ai_edge_litert", "tf2onnx", "onnxruntime", "openvino")),
+        reason="needs the extras formats and openvino, which requirements-dev.txt brings",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
