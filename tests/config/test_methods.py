@@ -99,7 +99,6 @@ class TestEveryMethod:
         folder, _ = runs
         assert len({self.losses(folder / method) for method in TRAINED}) == len(TRAINED)
 
-    @pytest.mark.slow
     def test_so_do_other_rockets(self, runs, tmp_path):
         """A step of each, which is faster, is in the tests below."""
         found = {self.losses(runs[0] / method) for method in TRAINED}

@@ -174,7 +174,7 @@ def test_messages_reach_the_client(answers):
     assert "images must be uint8, got float32" in answers[4]
 
 
-@pytest.mark.parametrize("block", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("block", [0, 1])
 def test_the_clients_of_the_docs(served, block):
     address, light = served
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "serving.md").read_text(), re.DOTALL)

@@ -135,7 +135,6 @@ def test_a_savedmodel_that_computes_something_else_is_not_kept(
     assert list((tmp_path / "light").iterdir()) == []
 
 
-@pytest.mark.slow
 def test_precision_and_calibration_have_effects(workdir, tmp_path, capsys):
     arguments = [f"--workdir={workdir}", f"--output={tmp_path}"]
     assert export.main([*arguments, "--precision=mixed_bfloat16"]) == 0
@@ -151,7 +150,6 @@ def test_precision_and_calibration_have_effects(workdir, tmp_path, capsys):
     assert contents[0] != contents[1]
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(workdir, tmp_path):
     """Files cannot grow beyond 60 kB in a process of its own."""
     script = """
@@ -394,7 +392,6 @@ def test_mistakes_in_the_arguments_of_predict(exports, pictures, capsys, argumen
     assert line.startswith("predict: ") and message in line
 
 
-@pytest.mark.slow
 def test_serve_check_proves_the_export_of_a_run(workdir):
     """As a command: it comes as far as the variables without importing tensorflow."""
     result = subprocess.run(
@@ -518,7 +515,6 @@ def test_serve_check_finds_another_checkpoint(exports, tmp_path, capsys):
     assert "failed: checkpoint: logits differ" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_latency(workdir, tmp_path):
     output = tmp_path / "latency"
     arguments = ["--workdir", str(workdir), "--rounds=1", "--runtimes=tensorflow,litert"]

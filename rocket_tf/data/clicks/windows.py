@@ -1,9 +1,9 @@
-"""The columns of a window of row groups, joined in memory of their own.
+"""The columns of a window of row groups, joined in memory that is mapped for them.
 
-A long training reads one window after the other. On the heap, the gaps that they leave between
-smaller things would grow with the log. So each array is mapped by itself, and unmapped as soon as
-nothing refers to it: neither the window nor a batch that is a view of it. It is filled while row
-groups are read, so that rows are not there twice.
+A long training reads one window after the other. On the heap, they would leave more gaps between
+smaller objects the longer the log is. So each array is mapped separately, and unmapped as soon as
+neither the window nor a batch that is a view of it refers to it. It is filled while row groups are
+read, so that no row is in memory twice.
 
 It does not import TensorFlow.
 """
@@ -23,16 +23,16 @@ def joined(pieces, rows):
     """The columns of some pieces, one piece after the other.
 
     Args:
-        pieces: iterable of dicts from columns to NumPy arrays, Arrow arrays of texts, or
+        pieces: iterable of dicts from columns to NumPy arrays, Arrow arrays of strings, or
             `lists.Lists`, as `row_groups.Rows.read` gives them; at least one.
-        rows: of all of them together.
+        rows: number of rows of all pieces together.
 
     Returns:
-        The same of all rows: texts as large strings.
+        Dict from columns to the joined values; strings are an Arrow array of large strings.
 
     Raises:
         TypeError: if a column has different dtypes.
-        ValueError: if a text is missing.
+        ValueError: if a string is missing.
     """
     columns = {}
     for piece in pieces:
@@ -55,8 +55,8 @@ class _JointArrays:
     """Arrays along their first axis.
 
     Args:
-        first: an array, whose dtype and other axes all have.
-        capacity: the length of all of them, about.
+        first: an array with the dtype and the other axes of all.
+        capacity: about their total length.
     """
 
     def __init__(self, first, capacity):
@@ -77,12 +77,12 @@ class _JointArrays:
 
 
 class _JointTexts:
-    """Arrow arrays of texts.
+    """Arrow arrays of strings.
 
     Args:
-        first: one of them.
-        capacity: the number of texts in all of them, about.
-        times: so many times the length of the first they are in all, about.
+        first: the first of them.
+        capacity: about their total number of strings.
+        times: about their total length, divided by that of the first.
     """
 
     def __init__(self, first, capacity, times):
@@ -131,7 +131,7 @@ def _spared(length, times):
 
 
 def _mapped(length, like):
-    """An array in memory of its own, with the dtype and the other axes of an array."""
+    """An array in newly mapped memory, with the dtype and the other axes of `like`."""
     shape = (max(length, 1), *like.shape[1:])
     size = math.prod(shape) * like.dtype.itemsize
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
@@ -140,7 +140,7 @@ def _mapped(length, like):
 
 
 def _parts_of(array):
-    """`(bounds, content)` of texts: int64, where each begins and the last ends; and bytes."""
+    """`(bounds, content)` of strings: int64, where each begins and the last ends; and bytes."""
     if array.null_count:
         raise ValueError(f"{array.null_count} texts are missing")
     array = array.cast(pa.large_string())
