@@ -1,4 +1,4 @@
-"""Weights and masks: one rule for label losses, hints on logits and hints between layers."""
+"""Sample weights and masks follow one rule in label losses, logit hints and layer hints."""
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ class OfElements(keras.losses.Loss):
 
 
 def from_the_left(array, shape):
-    """An array whose axes are the first ones of a shape, repeated over the rest."""
+    """Broadcasts an array to a shape; its axes are the shape's first axes."""
     array = np.asarray(array, float)
     return np.broadcast_to(
         array.reshape(array.shape + (1,) * (len(shape) - array.ndim)), shape
@@ -40,12 +40,12 @@ def from_the_left(array, shape):
 
 
 def expected_mean(values, positions, weight, mask):
-    """The rule, written out: all is brought to one grid of positions.
+    """The rule, written out: weights and mask are broadcast to the grid of positions.
 
     Args:
         values: float64, shape (batch,), `positions`, or `positions` and one more axis.
         positions: shape (batch, ...).
-        weight: array with axes of `positions`, from the first, or `None`.
+        weight: array whose axes are the first ones of `positions`, or `None`.
         mask: the same.
     """
     weight = from_the_left(1.0 if weight is None else weight, positions)
@@ -60,7 +60,7 @@ def expected_mean(values, positions, weight, mask):
 
 
 def random_case(random):
-    """Shapes at random; the batch equals each other axis in some, and none in others."""
+    """Draws shapes at random; the batch is sometimes as long as another axis and sometimes not."""
     rank = random.integers(0, 4)
     positions = tuple(random.integers(1, 6, rank))
     width = random.integers(1, 6)
@@ -117,12 +117,12 @@ def test_weights_of_labels_must_fit(weights):
         ValueError, match=r"Received: sample_weight of shape .* label loss of light"
     ):
         mean_of(CROSS_ENTROPY, labels, tf.constant(logits), [np.ones(weights)], labels_of="light")
-    if weights[0] == 3:  # weights of other examples
+    if weights[0] == 3:  # the weights have another number of examples
         with pytest.raises(ValueError, match=r"sample_weight of shape \(3, 4\) for a hint with"):
             mean_of(OfPositions(), logits, tf.constant(logits), [np.ones(weights)])
 
 
-def test_labels_that_a_loss_ignores_are_left_out_beside_a_mask():
+def test_labels_that_a_loss_ignores_and_masked_ones_are_left_out():
     logits, labels = logits_and_labels((4, 5), 3)
     ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
     mask = np.arange(5) < np.array([[5], [3], [1], [0]])
@@ -153,7 +153,7 @@ class TestDicts:
         assert weights_of(by_net, "light", "like", self.OUTPUTS) == (2.0,)
         assert weights_of(by_net, "booster", "like", self.OUTPUTS) == (5.0,)
         assert weights_of({"booster": 5.0}, "light", None, self.OUTPUTS) == ()
-        # An array for one output also weights the others; `None` is 1.
+        # A weight for one output also applies to the others; `None` counts as 1.
         assert weights_of({"click": 3.0}, "light", "like", self.OUTPUTS) == (3.0,)
         assert weights_of({"click": None, "like": 3.0}, "light", "click", self.OUTPUTS) == ()
         assert weights_of({"click": None, "like": 3.0}, "light", None, self.OUTPUTS) == (1.0, 3.0)
@@ -168,7 +168,7 @@ class TestDicts:
 
 
 def segmenting():
-    """Nets on images of 4 by 5, with logits for each pixel, and hidden layers of half the size."""
+    """Nets that segment 4×5 images, with hidden layers at half the resolution."""
     inputs = keras.Input((4, 5, 3), name="images")
 
     def net(role, units):
@@ -189,7 +189,7 @@ HINTS = [
 
 
 def values_of(rocket, x, y):
-    """The values of each term, in float64, before any mean."""
+    """The values of each term in float64, before they are averaged."""
     logits, hidden = keras.tree.map_structure(
         lambda value: value.numpy().astype(float), rocket.forward(x, training=False)
     )
@@ -213,8 +213,8 @@ def images(count):
     return x, random.integers(0, 2, (count, 4, 5)), random
 
 
-def assert_weighed(logs, values, weight, rtol=1e-5):
-    """Each term is weighed; one of other positions by the mean of each example's weights."""
+def assert_weighted(logs, values, weight, rtol=1e-5):
+    """Asserts that terms are weighted; terms at other positions use each example's mean weight."""
     for name, each in values.items():
         fitting = weight
         if weight.ndim > 1 and name in ("attention_loss", "small_loss"):
@@ -237,7 +237,7 @@ def segmenter():
 
 
 class TestImages:
-    # Batch sizes equal to rows, columns, channels, rows of the hidden layer; and to none of them.
+    # The batch size equals the rows, columns, channels or hidden rows, or none of them.
     @pytest.mark.parametrize("count", [4, 5, 3, 2, 7])
     @pytest.mark.parametrize("axes", [(), (1,), (4, 5), (4, 1), (4, 5, 1)], ids=str)
     def test_weights_of_examples_and_pixels(self, segmenter, count, axes):
@@ -251,14 +251,14 @@ class TestImages:
         else:
             pixels = np.broadcast_to(weight, (count, 4, 5, 1)[: weight.ndim]).reshape(y.shape)
         values = values_of(segmenter, x, y)
-        assert_weighed(logs, values, pixels)
+        assert_weighted(logs, values, pixels)
         right = segmenter(x)["booster"].numpy().argmax(-1) == y
         expected = np.average(right, weights=from_the_left(pixels, y.shape))
         np.testing.assert_allclose(logs["booster_accuracy"], expected, rtol=1e-5)
 
     def test_in_a_graph_and_with_gradients(self):
         keras.utils.set_random_seed(0)
-        x, y, random = images(5)  # as many as columns
+        x, y, random = images(5)  # as many images as columns
         weight = random.uniform(0, 2, 5)
         moved = []
         for sample_weight in (weight, np.broadcast_to(weight[:, None, None], y.shape)):
@@ -267,7 +267,7 @@ class TestImages:
             rocket.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
             values = values_of(rocket, x, y)
             logs = rocket.fit(x, y, sample_weight=sample_weight, batch_size=5, verbose=0).history
-            assert_weighed({name: log[0] for name, log in logs.items()}, values, weight)
+            assert_weighted({name: log[0] for name, log in logs.items()}, values, weight)
             moved.append(rocket.get_weights())
         for one, other in zip(*moved, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
@@ -278,8 +278,8 @@ class TestImages:
         logs = segmenter.evaluate(x, y, sample_weight=by_net, return_dict=True, verbose=0)
         values = values_of(segmenter, x, y)
         booster = {"booster_loss": values.pop("booster_loss")}
-        assert_weighed(logs, booster, by_net["booster"])
-        assert_weighed(logs, values, by_net["light"])
+        assert_weighted(logs, booster, by_net["booster"])
+        assert_weighted(logs, values, by_net["light"])
         right = segmenter(x)["booster"].numpy().argmax(-1) == y
         np.testing.assert_allclose(
             logs["booster_accuracy"], np.average(right, weights=by_net["booster"]), rtol=1e-5
@@ -287,7 +287,7 @@ class TestImages:
         with pytest.raises(ValueError, match=r"Received: a dict of \['lihgt'\]"):
             segmenter.evaluate(x, y, sample_weight={"lihgt": by_net["light"]}, verbose=0)
 
-    def test_weights_of_other_positions_are_refused(self, segmenter):
+    def test_weights_for_other_positions_are_refused(self, segmenter):
         x, y, _ = images(5)
         for shape in ((5, 3), (5, 5), (5, 4, 4)):
             with pytest.raises(ValueError, match=r"from the first \(the batch\) on"):
@@ -307,16 +307,16 @@ class TestImages:
             data = (tf.data.Dataset.from_tensor_slices(data).batch(5),)
         history = segmenter.fit(*data, class_weight={1: 3.0}, verbose=0).history
         logs = {name: log[0] for name, log in history.items()}
-        assert_weighed(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
+        assert_weighted(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
         # They do not apply to later fits or to evaluations.
         for logs in (
             {name: log[0] for name, log in segmenter.fit(*data, verbose=0).history.items()},
             segmenter.evaluate(*data, return_dict=True, verbose=0),
         ):
-            assert_weighed(logs, values_of(segmenter, x, y), np.ones(5))
+            assert_weighted(logs, values_of(segmenter, x, y), np.ones(5))
         segmenter.reset_metrics()  # Keras 3.12 includes the evaluation
         logs = segmenter.train_on_batch(x, labels, class_weight={1: 3.0}, return_dict=True)
-        assert_weighed(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
+        assert_weighted(logs, values_of(segmenter, x, y), np.where(y == 1, 3.0, 1.0))
 
     def test_steps_in_a_graph_follow_other_class_weights(self, segmenter):
         segmenter.compile(keras.optimizers.SGD(0.0), CROSS_ENTROPY)
@@ -325,7 +325,7 @@ class TestImages:
         for class_weight in ({1: 3.0}, None, {0: 0.5, 1: 2.0}):
             history = segmenter.fit(x, y, class_weight=class_weight, verbose=0).history
             weight = np.vectorize(lambda label, by=class_weight: (by or {}).get(label, 1.0))(y)
-            assert_weighed({name: log[0] for name, log in history.items()}, values, weight)
+            assert_weighted({name: log[0] for name, log in history.items()}, values, weight)
 
     def test_class_weights_beside_sample_weights_are_refused_as_in_keras(self, segmenter):
         x, y, _ = images(5)
@@ -342,11 +342,11 @@ class TestImages:
             # Their sum exceeds float16's range.
             weight = random.uniform(0, 60000, shape)
             logs = rocket.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0)
-            assert_weighed(logs, values_of(rocket, x, y), weight, rtol=1e-4)
+            assert_weighted(logs, values_of(rocket, x, y), weight, rtol=1e-4)
 
 
 class TestSingleLogits:
-    """Yes or no at each position: labels (batch, time) beside logits (batch, time, 1)."""
+    """A yes or no at each position: labels (batch, time) with logits (batch, time, 1)."""
 
     def rocket(self, loss):
         inputs = keras.Input((5, 3))
@@ -395,7 +395,7 @@ class TestSingleLogits:
             logs = rocket.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0)
             expected = alone.evaluate(x, y, sample_weight=weight, verbose=0)
             np.testing.assert_allclose(logs["light_loss"], expected, rtol=1e-6)
-        # Here, a custom function has a value for each example, and "mse" one for each step.
+        # Here, custom functions return a value per example, and "mse" returns a value per step.
         if loss != "mse":
             with pytest.raises(ValueError, match=r"light with values of shape \(5,\)"):
                 rocket.evaluate(x, y, sample_weight=np.ones((5, 5)), verbose=0)
@@ -465,7 +465,7 @@ def masked_rocket(steps=None):
 
 
 def terms_of_valid(rocket, x, y, weight=None):
-    """The terms over words that are no padding, in float64."""
+    """The terms averaged over the words that are not padding, in float64."""
     logits, hidden = keras.tree.map_structure(
         lambda value: value.numpy().astype(float), rocket.forward(x, training=False)
     )
@@ -492,7 +492,7 @@ def terms_of_valid(rocket, x, y, weight=None):
 
 
 class TestPadding:
-    # Batch sizes equal to words, classes, channels; and to none of them. One text may be empty.
+    # The batch size equals the words, classes or channels, or none of them. A text may be empty.
     @pytest.mark.parametrize("lengths", [(6, 1, 3, 2, 6, 4), (6, 0, 2), (1, 2, 6, 4, 5), (6,) * 8])
     def test_is_left_out_of_every_term(self, lengths):
         rocket = masked_rocket()
@@ -520,7 +520,7 @@ class TestPadding:
         for name, value in logs.items():
             np.testing.assert_allclose(padded[name], value, rtol=1e-5, err_msg=name)
 
-    def test_moves_nothing_by_attention(self):
+    def test_receives_no_gradient_from_attention(self):
         rocket = masked_rocket()
         rocket.compile(
             keras.optimizers.SGD(1.0), CROSS_ENTROPY, loss_weights={"light": 0, "booster": 0}
@@ -549,7 +549,7 @@ class TestPadding:
             expected = -np.log(chosen[valid]).mean()
             np.testing.assert_allclose(logs[f"{role}_loss"], expected, rtol=1e-5)
 
-    def test_unevenly_on_two_replicas_is_that_of_one(self, two_replicas):
+    def test_uneven_padding_on_two_replicas_equals_one_device(self, two_replicas):
         x, y, random = tokens((6, 1, 3, 0, 2, 1, 5), 6)
         weight = random.uniform(0.1, 2, 7)
         results = []

@@ -1,4 +1,4 @@
-"""A booster with inputs that the light net lacks: training, data without them, files, replicas."""
+"""Boosters that read more inputs than the light net: training, data without them, saving."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ def data(count=11, seed=0):
 
 
 def pair(as_list=False, regularizer=None):
-    """Nets that share a layer; the booster also reads `dwell`, between the others by its name."""
+    """Nets that share a layer; the booster also reads `dwell`, which sorts between the others."""
     zoom, age, dwell = (
         keras.Input((width,), name=name) for name, width in (("zoom", 2), ("age", 3), ("dwell", 4))
     )
@@ -151,7 +151,7 @@ def test_validation_data_may_lack_the_columns():
     )
 
 
-def test_some_of_the_columns_are_refused():
+def test_data_with_only_some_of_the_columns_is_refused():
     price, dwell, scroll = (keras.Input((1,), name=n) for n in ("price", "dwell", "scroll"))
     light = keras.Model({"price": price}, layers.Dense(2, name="a")(price), name="light")
     both = layers.Concatenate()([price, dwell, scroll])
@@ -252,7 +252,7 @@ def test_the_export_has_the_light_nets_inputs(tmp_path):
     )
 
 
-def test_a_teacher_takes_what_the_light_net_takes():
+def test_a_teacher_reads_the_light_nets_inputs():
     light, booster = pair()
     teacher, _ = pair()
     x, y = data()

@@ -1,4 +1,4 @@
-"""What changes after compile: it takes effect, or is refused; no stale step runs."""
+"""Changes after compile() take effect or are refused; no stale step runs."""
 
 import copy
 import functools
@@ -25,7 +25,7 @@ from tests.nets import (
 )
 
 STILL = {"shuffle": False, "verbose": 0}
-# Keras 3.12 fails to write its own message.
+# Keras 3.12 fails while it formats this message.
 UNKNOWN_VARIABLE = (
     pytest.raises(NotImplementedError)
     if KERAS_3_12
@@ -34,7 +34,7 @@ UNKNOWN_VARIABLE = (
 
 
 class Set(keras.callbacks.Callback):
-    """Calls a function with the model and the epoch when an epoch begins."""
+    """Calls a function with the model and the epoch at the start of each epoch."""
 
     def __init__(self, function):
         super().__init__()
@@ -71,7 +71,7 @@ def trained(eagerly=False, **arguments):
 
 
 def hint_in(loss, history, epoch=-1):
-    """What the hint adds to the loss, by the logs of an epoch."""
+    """What the hint adds to the loss, computed from the logs of an epoch."""
     return loss[epoch] - history["light_loss"][epoch] - history["booster_loss"][epoch]
 
 
@@ -80,7 +80,7 @@ def hint_of(rocket, x, y, loss="logits_mse"):
 
 
 class TestWeights:
-    """A hint's weight is what it was set to last, in steps that are traced already."""
+    """Steps that are already traced use the hint weight that was set last."""
 
     WEIGHTS = (1.0, 0.0, 0.25)
 
@@ -105,7 +105,7 @@ class TestWeights:
         rocket = rocket_of(Hint("logits_mse", 0.5), **arguments)
         self.anneal(rocket, batch_size=2)
 
-    def test_validation_counts_with_it(self):
+    def test_validation_uses_it(self):
         rocket = rocket_of(Hint("logits_mse", 0.5))
         x, y = examples(12)
         history = self.anneal(rocket, validation_data=(x, y))
@@ -124,7 +124,7 @@ class TestWeights:
         self.anneal(rocket)
         assert len(traced) == 1
 
-    def test_the_gradient_has_it(self):
+    def test_the_gradient_follows_it(self):
         steps = []
         for weight, changed in ((0.5, None), (0.1, 0.5)):
             hint = functools.partial(Hint, "logits_mse", weight)
@@ -143,7 +143,7 @@ class TestWeights:
         for name, matrix in steps[0].items():
             np.testing.assert_allclose(matrix, steps[1][name], rtol=1e-5, atol=1e-6)
 
-    def test_steps_of_ones_own_follow_it(self):
+    def test_custom_steps_follow_it(self):
         rocket = rocket_of(Hint("logits_mse", 1.0))
         x, y = examples(6)
         loss = tf.function(lambda: rocket.compute_loss(x, y, rocket(x)))
@@ -151,7 +151,7 @@ class TestWeights:
         rocket.hints[0].weight = 3.0
         np.testing.assert_allclose(float(loss()) - before, 2 * expected, rtol=1e-5)
 
-    def test_rockets_that_have_one_hint_both_follow_it(self):
+    def test_two_rockets_with_the_same_hint_follow_it(self):
         hint = Hint("logits_mse", 1.0)
         rockets = [rocket_of(hint), rocket_of(hint)]
         x, y = examples(6)
@@ -178,7 +178,7 @@ class TestWeights:
         logs = rocket.evaluate(*examples(6), verbose=0, return_dict=True)
         np.testing.assert_allclose(logs["loss"], logs["light_loss"] + logs["booster_loss"])
 
-    def test_a_schedule_takes_the_place_of_a_number_and_back(self):
+    def test_a_schedule_replaces_a_number_and_a_number_a_schedule(self):
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [2.0, 5.0])
         weights = [1.0, schedule, schedule, 0.5]
 
@@ -190,7 +190,7 @@ class TestWeights:
         history = rocket.fit(
             x, y, batch_size=6, epochs=4, callbacks=[Set(set_weight)], **STILL
         ).history
-        # Two steps an epoch: the schedule's epochs are steps 2 to 5.
+        # An epoch has two steps, so the schedule holds in steps 2 to 5.
         for epoch, weight in enumerate((1.0, 2.0, 5.0, 0.5)):
             np.testing.assert_allclose(
                 hint_in(history["loss"], history, epoch), weight * hint_of(rocket, x, y), rtol=1e-4
@@ -199,7 +199,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         "weight", [-1, float("nan"), float("inf"), "0.5", None, keras.Variable(0.5), np.ones(1)]
     )
-    def test_others_are_refused_when_made_and_when_set(self, weight):
+    def test_invalid_weights_are_refused_in_the_constructor_and_when_set(self, weight):
         with pytest.raises(ValueError, match=r"finite number.*Received: weight=.*set hint.weight"):
             Hint("logits_mse", weight)
         hint = Hint("logits_mse", 0.5)
@@ -226,7 +226,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         "duplicate", [copy.copy, copy.deepcopy, lambda h: pickle.loads(pickle.dumps(h))]
     )
-    def test_a_copy_is_a_hint_of_its_own(self, duplicate):
+    def test_a_copied_hint_is_independent(self, duplicate):
         rocket = rocket_of(Hint("kd", 0.5, temperature=3.0), run_eagerly=True)
         twin = duplicate(rocket.hints[0])
         assert (twin.weight, twin.temperature, twin.name) == (0.5, 3.0, "hint_loss")
@@ -252,7 +252,7 @@ class TestTemperatures:
             for name in ("hint_loss", "val_hint_loss"):
                 np.testing.assert_allclose(history[name][epoch], value, rtol=1e-5)
 
-    def test_of_the_loss_it_is_the_same(self, tmp_path):
+    def test_the_temperature_of_its_loss_can_be_set_instead(self, tmp_path):
         rocket = rocket_of(Hint("kd", 1.0))
         x, y = examples(12)
         rocket.evaluate(x, y, verbose=0)
@@ -264,7 +264,7 @@ class TestTemperatures:
         rocket.save(tmp_path / "rocket.keras")
         assert keras.models.load_model(tmp_path / "rocket.keras").hints[0].temperature == 2.0
 
-    def test_a_number_of_a_loss_of_ones_own(self):
+    def test_a_number_in_a_custom_loss(self):
         class Scaled(keras.losses.Loss):
             scale = 1.0
 
@@ -282,7 +282,7 @@ class TestTemperatures:
     @pytest.mark.parametrize(
         "temperature", [0.0, -1, float("nan"), float("inf"), keras.Variable(4.0)]
     )
-    def test_others_are_refused(self, temperature):
+    def test_invalid_temperatures_are_refused(self, temperature):
         hint = Hint("kd")
         with pytest.raises(ValueError, match="temperature must be above 0"):
             hint.temperature = temperature
@@ -334,7 +334,7 @@ class TestSettings:
         )
         assert rocket.get_config()["gradient_block"] is False
 
-    def test_whom_shared_layers_learn_from(self):
+    def test_which_losses_shared_layers_learn_from(self):
         rocket = RocketModel(*linear_pair())
         rocket.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY, loss_weights={"booster": 0.0})
         x, y = examples(6)
@@ -349,7 +349,7 @@ class TestSettings:
             rocket.shared_layers_learn_from = "light"
         assert rocket.shared_layers_learn_from == "booster"
 
-    def test_how_steps_run(self):
+    def test_run_eagerly(self):
         rocket = rocket_of("logits_mse")
         x, y = examples(6)
         logs = rocket.evaluate(x, y, verbose=0)
@@ -378,7 +378,7 @@ class TestSettings:
 
 
 class TestLayers:
-    """Layers that are quantized, thawed or given LoRA."""
+    """Layers that are quantized, frozen, thawed or given LoRA after compile()."""
 
     def test_predict_evaluate_and_fit_of_a_quantized_light_net(self):
         rocket = trained()
@@ -461,7 +461,7 @@ class TestLayers:
         now = rocket.light.get_layer("light_logits").get_weights()
         assert np.abs(now[0] - other[0]).max() > 1e-6
 
-    def test_one_that_is_thawed_trains_once_the_optimizer_knows_it(self):
+    def test_a_thawed_layer_trains_after_compile(self):
         light, booster = dense_pair()
         light.get_layer("low").trainable = False
         rocket = RocketModel(light, booster)
@@ -493,7 +493,7 @@ class TestLayers:
         expected = float(CROSS_ENTROPY(y, light(x, training=False)))
         np.testing.assert_allclose(history["light_loss"][0], expected, rtol=1e-5)
 
-    def test_nothing_changed_is_not_traced_again(self):
+    def test_without_changes_nothing_is_traced_again(self):
         rocket = trained()
         traced = []
         step = rocket.forward
@@ -505,7 +505,7 @@ class TestLayers:
             rocket.evaluate(x, y, verbose=0)
         assert sorted(traced) == [False, True]
 
-    def test_a_function_of_ones_own_is_left_alone(self):
+    def test_a_custom_predict_function_is_kept(self):
         rocket = trained()
         rocket.predict_function = lambda data: tf.zeros((len(data[0][0]), CLASSES))
         quantize(rocket.light)
@@ -514,5 +514,5 @@ class TestLayers:
 
 def quantize(net, mode="int8"):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # input layers cannot be
+        warnings.simplefilter("ignore")  # input layers cannot be quantized
         net.quantize(mode)

@@ -1,4 +1,4 @@
-"""Standardized KD, decoupled KD and DIST: float64 NumPy, labels, weights, masks, refusals."""
+"""Standardized KD, decoupled KD and DIST against float64 NumPy; labels, weights, masks, errors."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from tests.nets import CROSS_ENTROPY, examples, linear_pair
 from tests.reference import differences_of_sum, dist, dkd, softmax, standardized_kd
 
 RANDOM = np.random.default_rng(0)
-LIGHT, BOOSTER = RANDOM.normal(0, 2, (2, 5, 4))  # of five examples in four classes
+LIGHT, BOOSTER = RANDOM.normal(0, 2, (2, 5, 4))  # logits of 5 examples in 4 classes
 LABELS = np.array([0, 3, 1, 1, 2])
 WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0, 3.0])
 ONE_HOT = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -47,7 +47,7 @@ def float64():
 
 
 def term(hint, followed=BOOSTER, light=LIGHT, y=LABELS, sample_weight=None, loss=CROSS_ENTROPY):
-    """Its value, and its gradients with respect to both nets' logits, without a block."""
+    """A hint's value and its gradients at both nets' logits, without a gradient block."""
     logits = {"light": tf.constant(light), "booster": tf.constant(followed)}
     objective = Objective(heads_of(logits), {"light": loss}, hints=[hint], gradient_block=False)
     with tf.GradientTape() as tape:
@@ -84,11 +84,11 @@ class TestWeightsAndMasks:
         np.testing.assert_allclose(value, weighted(LIGHT).sum(), rtol=1e-12)
         by_light = differences_of_sum(weighted, LIGHT)
         np.testing.assert_allclose(to_light, by_light, rtol=1e-6, atol=1e-9)
-        np.testing.assert_array_equal(to_light[2], 0)  # as if it were absent
+        np.testing.assert_array_equal(to_light[2], 0)  # its weight is 0
 
     @pytest.mark.parametrize("name", ["dkd", "dist"])
-    def test_masked_positions_might_as_well_be_absent(self, name):
-        """Three sequences of at most four steps, of which seven steps are valid."""
+    def test_masked_positions_are_left_out(self, name):
+        """The hint of three padded sequences equals the hint of their seven valid steps."""
         light, booster = np.random.default_rng(1).normal(0, 2, (2, 3, 4, 5))
         labels = np.random.default_rng(2).integers(0, 5, (3, 4))
         valid = np.arange(4) < np.array([[2], [4], [1]])
@@ -149,7 +149,7 @@ class TestLabels:
         with pytest.raises(tf.errors.InvalidArgumentError, match="labels of one class each"):
             term(Hint("dkd"), y=y, loss=ONE_HOT)
 
-    def test_under_xla_they_give_no_number_and_no_gradient(self):
+    def test_under_xla_mixed_labels_give_nan_and_a_zero_gradient(self):
         y = np.eye(4)[LABELS]
         y[0] = 0.25
         loss = DecoupledKnowledgeDistillation(dtype="float64")
@@ -167,8 +167,8 @@ class TestLabels:
         right = dkd(BOOSTER[1:], LIGHT[1:], LABELS[1:])
         np.testing.assert_allclose(values[1:], right, rtol=1e-12)
 
-    def test_sure_nets_have_finite_values_and_gradients(self):
-        """Float32's softmaxes are 0 and 1 there."""
+    def test_confident_nets_have_finite_values_and_gradients(self):
+        """The logits are so large that float32 softmaxes are exactly 0 and 1."""
         keras.config.set_floatx("float32")
         light, booster = 300 * LIGHT, 300 * BOOSTER
         loss = DecoupledKnowledgeDistillation()
@@ -201,7 +201,7 @@ class TestLabels:
         )
         np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
 
-    def test_a_loss_of_ones_own_may_read_them(self):
+    def test_a_custom_loss_can_read_them(self):
         class OfTheClass(keras.losses.Loss):
             def call(self, y_true, y_pred, labels):
                 return keras.ops.take_along_axis(y_pred - y_true, labels[:, None], -1)[:, 0]
@@ -218,7 +218,7 @@ class TestLabels:
 
 
 class TestDist:
-    def test_what_does_not_vary_correlates_with_nothing(self):
+    def test_constant_logits_have_a_correlation_of_0(self):
         light = LIGHT.copy()
         light[2] = 1.0  # one example has equal logits
         value, _, to_light = term(Hint("dist"), light=light)
@@ -269,7 +269,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "arguments", [("kd", {"standardize": True}), ("dkd", {}), ("dist", {})], ids=lambda a: a[0]
     )
-    def test_less_than_three_classes(self, arguments, classes):
+    def test_fewer_than_three_classes(self, arguments, classes):
         name, rest = arguments
         with pytest.raises(ValueError, match=f"'{name}'.* needs 3 classes or more"):
             RocketModel(*linear_pair(classes), hint=Hint(name, **rest))

@@ -1,4 +1,4 @@
-"""Losses say what they compare, metrics that they rank; the core asks nothing else of them."""
+"""Losses declare what they compare and metrics that they rank; the core relies on nothing else."""
 
 import ast
 from pathlib import Path
@@ -40,7 +40,7 @@ def pair_of_widths():
     return light, keras.Model(inputs, layers.Dense(3)(high), name="booster")
 
 
-def test_every_hint_loss_says_what_it_compares():
+def test_every_hint_loss_declares_what_it_compares():
     said = {name: loss.compares for name, loss in HINT_LOSSES.items()}
     assert said == {
         "logits_mse": "vectors",
@@ -56,7 +56,7 @@ def test_every_hint_loss_says_what_it_compares():
     }
 
 
-def test_a_loss_of_ones_own_that_says_nothing_takes_any_shapes():
+def test_a_custom_loss_without_a_declaration_takes_any_shapes():
     hint = Hint(MeanOfSquares(), 0.5, layers={"low": "high"})
     light, booster = pair_of_widths()
     rocket = RocketModel(light, booster, hint=hint)
@@ -71,13 +71,13 @@ def test_a_loss_of_ones_own_that_says_nothing_takes_any_shapes():
     np.testing.assert_allclose(logs["hint_loss"], expected, rtol=1e-5)
 
 
-def test_one_that_compares_vectors_takes_equal_widths_alone():
+def test_a_loss_that_compares_vectors_needs_equal_widths():
     hint = Hint(MeanOfVectors(), layers={"low": "high"})
     with pytest.raises(ValueError, match="cannot compare the light net's layer 'low'"):
         RocketModel(*pair_of_widths(), hint=hint)
 
 
-def test_one_that_compares_maps_reads_layers_with_positions():
+def test_a_loss_that_compares_maps_needs_layers_with_positions():
     with pytest.raises(ValueError, match="reads hidden layers"):
         Hint(MeanOfMaps())
     with pytest.raises(ValueError, match="A projection is for hidden layers"):
@@ -87,7 +87,7 @@ def test_one_that_compares_maps_reads_layers_with_positions():
 
 
 class Best(keras.metrics.Metric):
-    """The highest logit of a whole evaluation, and how often it was asked for."""
+    """The highest logit of an evaluation; counts how often its result is read."""
 
     ranks_all_examples = True
 
@@ -104,7 +104,7 @@ class Best(keras.metrics.Metric):
         return self.best
 
 
-def test_a_metric_of_ones_own_may_rank():
+def test_a_custom_metric_can_rank():
     rocket = RocketModel(*linear_pair())
     rocket.compile(loss=CROSS_ENTROPY, metrics=["accuracy", Best()])
     x, y = examples(10)
@@ -116,7 +116,7 @@ def test_a_metric_of_ones_own_may_rank():
     assert [metric.asked for metric in rocket.metrics if isinstance(metric, Best)] == [1, 1]
 
 
-def test_the_core_asks_no_class_of_its_own_losses_or_metrics():
+def test_the_core_never_checks_for_the_classes_of_losses_and_metrics():
     own = {loss.__name__ for loss in HINT_LOSSES.values()} | {"ExactAUC", "GroupAUC"}
     for path in CORE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

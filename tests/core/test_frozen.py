@@ -1,4 +1,4 @@
-"""What does not train: a teacher, whatever is thawed, and rockets without trainable variables."""
+"""A teacher never trains, whatever is thawed; rockets without trainable variables still run."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ L2 = keras.regularizers.L2(0.1)
 
 
 def regularized_teacher():
-    """With a penalty on weights, one on activations, dropout and batch normalization."""
+    """A teacher with weight and activation penalties, dropout and batch normalization."""
     inputs = keras.Input((FEATURES,), name="features")
     x = layers.Dense(8, "relu", kernel_regularizer=L2, name="teacher_hidden")(inputs)
     x = layers.ActivityRegularization(l2=0.3, name="teacher_activity")(x)
@@ -61,7 +61,7 @@ class TestTeacher:
     @pytest.mark.parametrize("again", [False, True], ids=["", "compiled again"])
     @pytest.mark.parametrize("thaw", THAWING)
     def test_it_neither_moves_nor_adds_its_penalty(self, thaw, again):
-        # Traced steps must follow without another compile().
+        # Steps that are already traced must follow without another compile().
         rocket = compiled(taught(), eagerly=again)
         x, y = examples(12)
         logs = rocket.evaluate(x, y, verbose=0, return_dict=True)
@@ -134,7 +134,7 @@ class TestTeacher:
 
 
 class TestNothingToTrain:
-    """As in Keras: a warning, the right logs, and no change."""
+    """Rockets do what Keras does: they warn, log correct values and change no weight."""
 
     def check(self, rocket, **arguments):
         x, y = examples(12)
@@ -200,11 +200,11 @@ def test_without_an_optimizer_a_rocket_is_saved_and_loaded(tmp_path):
     assert loaded.evaluate(x, y, verbose=0) == rocket.evaluate(x, y, verbose=0)
 
 
-def test_shared_layers_are_known_as_such_whatever_the_nets_flags():
+def test_shared_layers_are_recognized_whatever_the_nets_trainable_flags():
     rocket = RocketModel(*linear_pair(), shared_layers_learn_from="booster")
     rocket.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY, loss_weights={"booster": 0.0})
     rocket.light.trainable = False
-    rocket.booster.trainable = True  # the shared layer's flag too
+    rocket.booster.trainable = True  # also sets the shared layer's flag
     before = weights_of(rocket)
     rocket.fit(*examples(12), verbose=0)
     np.testing.assert_array_equal(weights_of(rocket)["shared"], before["shared"])

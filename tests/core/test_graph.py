@@ -1,4 +1,4 @@
-"""What a net computes in a rocket: calls that are alike, random draws, inputs, nested models."""
+"""Each net computes in a rocket what it computes alone: shared calls, dropout, inputs, nesting."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def logits(tensor, name):
 
 
 def nets_of(inputs, light, booster):
-    """Two nets with heads of their own on the tensors."""
+    """Two nets, each with its own head on one of the tensors."""
     return [
         keras.Model(inputs, logits(tensor, role), name=role)
         for role, tensor in (("light", light), ("booster", booster))
@@ -30,7 +30,7 @@ def nets_of(inputs, light, booster):
 
 
 def check(rocket, x, of_light=None, of_booster=None, **arguments):
-    """Compares a rocket's logits with those of its nets."""
+    """Compares a rocket's logits with the logits of its nets alone."""
     joint = rocket(x, **arguments)
     for role, data in (("light", of_light), ("booster", of_booster)):
         alone = getattr(rocket, role)(x if data is None else data, **arguments)
@@ -38,7 +38,7 @@ def check(rocket, x, of_light=None, of_booster=None, **arguments):
 
 
 def calls_of(rocket, name):
-    """How often a rocket calls a layer."""
+    """The number of times that a rocket calls a layer."""
     called = []
     layer, call = rocket.get_layer(name), rocket.get_layer(name).call
     layer.call = lambda *args, **kwargs: called.append(name) or call(*args, **kwargs)
@@ -54,7 +54,7 @@ def calls_of(rocket, name):
 
 @keras.saving.register_keras_serializable("tests_graph")
 class Scaled(layers.Layer):
-    """A layer of many arguments."""
+    """A layer whose call takes many arguments."""
 
     def build(self, shape, *_):
         self.scale = self.add_weight(shape=(shape[-1],), initializer="ones")
@@ -137,7 +137,7 @@ def test_attention_with_other_masks(mine, theirs):
 
 
 def two_draws(share_graph):
-    """A light net that is a draw of dropout, and a booster that is the sum of two."""
+    """A light net that draws dropout once, and a booster that adds two draws of the same layer."""
     drop = layers.Dropout(0.5, seed=1, name="drop")
     inputs = keras.Input((40,), name="x")
     first, second = drop(inputs), drop(inputs)
@@ -156,7 +156,7 @@ def test_two_calls_of_a_random_layer_stay_two_draws(share_graph):
     one, both = joint["light"].numpy(), joint["booster"].numpy()
     assert set(np.unique(one)) == {0, 2}
     assert set(np.unique(both)) == {0, 2, 20, 22}
-    # The light net's draw is one of the booster's two: that of the graph it was made from.
+    # In a shared graph the light net's draw is the booster's second one, otherwise the first.
     drawn = both >= 20 if share_graph else both % 20 > 0
     np.testing.assert_array_equal(one > 0, drawn)
 
@@ -175,7 +175,7 @@ def test_a_net_draws_in_a_rocket_what_it_draws_alone():
 @pytest.mark.parametrize("attends", ["light", "booster"])
 @pytest.mark.parametrize("table", ["embedding", "masking"])
 def test_attention_of_one_net_leaves_the_other_its_masks(attends, table, tmp_path):
-    """Keras's attention takes the mask from the very tensors that it reads."""
+    """Keras's attention removes the mask from the tensors that it reads."""
     if table == "embedding":
         inputs = keras.Input((5,), dtype="int32", name="words")
         low = layers.Embedding(7, 4, mask_zero=True, name="table")(inputs)
@@ -213,7 +213,7 @@ def test_attention_of_one_net_leaves_the_other_its_masks(attends, table, tmp_pat
 
 
 def test_one_attention_in_both_nets():
-    """Called alike it runs once; called apart on one masked tensor, one call has no mask left."""
+    """Equal calls run once; of two different calls on a masked tensor, one would lose the mask."""
     inputs = keras.Input((5,), dtype="int32", name="words")
     low = layers.Embedding(7, 4, mask_zero=True, name="table")(inputs)
     attention = layers.MultiHeadAttention(1, 4, name="attention")
@@ -223,14 +223,14 @@ def test_one_attention_in_both_nets():
     ):
         RocketModel(*nets_of(inputs, one, other))
     check(RocketModel(*nets_of(inputs, one, one)), np.array([[1, 2, 3, 0, 0], [4, 5, 6, 1, 2]]))
-    plain = keras.Input((5, 4), name="frames")  # without masks, nothing needs to be taken over
+    plain = keras.Input((5, 4), name="frames")  # without a mask there is nothing to lose
     one, other = (attention(plain, plain, use_causal_mask=causal) for causal in (False, True))
     frames = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
     check(RocketModel(*nets_of(plain, one, other)), frames)
 
 
 def test_functions_between_shared_layers_run_once():
-    """Nets that were built apart: the second shared layer sees one tensor, and counts it once."""
+    """The nets are built separately, yet the shared normalization updates its statistics once."""
     low, norm = layers.Dense(4, name="low"), layers.BatchNormalization(momentum=0.5, name="norm")
     nets = []
     for role in ("light", "booster"):
@@ -261,7 +261,7 @@ class TestInputs:
     Y = random.integers(0, CLASSES, 6)
 
     def nets(self, share, container=list, anew=False, width=2):
-        """Nets whose inputs are in the other's reverse order; of other widths, if asked for."""
+        """Nets whose light net lists its inputs in reverse; `width` is that of the second input."""
         shared = layers.Dense(4, name="low")
         nets, inputs = [], None
         for role in ("light", "booster", "teacher"):
@@ -311,7 +311,7 @@ class TestInputs:
         assert names == [tensor.name for tensor in booster.inputs]
 
     @pytest.mark.parametrize("share", [True, False])
-    def test_lists_of_other_order_and_other_shapes(self, share, tmp_path):
+    def test_lists_in_another_order_with_different_shapes(self, share, tmp_path):
         light, booster, _ = self.nets(share, width=3)
         x = {"price": self.X["price"], "age": random.normal(size=(6, 3))}
         rocket = RocketModel(light, booster)
@@ -329,7 +329,7 @@ class TestInputs:
             nets.append(keras.Model(inputs, logits(shared(inputs[0]) - inputs[1][:, :1], role)))
         check(RocketModel(*nets), [self.X["price"], self.X["age"]])
 
-    def test_some_names_in_common_at_other_positions_are_refused(self):
+    def test_names_in_common_at_different_positions_are_refused(self):
         nets = []
         for role, names in (("light", ["price", "age"]), ("booster", ["zoom", "price"])):
             inputs = [keras.Input((2,), name=name) for name in names]
@@ -380,7 +380,7 @@ class TestFlagsOfInputs:
             two = RocketModel(*sparse_nets())
         two.set_weights(one.get_weights())
         histories = []
-        for rocket in (one, two):  # the last batch is uneven
+        for rocket in (one, two):  # the last batch is smaller
             data = tf.data.Dataset.from_tensor_slices((tf.sparse.from_dense(dense), y)).batch(4)
             with rocket.distribute_strategy.scope():
                 rocket.compile(keras.optimizers.SGD(0.1), CROSS_ENTROPY)
@@ -471,7 +471,7 @@ class TestOneNet:
             RocketModel(net, net)
 
     def test_a_light_net_within_its_booster(self):
-        """The booster corrects the light net's logits; what they share runs once."""
+        """The booster adds a correction to the light net's logits; the light net runs once."""
         light = self.net("light")
         inputs = keras.Input((4,), name="x")
         more = layers.Dense(8, "relu", name="more")(inputs)
@@ -496,7 +496,7 @@ class TestOneNet:
 
 
 def early_exit(kind="model", momentum=0.5, calls=1):
-    """A light net that leaves a backbone early, and a booster that calls the whole backbone."""
+    """A light net that exits a backbone early, and a booster that calls the whole backbone."""
     first = layers.Dense(4, "tanh", name="first")
     norm = layers.BatchNormalization(momentum=momentum, name="norm")
     if kind == "sequential":
@@ -524,7 +524,7 @@ class TestNestedModels:
     X = random.normal(size=(8, 4)).astype("float32")
 
     @pytest.mark.parametrize("kind", ["model", "sequential", "model in a model"])
-    def test_what_is_shared_with_their_inside_runs_once(self, kind):
+    def test_layers_that_are_shared_with_their_inside_run_once(self, kind):
         rocket = RocketModel(*early_exit(kind))
         assert calls_of(rocket, "first") == 1
         check(rocket, self.X)
@@ -548,7 +548,7 @@ class TestNestedModels:
         assert calls_of(rocket, "light") == 1
         check(rocket, self.X)
 
-    def test_a_hint_reads_one(self):
+    def test_a_hint_can_read_the_output_of_one(self):
         light, booster = early_exit()
         hint = Hint("cosine", layers={"first": "backbone"}, name="low_hint")
         rocket = RocketModel(light, booster, hint=[hint])
@@ -561,7 +561,7 @@ class TestNestedModels:
         np.testing.assert_allclose(logs["low_hint"], expected, rtol=1e-4)
 
     @pytest.mark.parametrize("training", [True, False])
-    def test_they_pass_on_whether_they_train(self, training):
+    def test_they_pass_on_the_training_argument(self, training):
         light, booster = early_exit(momentum=1.0)
         inputs = keras.Input((4,), name="x")
         backbone = booster.get_layer("backbone")
@@ -572,7 +572,7 @@ class TestNestedModels:
         check(rocket, self.X, training=training)
 
     @pytest.mark.parametrize("as_dict", [True, False])
-    def test_of_several_inputs(self, as_dict):
+    def test_with_several_inputs(self, as_dict):
         low = layers.Dense(4, name="low")
         inner = [keras.Input((4,), name="one"), keras.Input((4,), name="two")]
         backbone = keras.Model(inner, low(inner[0]) - 2 * inner[1], name="backbone")
@@ -583,7 +583,7 @@ class TestNestedModels:
         assert calls_of(rocket, "low") == 1
         check(rocket, self.X)
 
-    def test_masks_go_into_them(self):
+    def test_they_receive_masks(self):
         embedding = layers.Embedding(5, 4, mask_zero=True, name="embedding")
         gru = layers.GRU(4, name="gru")
         inner = keras.Input((6, 4))
@@ -595,8 +595,8 @@ class TestNestedModels:
         check(rocket, np.array([[1, 2, 0, 0, 0, 0], [3, 4, 1, 2, 2, 0]]))
 
 
-def test_a_call_of_another_net_is_left_for_where_it_belongs():
-    """If two calls are equal, each net keeps its own, in any order."""
+def test_equal_calls_are_matched_by_the_call_itself():
+    """The booster makes two equal calls; it reuses only the one that the light net makes too."""
     inputs = keras.Input((2,))
     low = layers.Dense(2, name="low")
     first, second = low(inputs), low(inputs)

@@ -1,4 +1,4 @@
-"""Random pairs of nets: in a rocket, each computes what it computes alone, also when loaded."""
+"""In a rocket, each net of a random pair computes what it computes alone, also after loading."""
 
 import os
 import warnings
@@ -12,7 +12,7 @@ from rocket_tf.core.keras_internals import MASK
 from tests.nets import KERAS_3_12
 from tests.random_nets import Maker
 
-# By hand: ROCKET_FUZZ=300 python -m pytest tests/core/test_graph_fuzz.py -s -n 0
+# To try more pairs: ROCKET_FUZZ=300 python -m pytest tests/core/test_graph_fuzz.py -s -n 0
 SEEDS = range(int(os.environ.get("ROCKET_FUZZ", 16)))
 
 
@@ -26,7 +26,7 @@ def set_back(model, before):
 
 
 def given(net, x):
-    """The data as a net's own inputs are listed."""
+    """The data in the structure and order of a net's inputs."""
     if isinstance(net.input, dict):
         return {name: x[name] for name in net.input}
     listed = [x[tensor.name] for tensor in net.inputs]
@@ -34,7 +34,7 @@ def given(net, x):
 
 
 def check(seed, tmp_path):
-    """Compares a rocket with its nets; what became of it, in a few words."""
+    """Compares a rocket with its nets; returns the outcome and the features of the pair."""
     keras.utils.set_random_seed(seed)
     maker = Maker(seed)
     pair = maker.pair()

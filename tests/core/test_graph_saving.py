@@ -1,4 +1,4 @@
-"""Rockets whose layers are held by wrappers, cells and nested models: loaded again, or refused."""
+"""Rockets that share layers inside wrappers, cells and nested models load, or are refused."""
 
 import copy
 
@@ -16,7 +16,7 @@ random = np.random.default_rng(0)
 
 @keras.saving.register_keras_serializable("tests_graph")
 class Reversed(layers.Layer):
-    """The transpose of an embedding, which it holds: logits by tied weights."""
+    """Computes logits with the transpose of an embedding, so their weights are tied."""
 
     def __init__(self, embedding, **kwargs):
         super().__init__(**kwargs)
@@ -37,7 +37,7 @@ class Reversed(layers.Layer):
 
 @keras.saving.register_keras_serializable("tests_graph")
 class Free(layers.Layer):
-    """A layer that may be given a kernel before it is built."""
+    """A layer that keeps a kernel that was assigned before it is built."""
 
     kernel = None
 
@@ -107,7 +107,7 @@ def in_a_custom_layer():
 
 
 def in_one_net():
-    """The booster alone has the layer by itself and in a wrapper."""
+    """The booster holds the layer twice, by itself and in a wrapper."""
     inputs, x = frames()
     inner = layers.Dense(6, "relu", name="inner")
     each = layers.TimeDistributed(inner, name="each")(inputs)
@@ -115,7 +115,7 @@ def in_one_net():
 
 
 def within_nested_models():
-    """A light net out of the inside of two backbones, which share a layer too."""
+    """Two backbones share a layer; the light net exits them early, the booster calls them whole."""
     inputs, low = keras.Input((5,), name="x"), layers.Dense(4, "tanh", name="low")
     exits, wholes = [], []
     for name in ("one", "two"):
@@ -151,7 +151,7 @@ def check_equal(rocket, loaded, x):
 
 
 @pytest.mark.parametrize("make", LOADABLE)
-def test_a_rocket_is_loaded_as_it_was_and_learns_on(make, tmp_path):
+def test_a_loaded_rocket_is_equal_and_trains_on(make, tmp_path):
     nets, x = make()
     rocket = RocketModel(*nets)
     rocket.compile(keras.optimizers.SGD(0.05, momentum=0.9), CROSS_ENTROPY, run_eagerly=True)
@@ -168,7 +168,7 @@ def test_a_rocket_is_loaded_as_it_was_and_learns_on(make, tmp_path):
 
 
 @pytest.mark.parametrize("make", [in_time_distributed, as_a_cell, within_nested_models])
-def test_a_rocket_is_made_again_of_its_configuration(make):
+def test_a_rocket_can_be_rebuilt_from_its_configuration(make):
     nets, x = make()
     rocket = RocketModel(*nets)
     for again in (RocketModel.from_config(rocket.get_config()), copy.deepcopy(rocket)):
@@ -187,8 +187,8 @@ def test_a_teacher_that_holds_a_layer_twice(tmp_path):
     np.testing.assert_allclose(loaded.teacher(x), teacher(x), rtol=1e-5)
 
 
-def test_others_are_written_as_ever():
-    """Without layers that several hold, no configuration has marks of identity."""
+def test_the_configuration_has_object_ids_only_where_they_are_needed():
+    """Object ids mark layers that several objects hold; without such layers there are none."""
     config = RocketModel(*linear_pair()).get_config()
     assert "shared_object_id" not in str(config)
     nets, _ = in_time_distributed()
@@ -197,7 +197,7 @@ def test_others_are_written_as_ever():
 
 
 class TestRefused:
-    def test_a_part_that_a_wrapper_makes_for_itself(self):
+    def test_a_layer_that_a_wrapper_creates_itself(self):
         inputs, _ = frames()
         both = layers.Bidirectional(layers.GRU(3, name="gru"), name="both")
         booster, light = both(inputs), both.forward_layer(inputs)
@@ -234,7 +234,7 @@ class TestRefused:
         with pytest.raises(ValueError, match="not be loaded again"):
             RocketModel(light, hint=Hint("kd", follows="teacher"), teacher=teacher)
 
-    def test_a_layer_that_keras_cannot_write_is_none_of_it(self, tmp_path):
+    def test_a_layer_that_keras_cannot_save_is_refused_only_by_save(self, tmp_path):
         class Plain(layers.Layer):
             def __init__(self, inner):
                 super().__init__()
@@ -250,7 +250,7 @@ class TestRefused:
         with pytest.raises(NotImplementedError, match="get_config"):
             rocket.save(tmp_path / "rocket.keras")
 
-    def test_the_draw_of_seeds_stays_as_it_is(self):
+    def test_building_a_rocket_draws_no_random_seed(self):
         seeds = []
         for make in (in_time_distributed, in_time_distributed):
             keras.utils.set_random_seed(3)

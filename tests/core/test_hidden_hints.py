@@ -1,4 +1,4 @@
-"""Hints that read hidden layers: values and gradients, who is reached, saving, errors."""
+"""Hints on hidden layers: values, gradients and whom they reach, saving, errors."""
 
 import keras
 import numpy as np
@@ -15,9 +15,9 @@ from tests.trainings import assert_trained_alike
 
 
 def rocket_with(hint, learning_rate=1.0, eagerly=True, **arguments):
-    """Runs eagerly where graphs make no difference: for so few steps, that is faster."""
+    """A compiled rocket; by default it runs eagerly, which is faster for a few steps."""
     rocket = RocketModel(*pair(), hint=hint, **arguments)
-    # Without label losses, a step follows only the hint's gradient.
+    # The label losses weigh 0, so a step follows only the hint's gradient.
     rocket.compile(
         keras.optimizers.SGD(learning_rate),
         CROSS_ENTROPY,
@@ -35,7 +35,7 @@ def kernels(rocket):
 
 
 def attention_loss(weights, x, followed=None):
-    """In float64 NumPy; `followed` stands for a blocked booster."""
+    """The hint loss in float64 NumPy; `followed` replaces the outputs of a blocked booster."""
     x = x.astype(np.float64)
     light = x @ weights["low"] @ weights["light_high"]
     booster = x @ weights["low"] @ weights["booster_high"] if followed is None else followed
@@ -108,7 +108,7 @@ class TestObjective:
 
     @pytest.mark.parametrize("count", [4, 6])
     def test_sample_weight_weighs_examples_at_all_their_positions(self, count):
-        # The number of examples equals the images' columns, or it does not.
+        # The images have as many columns as there are examples in one case, but not in the other.
         hint = Hint("logits_mse", layers={"low": "other_low"}, weight=1.0)
         (light, _), (_, booster) = pair(), pair(prefix="other_")
         rocket = RocketModel(light, booster, hint=hint)
@@ -180,7 +180,7 @@ class TestObjective:
 
 
 class TestTeacher:
-    def test_it_is_followed_and_untouched(self):
+    def test_it_is_followed_and_never_changes(self):
         light, _ = pair()
         _, teacher = pair(prefix="teacher_")
         before = teacher.get_weights()
@@ -199,7 +199,7 @@ class TestTeacher:
         for old, new in zip(before, teacher.get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
 
-    def test_its_own_losses_are_none_of_the_objectives(self):
+    def test_its_own_losses_are_not_part_of_the_objective(self):
         light, _ = pair()
         inputs = keras.Input((SIZE, SIZE, CHANNELS))
         flat = layers.ActivityRegularization(l2=1.0, name="regularized")(layers.Flatten()(inputs))
@@ -213,7 +213,7 @@ class TestTeacher:
 
     @pytest.mark.parametrize("layers_read", [None, {"light_high": "teacher_booster_high"}])
     def test_a_replica_without_examples(self, two_replicas, layers_read):
-        """5 examples in batches of 2: the last batch leaves the second replica empty."""
+        """With 5 examples in batches of 2, the second replica gets none of the last batch."""
         loss = "logits_mse" if layers_read is None else "attention"
         x, y = images(5)
 
@@ -284,7 +284,7 @@ class TestErrors:
             ({"loss": "attention", "layers": {"a": 1}}, "dict from names"),
         ],
     )
-    def test_layers_that_are_no_names(self, arguments, message):
+    def test_layers_that_are_not_names(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             Hint(**arguments)
 
@@ -302,7 +302,7 @@ class TestErrors:
             ("logits_mse", LAYERS, r"shapes \(None, 4, 4, 2\) and \(None, 4, 4, 5\)"),
         ],
     )
-    def test_layers_that_are_not_there_or_do_not_fit(self, loss, layers_read, message):
+    def test_layers_that_are_missing_or_do_not_fit(self, loss, layers_read, message):
         with pytest.raises(ValueError, match=message):
             RocketModel(*pair(), hint=Hint(loss, layers=layers_read))
 

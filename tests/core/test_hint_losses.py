@@ -1,4 +1,4 @@
-"""Sigmoid, cosine and Euclidean hint losses against float64 NumPy, at edges too; schedules."""
+"""Sigmoid, cosine and Euclidean hint losses against float64 NumPy, edge cases, schedules."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ LOSSES = [
 
 
 def gradients(loss, followed, light, jit_compile=False):
-    """Gradients of the sum over examples, with respect to both logits."""
+    """The gradients at both nets' logits of the loss summed over examples."""
 
     @tf.function(jit_compile=jit_compile)
     def compute(followed, light):
@@ -96,7 +96,7 @@ class TestEveryLoss:
 class TestSigmoids:
     def test_large_logits_give_finite_values_and_gradients(self):
         light, booster = np.array([[200.0, -200.0, 0.0]]), np.array([[-200.0, 200.0, 200.0]])
-        # At T = 1: -log p of the wrong class is the logit's size; for logit 0, it is log 2.
+        # At T = 1, -log p of the wrong class is the size of its logit; of logit 0, it is log 2.
         value = SigmoidKnowledgeDistillation(1.0)(booster, light)
         np.testing.assert_allclose(value, 200 + 200 + np.log(2), rtol=1e-6)
         _, gradient = gradients(SigmoidKnowledgeDistillation(1.0), booster, light)
@@ -110,14 +110,14 @@ class TestSigmoids:
             gradient, 3 * (sigmoid(LIGHT / 3) - sigmoid(BOOSTER / 3)), rtol=1e-4, atol=1e-6
         )
 
-    def test_kd_is_least_where_the_logits_are_equal(self):
+    def test_kd_is_smallest_for_equal_logits(self):
         loss = SigmoidKnowledgeDistillation(2.0)
         _, gradient = gradients(loss, BOOSTER, BOOSTER)
         np.testing.assert_allclose(gradient, 0, atol=1e-6)
         assert loss(BOOSTER, BOOSTER) < loss(BOOSTER, BOOSTER + 0.1)
 
     @pytest.mark.parametrize("temperature", [1.0, 4.0])
-    def test_of_a_single_logit_kd_is_the_softmax_form(self, temperature):
+    def test_kd_of_a_single_logit_equals_the_softmax_form(self, temperature):
         mine, theirs = LIGHT[:, :1], BOOSTER[:, :1]
         sigmoid_form = SigmoidKnowledgeDistillation(temperature)
         softmax_form = KnowledgeDistillation(temperature)
@@ -131,7 +131,7 @@ class TestSigmoids:
         ):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
-    def test_of_a_single_logit_mse_is_half_the_softmax_form(self):
+    def test_mse_of_a_single_logit_is_half_the_softmax_form(self):
         mine, theirs = LIGHT[:, :1], BOOSTER[:, :1]
         np.testing.assert_allclose(
             2 * SigmoidMSE()(theirs, mine), SoftmaxMSE()(theirs, mine), rtol=1e-6
@@ -157,14 +157,14 @@ class TestZeroAndEqualVectors:
     ONES = np.ones((2, 3))
 
     @pytest.mark.parametrize("length", [0.0, 1e-25, 1e-12])
-    def test_cosine_of_no_vector_is_1_with_a_gradient_of_0(self, jit_compile, length):
+    def test_cosine_distance_of_a_zero_vector_is_1_with_a_gradient_of_0(self, jit_compile, length):
         short = np.full((2, 3), length)
         assert CosineDistance()(self.ONES, short) == CosineDistance()(short, self.ONES) == 1
         for pair in ((self.ONES, short), (short, self.ONES), (short, short)):
             for gradient in gradients(CosineDistance(), *pair, jit_compile):
                 np.testing.assert_array_equal(gradient, 0)
 
-    def test_one_vector_of_zeros_leaves_the_others_gradients_as_they_are(self, jit_compile):
+    def test_a_zero_vector_does_not_change_the_gradients_of_other_examples(self, jit_compile):
         light = LIGHT.copy()
         light[1] = 0
         _, with_zeros = gradients(CosineDistance(), BOOSTER, light, jit_compile)
@@ -172,7 +172,7 @@ class TestZeroAndEqualVectors:
         np.testing.assert_allclose(with_zeros[[0, 2]], without[[0, 2]], rtol=1e-6)
         np.testing.assert_array_equal(with_zeros[1], 0)
 
-    def test_cosine_is_0_for_one_direction_2_for_the_opposite_1_between(self, jit_compile):
+    def test_cosine_distance_is_0_if_parallel_1_if_orthogonal_2_if_opposite(self, jit_compile):
         vector = np.array([[3.0, 4.0, 0.0]])
         for other, value in ((2 * vector, 0), (-vector, 2), ([[0.0, 0.0, 5.0]], 1)):
             np.testing.assert_allclose(CosineDistance()(vector, np.array(other)), value, atol=1e-6)
@@ -185,22 +185,22 @@ class TestZeroAndEqualVectors:
             for gradient in gradients(EuclideanDistance(), vectors, vectors, jit_compile):
                 np.testing.assert_array_equal(gradient, 0)
 
-    def test_euclidean_gradient_has_length_1_however_near(self, jit_compile):
+    def test_euclidean_gradient_has_length_1_at_any_distance(self, jit_compile):
         for distance in (1e-6, 1.0, 1e6):
             light = np.array([[0.0, distance, 0.0]])
             _, gradient = gradients(EuclideanDistance(), np.zeros((1, 3)), light, jit_compile)
             np.testing.assert_allclose(gradient, [[0.0, 1.0, 0.0]], rtol=1e-6)
 
     @pytest.mark.parametrize("length", [0.0, 1e-25, 1e-12])
-    def test_attention_of_a_layer_that_is_nowhere_active(self, jit_compile, length):
+    def test_attention_of_a_layer_without_activity_has_a_gradient_of_0(self, jit_compile, length):
         inactive, active = np.full((2, 3, 3, 4), length), np.ones((2, 3, 3, 1))
         for pair in ((active, inactive), (inactive, active)):
             for gradient in gradients(AttentionMSE(), *pair, jit_compile):
                 np.testing.assert_allclose(gradient, 0, atol=1e-7)
 
 
-def test_a_step_on_hidden_zeros_moves_nothing_to_nan():
-    """All units of a light layer are dead: the cosine has nothing to say about them."""
+def test_a_step_on_dead_units_gives_no_nan():
+    """All units of a light layer are dead, so its vectors have no direction."""
     inputs = keras.Input((5,))
     dead = keras.layers.Dense(
         4, "relu", kernel_initializer="zeros", bias_initializer="zeros", name="light_hidden"
@@ -219,7 +219,7 @@ def test_a_step_on_hidden_zeros_moves_nothing_to_nan():
 
 class TestSchedule:
     SCHEDULE = schedules.PiecewiseConstantDecay([1, 3], [0.5, 0.25, 0.0])
-    # The step at the boundary still has the previous value.
+    # At its boundary, the schedule still has the previous value.
     WEIGHTS = (0.5, 0.5, 0.25, 0.25, 0.0, 0.0)
 
     def rocket(self, schedule, **arguments):
@@ -228,7 +228,7 @@ class TestSchedule:
         return rocket
 
     def weights(self, rocket, steps):
-        """The hint's weight in each step, computed from the loss and its terms."""
+        """The hint's weight in each step, computed from the logged loss and its terms."""
         data = examples(6)
         weights = []
         for _ in range(steps):
@@ -247,7 +247,7 @@ class TestSchedule:
         rocket = RocketModel(*linear_pair(), hint_weight=self.SCHEDULE)
         assert rocket.hints[0].weight is self.SCHEDULE
 
-    def test_a_saved_model_goes_on_at_its_step(self, tmp_path):
+    def test_a_loaded_model_continues_at_its_step(self, tmp_path):
         rocket = self.rocket(self.SCHEDULE, run_eagerly=True)
         self.weights(rocket, 3)
         rocket.save(tmp_path / "rocket.keras")
@@ -274,7 +274,7 @@ class TestSchedule:
             self.weights(rocket, 8), np.repeat(self.WEIGHTS[:4], 2), atol=1e-5
         )
 
-    def test_under_loss_scaling_steps_are_those_that_are_taken(self):
+    def test_under_loss_scaling_skipped_steps_do_not_count(self):
         keras.config.set_dtype_policy("mixed_float16")
         rocket = self.rocket(self.SCHEDULE)
         weights = self.weights(rocket, 8)
@@ -287,7 +287,7 @@ class TestSchedule:
             rocket = self.rocket(self.SCHEDULE)
         np.testing.assert_allclose(self.weights(rocket, 5), self.WEIGHTS[:5], atol=1e-5)
 
-    def test_evaluation_weighs_by_the_next_step_and_needs_no_optimizer(self):
+    def test_evaluation_uses_the_weight_of_the_next_step_and_needs_no_optimizer(self):
         x, y = examples(6)
         for optimizer, weight in ((keras.optimizers.SGD(0.0), 0.25), (None, 0.5)):
             rocket = self.rocket(self.SCHEDULE, run_eagerly=True)
@@ -298,6 +298,6 @@ class TestSchedule:
             np.testing.assert_allclose(logs["loss"], labels + weight * logs["hint_loss"], rtol=1e-5)
 
     @pytest.mark.parametrize("weight", ["0.1", None, -0.1, float("nan"), lambda step: 0.1])
-    def test_what_is_neither_a_number_nor_a_schedule(self, weight):
+    def test_other_weights_are_refused(self, weight):
         with pytest.raises(ValueError, match="at least 0, or a LearningRateSchedule"):
             Hint("logits_mse", weight)

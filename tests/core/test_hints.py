@@ -14,7 +14,7 @@ BOOSTER = np.array([[1.0, 0.5, -0.7], [0.2, 0.4, 3.0]])
 
 
 def gradient(loss, followed, light):
-    """Gradient of the sum over examples with respect to the light net's logits."""
+    """The gradient at the light net's logits of the loss summed over examples."""
     light = tf.constant(light, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(light)
@@ -88,7 +88,7 @@ def test_equation_4_kd_gradient_at_high_temperature():
 
 
 def test_softmax_mse_gradient_vanishes_where_logits_mse_does_not():
-    """A light net that is sure of the wrong class: p of the right one is near 0."""
+    """The light net is confident in the wrong class: the right one has a probability near 0."""
     light, booster = np.array([[-20.0, 20.0, -20.0]]), np.array([[20.0, -20.0, -20.0]])
     assert np.abs(gradient(SoftmaxMSE(), booster, light)).max() < 1e-12
     assert np.abs(gradient(LogitsMSE(), booster, light)[0, 0]) == 80.0
@@ -105,7 +105,7 @@ class TestHint:
         assert (copy.weight, copy.follows, copy.name) == (0.5, "teacher", "taught")
         assert copy.loss.temperature == 3.0
 
-    def test_named_after_whom_it_follows(self):
+    def test_its_default_name_tells_which_net_it_follows(self):
         assert Hint().name == "hint_loss"
         assert Hint(follows="teacher").name == "teacher_loss"
 

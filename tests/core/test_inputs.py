@@ -1,4 +1,4 @@
-"""Several inputs, as dict and as list; ids and strings; what is missing, or more than is read."""
+"""Several inputs as a dict or a list, ids and strings, missing inputs and unread ones."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def numbers(count, seed=0):
 
 
 def pair(as_dict=True, share=True):
-    """Nets of two inputs, which are not in the order of their names."""
+    """Nets with two inputs that are not in alphabetical order."""
     made = []
     for role in ("light", "booster"):
         if not made or not share:
@@ -41,7 +41,7 @@ def logits_of(net, x):
 
 
 def compiled(nets, learning_rate=0.0, eagerly=True, **arguments):
-    """Runs eagerly where graphs make no difference: for so few steps, that is faster."""
+    """A compiled rocket; by default it runs eagerly, which is faster for a few steps."""
     rocket = RocketModel(*nets, **arguments)
     rocket.compile(
         keras.optimizers.SGD(learning_rate),
@@ -75,7 +75,7 @@ def test_several_inputs_in_every_form(as_dict, form, share):
     expected = np.sum((light - booster) ** 2, -1).mean()
     logs = rocket.evaluate(given, y, batch_size=4, return_dict=True, verbose=0)
     np.testing.assert_allclose(logs["hint_loss"], expected, rtol=1e-4)
-    if not isinstance(given, list | tuple):  # of which from_tensor_slices makes one tensor
+    if not isinstance(given, list | tuple):  # from_tensor_slices would stack these into one tensor
         history = rocket.fit(
             tf.data.Dataset.from_tensor_slices((given, y)).batch(4), verbose=0
         ).history
@@ -118,7 +118,7 @@ def test_hidden_layers_and_a_teacher_read_them_too(more):
     assert flow["teacher_loss"]["light only"] > 0 and flow["low_hint"]["light only"] > 0
 
 
-def test_the_one_input_of_a_net_goes_by_its_name_in_a_dict(recwarn):
+def test_a_single_input_is_found_by_name_in_a_dict(recwarn):
     rocket = compiled(linear_pair(), eagerly=False)
     x, y = examples(6)
     expected = rocket.evaluate(x, y, verbose=0)
@@ -171,7 +171,7 @@ def words(count):
 
 
 def batches(data, size=6):
-    """Keras takes no arrays of strings, but data sets of them."""
+    """A data set, because Keras accepts strings only in data sets."""
     return tf.data.Dataset.from_tensor_slices(data).batch(size)
 
 
@@ -211,7 +211,7 @@ class TestIdsAndStrings:
             "user_embedding",
         }
 
-    def test_a_step_moves_the_rows_that_were_read_alone(self):
+    def test_a_step_moves_only_the_rows_that_were_read(self):
         rocket = compiled(word_pair(), 0.5)
         x, y = words(5)
         x["colour"][:] = "green"
@@ -234,8 +234,8 @@ class TestIdsAndStrings:
             loaded.predict(data, verbose=0), rocket.predict(data, verbose=0)
         )
 
-    def test_two_replicas_equal_one_also_when_one_is_empty(self, two_replicas):
-        """5 examples in batches of 4: the last batch leaves a replica without examples."""
+    def test_two_replicas_equal_one_even_if_one_is_empty(self, two_replicas):
+        """With 5 examples in batches of 4, a replica gets none of the last batch."""
         x, y = words(5)
         data = batches(({**x, "more": np.array(["not read"] * 5)}, y), 4)
         one = compiled(word_pair(), 0.1, eagerly=False)

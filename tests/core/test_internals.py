@@ -1,4 +1,4 @@
-"""Three files have the private names of Keras and TensorFlow, and they are there."""
+"""Private names of Keras and TensorFlow are used in three files alone."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,7 @@ def is_private(name):
 
 
 def names_of_keras():
-    """The private names of Keras's classes and of objects that models are made of."""
+    """The private names of Keras's models, layers, losses, metrics, optimizers and callbacks."""
     model = keras.Model(inputs := keras.Input((2,)), keras.layers.Dense(1)(inputs))
     model.compile("sgd", "mse", metrics=["mae"])
     scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
@@ -28,11 +28,11 @@ def names_of_keras():
 
 
 def uses_of_internals(source, names_of_keras):
-    """Private names of Keras and TensorFlow in a source file, however they are used.
+    """The private names of Keras and TensorFlow in a source file, in any use.
 
     Args:
         source: the file's text.
-        names_of_keras: private names that classes with bases must not define for themselves.
+        names_of_keras: private names that a class with a base must not redefine.
     """
     tree = ast.parse(source)
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
@@ -55,7 +55,7 @@ def uses_of_internals(source, names_of_keras):
 
 
 def private_names_of(cls):
-    """The private names that a class defines: methods, attributes, what its methods set."""
+    """The private names of a class: its methods, attributes and whatever its methods assign."""
     names = {node.name for node in ast.walk(cls) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(cls):
         if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
@@ -91,16 +91,16 @@ def test_no_other_file_uses_private_names():
         "class Layer(Base):\n    def f(self): self._losses = []",
     ],
 )
-def test_a_use_is_found(source):
+def test_every_kind_of_use_is_found(source):
     assert uses_of_internals(source, names_of_keras())
 
 
-def test_names_of_ones_own_are_none():
+def test_a_classs_own_private_names_are_allowed():
     source = "class Field:\n    def __init__(self): self._losses = 1\n    def _f(self): ..."
     assert uses_of_internals(source, names_of_keras()) == []
 
 
-def test_the_names_stand_in_their_file():
+def test_each_name_is_in_its_file():
     found = uses_of_internals(OF_KERAS.read_text(), names_of_keras())
     assert {"_loss_tracker", "_compile_metrics", "_make_function", "_keras_history"} <= set(found)
     assert not any(name.startswith("tensorflow.python") for name in found)

@@ -1,4 +1,4 @@
-"""Label losses, however they are given, have Keras's values; what fits no logits is refused."""
+"""Label losses of any form have Keras's values; losses that do not fit logits are refused."""
 
 import functools
 import re
@@ -19,7 +19,7 @@ LIGHT, BOOSTER = "light", "booster"
 
 
 def repr_without_address(loss):
-    """The same in every process, as pytest-xdist needs."""
+    """A name that is equal in all processes, which pytest-xdist needs."""
     return re.sub(" at 0x[0-9a-f]+", "", str(loss))
 
 
@@ -77,7 +77,7 @@ def evaluated(rocket, loss, x, y, weight=None, run_eagerly=True):
 class TestEveryWay:
     @pytest.mark.parametrize("way", SQUARES)
     @pytest.mark.parametrize("shape", [(COUNT,), (COUNT, 1)])
-    def test_squares_are_those_of_keras(self, way, shape):
+    def test_squares_equal_keras(self, way, shape):
         rocket = RocketModel(*linear_pair(classes=1))
         x, _ = examples(COUNT)
         y = (3 * x[:, 0] + 1).reshape(shape)
@@ -161,7 +161,7 @@ class TestEveryWay:
         [lambda y, p: (y - p) ** 2, _own, Own(name="a + b"), Own(name="<lambda>")],
         ids=["<lambda>", "_own", "a + b", "named <lambda>"],
     )
-    def test_names_that_are_no_scopes(self, loss):
+    def test_names_that_are_not_valid_as_scopes(self, loss):
         rocket = RocketModel(*linear_pair(classes=1), hint=Hint(name="a + <b>"))
         x, _ = examples(COUNT)
         y = x[:, :1]
@@ -211,7 +211,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="expects rates, which are positive") as caught:
             rocket.compile("sgd", loss)
         assert "probabilities" not in str(caught.value)
-        # The loss that the message proposes is Poisson's of the exponential.
+        # The loss that the message suggests is Keras's Poisson loss of the exponential.
         x, _ = examples(COUNT)
         y = np.array([0.0, 1.0, 2.0, 3.0, 0.0, 1.0])
         logs = evaluated(rocket, lambda y, log_rate: ops.exp(log_rate) - y * log_rate, x, y)
@@ -235,16 +235,16 @@ class TestRefusals:
         ],
         ids=lambda loss: loss.name,
     )
-    def test_losses_for_labels_are_no_hints_on_logits(self, loss):
+    def test_losses_for_labels_are_refused_as_hints_on_logits(self, loss):
         for hint in (loss, Hint):
             with pytest.raises(ValueError, match=f"compares the logits.*{loss.name}.*pass 'kd'"):
                 Hint(loss, follows="teacher") if hint is Hint else RocketModel(
                     *linear_pair(), hint=loss
                 )
-        # Layers may output probabilities.
+        # Hidden layers may output probabilities.
         assert Hint(loss, layers={"low": "high"}).loss is loss
 
-    def test_a_class_that_takes_the_softmax_itself(self):
+    def test_a_hint_loss_that_applies_the_softmax_itself(self):
         class Soft(keras.losses.KLDivergence):
             def call(self, y_true, y_pred):
                 return super().call(ops.softmax(y_true), ops.softmax(y_pred))
@@ -272,7 +272,7 @@ class TestOutputsWithoutClasses:
         with pytest.raises(ValueError, match=r"teacher must give logits .*\(None,\)"):
             RocketModel(light, teacher=self.net("teacher"), hint=Hint("kd", follows="teacher"))
 
-    def test_a_reshape_mends_them(self):
+    def test_a_reshape_fixes_them(self):
         light, booster = self.net(LIGHT), self.net(BOOSTER)
         rocket = RocketModel(
             *(

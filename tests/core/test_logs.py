@@ -1,4 +1,4 @@
-"""Logs: evaluate's list and dict, metrics_names and fit's history have the same names and order."""
+"""evaluate() as list and dict, metrics_names and fit's history agree in names and order."""
 
 import keras
 import numpy as np
@@ -61,7 +61,7 @@ CASES = [
 ]
 
 
-# Traced steps have the same names and values; one for each kind of net shows it.
+# Cases that run traced steps, one for each kind of net.
 TRACED = [(one_output, "names"), (one_net, "ranking"), (several_outputs, "weighted")]
 
 
@@ -75,7 +75,7 @@ def data_for(rocket, count=12):
 
 
 def values_of(rocket):
-    """The values of an evaluation by their names, once everything agrees on both."""
+    """The values of an evaluation by name, after all logs are found to agree."""
     names = rocket.metrics_names
     x, y, weight = data = data_for(rocket)
     assert names[0] == "loss" and len(set(names)) == len(names)
@@ -121,7 +121,7 @@ class TestAgreement:
         logs = rocket.test_on_batch(x, y, weight, return_dict=True)
         assert list(logs) == rocket.metrics_names
         values = rocket.test_on_batch(x, y, weight)
-        # Keras 3.12 takes the mean over both calls.
+        # Keras 3.12 averages over both calls.
         rtol = 1e-6 if KERAS_3_12 else 0
         np.testing.assert_allclose(values, list(logs.values()), rtol=rtol)
         np.testing.assert_allclose(list(logs.values()), list(expected.values()), rtol=1e-5)
@@ -131,11 +131,11 @@ class TestAgreement:
         np.testing.assert_allclose(values, list(logs.values()), rtol=1e-6)
 
 
-def test_before_compile_there_are_none():
+def test_without_compile_there_are_no_names():
     assert RocketModel(*linear_pair()).metrics_names == []
 
 
-def test_the_order_is_the_loss_its_terms_and_the_metrics_by_the_alphabet():
+def test_the_order_is_loss_then_terms_then_metrics_alphabetically():
     rocket = RocketModel(*linear_pair())
     rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy"])
     expected = ["loss", "light_loss", "booster_loss", "hint_loss"]
@@ -153,7 +153,7 @@ def test_what_callbacks_log_comes_last_in_the_history():
     callbacks = keras.callbacks.CallbackList(
         [Rate()], add_history=True, model=rocket, epochs=2, steps=1
     )
-    # The rate is logged before the history's callback, so the history has it.
+    # The rate is logged before the History callback runs, so that the history has it.
     callbacks.callbacks.sort(key=lambda callback: isinstance(callback, keras.callbacks.History))
     history = rocket.fit(x, y, epochs=2, callbacks=callbacks, verbose=0).history
     assert list(history) == [*rocket.metrics_names, "a_rate"]
@@ -161,7 +161,7 @@ def test_what_callbacks_log_comes_last_in_the_history():
 
 
 class Loss(keras.metrics.MeanAbsoluteError):
-    """A metric that is called as a term may be."""
+    """A metric whose name can clash with a term's."""
 
     def __init__(self, name="loss", **arguments):
         super().__init__(name=name, **arguments)
@@ -177,7 +177,7 @@ class Loss(keras.metrics.MeanAbsoluteError):
         ("logits_mse", ["mae", "mae", keras.metrics.MeanAbsoluteError("mae_1")], "light_mae_1"),
     ],
 )
-def test_two_values_of_one_name_are_refused(hint, metrics, name):
+def test_two_values_with_the_same_name_are_refused(hint, metrics, name):
     rocket = RocketModel(*linear_pair(1), hint=hint)
     with pytest.raises(ValueError, match=f"different names in the logs.*{name}' twice"):
         rocket.compile("sgd", BINARY, metrics={"light": metrics})

@@ -1,4 +1,4 @@
-"""float16 and bfloat16: logits and losses are float32; loss scaling changes what is in range."""
+"""Mixed precision: logits and losses are float32, and float16 trains with loss scaling."""
 
 import keras
 import numpy as np
@@ -52,7 +52,7 @@ ON_LOGITS = {
 }
 SCALE = 2.0**15  # Keras's initial scale
 
-# Squared differences above float16's 65504; differences below the resolution of both dtypes.
+# Large: squared differences exceed float16's 65504. Close: both dtypes round the differences.
 LOGITS = {
     "large": ([[300.0, -299.5, 12.25], [-250.0, 3.5, 260.0]], [[-310.0, 298.0, 7.0], [1.5, 0, 2]]),
     "close": ([[1000.1, 1000.3, 999.9], [0.1, 0.2, 0.3]], [[1000.2, 1000.0, 1000.1], [0.3, 0, 0]]),
@@ -60,7 +60,7 @@ LOGITS = {
 
 
 def cross_entropy(labels, logits):
-    """In float64 NumPy, also where a softmax is 0 in float64."""
+    """The cross-entropy in float64 NumPy, finite even where a softmax underflows to 0."""
     logits = logits.astype(np.float64)
     above = logits - logits.max(-1, keepdims=True)
     logarithms = above - np.log(np.exp(above).sum(-1, keepdims=True))
@@ -110,12 +110,12 @@ class TestFloat32:
         }
         for term, (_, value) in terms.items():
             assert value.dtype == tf.float32
-            # A divergence is a sum of differences of logarithms, here times T² beta, 128.
+            # A divergence sums differences of logarithms, here multiplied by T² · beta = 128.
             atol = 1e-5 if (name, term) == ("dkd", "hint_loss") else 2e-7
             np.testing.assert_allclose(value, expected[term], rtol=1e-6, atol=atol)
 
     def test_hidden_layers_are_compared_in_float32(self, policy):
-        """Activations whose squares are beyond float16, as the nets themselves give them."""
+        """The nets' activations are in half precision; their squares exceed float16's range."""
         keras.config.set_dtype_policy(policy)
         hint = Hint("attention", layers=LAYERS)
         rocket = RocketModel(*pair(), hint=hint)
@@ -133,7 +133,7 @@ class TestFloat32:
 
 
 def scaled(weight, optimizer=None, **arguments):
-    """A rocket of linear nets whose label losses are weighed, compiled under the current policy."""
+    """A rocket of linear nets with weighted label losses, compiled under the current policy."""
     rocket = RocketModel(*linear_pair(), hint=None)
     rocket.compile(
         optimizer or keras.optimizers.SGD(1.0),
@@ -145,7 +145,7 @@ def scaled(weight, optimizer=None, **arguments):
 
 
 def step_of(rocket, x, y):
-    """What a step takes from every matrix, and the logs of the step."""
+    """What a step subtracts from each matrix, and the step's logs."""
     before = weights_of(rocket)
     logs = rocket.train_on_batch(x, y, return_dict=True)
     return {name: before[name] - after for name, after in weights_of(rocket).items()}, logs
@@ -157,7 +157,7 @@ class TestLossScaling:
         keras.config.set_dtype_policy("mixed_float16")
 
     @pytest.mark.parametrize("method", ["rocket", "light"])
-    def test_the_model_of_a_configuration_scales_in_float16_alone(self, method):
+    def test_a_configured_model_scales_losses_only_in_float16(self, method):
         for precision in ("float32", *POLICIES):
             config = small_config(precision=precision, method=method)
             with keras_settings(config):
@@ -167,7 +167,7 @@ class TestLossScaling:
                 optimizer = optimizer.inner_optimizer
             assert isinstance(optimizer, SGDWithL2)
 
-    def test_gradients_that_would_be_0_in_float16_arrive(self):
+    def test_gradients_too_small_for_float16_still_arrive(self):
         x, y = examples(7)
         weight, rate = 1e-8, 1e8
         scales = scaled(weight, keras.optimizers.SGD(rate))
@@ -215,7 +215,7 @@ class TestLossScaling:
         for name, after in weights_of(rocket).items():
             assert np.abs(after - before[name]).max() > 0
 
-    def test_a_loss_that_overflows_stops_it(self):
+    def test_a_loss_that_overflows_stops_a_run(self):
         x, y = examples(8)
         with pytest.raises(NonFiniteLossError, match="step 1: "):
             scaled(1.0).fit(1e6 * x, y, callbacks=[StopOnNonFiniteLoss()], verbose=0)
@@ -273,7 +273,7 @@ class TestL2:
         assert float(optimizer.dynamic_scale) == SCALE / 4
 
     def test_of_a_rocket_is_not_scaled(self):
-        """Label losses that weigh nothing leave the L2 term alone."""
+        """With label losses of weight 0, a step contains only the L2 term."""
         keras.config.set_dtype_policy("mixed_float16")
         rocket = scaled(0.0, SGDWithL2(0.1, momentum=0.9, l2=0.01))
         before = weights_of(rocket)
@@ -290,8 +290,8 @@ def test_loss_scaling_is_saved_and_loaded():
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monkeypatch):
-    """Three steps an epoch; the first of them overflow, and the counter runs across epochs."""
+def test_a_run_continues_after_overflows_and_resumes_with_its_scale(tmp_path, monkeypatch):
+    """An epoch has three steps; the first steps overflow, and the counter runs on across epochs."""
     monkeypatch.setattr(
         keras.optimizers.LossScaleOptimizer.__init__, "__defaults__", (2.0**20, 3, None)
     )
@@ -307,7 +307,7 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
     assert state(tmp_path / "resumed") == state(tmp_path / "whole")
     assert metrics(tmp_path / "resumed") == metrics(tmp_path / "whole")
     after_two = scaling_of(tmp_path / "resumed", config)
-    # Both have changed since the start, and both epochs had steps.
+    # Scale and counter have changed since the start, and both epochs took steps.
     assert after_one["loss_scale_optimizer/dynamic_scale"] < 2.0**20
     assert after_one["loss_scale_optimizer/step_counter"] > 0
     taken = [scaling["sgd_with_l2/iteration"] for scaling in (after_one, after_two)]
@@ -315,7 +315,7 @@ def test_a_run_goes_on_past_overflows_and_resumes_with_its_scale(tmp_path, monke
 
 
 def scaling_of(workdir, config):
-    """By name, the numbers of a run's newest checkpoint that loss scaling has."""
+    """The scalar variables of the optimizer in a run's newest checkpoint, by name."""
     with keras_settings(config):
         model = build_model(config, card_of(config))
     model.optimizer.build(model.trainable_variables)

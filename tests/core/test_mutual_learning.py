@@ -1,4 +1,4 @@
-"""The booster follows the light net: values, gradients, routing, weights, layers, refusals."""
+"""Hints by which the booster follows the light net: values, gradients, routing, layers, errors."""
 
 import keras
 import numpy as np
@@ -13,12 +13,12 @@ X, Y = examples(6)
 
 
 def both_ways(**arguments):
-    """Different losses and weights, so that directions cannot be mistaken for each other."""
+    """A rocket with a hint in each direction; their losses and weights differ."""
     hints = [Hint("kd", 0.5, temperature=2.0), Hint("logits_mse", 0.2, follows="light")]
     return compiled(hint=hints, **arguments)
 
 
-def test_named_after_who_follows():
+def test_the_default_name_tells_which_net_follows():
     hint = Hint("kd", follows="light")
     assert (hint.name, hint.follower) == ("booster_hint_loss", "booster")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(hint))
@@ -75,7 +75,7 @@ def test_it_is_part_of_the_boosters_objective():
     assert flow["hint_loss"]["shared"] == 0 < flow["booster_hint_loss"]["shared"]
 
 
-def test_weighed_by_the_boosters_sample_weights():
+def test_it_is_weighted_by_the_boosters_sample_weights():
     rocket = both_ways()
     own = np.array([0.0, 1.0, 2.0, 0.5, 0.0, 3.0], np.float32)
     weights = {"light": np.ones(6, np.float32), "booster": own}
@@ -96,7 +96,7 @@ class TestLayers:
             nets.append(keras.Model(inputs, keras.layers.Dense(3)(hidden), name=name))
         return nets
 
-    def test_are_the_boosters_by_names_of_the_light_nets(self):
+    def test_map_the_boosters_layers_to_the_light_nets(self):
         pairs = {"booster_hidden": "light_hidden"}
         hint = Hint("logits_mse", 0.3, follows="light", layers=pairs, projection=True)
         light, booster = self.pair()
@@ -119,13 +119,13 @@ class TestLayers:
             Hint("cosine", follows="light", layers=["low"])
 
 
-def test_needs_a_booster():
+def test_it_needs_a_booster():
     light, _ = linear_pair()
     with pytest.raises(ValueError, match="the booster follows the light net, and there is no"):
         RocketModel(light, hint=Hint("kd", follows="light"))
 
 
-def test_two_of_one_name_are_refused():
+def test_two_hints_with_the_same_name_are_refused():
     hints = [Hint("kd", follows="light"), Hint("logits_mse", follows="light")]
     with pytest.raises(ValueError, match="different names"):
         RocketModel(*linear_pair(), hint=hints)

@@ -1,4 +1,4 @@
-"""The objective without a Keras model: tensors in, terms and gradients out, against float64."""
+"""The objective without a Keras model: terms and gradients of tensors against float64 NumPy."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def float64():
 
 
 def objective(hints=None, measured=None, heads=HEADS, **arguments):
-    """An objective in float64: a cross-entropy of each head, or of those measured, and hints."""
+    """A float64 objective: a cross-entropy of each head, or of each in `measured`, and hints."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     hints = [Hint("logits_mse", 0.3)] if hints is None else hints
     return Objective(heads, dict.fromkeys(measured or heads, loss), hints=hints, **arguments)
@@ -63,7 +63,7 @@ class TestTerms:
             },
         )
 
-    def test_sample_weights_weigh_all_of_them(self):
+    def test_sample_weights_apply_to_all_of_them(self):
         assert_terms(
             objective().terms(LABELS, tensors(light=LIGHT, booster=BOOSTER), WEIGHTS),
             {
@@ -96,7 +96,7 @@ class TestTerms:
             value, np.mean(WEIGHTS * logits_mse(theirs, mine @ matrix)), rtol=1e-13
         )
 
-    def test_each_output_has_its_label_and_its_weights(self):
+    def test_each_output_has_its_own_labels_and_weights(self):
         both = {"click": LIGHT, "like": TEACHER}
         heads = heads_of({"light": both, "booster": both})
         arrays = LIGHT, TEACHER, BOOSTER, BOOSTER**2
@@ -140,7 +140,7 @@ class TestLosses:
         assert list(losses) == ["both"]
         np.testing.assert_allclose(losses["both"], 2.0 + 1.5 + 0.4, rtol=1e-6)
 
-    def test_hints_are_of_the_light_nets_part(self):
+    def test_hints_belong_to_the_light_nets_part(self):
         made = objective(shared_layers_learn_from="booster")
         assert made.has_parts
         assert [made.part_of(name) for name in made.names] == ["light", "booster", "light"]
@@ -159,7 +159,7 @@ MATRICES = {
 
 
 def gradients_of(made, extra=False):
-    """The objective's gradients at x S L and x S B."""
+    """The objective's gradients at the matrices, with logits x S L and x S B."""
     variables = {name: tf.Variable(matrix) for name, matrix in MATRICES.items()}
     with tf.GradientTape(persistent=made.has_parts) as tape:
         low = X @ variables["shared"]
@@ -183,7 +183,7 @@ def expected_gradients(blocked, routed, weight=0.3):
         to_booster = to_booster - hint
     by_light = X.T @ to_light @ MATRICES["light"].T
     by_booster = X.T @ to_booster @ MATRICES["booster"].T
-    if routed and not blocked:  # the hint belongs to the light net in either direction
+    if routed and not blocked:  # through both nets, the hint is part of the light net's losses
         by_booster += X.T @ hint @ MATRICES["booster"].T
     return {
         "shared": by_booster if routed else by_light + by_booster,
@@ -195,7 +195,7 @@ def expected_gradients(blocked, routed, weight=0.3):
 class TestGradients:
     @pytest.mark.parametrize("routed", [False, True])
     @pytest.mark.parametrize("blocked", [False, True])
-    def test_they_equal_those_by_hand(self, blocked, routed):
+    def test_they_equal_gradients_by_hand(self, blocked, routed):
         learn_from = "booster" if routed else "both"
         made = objective(gradient_block=blocked, shared_layers_learn_from=learn_from)
         expected = expected_gradients(blocked, routed)
@@ -209,7 +209,7 @@ class TestGradients:
         np.testing.assert_allclose(with_it["shared"], without["shared"] + 1, rtol=1e-12)
         np.testing.assert_array_equal(with_it["light"], without["light"])
 
-    def test_a_teacher_gets_none_though_there_is_no_block(self):
+    def test_a_teacher_gets_none_even_without_a_gradient_block(self):
         heads = heads_of({"light": LIGHT})
         made = objective([Hint(follows="teacher")], heads=heads, gradient_block=False)
         teacher = tf.Variable(TEACHER)

@@ -1,7 +1,7 @@
-"""Sums of three and more tensors do not depend on which of them is free first.
+"""Sums of three or more tensors are always added in the same order.
 
-`tf.add_n` starts with the first summand whose buffer nothing else needs any more. In training, that
-is a matter of time. Here, summands that a function also returns are needed to its end.
+`tf.add_n` starts with the first summand whose buffer can be reused, which in training depends on
+timing. In these tests, a summand that the function also returns can never be reused.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ from rocket_tf.runs.building import build_model
 from rocket_tf.runs.finished import keras_settings
 from tests.small_runs import card_of, small_config
 
-SUMMANDS = (1e8, -1e8, 1.0)  # summed forwards they are 1, backwards 0
+SUMMANDS = (1e8, -1e8, 1.0)  # forwards, their float32 sum is 1; backwards, it is 0
 NEEDED = ((), (0,), (0, 1), (0, 1, 2))
 
 
 def sum_of(add, needed):
-    """The sum of `SUMMANDS`, of which those at `needed` are returned, too."""
+    """The sum of `SUMMANDS` in a function that also returns the summands at `needed`."""
 
     @tf.function
     def step(inputs, factor):
@@ -30,13 +30,13 @@ def sum_of(add, needed):
     return float(step(inputs, tf.constant(1.0))[0])
 
 
-def test_the_order_is_given():
+def test_the_order_is_fixed():
     assert [sum_of(sum_in_order, needed) for needed in NEEDED] == [1.0] * 4
 
 
 @pytest.mark.parametrize("add", [tf.add_n, sum])
-def test_tensorflows_is_not(add):
-    """The reason for `sum_in_order`; once this fails, it can go."""
+def test_tensorflows_order_is_not_fixed(add):
+    """Once this fails, TensorFlow no longer needs `sum_in_order`."""
     assert sum_of(add, ()) != sum_of(add, (0, 1))
 
 
@@ -51,7 +51,7 @@ def test_the_objective_is_a_sum_in_order():
 
 
 def gradient_of(needed):
-    """The gradient of a tensor that three operations read, with factors that cancel."""
+    """The gradient of a tensor that three operations read; its summands cancel."""
 
     @tf.function
     def step(x, factors):
@@ -59,7 +59,7 @@ def gradient_of(needed):
             y = tf.identity(x)
             tape.watch(y)
             readings = [y * factor for factor in factors]
-            # The summands are the gradients of these tensors, times a factor.
+            # The gradient of y sums the gradients of these tensors, each multiplied by its factor.
             value = tf.add_n([tf.reduce_sum(reading) for reading in readings])
         gradients = tape.gradient(value, [y, *readings])
         return gradients[0], [gradients[1 + each] for each in needed]
@@ -85,8 +85,8 @@ def test_gradients_of_tables_stay_sparse():
 
 
 @pytest.mark.slow
-def test_no_step_of_a_run_leaves_an_order_open():
-    """Where light net and booster part, four operations read the last shared tensor."""
+def test_no_step_of_a_run_leaves_the_order_to_tensorflow():
+    """Where the light net and the booster branch, four operations read the last shared tensor."""
     config = small_config()
     with keras_settings(config):
         model = build_model(config, card_of(config))

@@ -1,4 +1,4 @@
-"""Nets with several outputs, multi-label outputs, and single logits: losses, metrics, logs."""
+"""Losses, metrics and logs of nets with several outputs, multi-label outputs or one logit."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ HEADS = ["light_topic", "light_bought", "booster_topic", "booster_bought"]
 
 
 def net(role, features, topic=3):
-    """Its outputs are not in the order of their names."""
+    """Two outputs, which are not in alphabetical order."""
     outputs = {
         "topic": layers.Dense(topic, name=f"{role}_topic_logits")(features),
         "bought": layers.Dense(1, name=f"{role}_bought_logits")(features),
@@ -46,7 +46,7 @@ def labelled(count, seed=0):
 
 
 def binary_cross_entropy(labels, logits):
-    """For each example the mean over its logits, as in Keras."""
+    """The loss of each example: the mean over its logits, as in Keras."""
     p = sigmoid(logits.astype(np.float64))
     return -np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p), axis=-1)
 
@@ -70,7 +70,7 @@ def terms_of(rocket, x, y, weight=1.0):
 
 
 def compiled(rocket=None, learning_rate=0.0, loss=LOSS, eagerly=True, **arguments):
-    """Runs eagerly where graphs make no difference: for so few steps, that is faster."""
+    """A compiled rocket; by default it runs eagerly, which is faster for a few steps."""
     rocket = rocket or RocketModel(*two_task_pair(), hint_weight=0.3)
     rocket.compile(
         keras.optimizers.SGD(learning_rate),
@@ -106,7 +106,7 @@ class TestSeveralOutputs:
             np.testing.assert_allclose(history[name], value, rtol=1e-5, err_msg=name)
             np.testing.assert_allclose(history[f"val_{name}"], value, rtol=1e-5, err_msg=name)
 
-    def test_sample_weights_weigh_all_outputs(self):
+    def test_sample_weights_apply_to_all_outputs(self):
         rocket = compiled(weighted_metrics=["accuracy"])
         x, y = labelled(6)
         weight = np.array([0.0, 1.0, 2.0, 0.5, 3.0, 0.1])
@@ -154,7 +154,9 @@ class TestSeveralOutputs:
             x @ rocket.get_layer(name).kernel.numpy().astype(float)
             for name in ("shared", "booster_low")
         )
-        mean = (weights["topic"] + weights["bought"]) / 2  # for hints without an output
+        mean = (
+            weights["topic"] + weights["bought"]
+        ) / 2  # for hints that have no output of their own
         np.testing.assert_allclose(
             logs["low_hint"], np.mean(mean * logits_mse(high, low)), rtol=1e-5
         )
@@ -164,7 +166,7 @@ class TestSeveralOutputs:
         flow = gradient_flow(rocket, x, y, weights)
         assert flow["light_topic_loss"]["light only"] > 0
 
-    def test_one_array_of_sample_weights_is_for_unlabelled_outputs_too(self):
+    def test_one_array_of_sample_weights_applies_to_unlabelled_outputs_too(self):
         rocket = compiled(loss={"bought": BINARY})
         x, y = labelled(6)
         weight = np.array([0.0, 1.0, 2.0, 0.5, 3.0, 0.1])
@@ -174,7 +176,7 @@ class TestSeveralOutputs:
         expected = terms_of(rocket, x, y, weight)["hint_loss"]
         np.testing.assert_allclose(logs["hint_loss"], expected, rtol=1e-5)
 
-    def test_training_goes_down_and_predict_gives_the_light_nets_outputs(self):
+    def test_the_loss_falls_and_predict_returns_the_light_nets_outputs(self):
         rocket = compiled(learning_rate=0.1, eagerly=False)
         x, y = labelled(32)
         losses = rocket.fit(x, y, epochs=8, verbose=0).history["loss"]
@@ -221,7 +223,7 @@ class TestSeveralOutputs:
             np.testing.assert_array_equal(values, loaded.predict(x, verbose=0)[output])
 
     def test_two_replicas_equal_one(self, two_replicas):
-        """9 examples in batches of 4: the last batch leaves a replica empty."""
+        """With 9 examples in batches of 4, a replica gets none of the last batch."""
         x, y = labelled(9)
 
         def build():
@@ -272,7 +274,7 @@ class TestSeveralOutputs:
             logs = rocket.evaluate(x, {"topic": y["topic"]}, return_dict=True, verbose=0)
             assert {"light_topic_loss", "light_topic_accuracy"} < set(logs)
 
-    def test_an_output_that_only_the_hint_looks_at_needs_no_labels(self):
+    def test_an_output_that_only_the_hint_reads_needs_no_labels(self):
         x, y = labelled(6)
         rocket = compiled(loss={"bought": BINARY}, metrics={"bought": ["accuracy"]})
         logs = rocket.evaluate(x, {"bought": y["bought"]}, return_dict=True, verbose=0)
@@ -287,7 +289,7 @@ class TestSeveralOutputs:
 
 
 class TestDicts:
-    """What loss, loss_weights and metrics may be."""
+    """The dicts that `loss`, `loss_weights` and `metrics` accept."""
 
     @pytest.mark.parametrize(
         "loss_weights, expected",
@@ -310,7 +312,7 @@ class TestDicts:
         )
         logs = rocket.evaluate(x, y, return_dict=True, verbose=0)
         np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)
-        for head in HEADS:  # logged without their weights
+        for head in HEADS:  # terms are logged without their weights
             np.testing.assert_allclose(logs[f"{head}_loss"], terms[f"{head}_loss"], rtol=1e-5)
 
     @pytest.mark.parametrize(
@@ -425,11 +427,11 @@ class TestErrors:
                 RocketModel(model, hint=None)
 
     @pytest.mark.parametrize("name", ["light_topic_loss", "booster_bought_loss", "loss"])
-    def test_a_hint_called_as_a_term_is(self, name):
+    def test_a_hint_with_the_name_of_a_term(self, name):
         with pytest.raises(ValueError, match=r"Hints must have different names.*light_topic_loss"):
             RocketModel(*two_task_pair(), hint=Hint(name=name))
 
-    def test_labels_that_are_missing_or_no_dict(self):
+    def test_labels_that_are_missing_or_not_a_dict(self):
         rocket = compiled()
         x, y = labelled(5)
         for labels, received in (
@@ -449,7 +451,7 @@ class TestHeads:
         assert flat({"light": {"a": 1}, "booster": 2}) == {"light_a": 1, "booster": 2}
         assert by_output(3) == {None: 3} and by_output({"a": 3}) == {"a": 3}
 
-    def test_a_single_output_has_no_outputs_to_be_named_by(self):
+    def test_a_single_output_has_no_keys_by_output(self):
         heads = heads_of({"light": 0, "booster": 0})
         assert spread("loss", {"light": 1}, heads) == {"light": 1, "booster": None}
         with pytest.raises(ValueError, match="loss, as a dict, has keys among"):
@@ -457,7 +459,7 @@ class TestHeads:
 
 
 class TestMultiLabel:
-    """Each of several logits is a yes or no of its own."""
+    """Each logit is a separate yes or no."""
 
     LABELS = np.random.default_rng(3).integers(0, 2, (9, CLASSES))
 
@@ -482,7 +484,7 @@ class TestMultiLabel:
                 value = binary_cross_entropy(self.LABELS, logits[role]).mean()
                 np.testing.assert_allclose(logs[f"{role}_loss"], value, rtol=1e-5)
 
-    def test_a_booster_without_a_label_loss_is_measured_alike(self):
+    def test_a_booster_without_a_label_loss_has_the_same_metrics(self):
         rocket = compiled(
             RocketModel(*linear_pair()),
             loss={"light": BINARY, "booster": None},
@@ -493,7 +495,7 @@ class TestMultiLabel:
         accuracy = np.mean((logits_of(rocket, x)["booster"] > 0) == self.LABELS)
         np.testing.assert_allclose(logs["booster_accuracy"], accuracy, rtol=1e-5)
 
-    def test_one_hot_labels_of_classes_are_no_multi_label(self):
+    def test_one_hot_labels_of_classes_are_not_multi_label(self):
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         rocket = compiled(RocketModel(*linear_pair()), loss=loss, metrics=["accuracy"])
         x, y = examples(9)
@@ -541,7 +543,7 @@ class TestSingleLogit:
         logs = rocket.evaluate(x, y.reshape(shape), return_dict=True, verbose=0)
         logits = logits_of(rocket, x)
         light, booster = logits["light"], logits["booster"]
-        if hint != "logits_mse":  # together with a logit of 0
+        if hint != "logits_mse":  # a single logit is compared next to a logit of 0
             light, booster = (np.concatenate([0 * each, each], -1) for each in (light, booster))
         np.testing.assert_allclose(logs["hint_loss"], expected(booster, light).mean(), rtol=1e-5)
         value = binary_cross_entropy(y[:, None], logits["light"]).mean()
@@ -559,7 +561,7 @@ class TestSingleLogit:
 
 
 def auc(labels, scores):
-    """By all pairs of a positive and a negative example."""
+    """The AUC, counted over all pairs of a positive and a negative example."""
     difference = scores[labels == 1][:, None] - scores[labels == 0][None]
     return np.mean((difference > 0) + 0.5 * (difference == 0))
 
@@ -569,7 +571,7 @@ class TestRankingMetrics:
         x, y = labelled(count)
         return {"features": x, "user": np.arange(count) % 2}, y
 
-    def test_in_evaluation_alone_by_the_name_of_the_head(self):
+    def test_they_run_in_evaluation_alone_and_are_named_by_head(self):
         rocket = compiled(
             metrics={"bought": [ExactAUC(), "accuracy"], "topic": ["accuracy"]},
             weighted_metrics={"light": {"bought": [ExactAUC()]}},
@@ -595,7 +597,7 @@ class TestRankingMetrics:
         assert {name for name in logs if "auc" in name} == set(expected)
         assert len(rocket.evaluate(x, y, verbose=0)) == len(logs)
 
-    def test_by_an_input_that_the_nets_do_not_take(self):
+    def test_groups_by_an_input_that_the_nets_do_not_read(self):
         rocket = compiled(RocketModel(*linear_pair(1)), loss=BINARY, metrics=[GroupAUC("user")])
         x, y = self.data()
         logs = rocket.evaluate(x, y["bought"], batch_size=5, return_dict=True, verbose=0)
@@ -608,7 +610,7 @@ class TestRankingMetrics:
             with pytest.raises(ValueError, match="gauc ranks within each 'user'"):
                 rocket.evaluate(wrong, y["bought"], verbose=0)
 
-    def test_two_of_one_name(self):
+    def test_two_with_the_same_name(self):
         with pytest.raises(ValueError, match="'light_gauc' twice"):
             compiled(
                 RocketModel(*linear_pair(1)),
@@ -629,7 +631,7 @@ class TestRankingMetrics:
         assert "light_gauc" in logs[0] and logs[0] == logs[1]
 
 
-def test_outputs_are_not_called_as_nets_are():
+def test_outputs_must_not_have_the_names_of_nets():
     inputs = keras.Input((3,))
     net = keras.Model(inputs, {"light": layers.Dense(1)(inputs), "topic": layers.Dense(2)(inputs)})
     with pytest.raises(ValueError, match="Outputs must not have the names of nets"):

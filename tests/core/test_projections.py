@@ -1,4 +1,4 @@
-"""Hints between layers of different widths: the trained linear map, and where it is not."""
+"""Hints between layers of different widths, which a trained linear map projects."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ LOSSES = {"logits_mse": logits_mse, "cosine": cosine, "euclidean": euclidean}
 
 
 def pair(prefix="", wide=WIDE):
-    """Nets of matrix products alone, whose hidden layers have other widths."""
+    """Linear nets whose hidden layers have different widths."""
     inputs = keras.Input((FEATURES,), name="features")
     low = layers.Dense(4, use_bias=False, name=f"{prefix}shared")(inputs)
 
@@ -32,7 +32,7 @@ def pair(prefix="", wide=WIDE):
 
 
 def rocket_with(hint, learning_rate=1.0, label_weight=0.0, nets=None, eagerly=True, **arguments):
-    """Runs eagerly where graphs make no difference: for so few steps, that is faster."""
+    """A compiled rocket; by default it runs eagerly, which is faster for a few steps."""
     rocket = RocketModel(*(nets or pair()), hint=hint, **arguments)
     rocket.compile(
         keras.optimizers.SGD(learning_rate),
@@ -59,7 +59,7 @@ def matrices(rocket):
 
 
 def term(weights, x, loss, followed=None):
-    """In float64 NumPy; `followed` stands for a blocked booster."""
+    """The hint loss in float64 NumPy; `followed` replaces the outputs of a blocked booster."""
     low = x.astype(np.float64) @ weights["shared"]
     booster = low @ weights["booster_hidden"] if followed is None else followed
     light = low @ weights["light_hidden"] @ weights["projection"]
@@ -86,7 +86,7 @@ class TestObjective:
             )
         assert (weights["booster_hidden"] == after["booster_hidden"]).all() == gradient_block
 
-    def test_widths_may_be_equal_too_and_the_map_is_still_there(self):
+    def test_there_is_a_map_even_for_equal_widths(self):
         rocket = rocket_with(projected(), nets=pair(wide=NARROW))
         assert variable_of_projection(rocket).shape == (NARROW, NARROW)
         x, y = examples(5)
@@ -100,7 +100,7 @@ class TestObjective:
         assert losses[-1] < 0.8 * losses[0]
         assert np.abs(variable_of_projection(rocket).numpy() - before).max() > 1e-3
 
-    def test_where_shared_layers_learn_from_the_booster_it_still_learns(self):
+    def test_it_learns_even_if_shared_layers_learn_from_the_booster(self):
         rocket = rocket_with(projected(), shared_layers_learn_from="booster")
         x, y = examples(7)
         weights = matrices(rocket)
@@ -199,8 +199,8 @@ class TestObjective:
         np.testing.assert_allclose(value, euclidean(booster, light).mean(), rtol=1e-6)
 
 
-class TestWhereItIsNot:
-    def test_the_light_net_and_the_booster_are_as_they_are_without_it(self):
+class TestOutsideTraining:
+    def test_the_light_net_and_the_booster_do_not_contain_it(self):
         with_it, without = rocket_with(projected()), rocket_with(None)
         for role in ("light", "booster"):
             paths = [
@@ -213,7 +213,7 @@ class TestWhereItIsNot:
         flow = gradient_flow(with_it, *examples(4))
         assert set(flow["hint_loss"]) == {"shared", "light only", "booster only"}
 
-    def test_an_export_holds_nothing_of_it(self, tmp_path):
+    def test_an_export_does_not_contain_it(self, tmp_path):
         rocket = rocket_with(projected(), 0.1)
         x, _ = examples(5)
         version = export_light(rocket, tmp_path)
@@ -264,7 +264,7 @@ class TestSaving:
         other.load_weights(tmp_path / "rocket.weights.h5")
         np.testing.assert_array_equal(variable_of_projection(rocket), variable_of_projection(other))
 
-    def test_a_hint_from_before_there_were_projections(self):
+    def test_a_saved_hint_that_predates_projections(self):
         config = Hint("logits_mse", layers=LAYERS).get_config()
         del config["projection"]
         assert not Hint.from_config(config).projection
@@ -287,7 +287,7 @@ class TestErrors:
         ):
             RocketModel(*pair(), hint=Hint(loss, layers=LAYERS))
 
-    def test_positions_must_be_equal_all_the_same(self):
+    def test_positions_must_be_equal_even_with_it(self):
         inputs = keras.Input((4, 4, 2))
 
         def net(role, channels, size):

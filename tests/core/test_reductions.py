@@ -1,4 +1,4 @@
-"""What replicas reduce, against NumPy; optimizers under replicas, against one device."""
+"""Reductions over replicas against NumPy, and optimizers on replicas against one device."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ REPLICAS = 2
 
 
 def on_each(strategy, function, eagerly=False):
-    """What a function of the replica's number gives on each replica."""
+    """The results on each replica of a function that takes the replica's number."""
 
     def call():
         return strategy.run(
@@ -66,7 +66,7 @@ class TestSums:
 
         traced = tf.function(lambda: two_replicas.run(step, args=(0,))).get_concrete_function()
         types = [operation.type for operation in traced.graph.get_operations()]
-        # From the end: 10 + 20 are 120 bytes; 5 + 30 are 140; then 10.
+        # Packs fill from the end: 10 and 20 numbers are 120 bytes, 5 and 30 are 140; 10 are left.
         assert types.count("CollectiveReduceV2") == 3 * REPLICAS
         for sums in on_each(two_replicas, step):
             assert [each.numpy().tolist() for each in sums] == [[2.0] * size for size in sizes]
@@ -75,8 +75,8 @@ class TestSums:
 class TestSlices:
     @pytest.mark.parametrize("lengths", [(3, 3), (1, 4), (0, 2), (0, 0)])
     @pytest.mark.parametrize("eagerly", [False, True])
-    def test_rows_come_one_replica_after_another(self, two_replicas, lengths, eagerly):
-        """Tables of several dtypes and ranks of rows; NaN, infinity and the sign of 0, too."""
+    def test_rows_are_concatenated_in_the_order_of_replicas(self, two_replicas, lengths, eagerly):
+        """Covers tables of several dtypes and ranks, NaN, infinity and the sign of 0."""
         random = np.random.default_rng(1)
         kinds = [
             (np.int32, np.float32, (3,)),
@@ -116,7 +116,7 @@ class TestSlices:
                 for own, expected in zip(table, zip(*parts, strict=True), strict=True):
                     np.testing.assert_array_equal(own, np.concatenate(expected), strict=True)
 
-    def test_take_one_gather_however_many(self, two_replicas):
+    def test_any_number_takes_one_gather(self, two_replicas):
         def collectives(tables):
             def step():
                 slices = [tf.IndexedSlices(tf.ones((2, 3)), tf.range(2)) for _ in range(tables)]
@@ -132,7 +132,7 @@ class TestSlices:
 
 
 class TestMeans:
-    def test_wait_for_the_gradients_and_are_followed_in_order(self, two_replicas):
+    def test_wait_for_the_gradients_and_are_applied_in_order(self, two_replicas):
         with two_replicas.scope():
             moving = keras.Variable([0.0, 0.0], trainable=False)
 
@@ -155,8 +155,8 @@ class TestMeans:
         for value in two_replicas.experimental_local_results(moving.value):
             np.testing.assert_array_equal(value, mean / 2 + 10 * mean)
 
-    def test_within_a_branch_are_reduced_at_once_or_refused_by_tensorflow(self, two_replicas):
-        """Values of a further graph must not reach the end of the step."""
+    def test_in_an_inner_graph_are_reduced_at_once_and_refused_by_tensorflow(self, two_replicas):
+        """Tensors of an inner graph must not wait for the end of the step."""
 
         def step(replica):
             with reductions.collected() as waiting:
@@ -169,7 +169,7 @@ class TestMeans:
 
         on_each(two_replicas, step)
 
-    def test_a_step_within_a_step_has_its_own(self, two_replicas):
+    def test_a_nested_step_has_its_own(self, two_replicas):
         followed = []
 
         def step(replica):
@@ -186,7 +186,7 @@ class TestMeans:
         on_each(two_replicas, step)
         assert sorted(followed) == ["inner"] * REPLICAS + ["outer"] * REPLICAS
 
-    def test_without_a_step_are_reduced_at_once(self, two_replicas):
+    def test_outside_a_step_are_reduced_at_once(self, two_replicas):
         means = on_each(
             two_replicas,
             lambda replica: (
@@ -199,7 +199,7 @@ class TestMeans:
 
 class TestBatchNormalization:
     def statistics(self, strategy, waits, call):
-        """Moving statistics of both replicas after a step that calls a layer."""
+        """The outputs and moving statistics of both replicas after a step that calls a layer."""
         keras.utils.set_random_seed(0)
         with strategy.scope():
             layer = FusedBatchNormalization(momentum=0.9)
@@ -235,7 +235,7 @@ class TestBatchNormalization:
         ],
         ids=["once", "twice", "then in inference", "after inference"],
     )
-    def test_to_wait_changes_no_bit(self, two_replicas, call):
+    def test_waiting_changes_no_bit(self, two_replicas, call):
         waited, at_once = (self.statistics(two_replicas, waits, call) for waits in (True, False))
         for mine, theirs in zip(waited, at_once, strict=True):
             np.testing.assert_array_equal(mine, theirs)
@@ -261,7 +261,7 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_equal_one_device(two_replicas, name):
-    """They see the sum over the replicas, in clipping too; nothing is summed twice."""
+    """Optimizers apply and clip the sum over the replicas, and nothing is summed twice."""
     shares = np.random.default_rng(0).normal(size=(3, REPLICAS, 4, 2))
 
     def trained(strategy, step_of):
@@ -294,7 +294,7 @@ def test_optimizers_equal_one_device(two_replicas, name):
     assert np.abs(one - 1).max() > 1e-4
 
 
-def test_keras_sums_gradients_itself_elsewhere(two_replicas):
+def test_outside_the_context_keras_sums_gradients_itself(two_replicas):
     with two_replicas.scope():
         variable = keras.Variable(0.0)
         optimizer = keras.optimizers.SGD(1.0)
@@ -311,7 +311,7 @@ def test_keras_sums_gradients_itself_elsewhere(two_replicas):
 
 
 def tables_pair():
-    """Two nets with a table each and a shared one, whose rows the light net uses twice."""
+    """Two nets with a table each and a shared table."""
     ids = keras.Input((3,), dtype="int64")
     shared = layers.Embedding(7, 2, name="shared")(ids)
 

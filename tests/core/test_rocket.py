@@ -26,7 +26,7 @@ def objective(weights, x, y, hint, hint_weight, **kwargs):
 
 
 def step_of(rocket, x, y, **kwargs):
-    """What one step takes from every matrix: at learning rate 1, the gradient."""
+    """What one step subtracts from each matrix; at learning rate 1, this is the gradient."""
     before = weights_of(rocket)
     rocket.train_on_batch(x, y, **kwargs)
     return {name: before[name] - after for name, after in weights_of(rocket).items()}
@@ -71,7 +71,7 @@ class TestObjective:
             np.testing.assert_allclose(history[name], value, rtol=1e-5)
             np.testing.assert_allclose(history[f"val_{name}"], value, rtol=1e-5)
 
-    def test_sample_weight_weighs_label_losses_and_hints(self):
+    def test_sample_weight_applies_to_label_losses_and_hints(self):
         rocket = compiled(learning_rate=0.0, hint_weight=0.3)
         x, y = examples(6)
         sample_weight = np.array([0.0, 1.0, 2.0, 0.5, 3.0, 0.1])
@@ -99,7 +99,7 @@ class TestObjective:
             np.testing.assert_array_equal(matrix, weights_of(by_sample)[name])
             assert np.abs(matrix - weights_of(without)[name]).max() > 1e-3
 
-    def test_loss_weights_weigh_the_label_losses(self):
+    def test_loss_weights_apply_to_the_label_losses(self):
         rocket = compiled(0.0, loss_weights={"light": 2.0, "booster": 0.5}, hint_weight=0.3)
         x, y = examples(6)
         terms = terms_of(weights_of(rocket), x, y, "logits_mse")
@@ -110,7 +110,7 @@ class TestObjective:
         np.testing.assert_allclose(evaluated["loss"], expected, rtol=1e-5)
         np.testing.assert_allclose(evaluated["light_loss"], terms["light_loss"], rtol=1e-5)
 
-    def test_regularisation_of_the_nets_is_part_of_the_loss(self):
+    def test_regularization_of_the_nets_is_part_of_the_loss(self):
         inputs = keras.Input((FEATURES,))
         light = keras.Model(inputs, layers.Dense(CLASSES, kernel_regularizer="l2")(inputs))
         booster = keras.Model(inputs, layers.Dense(CLASSES)(inputs))
@@ -122,7 +122,7 @@ class TestObjective:
             logs["loss"], logs["light_loss"] + logs["booster_loss"] + penalty, rtol=1e-5
         )
 
-    def test_weight_of_the_hint_has_an_effect_and_none_has_none(self):
+    def test_the_weight_of_the_hint_has_an_effect_and_no_hint_has_no_term(self):
         x, y = examples(6)
         losses = {
             weight: compiled(0.0, hint_weight=weight).evaluate(x, y, return_dict=True, verbose=0)
@@ -134,7 +134,7 @@ class TestObjective:
 
 
 class TestGradientBlock:
-    """The hint alone: both label losses weigh 0."""
+    """Only the hint has a weight; both label losses weigh 0."""
 
     ALONE = {"light": 0.0, "booster": 0.0}
 
@@ -149,7 +149,7 @@ class TestGradientBlock:
         rocket = compiled(hint=hint, gradient_block=False, loss_weights=self.ALONE)
         assert np.abs(step_of(rocket, *examples(6))["booster_only"]).max() > 0
 
-    def test_shared_layers_get_the_hint_by_way_of_the_light_net_alone(self):
+    def test_shared_layers_get_the_hint_through_the_light_net_alone(self):
         rocket = compiled(hint_weight=1.0, loss_weights=self.ALONE)
         x, y = examples(6)
         weights = weights_of(rocket)
@@ -158,7 +158,7 @@ class TestGradientBlock:
         expected = x.T.astype(np.float64) @ (2 * (light - booster)) @ weights["light_only"].T / 6
         np.testing.assert_allclose(step_of(rocket, x, y)["shared"], expected, rtol=1e-4, atol=1e-6)
 
-    def test_without_it_shared_layers_get_the_hint_by_way_of_both(self):
+    def test_without_it_shared_layers_get_the_hint_through_both_nets(self):
         rocket = compiled(hint_weight=1.0, gradient_block=False, loss_weights=self.ALONE)
         x, y = examples(6)
         weights = weights_of(rocket)
@@ -169,7 +169,7 @@ class TestGradientBlock:
 
 
 class TestOtherMethods:
-    """Settings of the same objective."""
+    """Other methods are settings of the same objective."""
 
     @staticmethod
     def teacher():
@@ -177,7 +177,7 @@ class TestOtherMethods:
         x = layers.Dropout(0.5)(layers.BatchNormalization()(inputs))
         return keras.Model(inputs, layers.Dense(CLASSES)(x), name="teacher")
 
-    def test_a_teacher_beside_the_booster(self):
+    def test_a_teacher_next_to_the_booster(self):
         teacher = self.teacher()
         before = [variable.numpy() for variable in teacher.variables]
         rocket = RocketModel(
@@ -263,7 +263,7 @@ class TestOtherMethods:
 
 class TestMixedPrecision:
     @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-    def test_losses_are_float32_and_training_goes_down(self, policy):
+    def test_losses_are_float32_and_the_loss_falls(self, policy):
         keras.config.set_dtype_policy(policy)
         rocket = compiled(learning_rate=0.1, eagerly=False)
         assert rocket.light.output.dtype == policy.removeprefix("mixed_")

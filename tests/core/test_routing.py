@@ -1,4 +1,4 @@
-"""Which loss reaches which part, under every setting; against finite differences in float64."""
+"""Which losses reach which parts under every setting, against finite differences in float64."""
 
 import itertools
 
@@ -18,7 +18,7 @@ HINTS = {
     "layers": Hint("euclidean", 0.6, layers={"light_only": "booster_only"}, name="layers_hint"),
     "teacher": Hint("logits_mse", 0.2, follows="teacher", name="teacher_hint"),
 }
-# A copy of the shared matrix for each net, so that gradients through each net are separate.
+# Each net has a copy of the shared matrix, which separates the gradients through the two nets.
 BY_LIGHT, BY_BOOSTER = "shared, by way of light", "shared, by way of booster"
 OF_LIGHT, OF_BOOSTER = {BY_LIGHT, "light_only"}, {BY_BOOSTER, "booster_only"}
 
@@ -68,7 +68,7 @@ def kernels(rocket):
 
 
 def by_path(matrices):
-    """The matrices, with an entry for each net's use of the low one."""
+    """The matrices by name; the low one has an entry for each net that uses it."""
     return {
         BY_LIGHT: matrices.get("shared", matrices.get("light_low")),
         BY_BOOSTER: matrices.get("shared", matrices.get("booster_low")),
@@ -93,7 +93,7 @@ def weighted_terms(weights, x, y, hints):
 
 
 def reached(term, share, gradient_block=True, shared_layers_learn_from="both"):
-    """What a term moves: the table of the README."""
+    """The matrices that a term trains, as in the README's table."""
     if term == "booster_loss":
         return OF_BOOSTER
     follows_booster = term in ("logits_hint", "layers_hint")
@@ -104,7 +104,7 @@ def reached(term, share, gradient_block=True, shared_layers_learn_from="both"):
 
 
 def gradients_of_terms(matrices, x, y, hints, share, **routing):
-    """For each term what it moves each layer's matrix by, in a dict by name."""
+    """The gradient of each term at each layer's matrix."""
     weights = by_path(matrices)
     layer_of = {BY_LIGHT: "shared", BY_BOOSTER: "shared"}
     if not share:
@@ -172,7 +172,7 @@ class TestMatrix:
 
 
 @pytest.mark.parametrize("learn_from", ["both", "booster"])
-class TestWhateverItRunsIn:
+class TestHowItRuns:
     HINTS = ("logits", "layers", "teacher")
 
     @pytest.mark.parametrize("jit_compile", [False, True])
@@ -184,7 +184,7 @@ class TestWhateverItRunsIn:
         moves = gradients_of_terms(kernels(rocket), x, y, self.HINTS, True, **routing)
         assert_equal(step_of(rocket, x, y), total(moves))
 
-    def test_sample_weights_weigh_what_is_moved(self, learn_from):
+    def test_sample_weights_apply_to_the_gradients(self, learn_from):
         x, y = examples(3)
         routing = {"shared_layers_learn_from": learn_from}
         rocket = rocket_with(self.HINTS, True, **routing)
@@ -202,7 +202,7 @@ class TestWhateverItRunsIn:
         assert_equal(step_of(rocket, x, y, sample_weight=weight), expected)
 
     def test_two_replicas_take_the_step_of_one_device(self, learn_from, two_replicas):
-        """7 examples in batches of 4: uneven parts, and a last batch that is uneven too."""
+        """With 7 examples in batches of 4, the last batch is smaller and splits unevenly."""
         routing = {"gradient_block": False, "shared_layers_learn_from": learn_from}
 
         def build():
@@ -244,7 +244,7 @@ class TestWhateverItRunsIn:
         assert all((move == 0).all() for move in step_of(rocket, x, y).values())
 
     def test_gradients_can_be_clipped_and_decayed(self, learn_from):
-        """Clipping is by the norm over all variables, of the routed gradient."""
+        """Clipping uses the norm of the routed gradient over all variables."""
         routing = {"shared_layers_learn_from": learn_from}
         rocket = rocket_with(("logits",), True, **routing)
         rocket.compile(
@@ -280,7 +280,7 @@ def regularized_pair():
 
 @pytest.mark.parametrize("learn_from", ["both", "booster"])
 @pytest.mark.parametrize("hints", [("logits",), ("layers",), ("teacher",), ()])
-def test_regularisers_count_once_in_the_loss_and_in_the_step(hints, learn_from):
+def test_regularizers_count_once_in_the_loss_and_in_the_step(hints, learn_from):
     routing = {"shared_layers_learn_from": learn_from}
     rocket = rocket_with(hints, True, nets=regularized_pair(), **routing)
     x, y = examples(6)
@@ -320,7 +320,7 @@ def test_penalties_on_activations_count_once(learn_from):
 
 
 class TestEmbeddings:
-    """Their gradients are sparse, and several terms' are added."""
+    """Embeddings have sparse gradients, and those of several terms are added."""
 
     def rocket(self, **arguments):
         ids = keras.Input((3,), dtype="int32", name="ids")
@@ -337,7 +337,7 @@ class TestEmbeddings:
     @pytest.mark.parametrize("gradient_block", [True, False])
     @pytest.mark.parametrize("eagerly", [True, False])
     def test_the_hints_gradient_is_added_to_that_of_the_booster_loss(self, gradient_block, eagerly):
-        """Where the light net's weigh nothing, both routings are the same but for the hint's."""
+        """Only the step of the shared table depends on the losses that it learns from."""
         ids, y = np.arange(12).reshape(4, 3) % 4, np.array([0, 1, 2, 0])
         steps = []
         for learn_from in ("both", "booster"):
@@ -362,7 +362,7 @@ class TestParts:
     ALONE = {"light": 1.0, "booster": 0.0}
 
     @pytest.mark.parametrize("name", ["booster", "light", "booster_hint", "shared"])
-    def test_a_hint_is_the_light_nets_whatever_its_name(self, name):
+    def test_a_hint_belongs_to_the_light_net_whatever_its_name(self, name):
         rocket = RocketModel(
             *linear_pair(), hint=Hint(name=name), shared_layers_learn_from="booster"
         )
@@ -370,7 +370,7 @@ class TestParts:
         assert (step_of(rocket, *examples(6))["shared"] == 0).all()
         assert gradient_flow(rocket, *examples(6))[name]["shared"] == 0
 
-    def test_of_several_outputs_the_boosters_losses_move_what_is_shared(self):
+    def test_the_boosters_losses_of_several_outputs_train_shared_layers(self):
         features = keras.Input((FEATURES,), name="features")
         low = layers.Dense(SHARED, name="shared")(features)
 
@@ -400,8 +400,8 @@ class TestParts:
             assert (moves["light_only"] != 0).any() and (moves["booster_only"] != 0).any()
             assert gradient_flow(rocket, *examples(6))["booster_loss"]["shared"] is None
 
-    def test_the_light_net_leaves_the_booster_as_one_that_trains_alone(self):
-        """What EasyRec's routing is for: the light net cannot disturb the booster at all."""
+    def test_the_booster_trains_as_if_it_were_alone(self):
+        """This is the purpose of EasyRec's routing: the light net cannot disturb the booster."""
         data = examples(24)
         weights = []
         for loss_weights in ({"light": 1.0}, {"light": 0.0}):
@@ -430,15 +430,15 @@ class TestSettings:
             model.train_on_batch(x, y)
         assert_equal(kernels(loaded), kernels(rocket), rtol=1e-6, atol=1e-7)
 
-    def test_a_model_that_was_saved_before_there_was_a_choice(self):
+    def test_a_saved_model_that_predates_the_setting(self):
         config = RocketModel(*linear_pair()).get_config()
         assert config.pop("shared_layers_learn_from") == "both"
         assert RocketModel.from_config(config).shared_layers_learn_from == "both"
 
-    def test_a_choice_that_there_is_not(self):
+    def test_an_unknown_choice(self):
         with pytest.raises(ValueError, match=r'"both" or "booster".*\'light\''):
             RocketModel(*linear_pair(), shared_layers_learn_from="light")
 
-    def test_a_booster_that_there_is_not(self):
+    def test_a_missing_booster(self):
         with pytest.raises(ValueError, match="cannot learn from a missing booster"):
             RocketModel(linear_pair()[0], hint=None, shared_layers_learn_from="booster")

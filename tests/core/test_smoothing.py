@@ -1,4 +1,4 @@
-"""Label smoothing against NumPy, against Keras's of one-hot labels, and in a rocket."""
+"""Label smoothing against NumPy, against Keras's loss on one-hot labels, and in a rocket."""
 
 import keras
 import numpy as np
@@ -30,13 +30,13 @@ def test_labels_of_pixels():
     assert float(found) == pytest.approx(float(SmoothedCrossEntropy(0.3)(LABELS[:6], LOGITS[:6])))
 
 
-def test_a_rocket_takes_it_with_a_hint_over_classes():
+def test_a_rocket_accepts_it_with_a_hint_over_classes():
     rocket = RocketModel(*linear_pair(), hint="dkd")
     rocket.compile("sgd", SmoothedCrossEntropy(0.2), run_eagerly=True)
     assert rocket.objective.label_losses["light"].label_smoothing == 0.2
 
 
-def test_it_goes_round():
+def test_config_round_trip():
     config = keras.saving.serialize_keras_object(SmoothedCrossEntropy(0.3, name="smooth"))
     again = keras.saving.deserialize_keras_object(config)
     assert (type(again), again.label_smoothing, again.name) == (SmoothedCrossEntropy, 0.3, "smooth")

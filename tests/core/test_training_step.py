@@ -1,4 +1,4 @@
-"""How many files one training step passes through, counted while it is traced."""
+"""The files that one training step passes through while it is traced."""
 
 import re
 import sys
@@ -34,7 +34,7 @@ def rocket_with_hints_over_classes():
 
 
 def rocket_with_everything():
-    """Hints on logits and layers, with a projection, a teacher and a schedule; routing; float16."""
+    """Logit and layer hints, a projection, a teacher, a schedule, routing and float16 at once."""
     keras.config.set_dtype_policy("mixed_float16")
     images = keras.Input((8, 8, 3))
     low = layers.Conv2D(4, 3, kernel_regularizer="l2", name="low")(images)
@@ -61,7 +61,7 @@ def rocket_with_everything():
 
 
 def files_of(function, *args):
-    """The project's files whose functions run in a call."""
+    """The project's files whose functions run during a call."""
     called = set()
 
     def note(frame, event, _):
@@ -88,7 +88,7 @@ def files_of(function, *args):
 def test_a_step_passes_through_five_files_of_the_core(make, losses):
     rocket, (x, y) = make()
     rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy", ExactAUC()])
-    rocket.fit(x, y, epochs=1, verbose=0)  # builds everything
+    rocket.fit(x, y, epochs=1, verbose=0)  # builds all variables
     step = tf.function(rocket.train_step, autograph=False)
     data = tf.constant(x), tf.constant(y)
     files = files_of(step.get_concrete_function, data)
@@ -102,7 +102,7 @@ def test_one_class_stands_between_rocket_model_and_keras():
     assert "train_step" in vars(RocketModel)
     (base,) = RocketModel.__bases__
     assert base.__module__ == "rocket_tf.core.distributed_model"
-    # Once a model is made, Keras itself replaces keras.Model by its Functional.
+    # Once a model exists, Keras replaces the base keras.Model by its Functional class.
     (keras_base,) = base.__bases__
     assert keras_base.__module__.startswith("keras.")
 
@@ -126,7 +126,7 @@ def test_the_page_on_the_core_names_its_files_and_their_functions():
 @pytest.mark.parametrize("metrics", [None, ["accuracy"], [keras.metrics.CategoricalAccuracy()]])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_step_is_traced_once(metrics, weighted):
-    """Metrics and optimizer have their variables before, whatever the last batch's size."""
+    """Metrics and optimizer create their variables first; a smaller last batch does not retrace."""
     traces = {"train": 0, "test": 0}
 
     class Counting(RocketModel):
