@@ -1,4 +1,4 @@
-"""Columns that only the booster reads, which the test part of a log may lack."""
+"""Columns that only the booster reads may be missing from the test part of a log."""
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +63,7 @@ def arrays(split):
 
 @pytest.mark.parametrize("streaming", ["never", "always"])
 @pytest.mark.parametrize("form", WRITERS)
-def test_all_else_of_the_test_part_is_read(tmp_path, form, streaming):
+def test_the_other_columns_of_the_test_part_are_read(tmp_path, form, streaming):
     whole = open_data(log(tmp_path / "whole", form, ()) | {"streaming": streaming})
     data = open_data(log(tmp_path / "less", form) | {"streaming": streaming})
     assert (whole.card.test_lacks, set(data.card.test_lacks)) == ((), set(ONLY))
@@ -80,14 +80,14 @@ def test_all_else_of_the_test_part_is_read(tmp_path, form, streaming):
 
 @pytest.mark.parametrize("streaming", ["never", "always"])
 @pytest.mark.parametrize("form", WRITERS)
-def test_one_of_them_alone_may_not_be_missing(tmp_path, form, streaming):
+def test_a_test_part_that_lacks_only_some_of_them_is_refused(tmp_path, form, streaming):
     fields = log(tmp_path / "log", form, ("reason",)) | {"streaming": streaming}
     with pytest.raises(DataUnavailableError, match="'reason'"):
         open_data(fields)
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_nor_what_the_light_net_reads(tmp_path, form):
+def test_a_test_part_that_lacks_a_column_of_the_light_net_is_refused(tmp_path, form):
     with pytest.raises(DataUnavailableError, match="'price'"):
         open_data(log(tmp_path / "log", form, ("price", *ONLY)))
     fields = log(tmp_path / "other", form) | {"booster_only": ()}

@@ -1,4 +1,4 @@
-"""Clicks in memory: histories, and the simulated log whose truth is known."""
+"""Clicks in memory: histories, columns, and the simulated log with known true probabilities."""
 
 import numpy as np
 import pytest
@@ -41,29 +41,29 @@ class TestHistories:
         assert result.dtype == object
         assert result.tolist() == [["", ""], ["", ""], ["v", ""], ["v", ""], ["w", ""]]
 
-    def test_leave_out_what_happens_at_the_same_time(self):
+    def test_leave_out_clicks_at_the_same_time(self):
         result = histories([1, 1, 1], [7, 8, 9], [1, 1, 1], [4.0, 4.0, 5.0], 3)
         assert result.tolist() == [[-1, -1, -1], [-1, -1, -1], [8, 7, -1]]
 
-    def test_without_clicks_or_examples_are_padding(self):
+    def test_without_clicks_or_examples_consist_of_padding(self):
         assert histories([1, 1], [7, 8], [0, 0], [1, 2], 2).tolist() == [[-1, -1], [-1, -1]]
         none = np.array([], np.int64)
         assert histories(none, none, none, none, 2).shape == (0, 2)
 
 
 class TestColumns:
-    def test_names_are_there_once_each(self):
+    def test_each_name_is_listed_once(self):
         columns = Columns(user="u", categories=("u", "item"), numbers=("price",), history="history")
         assert columns.all == ("click", "u", "item", "price", "history")
         assert Columns(categories=("item",)).all == ("click", "user", "item")
 
-    def test_a_history_of_what_is_no_category_is_refused(self):
+    def test_a_history_of_a_column_that_is_not_a_category_is_refused(self):
         with pytest.raises(ValueError, match=r"'seen' holds values of 'item', .*\('user',\)"):
             Columns(categories=("user",), history="seen")
 
 
 @pytest.mark.parametrize("fraction, tests", [(0.3, 3), (0.0, 1), (1.0, 9)])
-def test_a_split_keeps_an_example_of_each_part(fraction, tests):
+def test_a_split_keeps_an_example_in_each_part(fraction, tests):
     data = split({"item": np.arange(10)}, np.arange(10) % 2, fraction)
     np.testing.assert_array_equal(data.test.inputs["item"], np.arange(10 - tests, 10))
     np.testing.assert_array_equal(data.train.labels, np.arange(10 - tests) % 2)
@@ -75,7 +75,7 @@ def simulated():
 
 
 class TestSimulatedClicks:
-    def test_has_the_columns_that_it_names(self, simulated):
+    def test_has_the_columns_of_its_card(self, simulated):
         data, truth = simulated
         columns = simulated_clicks.COLUMNS
         for part, examples in ((data.train, 180_000), (data.test, 20_000)):
@@ -94,7 +94,7 @@ class TestSimulatedClicks:
         assert data.train.labels.mean() == pytest.approx(0.2, abs=0.01)
         shown = np.sort(np.bincount(data.train.inputs["item"], minlength=1000))[::-1]
         assert shown[:100].sum() > 0.4 * shown.sum()
-        # Enough of most users to learn from.
+        # Most users have enough examples to learn from.
         assert np.median(np.bincount(data.train.inputs["user"], minlength=2000)) > 60
 
     def test_true_probabilities_are_calibrated_and_hard_to_beat(self, simulated):
@@ -108,19 +108,19 @@ class TestSimulatedClicks:
         entropy = -np.mean(truth * np.log(truth) + (1 - truth) * np.log(1 - truth))
         assert log_loss(labels, truth) == pytest.approx(entropy, abs=0.01)
 
-    def test_histories_are_earlier_clicks_of_the_same_user_in_the_order_of_time(self):
+    def test_histories_are_earlier_clicks_of_the_same_user_in_chronological_order(self):
         data, _ = simulate(examples=600, users=9, items=40, history_length=5)
         inputs = {
             name: np.concatenate([data.train.inputs[name], data.test.inputs[name]])
             for name in data.train.inputs
         }
         labels = np.concatenate([data.train.labels, data.test.labels])
-        # These are equal only if the examples are in the order of time.
+        # These are equal only if the examples are in chronological order.
         expected = histories_by_loops(inputs["user"], inputs["item"], labels, range(600), 5, -1)
         np.testing.assert_array_equal(inputs["history"], expected)
         assert (np.diff(inputs["hour"]) % 24 <= 12).mean() > 0.99
 
-    def test_the_dwell_time_leaves_all_else_as_it_is(self):
+    def test_the_dwell_time_changes_no_other_column(self):
         sizes = {"examples": 3000, "users": 40, "items": 30, "seed": 5}
         (plain, truth), *others = (
             simulate(**sizes, dwell=dwell) for dwell in ("off", "noise", "weak", "strong")
@@ -140,10 +140,10 @@ class TestSimulatedClicks:
                 10, 0.1
             )
             likeness.append(np.corrcoef(data.test.inputs["dwell"], log_odds)[0, 1])
-        # s / sqrt(s² + 1) for s = 0, 0.5 and 2.
+        # s / √(s² + 1) for s = 0, 0.5 and 2.
         np.testing.assert_allclose(likeness, [0, 0.447, 0.894], atol=0.15)
 
-    def test_purchases_leave_all_else_as_it_is(self):
+    def test_purchases_change_no_other_column(self):
         sizes = {"examples": 3000, "users": 50, "items": 40, "seed": 3}
         (plain, truth), (data, same) = simulate(**sizes), simulate(**sizes, bought=True)
         np.testing.assert_array_equal(truth, same)
@@ -157,7 +157,7 @@ class TestSimulatedClicks:
         assert 0.1 < bought.sum() / data.test.labels[:, 0].sum() < 0.9
         assert truth[bought == 1].mean() > truth[data.test.labels[:, 0] == 1].mean()
 
-    def test_the_seed_decides_all(self):
+    def test_the_seed_determines_everything(self):
         (first, truth), (again, _), (other, _) = (
             simulate(examples=500, users=20, items=30, seed=seed) for seed in (3, 3, 4)
         )
@@ -168,7 +168,7 @@ class TestSimulatedClicks:
         assert (first.train.labels != other.train.labels).any()
         assert len(truth) == len(first.test.labels) == 50
 
-    def test_sizes_are_those_asked_for(self):
+    def test_sizes_are_those_requested(self):
         data, truth = simulate(examples=400, users=3, items=2, history_length=4, test_fraction=0.25)
         assert len(truth) == len(data.test.labels) == 100
         assert data.train.inputs["user"].max() == 2 and data.train.inputs["item"].max() == 1

@@ -1,4 +1,4 @@
-"""Logs whose columns are given one by one: values, vocabularies and mistakes, however read."""
+"""Click logs with configured features: values, vocabularies and mistakes in every format."""
 
 import json
 import math
@@ -111,7 +111,7 @@ def values_of(split):
 @pytest.mark.parametrize("streaming", ["never", "always"])
 @pytest.mark.parametrize("form", WRITERS)
 def test_values_and_vocabularies(tmp_path, form, streaming):
-    # The first record has no tags, which would show their type.
+    # The first record has no tags, so it does not show their type.
     rows = ROWS[1:] + ROWS[:1]
     data = open_data({**write(tmp_path, form, rows), "streaming": streaming})
     inputs = values_of(data.train)
@@ -122,7 +122,7 @@ def test_values_and_vocabularies(tmp_path, form, streaming):
     floats = dict.fromkeys(("share", "look"), "float32")
     whole = dict.fromkeys(("user", "item", "seen", "when"), "int64")
     assert data.card.dtypes == {**texts, **floats, **whole}
-    # At least twice among the first two tags; most frequent first, then smallest.
+    # Values that occur twice or more among the first two tags, by frequency and then by value.
     assert data.card.vocabularies == {"item": (5, 8), "tags": ("a", "b")}
     again = json.loads(json.dumps(catalog.as_json(data.card)))
     assert catalog.from_json(again) == data.card
@@ -148,7 +148,9 @@ def test_missing_values(tmp_path, form, streaming):
         inputs["look"], [[0.5, -1], [1.5, 2], [nan, nan], [3, 4], [-0.5, 1]]
     )
     assert data.card.vocabularies == {"item": (8, 3, 5)}
-    fields = write(tmp_path, form, changed(1, user=None), features)  # no feature, so required
+    fields = write(
+        tmp_path, form, changed(1, user=None), features
+    )  # not a feature, and so required
     with pytest.raises(DataUnavailableError, match=r"'user'"):
         open_data({**fields, "streaming": streaming})
 
@@ -166,14 +168,14 @@ def test_missing_values(tmp_path, form, streaming):
         ({"when": None}, "(None|'') in 'when'; expected whole seconds since 1970"),
     ],
 )
-def test_mistakes_have_their_place(tmp_path, form, streaming, values, said):
+def test_mistakes_are_located(tmp_path, form, streaming, values, said):
     fields = write(tmp_path, form, changed(2, **values))
     place = "train.csv: line 4" if form == "csv" else "train.parquet: row group 2, row 1"
     with pytest.raises(DataUnavailableError, match=f"{place}: {said}"):
         open_data({**fields, "streaming": streaming})
 
 
-def test_mistakes_of_types(tmp_path):
+def test_columns_of_wrong_types(tmp_path):
     for name, value, said in (
         ("when", 0.5, "has 'when' as double, expected integers: seconds since 1970"),
         ("look", 0.5, "has 'look' as double, expected lists, or strings with spaces between"),
@@ -186,7 +188,7 @@ def test_mistakes_of_types(tmp_path):
             open_data(fields)
 
 
-def test_a_time_that_is_no_number(tmp_path):
+def test_a_time_that_is_not_a_number(tmp_path):
     fields = write(tmp_path, "csv", changed(3, when="12:30"))
     with pytest.raises(
         DataUnavailableError, match=r"line 5: '12:30' in 'when'; expected whole sec"
@@ -228,7 +230,7 @@ def test_the_test_part_may_lack_what_only_the_booster_reads(tmp_path):
         assert {"tags", "share"} & set(values_of(data.test)) == set()
 
 
-def test_another_table_turns_no_log_into_parquet_again(tmp_path, monkeypatch):
+def test_other_features_do_not_convert_the_log_again(tmp_path, monkeypatch):
     fields = {**write(tmp_path, "csv"), "streaming": "always"}
     before = open_data(fields).card
     wider = ({**FEATURES[0], "dimension": 3}, *FEATURES[1:])

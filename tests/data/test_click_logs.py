@@ -1,4 +1,4 @@
-"""The user's click logs, CSV and TFRecord: their values, and the places of their faults."""
+"""The user's click logs in CSV and TFRecord: their values, and messages that locate mistakes."""
 
 import csv
 import gzip
@@ -74,7 +74,7 @@ def form(request):
 
 @pytest.fixture
 def make(tmp_path, form):
-    """Writes a log of both parts in one of the forms; returns the training file."""
+    """Writes both parts of a log in one of the forms and returns the path of the training file."""
 
     def write(train=TRAIN, test=TEST):
         WRITERS[form](tmp_path / f"test.{form}", test)
@@ -90,7 +90,7 @@ def read(folder, columns=COLUMNS):
 
 
 def changed(place=1, **values):
-    """The training rows, one of them changed."""
+    """The training rows with changed values in one of them."""
     return [{**row, **values} if number == place else row for number, row in enumerate(TRAIN)]
 
 
@@ -105,7 +105,7 @@ def assert_refused(folder, *fragment, error=DamagedDataError, columns=COLUMNS):
 
 
 def place(form, row):
-    """How a row, counted from 0, is called."""
+    """How messages refer to a row, counted from 0."""
     return f"line {row + 2}" if form == "csv" else f"record {row + 1}"
 
 
@@ -148,13 +148,13 @@ class TestValues:
             f"{tmp_path}: 3 training and 1 test examples, of which 33.3% and 100.0% are clicks"
         )
 
-    def test_only_the_columns_asked_for_are_read(self, make, tmp_path):
+    def test_only_the_requested_columns_are_read(self, make, tmp_path):
         make()
         data = read(tmp_path, Columns(categories=("device",)))
         assert set(data.train.inputs) == {"user", "device"}
 
     @pytest.mark.parametrize("odd", ["b7", "007", "1.0", str(2**63)])
-    def test_one_text_makes_the_category_strings_in_both_parts(self, make, tmp_path, odd):
+    def test_a_single_text_makes_a_category_a_string_in_both_parts(self, make, tmp_path, odd):
         as_text = [{**row, "item": str(row["item"]), "seen": ["5"]} for row in TRAIN]
         make(as_text, [{**TEST[0], "item": odd, "seen": [odd]}])
         data = read(tmp_path)
@@ -163,7 +163,7 @@ class TestValues:
         assert data.test.inputs["item"].tolist() == [odd]
         assert data.test.inputs["user"].dtype == np.int64
 
-    def test_a_text_in_the_history_makes_the_item_strings(self, make, tmp_path):
+    def test_a_text_in_the_history_makes_items_strings(self, make, tmp_path):
         as_text = [{**row, "item": str(row["item"]), "seen": ["x", "5"]} for row in TRAIN]
         make(as_text, [{**TEST[0], "item": "8", "seen": []}])
         data = read(tmp_path)
@@ -197,7 +197,7 @@ class TestValues:
 
 
 class TestFiles:
-    def test_follow_each_other_in_the_order_of_their_names(self, tmp_path, form):
+    def test_are_read_in_the_order_of_their_names(self, tmp_path, form):
         for name, rows in (("train-b", TRAIN[1:]), ("train-a", TRAIN[:1]), ("test", TEST)):
             WRITERS[form](tmp_path / f"{name}.{form}", rows)
         assert read(tmp_path).train.inputs["user"].tolist() == [4, 5, 4]
@@ -205,7 +205,7 @@ class TestFiles:
         place_of_second = "train-b.csv: line 3" if form == "csv" else "train-b.tfrecord: record 2"
         assert_refused(tmp_path, place_of_second)
 
-    def test_without_examples_are_passed_over_where_others_have_some(self, tmp_path, form, make):
+    def test_without_examples_are_skipped_if_others_have_some(self, tmp_path, form, make):
         make()
         empty = tmp_path / f"train-0.{form}"
         write_csv(empty, [], list(TRAIN[0])) if form == "csv" else write_records(empty, [])
@@ -235,7 +235,7 @@ class TestFiles:
 
 
 class TestColumnsOfFiles:
-    def test_a_missing_one_is_named_with_those_that_are_there(self, tmp_path, form, make):
+    def test_a_missing_one_is_named_with_those_present(self, tmp_path, form, make):
         make([{"Item" if key == "item" else key: row[key] for key in row} for row in TRAIN])
         if form == "csv":
             (tmp_path / "test.csv").write_text((tmp_path / "train.csv").read_text())
@@ -295,7 +295,7 @@ class TestBadValues:
 class TestCsv:
     @pytest.fixture
     def with_text(self, tmp_path):
-        """Writes bytes as the training file, and a test file with the same columns."""
+        """Writes a text or bytes as the training file, and a test file with the same columns."""
 
         def write(text):
             path = tmp_path / "train.csv"
@@ -322,17 +322,17 @@ class TestCsv:
             ('1,2,"3,', "line 3"),
         ],
     )
-    def test_a_bad_line_has_a_number(self, with_text, tmp_path, line, fragment):
+    def test_a_bad_line_is_reported_by_number(self, with_text, tmp_path, line, fragment):
         line = line.encode() if isinstance(line, str) else line
         path = with_text(b"click,user,item,note\n0,1,2,\n" + line + b"\n0,1,2,\n")
         assert_refused(tmp_path, f"{path}: {fragment}", columns=self.columns)
 
-    def test_lines_are_counted_right_after_values_of_several_lines(self, with_text, tmp_path):
+    def test_lines_are_counted_correctly_after_values_with_line_breaks(self, with_text, tmp_path):
         path = with_text('click,user,item,note\n0,1,2,"a\nb\nc"\n5,1,2,\n')
         assert_refused(tmp_path, f"{path}: line 5: label '5'", columns=self.columns)
 
     @pytest.mark.parametrize("number", ["cheap", "", "nan", "1e999", "1e39", "1,5", "0x1", " 1"])
-    def test_what_is_no_finite_number(self, tmp_path, number):
+    def test_values_that_are_not_finite_numbers(self, tmp_path, number):
         for name in ("train", "test"):
             write_csv(tmp_path / f"{name}.csv", changed(price=number))
         assert_refused(tmp_path, f"train.csv: line 3: {number!r} in 'price'; expected a finite")
@@ -346,7 +346,7 @@ class TestCsv:
         prices = read(tmp_path).train.inputs["price"]
         np.testing.assert_array_equal(prices, np.float32([1, -2, 0.5, 100, 1, 0.002]))
 
-    def test_byte_order_marks_and_other_line_ends_are_no_part_of_values(self, with_text, tmp_path):
+    def test_byte_order_marks_and_line_endings_are_not_part_of_values(self, with_text, tmp_path):
         with_text(b"\xef\xbb\xbfclick,user,item,note\r\n1,2,3,\r\n")
         data = read(tmp_path, self.columns)
         assert data.train.labels.tolist() == [1] and data.train.inputs["item"].tolist() == [3]
@@ -379,7 +379,7 @@ class TestCsv:
             (b"\xff\xfe\n", "line 1 cannot be read: UnicodeDecodeError"),
         ],
     )
-    def test_headers_that_are_none(self, with_text, tmp_path, header, fragment):
+    def test_invalid_headers(self, with_text, tmp_path, header, fragment):
         path = with_text(header)
         assert_refused(tmp_path, f"{path}: {fragment}", columns=self.columns)
 
@@ -444,7 +444,7 @@ class TestCsv:
 class TestTFRecord:
     @pytest.fixture
     def with_third(self, tmp_path):
-        """Writes a training file with another third record."""
+        """Writes a training file whose third record can be chosen."""
 
         def write(third):
             path = tmp_path / "train.tfrecord"
@@ -481,7 +481,7 @@ class TestTFRecord:
             ({**TRAIN[0], "device": b"\xff"}, "record 3 has b'\\xff' in 'device', which is no"),
         ],
     )
-    def test_a_bad_record_has_a_number(self, with_third, tmp_path, third, fragment):
+    def test_a_bad_record_is_reported_by_number(self, with_third, tmp_path, third, fragment):
         path = with_third(third)
         assert_refused(tmp_path, f"{path}: {fragment}")
 
@@ -494,7 +494,7 @@ class TestTFRecord:
         path.write_bytes(content[: len(content) // 10])
         assert_refused(tmp_path, f"{path}: record 1 cannot be read: DataLossError: truncated")
 
-    def test_a_first_record_that_is_none(self, with_third, tmp_path):
+    def test_a_first_record_that_is_not_an_example(self, with_third, tmp_path):
         path = with_third(TRAIN[0])
         write_records(path, [b"no example"])
         assert_refused(tmp_path, f"{path}: record 1 cannot be read: not a tf.train.Example")

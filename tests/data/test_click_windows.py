@@ -1,4 +1,4 @@
-"""Windows of streamed click logs: how they are joined, and when their memory is free again."""
+"""Windows of streamed click logs: how they are joined, and when their memory is released."""
 
 import gc
 import weakref
@@ -27,7 +27,7 @@ def rows_of(lists):
 
 
 def join(columns, rows=None):
-    """Pieces of one column, joined."""
+    """Joins the pieces of one column."""
     rows = rows or sum(map(len, columns))
     return windows.joined(({"x": column} for column in columns), rows)["x"]
 
@@ -44,7 +44,7 @@ class TestJoined:
     @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
     @pytest.mark.parametrize("first", range(4))
     def test_texts(self, kind, first):
-        """Also slices of larger arrays, and more than the first piece lets expect."""
+        """The pieces are slices of larger arrays, and can be longer than the first one suggests."""
         texts = [*TEXTS[first:], *TEXTS[:first]]
         found = join([pa.array(["zz", *own, "zz"], kind)[1:-1] for own in texts], rows=22)
         assert found.type == pa.large_string() and found.null_count == 0
@@ -65,7 +65,7 @@ class TestJoined:
         assert rows_of(found) == expected and found.padding == -1
 
     def test_pieces_are_not_kept(self):
-        """So that rows are not in memory twice."""
+        """Each piece is released before the next one, so rows are not in memory twice."""
         alive = []
 
         def pieces():
@@ -78,7 +78,7 @@ class TestJoined:
 
         assert windows.joined(pieces(), 15)["x"].sum() == 30
 
-    def test_what_does_not_fit_together(self):
+    def test_pieces_that_do_not_fit_together(self):
         with pytest.raises(TypeError, match="Cannot cast"):
             join([np.zeros(2, np.int64), np.zeros(2)])
         with pytest.raises(ValueError, match="1 texts are missing"):
@@ -87,7 +87,7 @@ class TestJoined:
 
 @pytest.fixture
 def mapped(monkeypatch):
-    """The arrays that are mapped, a list that grows."""
+    """A list to which each mapped array is added."""
     arrays, own = [], windows._mapped
 
     def remember(*arguments):
@@ -113,8 +113,8 @@ def test_memory_is_unmapped_once_nothing_refers_to_it(mapped, view):
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_batches_are_no_views_of_windows(mapped, monkeypatch, tmp_path, replicas):
-    """Each is overwritten as soon as it is dropped, while batches are held and read ahead."""
+def test_batches_are_not_views_of_windows(mapped, monkeypatch, tmp_path, replicas):
+    """Dropped windows are overwritten, while batches are held and read ahead."""
     made_up.write(tmp_path, 700, seed=1, rows_in_group=60, test_rows=50)
     fields = {
         "dataset": "click_log",

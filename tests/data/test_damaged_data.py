@@ -1,4 +1,4 @@
-"""A data set that is damaged on disk: the file, and the record in it, have a name."""
+"""Data sets that are damaged on disk: messages name the file and the record."""
 
 import json
 
@@ -17,7 +17,7 @@ SHARDS = {
     "train": ["cifar10-train.tfrecord-00000-of-00002", "cifar10-train.tfrecord-00001-of-00002"],
     "test": ["cifar10-test.tfrecord-00000-of-00001"],
 }
-RECORDS = 4  # in a file
+RECORDS = 4  # in each file
 SECOND = SHARDS["train"][1]
 PIXELS = np.random.default_rng(0).integers(0, 256, (3 * RECORDS, 32, 32, 3)).astype(np.uint8)
 LABELS = np.arange(3 * RECORDS) % 10
@@ -29,7 +29,7 @@ def features():
 
 
 def record(features, number, image=None, label=None):
-    """An example as TFDS writes it, or with other bytes for an image or another label."""
+    """An example as TFDS writes it; its image's bytes or its label can be replaced."""
     values = {"id": f"{number}", "image": PIXELS[number], "label": LABELS[number]}
     example = tf.train.Example.FromString(features.serialize_example(values))
     if image is not None:
@@ -51,7 +51,7 @@ def png(shape):
 
 @pytest.fixture
 def folder(features, tmp_path):
-    """A CIFAR-10 of 8 training and 4 test images, in TFDS's form."""
+    """A CIFAR-10 of 8 training and 4 test images in TFDS's format."""
     version = str(tfds.builder_cls("cifar10").VERSION)
     folder = tmp_path / "data" / "cifar10" / version
     folder.mkdir(parents=True)
@@ -108,7 +108,7 @@ def test_undamaged_data_is_read_as_written(folder):
 
 class TestFiles:
     def test_truncated(self, folder):
-        # All of them have almost the same size.
+        # All records have almost the same size.
         change(folder / SECOND, lambda content: content[: len(content) * 5 // 8])
         assert_damaged(folder, SECOND, "record 3 of 4 cannot be read: DataLossError: truncated")
 
@@ -132,7 +132,7 @@ class TestFiles:
             folder, SECOND, f"it has {records} records, expected 4 according to dataset_info.json"
         )
 
-    def test_what_is_not_asked_for_is_not_read(self, folder):
+    def test_files_that_are_not_needed_are_not_read(self, folder):
         change(folder / SECOND, flip)
         data = load(folder, train_examples=RECORDS)
         np.testing.assert_array_equal(data.train.inputs, PIXELS[:RECORDS])
@@ -141,7 +141,7 @@ class TestFiles:
 class TestRecords:
     @pytest.fixture
     def with_third(self, folder, features):
-        """The folder, with another third record in its second file."""
+        """Replaces the third record of the folder's second file."""
 
         def write_third(third):
             records = [record(features, RECORDS + number) for number in range(RECORDS)]
@@ -172,7 +172,7 @@ class TestRecords:
         folder = with_third(record(features, 0, label=label))
         assert_damaged(folder, SECOND, f"record 3 of 4 has label {label}, expected 0 to 9")
 
-    def test_no_example(self, with_third):
+    def test_not_an_example(self, with_third):
         assert_damaged(with_third(b"no example"), SECOND, "record 3 of 4 cannot be read: ")
 
 
@@ -207,7 +207,7 @@ def test_another_failure_is_not_blamed_on_a_file(folder, monkeypatch):
     assert "ZeroDivisionError" in str(error.value)
 
 
-def test_the_command_tells_it_in_one_line(folder, tmp_path, capsys):
+def test_the_command_reports_it_in_one_line(folder, tmp_path, capsys):
     change(folder / SECOND, flip)
     arguments = [f"--config.data_dir={folder.parents[1]}", f"--workdir={tmp_path / 'run'}"]
     result = run_here(["--config=cifar10", *arguments], capsys)

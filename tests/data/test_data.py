@@ -1,4 +1,4 @@
-"""Data: what is read, and pipelines whose randomness is a function of (seed, epoch, example)."""
+"""Data sources, and pipelines whose randomness is a function of (seed, epoch, example)."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ from rocket_tf.errors import DataUnavailableError
 
 COUNT, SIZE = 23, 6
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3)).astype(np.uint8)
-LABELS = np.arange(COUNT)  # each example has its own label, which identifies it
+LABELS = np.arange(COUNT)  # a label of its own identifies each example
 SPLIT = ArraySplit(IMAGES, LABELS)
 
 
 def epochs_of(batch_size=5, epochs=3, seed=7, replicas=1, **arguments):
-    """By epoch, the examples in their order: labels and images."""
+    """For each epoch, the labels and images of its examples in order."""
     first = arguments.get("first_epoch", 0)
     dataset = SPLIT.training_batches(batch_size, epochs, seed, replicas=replicas, **arguments)
     batches = list(dataset.as_numpy_iterator())
@@ -34,14 +34,14 @@ def epochs_of(batch_size=5, epochs=3, seed=7, replicas=1, **arguments):
 
 
 class TestTrainingDataset:
-    def test_every_epoch_has_every_example_once_in_an_order_of_its_own(self):
+    def test_every_epoch_has_every_example_once_in_its_own_order(self):
         orders = [labels for labels, _ in epochs_of()]
         for order in orders:
             assert sorted(order) == list(range(COUNT))
         assert not np.array_equal(orders[0], orders[1])
         assert not np.array_equal(orders[0], np.arange(COUNT))
 
-    def test_another_seed_is_another_order(self):
+    def test_another_seed_gives_another_order(self):
         assert not np.array_equal(epochs_of(seed=1)[0][0], epochs_of(seed=2)[0][0])
 
     @pytest.mark.parametrize("seed", [0, 2**31])
@@ -59,7 +59,7 @@ class TestTrainingDataset:
         np.testing.assert_array_equal(whole[2][1], resumed[0][1])
 
     @pytest.mark.parametrize("replicas", [2, 3])
-    def test_replicas_together_see_what_one_device_sees(self, replicas):
+    def test_replicas_together_get_the_batches_of_one_device(self, replicas):
         whole = epochs_of(flip=True, crop_padding=2)
         split = epochs_of(flip=True, crop_padding=2, replicas=replicas)
         for mine, theirs in zip(whole, split, strict=True):
@@ -97,7 +97,7 @@ class TestUniformRows:
     @pytest.mark.parametrize("count", [1, 2, 3, 5, 1000, 604_388])
     @pytest.mark.parametrize("seed", [(0, 0), (15, 3), (2**33 - 1, 7), (2**32, 399)])
     @pytest.mark.parametrize("width", [1, 3, 6])
-    def test_equal_those_of_the_table(self, count, seed, width):
+    def test_equal_rows_of_the_whole_table(self, count, seed, width):
         seed = tf.constant(seed, tf.int64)
         table = tf.random.stateless_uniform([count, width], seed).numpy()
         rows = np.random.default_rng(0).permutation(count)[:100]
@@ -111,7 +111,7 @@ class TestUniformRows:
 
 
 class TestOrderAndDraws:
-    """They equal those of a whole epoch at once, as computed before 0.3, so that runs go on."""
+    """They equal those that versions before 0.3 drew for a whole epoch, so that runs can resume."""
 
     SEED, EPOCH = 7, 2
 
@@ -123,14 +123,14 @@ class TestOrderAndDraws:
         )
         np.testing.assert_array_equal(epochs_of()[self.EPOCH][0], order)
 
-    def test_augmentation_equals_that_by_a_table_of_the_whole_epoch(self):
+    def test_augmentation_equals_that_of_the_whole_epoch(self):
         labels, pictures = epochs_of(flip=True, crop_padding=2)[self.EPOCH]
         draws = tf.random.stateless_uniform([COUNT, 3], [2 * self.SEED + 1, self.EPOCH])
         expected = mirror_and_shift(tf.constant(IMAGES), draws, True, 2)
         np.testing.assert_array_equal(pictures, tf.gather(expected, labels))
 
     def test_no_step_holds_a_whole_epoch(self):
-        """What a step computes has the size of its batch, so that examples may be many."""
+        """A step computes only as much as its batch needs, however many examples there are."""
         examples = 10**12
         share = Share()
         step = tf.constant(10**9, tf.int64)
@@ -171,7 +171,7 @@ class TestMirrorAndShift:
     @pytest.mark.parametrize(
         "mode, padding, expected",
         [
-            # Row 1 2 3 4, padded by two: 2 1 | 1 2 3 4 | 4 3, or 3 2 | 1 2 3 4 | 3 2.
+            # Padding 1 2 3 4 by two gives 2 1 | 1 2 3 4 | 4 3, or 3 2 | 1 2 3 4 | 3 2.
             ("symmetric", 2, {0.0: [2, 1, 1, 2], 0.5: [1, 2, 3, 4], 0.99: [3, 4, 4, 3]}),
             ("reflect", 2, {0.0: [3, 2, 1, 2], 0.5: [1, 2, 3, 4], 0.99: [3, 4, 3, 2]}),
             ("symmetric", 4, {0.0: [4, 3, 2, 1], 0.99: [4, 3, 2, 1]}),
@@ -186,8 +186,8 @@ class TestMirrorAndShift:
             result = mirror_and_shift(row, draws, False, padding, mode)
             np.testing.assert_array_equal(result[0, :, :, 0], [pixels] * 4)
 
-    def test_all_places_are_drawn_alike(self):
-        """Half are mirrored, and each of the 5 by 5 places holds 1 in 25."""
+    def test_all_places_are_equally_likely(self):
+        """Half of the images are mirrored, and 1 in 25 is at each of the 5 by 5 places."""
         count = 25_000
         row = np.arange(SIZE, dtype=np.uint8)
         picture = np.tile((row[:, None] * 10 + row)[None, ..., None], (count, 1, 1, 1))
@@ -204,7 +204,7 @@ class TestMirrorAndShift:
 
 class TestEvaluationDataset:
     @pytest.mark.parametrize("replicas", [1, 3])
-    def test_all_examples_in_their_order_once(self, replicas):
+    def test_all_examples_once_and_in_order(self, replicas):
         dataset = SPLIT.evaluation_batches(5, replicas=replicas)
         parts = list(dataset.as_numpy_iterator())
         np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), IMAGES)
@@ -266,7 +266,7 @@ class TestSources:
         np.testing.assert_array_equal(few.train.inputs, all_of_them.train.inputs[:50])
         assert len(few.test.inputs) == len(all_of_them.test.inputs)
 
-    def test_split_seed_splits_anew(self):
+    def test_another_split_seed_gives_another_split(self):
         first, again, other = (images.load("digits", split_seed=seed) for seed in (1, 1, 2))
         np.testing.assert_array_equal(first.train.inputs, again.train.inputs)
         assert (first.train.inputs != other.train.inputs).any()
@@ -277,10 +277,10 @@ class TestSources:
             image.tobytes() for image in whole
         )
 
-    def test_held_out_examples_have_all_classes_alike_and_leave_training(self):
+    def test_held_out_examples_are_balanced_and_not_in_training(self):
         data = images.load("digits", train_examples=400, validation_examples=105)
         assert (len(data.train.inputs), len(data.validation.inputs)) == (295, 105)
-        # The first five classes have one more.
+        # The first five classes have one example more.
         assert list(np.bincount(data.validation.labels)) == [11] * 5 + [10] * 5
         whole = images.load("digits", train_examples=400)
         assert len(whole.validation.inputs) == 0
@@ -298,7 +298,7 @@ class TestSources:
         assert list(np.bincount(train[held_out[:900]])) == [20] * 10
         assert list(np.bincount(extra[held_out[900:]])) == [10] * 10
 
-    def test_a_first_part_alone_gives_all_that_is_held_out(self):
+    def test_if_only_the_first_part_is_used_all_held_out_examples_come_from_it(self):
         labels = np.arange(200) % 10
         held_out = in_memory._hold_out("svhn", DATASETS["svhn"], [labels], 30)
         assert list(np.bincount(labels[held_out])) == [3] * 10

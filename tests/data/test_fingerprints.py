@@ -1,4 +1,4 @@
-"""Checksums of the user's own data, which runs keep: their values must never change."""
+"""Checksums of the user's own data. Runs record them, so their values must never change."""
 
 import zlib
 
@@ -11,7 +11,7 @@ from rocket_tf.data.fingerprints import Checksum
 
 
 @pytest.mark.parametrize("lengths", [(0, 0), (0, 5), (5, 0), (1, 1), (3, 70_001), (70_001, 3)])
-def test_joined_checksums_are_those_of_all_bytes(lengths):
+def test_joined_checksums_equal_those_of_all_bytes(lengths):
     first, second = (np.random.default_rng(n).bytes(n) for n in lengths)
     joined = Checksum.of(first) + Checksum.of(second)
     assert joined == Checksum(zlib.crc32(first + second), sum(lengths))
@@ -27,7 +27,7 @@ class TestOfOwnData:
         inputs = {
             "user": random.integers(0, 9, rows),
             "query": np.array([f"é{n}" for n in range(rows)], object),
-            # Every second column, so that it is not contiguous.
+            # Every second column, which is not contiguous in memory.
             "history": random.integers(0, 9, (rows, 6))[:, ::2],
             "price": random.normal(size=rows).astype(np.float32),
         }
@@ -35,7 +35,7 @@ class TestOfOwnData:
 
     @staticmethod
     def content(part):
-        """All bytes: the inputs in the order of their names, and the labels."""
+        """All bytes of a part: the inputs in the order of their names, then the labels."""
         inputs, labels = part
         texts = "\0".join(inputs["query"]).encode()
         history, price, user = (inputs[name].tobytes() for name in ("history", "price", "user"))

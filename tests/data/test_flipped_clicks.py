@@ -1,4 +1,4 @@
-"""Click logs with bytes that are flipped, cut off or doubled are read, or answered in one line."""
+"""Click logs with flipped, lost or doubled bytes are read, or refused in one line."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from rocket_tf.data.clicks import folder as click_folder
 from rocket_tf.data.clicks.examples import Columns
 from rocket_tf.errors import DataUnavailableError
 
-# By hand: ROCKET_FUZZ=500 python -m pytest tests/data/test_flipped_clicks.py -n 0
+# To try more: ROCKET_FUZZ=500 python -m pytest tests/data/test_flipped_clicks.py -n 0
 TRIES = int(os.environ.get("ROCKET_FUZZ", 60))
 COLUMNS = Columns(categories=("user", "item"), numbers=("price",), history="history")
 
@@ -51,7 +51,7 @@ def as_parquet(csv):
 
 @pytest.mark.parametrize("streaming", ["csv", "never", "always"])
 def test_flips(streaming, tmp_path, capfd):
-    """Flipped bytes in CSV files, and in Parquet files read into memory or streamed."""
+    """The logs are CSV files, or Parquet files that are read into memory or streamed."""
     chance = random.Random(0)
     suffix = "csv" if streaming == "csv" else "parquet"
     whole = {part: written(chance, 12) for part in ("train", "test")}
@@ -75,7 +75,7 @@ def test_flips(streaming, tmp_path, capfd):
             assert set(labels) <= {0, 1} and len(labels)
     assert len(refused) > tries / 4 and read
     assert all(line.startswith(str(tmp_path)) for line in refused)
-    assert capfd.readouterr().err == ""  # libraries print nothing, either
+    assert capfd.readouterr().err == ""  # nor do libraries print anything
 
 
 def labels_of_csv(folder):

@@ -1,4 +1,4 @@
-"""Folders of images: what is read, its geometry, and how damaged files and folders are answered."""
+"""Image folders: labels, order, geometry and color modes; messages about damaged files."""
 
 import io
 import os
@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def picture(height=SIZE, width=SIZE, channels=3):
-    """Random pixels, uint8."""
+    """Random uint8 pixels."""
     pixels = RANDOM.integers(0, 256, (height, width, channels)).astype(np.uint8)
     return pixels[..., 0] if channels == 1 else pixels
 
@@ -36,7 +36,7 @@ def of_value(value):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Cats with pixels of 1 to 4, dogs with 11 to 13; 101 and 111 in the test part."""
+    """Cats with pixels of 1 to 4 and dogs with 11 to 13; the test images have 101 and 111."""
     for name, values in (("cat", (1, 2, 3, 4)), ("dog", (11, 12, 13))):
         for value in values:
             save(tmp_path / "train" / name / f"{value:02}.png", of_value(value))
@@ -45,14 +45,14 @@ def folder(tmp_path):
 
 
 def read_one(path, size=SIZE):
-    """A file as it is decoded."""
+    """The decoded image of a file."""
     images, reasons = image_files.decode([str(path)], size)
     assert reasons == [None]
     return images[0]
 
 
 def resized_centre(pixels, size):
-    """Resizes by dense float64 matrices of triangle weights on the whole image, then crops."""
+    """Resizes the whole image by float64 matrices of triangle weights, then crops."""
     shorter = min(pixels.shape[:2])
     result = pixels.astype(np.float64)
     for axis in (0, 1):
@@ -81,7 +81,7 @@ class TestWhatIsRead:
         np.testing.assert_array_equal(test_images[:, 0, 0, 0], [101, 111])
         np.testing.assert_array_equal(test_labels, [0, 1])
 
-    def test_training_examples_are_those_by_class_and_path_permuted_with_seed_0(self, folder):
+    def test_training_examples_are_sorted_and_then_permuted_with_seed_0(self, folder):
         images, _ = image_folder.read(str(folder), SIZE).train
         values = np.array([1, 2, 3, 4, 11, 12, 13])
         expected = values[np.random.default_rng(0).permutation(7)]
@@ -101,7 +101,7 @@ class TestWhatIsRead:
         for value, name in enumerate(["B.png", "a b/1.png", "a/2.png", "a/z/1.png", "a.png"]):
             save(folder / "test" / "cat" / name, of_value(value))
         images, _ = image_folder.read(folder, SIZE).test
-        # "B" < "a" < "a b" < "a.png" as strings.
+        # Names are compared as strings: "B" < "a" < "a b" < "a.png".
         np.testing.assert_array_equal(images[:, 0, 0, 0], [0, 2, 3, 1, 4])
 
     @pytest.mark.parametrize("name", ["val", "validation"])
@@ -135,7 +135,7 @@ class TestWhatIsRead:
         np.testing.assert_array_equal(labels, [0, 0, 1])
         np.testing.assert_allclose(images[1].astype(int), 50, atol=1)
 
-    def test_many_files_in_threads_stay_with_their_labels(self, tmp_path):
+    def test_many_files_read_in_threads_keep_their_labels(self, tmp_path):
         for value in range(200):
             name = "odd" if value % 2 else "even"
             save(tmp_path / "train" / name / f"{value}.bmp", of_value(value))
@@ -153,7 +153,7 @@ class TestGeometry:
     def test_equals_resizing_by_triangle_weights_then_cropping(self, tmp_path, height, width, size):
         pixels = picture(height, width)
         computed = read_one(save(tmp_path / "a.png", pixels), size)
-        # Pillow rounds to whole values after each of the two axes.
+        # Pillow rounds to whole values after each axis.
         np.testing.assert_allclose(computed, resized_centre(pixels, size), atol=1.1)
 
     @pytest.mark.parametrize("height, width", [(8, 13), (14, 8), (8, 8)])
@@ -166,8 +166,8 @@ class TestGeometry:
             read_one(save(tmp_path / "a.png", pixels)), pixels[down : down + 8, across : across + 8]
         )
 
-    def test_a_line_is_not_blown_up_to_its_whole_length(self, tmp_path):
-        pixels = np.zeros((1, 60_000, 3), np.uint8)  # 40 GB, if its height were resized first
+    def test_an_image_of_one_row_is_cropped_before_it_is_enlarged(self, tmp_path):
+        pixels = np.zeros((1, 60_000, 3), np.uint8)  # resizing before cropping would need 40 GB
         pixels[0, 30_000] = 255
         assert read_one(save(tmp_path / "a.png", pixels), 512).max() == 255
 
@@ -177,7 +177,7 @@ class TestGeometry:
         upright = np.zeros((SIZE, SIZE, 3), np.uint8)
         upright[: SIZE // 2, : SIZE // 2] = 240  # the upper left quarter
         upright[: SIZE // 2, SIZE // 2 :] = 120  # the upper right one
-        # Where the first row and the first column of the file are on the upright image.
+        # Where the file's first row and first column lie in the upright image.
         stored = {
             1: upright,  # top, left
             2: upright[:, ::-1],  # top, right
@@ -200,7 +200,7 @@ class TestGeometry:
     @pytest.mark.parametrize(
         "content", [b"", b"MM", b"no EXIF here", b"MM\0*\0\0\0\x08", b"MM\0*\xff\0\0\0\0\1"]
     )
-    def test_damaged_exif_turns_nothing(self, tmp_path, content, suffix):
+    def test_damaged_exif_is_ignored(self, tmp_path, content, suffix):
         path = save(tmp_path / f"a.{suffix}", of_value(77), exif=b"Exif\0\0" + content)
         np.testing.assert_allclose(read_one(path).astype(int), 77, atol=1)
 
@@ -251,7 +251,7 @@ class TestModes:
         computed = read_one(save(tmp_path / f"a.{suffix}", pixels))
         np.testing.assert_array_equal(computed, (pixels >> 8)[..., None].repeat(3, -1))
 
-    def test_grey_of_16_bits_is_turned(self, tmp_path):
+    def test_grey_of_16_bits_is_rotated(self, tmp_path):
         pixels = RANDOM.integers(0, 2**16, (SIZE, SIZE)).astype(np.uint16)
         exif = Image.Exif()
         exif[0x0112] = 3
@@ -271,7 +271,7 @@ def truncated(path):
 
 
 def bomb(path):
-    """A PNG that claims to be of 20,000 by 20,000 pixels."""
+    """A PNG that claims to have 20,000 by 20,000 pixels."""
     with path.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
         size = (20_000).to_bytes(4, "big")
@@ -301,7 +301,7 @@ UNREADABLE = {
 
 class TestUnreadableImages:
     @pytest.mark.parametrize("kind", UNREADABLE)
-    def test_refuse_names_the_file_and_the_way_out(self, folder, kind):
+    def test_refuse_names_the_file_and_the_remedy(self, folder, kind):
         name, write, fragment = UNREADABLE[kind]
         path = folder / "train" / "dog" / name
         write(path)
@@ -313,7 +313,7 @@ class TestUnreadableImages:
         assert len(message.splitlines()) == 1
 
     @pytest.mark.parametrize("kind", UNREADABLE)
-    def test_skip_leaves_it_out_lists_it_and_tells(self, folder, kind):
+    def test_skip_leaves_it_out_and_reports_it(self, folder, kind):
         name, write, fragment = UNREADABLE[kind]
         path = folder / "train" / "dog" / name
         write(path)
@@ -362,11 +362,11 @@ class TestUnreadableImages:
         expected = f"{folder / part / 'dog'}: none of its {len(files)} images can be read"
         assert str(error.value).startswith(expected)
 
-    def test_nothing_is_told_of_readable_images(self, folder, capsys):
+    def test_readable_images_print_nothing(self, folder, capsys):
         image_folder.read(folder, SIZE, "skip")
         assert capsys.readouterr() == ("", "")
 
-    def test_formats_that_serve_bytes_cannot_read_are_told(self, folder):
+    def test_formats_that_serve_bytes_cannot_read_are_reported(self, folder):
         save(folder / "train" / "cat" / "z.webp", of_value(5))
         save(folder / "test" / "dog" / "z.TIF", of_value(6))
         (folder / "test" / "dog" / "y.tiff").touch()  # skipped, and not counted
@@ -377,7 +377,7 @@ class TestUnreadableImages:
             "only .jpg, .jpeg, .png, .bmp, .gif"
         )
 
-    def test_names_that_are_no_unicode(self, folder, capsys):
+    def test_names_that_are_not_unicode(self, folder, capsys):
         name = os.fsdecode(b"\xff.png")
         try:
             (folder / "train" / "cat" / name).touch()
@@ -386,7 +386,7 @@ class TestUnreadableImages:
         image_folder.read(folder, SIZE, "skip")
         assert r"\xff.png: empty" in capsys.readouterr().out
 
-    def test_another_wish(self, folder):
+    def test_an_unknown_setting(self, folder):
         with pytest.raises(ValueError, match=r'"refuse" or "skip"\. Received: .ignore'):
             image_folder.read(folder, SIZE, "ignore")
 
@@ -440,7 +440,7 @@ class TestFolders:
         (folder / "test" / "cat").rename(folder / "test" / "c\nat")
         self.assert_unavailable(folder, r"'c\nat' cannot name a class")
 
-    def test_a_folder_that_must_not_be_read(self, folder, monkeypatch):
+    def test_a_folder_without_permission(self, folder, monkeypatch):
         def walk(top, onerror):
             onerror(PermissionError(13, "Permission denied", str(top)))
 
@@ -452,11 +452,11 @@ class TestFolders:
         with pytest.raises(DataUnavailableError) as error:
             image_folder.read(folder, 20_000)
         message = str(error.value)
-        # 9 images of 20,000 by 20,000 pixels of 3 bytes.
+        # There are 9 images of 20,000 by 20,000 pixels with 3 bytes each.
         assert f"9 images of 20000 by 20000 pixels need {9 * 1.2e9 / 2**30:.2f} GiB" in message
         assert "1.00 GiB are available; lower config.image_size" in message
 
-    def test_available_memory_is_no_more_than_the_machine_has(self):
+    def test_available_memory_is_at_most_that_of_the_machine(self):
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         assert 0 < local_files._available_memory() <= machine
 

@@ -1,4 +1,4 @@
-"""A folder's images: a test part chosen by a hash, and classes from a file beside them."""
+"""Image folders whose test part is chosen by a hash or whose classes come from a labels file."""
 
 import dataclasses
 import gzip
@@ -26,7 +26,7 @@ def save(path, value):
 
 @pytest.fixture
 def folder(tmp_path):
-    """`<class>/<number>.png`, whose pixels are the number."""
+    """Images `<class>/<number>.png`, whose pixels all have the value of the number."""
     for name, numbers in NAMES.items():
         for number in numbers:
             save(tmp_path / name / f"{number}.png", number)
@@ -39,19 +39,19 @@ def opened(folder, **changes):
 
 
 def values(split):
-    """The images' numbers, by their pixels."""
+    """The numbers of the images, read from their pixels."""
     return np.concatenate([images[:, 0, 0, 0] for images, _ in split.evaluation_batches(7)])
 
 
 def test_membership():
-    """One image in every 10 or so, the same on every machine."""
+    """A fraction of the images is chosen, which is the same on every machine."""
     names = [f"cat/{number}.jpg" for number in range(20_000)]
     for name, fraction in (("cat/7.jpg", 0.1), ("ä/\udcff.png", 0.6)):
         digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).hexdigest()
         assert is_test(name, fraction) == (int(digest, 16) / 2**64 < fraction)
     few, many = ({name for name in names if is_test(name, share)} for share in (0.1, 0.3))
     assert few < many
-    # Four standard deviations of a binomial distribution.
+    # The bound is four standard deviations of a binomial distribution.
     for chosen, share in ((few, 0.1), (many, 0.3)):
         assert abs(len(chosen) - 20_000 * share) < 4 * (20_000 * share * (1 - share)) ** 0.5
     assert not any(is_test(name, 0.0) for name in names) and all(is_test(n, 1.0) for n in names)
@@ -76,7 +76,7 @@ class TestFraction:
         assert sorted([*test, *train]) == sorted(n for own in NAMES.values() for n in own)
         np.testing.assert_array_equal(data.train.labels, np.digitize(train, [15, 35]))
 
-    def test_more_images_move_none(self, folder):
+    def test_more_images_move_none_to_the_other_part(self, folder):
         before = values(opened(folder, test_fraction=FRACTION).test)
         for number in range(100, 200):
             save(folder / "cat" / f"{number}.png", number)
@@ -97,12 +97,12 @@ class TestFraction:
         np.testing.assert_array_equal(split.labels, data.test.labels)
         assert fingerprint.items() < data.fingerprint.items() and len(fingerprint) == 3
 
-    def test_another_fraction_is_other_data(self, folder):
+    def test_another_fraction_changes_the_fingerprint(self, folder):
         first, second = (opened(folder, test_fraction=share).fingerprint for share in (0.3, 0.5))
         assert first != second
 
     @pytest.mark.parametrize("name", ["test", "val", "validation"])
-    def test_beside_a_test_folder(self, folder, name):
+    def test_with_a_test_folder(self, folder, name):
         save(folder / name / "cat" / "1.png", 1)
         with pytest.raises(DataUnavailableError, match=rf"{name}: exists, but config\.test_frac"):
             opened(folder, test_fraction=FRACTION)
@@ -131,14 +131,14 @@ class TestFraction:
 
 @dataclasses.dataclass
 class Rows:
-    """Rows of a labels file: images, classes, parts."""
+    """The columns of a labels file: images, classes and parts."""
 
     image: list
     label: list
     part: list
 
     def write(self, path, **changes):
-        """Writes them; the columns come in another order than they are read in."""
+        """Writes the columns, not in the order in which they are read."""
         columns = {"part": self.part, "label": self.label, "note": ["a,b"] * len(self.part)}
         columns |= {"image": self.image, **changes}
         if path.suffix == ".parquet":
@@ -154,7 +154,7 @@ class Rows:
 
 @pytest.fixture
 def rows():
-    """The rows of `folder`, from the last to the first, every third of the test part."""
+    """The images of `folder` in reverse order; every third row is a test image."""
     names = [(name, n) for name, numbers in NAMES.items() for n in numbers][::-1]
     return Rows(
         image=[f"{name}/{n}.png" for name, n in names],
@@ -186,7 +186,7 @@ class TestLabelsFile:
             np.testing.assert_array_equal(split.labels, np.digitize(values(split), [15, 35]))
 
     @pytest.mark.parametrize("file", ["labels.csv", "labels.parquet"])
-    def test_it_is_what_folders_of_classes_are(self, folder, rows, file):
+    def test_it_equals_folders_of_classes(self, folder, rows, file):
         rows.write(folder / file)
         changes = {"test_fraction": FRACTION, "validation_examples": 3}
         by_file = labelled(folder, file, part_column="", **changes)
@@ -211,7 +211,7 @@ class TestLabelsFile:
             np.testing.assert_array_equal(data.train.labels, values(data.train) % 12)
             assert values(data.test).tolist() == [24, 25, 26, 27, 28, 29]
 
-    def test_other_names_of_columns_and_a_path_of_its_own(self, folder, rows, tmp_path_factory):
+    def test_other_column_names_and_a_file_outside_the_folder(self, folder, rows, tmp_path_factory):
         place = tmp_path_factory.mktemp("elsewhere") / "labels.csv"
         rows.write(place, file=rows.image, animal=rows.label, image=["no"] * 28)
         data = labelled(folder, str(place), image_column="file", class_column="animal")
@@ -248,7 +248,7 @@ class TestLabelsFile:
         with pytest.raises(DamagedDataError, match=r"line 3: 'yak' .*the run has no such class"):
             own_data.read_test({**mapping, "image_size": 8}, data.card, data.class_names, {}, None)
 
-    def test_another_class_is_other_data_and_another_order_is_not(self, folder, rows):
+    def test_another_class_changes_the_fingerprint_and_another_order_does_not(self, folder, rows):
         rows.write(folder / "labels.csv")
         first = labelled(folder).fingerprint
         for column in (rows.image, rows.label, rows.part):
@@ -263,7 +263,7 @@ class TestLabelsFile:
 
 
 class TestLines:
-    """What is not read is counted."""
+    """A line on the terminal counts the images and rows that are not read."""
 
     def opened(self, folder, rows, capsys, **changes):
         rows.write(folder / "labels.csv")
@@ -288,7 +288,7 @@ class TestLines:
         assert "2 of 28 rows have 'val' in 'part' in addition to 'test', and are not read" in out
         assert data.train.examples + data.test.examples == 26
 
-    def test_images_that_are_named_again(self, folder, rows, capsys):
+    def test_images_that_are_listed_again(self, folder, rows, capsys):
         for column in (rows.image, rows.label, rows.part):
             column += column[3:5]
         rows.image[-1] = f"./{rows.image[-1]}"
@@ -310,7 +310,7 @@ class TestLines:
 
 
 class TestBadRows:
-    """Line 2 is the first row; in Parquet, row groups have 11 rows."""
+    """Messages name the line, where 2 is the first row, or the row group, which has 11 rows."""
 
     @pytest.mark.parametrize(
         "column, value, named",
@@ -353,7 +353,7 @@ class TestBadRows:
             labelled(folder, "a.parquet")
 
     @pytest.mark.parametrize("column, value", [("label", "emu"), ("part", "test")])
-    def test_an_image_that_is_named_twice(self, folder, rows, column, value):
+    def test_an_image_that_is_listed_twice(self, folder, rows, column, value):
         for name in ("image", "label", "part"):
             getattr(rows, name).append(getattr(rows, name)[14])
         assert getattr(rows, column)[14] != value
@@ -429,14 +429,14 @@ class TestBadFiles:
             labelled(folder, "a.csv", part_column="", test_fraction=share)
 
     @pytest.mark.parametrize("given", [{"part_column": ""}, {"test_fraction": 0.5}])
-    def test_one_answer_to_what_the_test_part_is(self, folder, rows, given):
+    def test_two_settings_for_the_test_part_are_refused(self, folder, rows, given):
         rows.write(folder / "labels.csv")
         with pytest.raises(DataUnavailableError, match="expected exactly one of the two"):
             labelled(folder, **given)
 
 
 class TestSeveralClasses:
-    """Classes of row i: its own, the one after it where i is even, none where i is 5."""
+    """Row i has its own class and, if i is even, the next one; row 5 has no class."""
 
     @pytest.fixture
     def cells(self, rows):
@@ -482,7 +482,7 @@ class TestSeveralClasses:
         _, labels = next(data.train.training_batches(6, 1, 0).as_numpy_iterator())
         assert labels.shape == (6, 3) and labels.dtype == np.float32
 
-    def test_csv_lists_and_numbers_are_the_same_data(self, folder, rows, cells):
+    def test_csv_lists_and_numbers_give_the_same_fingerprint(self, folder, rows, cells):
         first, second = (self.opened(folder, rows, cells, form) for form in ("csv", "lists"))
         assert first.fingerprint == second.fingerprint and first.card == second.card
         rows.write(folder / "a.parquet", label=[[12], [], [3, 12]] + 25 * [[0]])
@@ -494,7 +494,7 @@ class TestSeveralClasses:
         turned = [cell[::-1] for cell in cells]
         assert self.opened(folder, rows, turned, "lists").fingerprint == first
 
-    def test_several_in_training_and_none_of_them_mixed(self, folder, rows, cells):
+    def test_rows_of_several_classes_cannot_be_mixed_or_weighted(self, folder, rows, cells):
         split = self.opened(folder, rows, cells, "lists").train
         for given in (
             {"num_classes": 3},
@@ -545,7 +545,7 @@ class TestSeveralClasses:
         with pytest.raises(DamagedDataError, match=r"row 2: 'yak' .*no training image has"):
             self.opened(folder, rows, cells, "lists")
 
-    def test_an_image_that_is_named_twice(self, folder, rows, cells, capsys):
+    def test_an_image_that_is_listed_twice(self, folder, rows, cells, capsys):
         for column in (rows.image, rows.part, cells):
             column += column[14:16]
         cells[-1] = cells[-1][::-1]
@@ -555,7 +555,7 @@ class TestSeveralClasses:
         with pytest.raises(DamagedDataError, match="has no class in 'label', but 'dog' in"):
             self.opened(folder, rows, cells, "lists")
 
-    def test_a_class_none_of_whose_images_can_be_read(self, folder, rows, cells):
+    def test_a_class_without_a_readable_image(self, folder, rows, cells):
         cells = [["cat"] if cell == [] else [*{*cell} - {"emu"}] or ["cat"] for cell in cells]
         cells[0] = ["cat", "emu"]
         (folder / rows.image[0]).write_text("no image")

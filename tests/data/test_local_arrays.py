@@ -1,4 +1,4 @@
-"""NumPy's and CIFAR's archives: exact values, and how what is wrong with them is answered."""
+"""NumPy and CIFAR archives: exact values, and the messages about faulty files."""
 
 import io
 import os
@@ -95,7 +95,7 @@ class TestNumPyArchive:
         assert_one_line(caught, f"{path}: no such file", "np.savez")
 
     @pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({}), b"\x93NUMPY\1\0"])
-    def test_no_zip(self, path, content):
+    def test_not_a_zip_file(self, path, content):
         path.write_bytes(content)
         with pytest.raises(DamagedDataError) as caught:
             npz_images.read(path)
@@ -123,7 +123,7 @@ class TestNumPyArchive:
             npz_images.read(path)
         assert_one_line(caught, f"{path}: {key}: ")
 
-    def test_a_member_that_is_no_array(self, path):
+    def test_a_member_that_is_not_an_array(self, path):
         np.savez(path, **{key: array for key, array in ARRAYS.items() if key != "y_test"})
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr("y_test.npy", "text")
@@ -136,7 +136,7 @@ class TestNumPyArchive:
         self.refuse(path, "y_train: an array of Python objects", y_train=bait)
         assert not (tmp_path / "sprung").exists()
 
-    def test_missing_keys_and_those_that_are_there(self, path):
+    def test_missing_keys_are_named_with_those_present(self, path):
         fragment = "has no x_test, y_test; there are ['x_train', 'y_train']; expected"
         self.refuse(path, fragment, x_test=None, y_test=None)
 
@@ -169,7 +169,7 @@ class TestNumPyArchive:
         self.refuse(path, fragment, x_test=ARRAYS["x_test"][..., :1])
 
     @pytest.mark.parametrize("part", ["train", "test"])
-    def test_other_numbers_of_images_and_labels(self, path, part):
+    def test_different_numbers_of_images_and_labels(self, path, part):
         fewer = ARRAYS[f"x_{part}"][:-1]
         fragment = f"x_{part} has {len(fewer)} examples, but y_{part} has {len(fewer) + 1}"
         self.refuse(path, fragment, **{f"x_{part}": fewer})
@@ -215,12 +215,12 @@ class TestNumPyArchive:
             (np.array(["ant", "bee", "ant"]), "2 classes have the name 'ant'"),
         ],
     )
-    def test_class_names_that_are_none(self, path, names, fragment):
+    def test_invalid_class_names(self, path, names, fragment):
         self.refuse(path, fragment, class_names=names)
 
 
 class Bait:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -239,7 +239,7 @@ ARCHIVES = {
 
 
 class Cifar:
-    """A small stand-in of a data set in one of its forms, 4 records to a file."""
+    """A small stand-in for CIFAR in one of its forms, with 4 records in each file."""
 
     def __init__(self, form):
         self.form = form
@@ -263,7 +263,7 @@ class Cifar:
         self.files[self.meta] = self.class_names(self.names)
 
     def records(self, images, labels, changes=()):
-        """A file's content; `changes`, by key, are for what a pickle has."""
+        """The content of a file; `changes` replaces entries of a pickle, by key."""
         rows = np.array([[image[..., channel].ravel() for channel in range(3)] for image in images])
         rows = rows.astype(np.uint8).reshape(len(images), 3072)
         coarse = (np.array(labels) + 7) % 20
@@ -293,7 +293,7 @@ class Cifar:
     def write_archive(self, parent):
         path = parent / ARCHIVES[self.form]
         with tarfile.open(path, "w:gz") as archive:
-            # Like the originals: other keys besides the data, and another order.
+            # Like the originals, the archive has another file and is not in order.
             for name, content in [("readme.html", b"text"), *reversed(self.files.items())]:
                 info = tarfile.TarInfo(f"{self.form}/{name}")
                 info.size = len(content)
@@ -334,16 +334,18 @@ class TestCifar:
         place = write(cifar, tmp_path)
         assert cifar_archives.find(tmp_path, cifar.dataset) == place
         cifar.assert_equal(cifar_archives.read(str(tmp_path), cifar.dataset))
-        # The same holds for the folder itself.
+        # The data folder or archive itself can be given, too.
         assert cifar_archives.find(place, cifar.dataset) == place
         cifar.assert_equal(cifar_archives.read(place, cifar.dataset))
 
     @pytest.mark.parametrize("packed", [False, True])
-    def test_files_of_many_gigabytes_are_refused_unread(self, cifar, tmp_path, packed):
+    def test_files_of_many_gigabytes_are_refused_without_reading_them(
+        self, cifar, tmp_path, packed
+    ):
         place = cifar.write_folder(tmp_path)
         names = sorted(path.name for path in place.iterdir())
         for name in names:
-            os.truncate(place / name, 40 << 30)  # a sparse file, without space on the disk
+            os.truncate(place / name, 40 << 30)  # a sparse file, which takes no space on the disk
         if packed:
             form = next(
                 f for f in cifar_archives._ARCHIVES[cifar.dataset] if f.folder == place.name
@@ -370,7 +372,7 @@ class TestCifar:
         cifar.write_folder(tmp_path)
         assert cifar_archives.find(tmp_path, "svhn") is None
 
-    def test_a_neighbour_is_not_taken_for_the_folder_that_is_asked_for(self, cifar, tmp_path):
+    def test_a_neighbouring_folder_is_not_found(self, cifar, tmp_path):
         cifar.write_folder(tmp_path)
         (tmp_path / "empty").mkdir()
         assert cifar_archives.find(tmp_path / "empty", cifar.dataset) is None
@@ -403,13 +405,13 @@ class TestCifar:
         refuse(cifar, tmp_path, cifar.test, "has no records")
 
     @pytest.mark.parametrize("change", [lambda names: names[:-1], lambda names: [*names, "more"]])
-    def test_other_numbers_of_class_names(self, cifar, tmp_path, change):
+    def test_too_few_or_too_many_class_names(self, cifar, tmp_path, change):
         names = change(cifar.names)
         cifar.files[cifar.meta] = cifar.class_names(names)
         fragment = f"{len(names)} class names, expected {cifar.classes}"
         refuse(cifar, tmp_path, cifar.meta, fragment)
 
-    def test_class_names_that_are_no_unicode(self, cifar, tmp_path):
+    def test_class_names_that_are_not_unicode(self, cifar, tmp_path):
         content = cifar.files[cifar.meta]
         cifar.files[cifar.meta] = content.replace(b"kind_0", b"\xff\xff\xff\xff\xff\xff")
         if cifar.files[cifar.meta] == content:
@@ -451,7 +453,7 @@ class TestPickles:
         pickled.assert_equal(cifar_archives.read(tmp_path, pickled.dataset))
 
     def test_as_python_2_with_an_old_numpy_wrote_them(self, pickled, tmp_path):
-        """Keys, dtype and pixels are its str: SHORT_BINSTRING and BINSTRING."""
+        """Python 2 wrote keys, dtype and pixels as str: SHORT_BINSTRING and BINSTRING."""
         name = pickled.test
         rows = pickled.images[name].transpose(0, 3, 1, 2).tobytes()
         key = b"labels" if pickled.classes == 10 else b"fine_labels"
@@ -486,7 +488,7 @@ class TestPickles:
         "asked",
         ["os\nsystem", "builtins\neval", "builtins\ngetattr", "numpy\nload", "codecs\nopen"],
     )
-    def test_names_beside_those_of_arrays_are_refused(self, pickled, tmp_path, asked):
+    def test_names_that_arrays_do_not_need_are_refused(self, pickled, tmp_path, asked):
         pickled.files[pickled.meta] = f"c{asked}\n.".encode()
         refuse(pickled, tmp_path, pickled.meta, f"names '{asked.replace(chr(10), '.')}', ")
 
@@ -534,12 +536,12 @@ class TestPickles:
         pickled.files[pickled.test] = pickle.dumps(batch, 2)
         refuse(pickled, tmp_path, pickled.test, f"has no {key!r}")
 
-    def test_no_dictionary(self, pickled, tmp_path):
+    def test_not_a_dictionary(self, pickled, tmp_path):
         pickled.files[pickled.test] = pickle.dumps([1, 2], 2)
         refuse(pickled, tmp_path, pickled.test, "contains a list, expected a dict")
 
 
-def test_readers_are_free_of_tensorflow():
+def test_readers_do_not_import_tensorflow():
     program = (
         "import sys; sys.orig_argv = ['python', '-m', 'rocket_tf.main', '']\n"
         "from rocket_tf.data.images import cifar_archives, folder, npz\n"

@@ -1,4 +1,4 @@
-"""Images that are made of a seed, to try large folders with."""
+"""Folders of images generated from a seed, for trying out large folders."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_the_command(tmp_path, capsys):
     assert path.read_bytes() == before
 
 
-def test_bytes_follow_from_the_seed_and_a_larger_set_begins_as_a_smaller_one(tmp_path):
+def test_the_seed_determines_the_bytes_and_a_larger_set_contains_a_smaller_one(tmp_path):
     for name, images, seed in (("a", 5, 0), ("b", 5, 0), ("c", 23, 0), ("d", 5, 1)):
         made_up.write(tmp_path / name, images, size=9, classes=2, seed=seed)
     first, again, larger, other = (contents(tmp_path / name) for name in "abcd")

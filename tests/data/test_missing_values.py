@@ -1,4 +1,4 @@
-"""Click logs with values that are missing, and ids of any sign, however they are read."""
+"""Click logs with missing values and negative ids in every format, in memory and streamed."""
 
 import json
 import math
@@ -76,7 +76,7 @@ def changed(row, **values):
 @pytest.mark.parametrize("streaming", ["never", "always"])
 @pytest.mark.parametrize("form", WRITERS)
 class TestValues:
-    def test_missing_ones_have_marks(self, tmp_path, form, streaming):
+    def test_missing_ones_are_marked(self, tmp_path, form, streaming):
         data = open_data({**write(tmp_path, form), "streaming": streaming})
         for split in (data.train, data.test):
             inputs, labels = next(split.evaluation_batches(9).as_numpy_iterator())
@@ -92,7 +92,7 @@ class TestValues:
         mean, variance = data.card.moments["price"]  # of 1.5, 4 and 2
         assert mean == pytest.approx(2.5) and variance == pytest.approx(np.var([1.5, 4.0, 2.0]))
 
-    def test_they_are_refused_unless_asked_for(self, tmp_path, form, streaming):
+    def test_missing_ones_are_refused_if_configured(self, tmp_path, form, streaming):
         for number, (name, value) in enumerate(
             {"item": None, "device": None, "price": None, "user": -9}.items()
         ):
@@ -103,7 +103,7 @@ class TestValues:
             with pytest.raises(DataUnavailableError, match=f"'{name}'"):
                 open_data({**fields, "missing_values": "refuse", "streaming": streaming})
 
-    def test_what_is_no_number_and_the_mark_itself_are_refused(self, tmp_path, form, streaming):
+    def test_infinity_and_the_mark_of_missing_ids_are_refused(self, tmp_path, form, streaming):
         fields = write(tmp_path, form, changed(3, item=MISSING))
         with pytest.raises(DataUnavailableError, match=f"{MISSING} in 'item'; expected a larger"):
             open_data({**fields, "streaming": streaming})
@@ -117,8 +117,8 @@ class TestValues:
         assert data.card.moments["price"] == (0.0, 1.0)
 
 
-def test_ids_that_pandas_has_made_floats_of(tmp_path):
-    """In one file, for its gaps, and not in the other."""
+def test_ids_that_pandas_has_turned_into_floats(tmp_path):
+    """pandas writes integers with gaps as floats; here, only one of the two files has gaps."""
     train = changed(2, item=None)
     train = [{**row, "item": None if row["item"] is None else float(row["item"])} for row in train]
     data = open_data(write(tmp_path, "parquet", train, [{**ROWS[0], "item": 6}]))
@@ -135,7 +135,7 @@ def test_other_spellings_of_numbers_are_mistakes(tmp_path):
         open_data(fields)
 
 
-def test_the_card_goes_through_json(tmp_path):
+def test_the_card_survives_json(tmp_path):
     from rocket_tf.data import catalog
 
     card = open_data(write(tmp_path, "csv")).card

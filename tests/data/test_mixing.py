@@ -1,4 +1,4 @@
-"""RandAugment against Pillow and NumPy; MixUp and CutMix against their definitions; resuming."""
+"""RandAugment against Pillow and NumPy, MixUp and CutMix against their definitions, resuming."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ IMAGE = np.random.default_rng(0).integers(20, 230, (HEIGHT, WIDTH, 3)).astype(np
 
 
 def by_operation(name, signed):
-    """IMAGE after an operation whose magnitude has a sign."""
+    """IMAGE after an operation with a signed magnitude."""
     image, signed = tf.constant(IMAGE[None], tf.float32), tf.constant(signed)
     if name in rand_augment.COLORS:
         function, strength = rand_augment.COLORS[name]
@@ -31,7 +31,7 @@ def by_operation(name, signed):
 
 
 def transformed(a, b, c, d, e, f):
-    """The image whose pixel (x, y) is that of (ax + by + c, dx + ey + f), between four pixels."""
+    """IMAGE moved so that (x, y) reads (ax + by + c, dx + ey + f), by bilinear interpolation."""
 
     def pixel(y, x):
         return IMAGE[y, x] if 0 <= y < HEIGHT and 0 <= x < WIDTH else np.full(3, 128)
@@ -64,9 +64,9 @@ class TestRandAugment:
 
     @pytest.mark.parametrize("signed", [0.0, 0.4, -0.7, 1.0])
     @pytest.mark.parametrize("name", PILLOW)
-    def test_values_as_pillow_has_them(self, name, signed):
+    def test_values_equal_pillow(self, name, signed):
         expected = np.asarray(self.PILLOW[name](Image.fromarray(IMAGE), signed), float)
-        # Pillow truncates fractions; here they are rounded.
+        # Pillow truncates fractions, this code rounds them.
         np.testing.assert_allclose(by_operation(name, signed), expected, atol=1)
         moves = name in ("autocontrast", "equalize") or (name != "identity" and signed)
         assert bool(moves) == bool(np.abs(expected - IMAGE).max() > 1)
@@ -92,7 +92,7 @@ class TestRandAugment:
 
     @pytest.mark.parametrize("magnitude", [0.3, 1.0])
     def test_an_image_does_not_depend_on_the_others_of_its_batch(self, magnitude):
-        """Nor on their number; all pairs of operations are drawn, in both directions of each."""
+        """Nor on the batch size. The draws cover all pairs of operations, with both signs of each."""
         kinds = np.arange(14)
         which, directions = (kinds + 0.5) / 14, [0.2, 0.7]
         draws = np.stack(np.meshgrid(which, directions, which, directions), -1)
@@ -110,8 +110,8 @@ class TestRandAugment:
                 alone = augment(tf.constant(images[part], tf.uint8), tf.constant(draws[part]))
                 np.testing.assert_array_equal(alone, together[part])
 
-    def test_a_start_of_a_pipeline_traces_little(self):
-        """No loops and branches; and nothing that another pipeline has traced already."""
+    def test_starting_a_pipeline_traces_little(self):
+        """The graph has no loops or branches, and a second pipeline traces nothing again."""
         for _ in range(2):
             before = rand_augment._operated.experimental_get_tracing_count()
             graph = tf.function(lambda *batch: rand_augment.rand_augment(*batch, 0.5))
@@ -126,7 +126,7 @@ class TestRandAugment:
 
     @pytest.mark.parametrize("value", [0, 7, 255])
     def test_an_image_of_one_color(self, value):
-        """There is nothing to stretch or to equalize."""
+        """There is nothing to stretch or equalize."""
         image = tf.fill([1, 5, 4, 3], float(value))
         for name in ("autocontrast", "equalize"):
             found = rand_augment.COLORS[name][0](image, tf.zeros([1, 1, 1, 1]))
@@ -159,7 +159,7 @@ class TestMixing:
     Y, OTHERS = np.eye(5, dtype=np.float32)[[0, 1, 2, 3]], np.eye(5, dtype=np.float32)[[1, 1, 4, 0]]
 
     @pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
-    def test_parts_are_of_a_beta_distribution(self, alpha):
+    def test_parts_follow_a_beta_distribution(self, alpha):
         draws = np.random.default_rng(0).random(20_000).astype(np.float32)
         parts = mixing.beta(tf.constant(draws), alpha).numpy().astype(np.float64)
         assert parts.mean() == pytest.approx(0.5, abs=0.01)
@@ -212,7 +212,7 @@ class TestPipeline:
     @classmethod
     @functools.cache
     def batches(cls, seed=11, **changes):
-        """The batches of three epochs, as read-only arrays."""
+        """The batches of three epochs as read-only arrays."""
         arguments = {"mixing": ("mixup", 0.4), **cls.OPTIONS, **changes}
         made = cls.SPLIT.training_batches(6, 3, seed, **arguments)
         return [tuple(map(np.asarray, batch)) for batch in made]
@@ -225,7 +225,7 @@ class TestPipeline:
             pytest.param({"mixing": None}, marks=pytest.mark.slow),
         ],
     )
-    def test_going_on_at_any_step_sees_the_same(self, changes):
+    def test_resuming_at_any_step_gives_the_same_batches(self, changes):
         whole = self.batches(**changes)
         assert len(whole) == 12
         rest = self.batches(**changes, first_epoch=1, first_step=2)
@@ -233,7 +233,7 @@ class TestPipeline:
             np.testing.assert_array_equal(before[0], after[0])
             np.testing.assert_array_equal(before[1], after[1])
 
-    def test_replicas_together_see_what_one_device_sees(self):
+    def test_replicas_together_get_the_batches_of_one_device(self):
         whole, parts = self.batches(), self.batches(replicas=2)
         for number, (images, labels) in enumerate(whole):
             own = parts[2 * number : 2 * number + 2]
@@ -249,14 +249,14 @@ class TestPipeline:
             pytest.param({"seed": 2**32 - 1}, marks=pytest.mark.slow),
         ],
     )
-    def test_epochs_mix_differently_and_partners_have_an_order_of_their_own(self, arguments):
+    def test_epochs_mix_differently_and_partners_have_their_own_order(self, arguments):
         labels = np.concatenate([batch[1] for batch in self.batches(**arguments)])
         np.testing.assert_allclose(labels.sum(-1), 1, rtol=1e-6)
         first, second = labels[:23], labels[23:46]
         assert not np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
-        assert ((first > 0.01).sum(-1) == 2).mean() > 0.3  # mixed of two classes
+        assert ((first > 0.01).sum(-1) == 2).mean() > 0.3  # mixed from two classes
 
-    def test_the_order_of_training_is_what_it_was(self):
+    def test_mixing_does_not_change_the_order_of_training(self):
         plain = self.SPLIT.training_batches(6, 1, 11, num_classes=4)
         mixed = self.SPLIT.training_batches(6, 1, 11, num_classes=4, mixing=("mixup", 1e-4))
         for (_, labels), (_, own) in zip(plain, mixed, strict=True):
@@ -267,7 +267,7 @@ class TestPipeline:
 
 
 def test_the_library_is_a_field():
-    """Which of the two mixes is seen in a batch of two images: KerasCV's draws follow its seed."""
+    """On a batch of two images, the two libraries draw different mixes from the same seed."""
     split = ArraySplit(TestPipeline.SPLIT.inputs[:2], np.array([0, 1]))
     batches = {}
     for library in ("tensorflow", "keras_cv"):
@@ -281,7 +281,7 @@ def test_the_library_is_a_field():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", ["mixup", "cutmix"])
-def test_a_run_with_all_of_it_resumes_to_the_bit(option, tmp_path):
+def test_a_run_with_all_options_resumes_bit_for_bit(option, tmp_path):
     arrays = np.random.default_rng(4).integers(0, 256, (50, 8, 8, 3)).astype(np.uint8)
     np.savez(
         tmp_path / "data.npz",

@@ -1,4 +1,4 @@
-"""MovieLens as clicks, on a stand-in in TensorFlow Datasets' format, and messages about damage."""
+"""MovieLens as clicks: a stand-in in TensorFlow Datasets' format, and messages about damage."""
 
 import json
 
@@ -12,7 +12,7 @@ from rocket_tf.data.clicks import movielens
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
 HOUR = 3600
-# User, movie, stars, time, genres; not in the order of time.
+# User, movie, stars, time and genres; not in chronological order.
 RATINGS = [
     (2, 30, 4.0, 5 * HOUR, [7]),
     (1, 10, 5.0, 1 * HOUR, [2, 4, 3]),
@@ -65,7 +65,7 @@ def features(version):
 
 @pytest.fixture
 def folder(version, features, tmp_path):
-    """MovieLens with the ratings above, in TFDS's form."""
+    """MovieLens with the ratings above in TFDS's format."""
     builder = tfds.builder(f"movielens/{version}-ratings", data_dir=str(tmp_path / "data"))
     folder = tmp_path / "data" / "movielens" / f"{version}-ratings" / str(builder.version)
     folder.mkdir(parents=True)
@@ -108,7 +108,7 @@ def test_ratings_are_clicks_in_the_order_of_time(folder, version):
         "bucketized_user_age": [25, 25, 25, 25, 56, 56],
         "user_occupation_label": [11, 11, 11, 11, 12, 12],
         "hour": [1, 2, 2, 3, 5, 2],
-        # Strictly before: neither of the two ratings at 2 o'clock has the other in its history.
+        # Histories are strictly earlier: neither rating at 2 o'clock is in the other's history.
         "history": [[-1, -1], [10, -1], [10, -1], [30, 10], [-1, -1], [30, -1]],
     }
     assert {name: array.tolist() for name, array in data.train.inputs.items()} == expected
@@ -122,7 +122,7 @@ def test_ratings_are_clicks_in_the_order_of_time(folder, version):
     assert {columns.label, *data.train.inputs} == set(columns.all)
 
 
-def test_sizes_are_those_asked_for(folder, version):
+def test_sizes_are_those_requested(folder, version):
     data = read(folder, version, test_fraction=0.5)
     assert len(data.train.labels) == len(data.test.labels) == 4
     assert data.test.inputs["history"].shape == (4, 20)
@@ -171,7 +171,7 @@ class TestDamage:
         (folder / TRAIN_FILE).unlink()
         self.assert_damaged(folder, version, TRAIN_FILE, f"{TRAIN_FILE}: missing. ")
 
-    def test_no_rating(self, folder, version, features):
+    def test_not_a_rating(self, folder, version, features):
         write(folder, features, [*RATINGS[:2], b"no rating", *RATINGS[3:]])
         self.assert_damaged(folder, version, TRAIN_FILE, "record 3 of 8 cannot be read: ")
 

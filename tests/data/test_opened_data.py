@@ -1,4 +1,4 @@
-"""Data sets that are open: the catalog's, the user's own, and one that generates its batches."""
+"""Opened data sets: the catalog's, the user's own, and one that generates its batches."""
 
 import json
 import math
@@ -30,7 +30,7 @@ CLASSES, SIZE = 4, 8
 
 
 class GeneratedSplit(Split):
-    """Images that are computed from their numbers, a batch at a time; there is no array of them."""
+    """Images that are computed from their numbers batch by batch, without an array of all."""
 
     def __init__(self, start, number):
         self._start, self._number = start, number
@@ -40,7 +40,7 @@ class GeneratedSplit(Split):
         return self._number
 
     def training_parts(self, schedule, augment, share):
-        """The order of an epoch: steps of 7 around a circle, from a place of its own."""
+        """Each epoch walks around a circle in steps of 7 and starts at its own place."""
         assert math.gcd(7, self.examples) == 1
         parts = math.ceil(self.examples / schedule.batch_size) * share.own
 
@@ -65,7 +65,7 @@ class GeneratedSplit(Split):
         return tf.data.Dataset.range(parts).map(load)
 
     def _generate(self, chosen):
-        """Brightness tells the class, among noise that is a function of number and place."""
+        """The class sets the brightness; the noise is a function of number and place."""
         numbers = chosen + self._start
         labels = numbers % CLASSES
         places = tf.range(SIZE * SIZE, dtype=tf.int64)
@@ -75,7 +75,7 @@ class GeneratedSplit(Split):
 
 
 class GeneratedData(DataSet):
-    """A data set that is nothing but what its splits generate."""
+    """A data set that consists of generated splits."""
 
     card = DatasetCard(
         train_examples=80,
@@ -100,7 +100,7 @@ class GeneratedData(DataSet):
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory):
-    """A finished run on generated data: its configuration, folder and summary."""
+    """The configuration, folder and summary of a finished run on generated data."""
     config = small_config(train_examples=0, flip=True, checkpoint_every_steps=2, pictures=True)
     workdir = tmp_path_factory.mktemp("generated")
     with quick_runs(exported=True):
@@ -125,7 +125,7 @@ class TestGeneratedData:
             "gradient_flow",
             "learning_curves",
         }
-        assert summary["light"]["test_error"] < 75  # error of guessing
+        assert summary["light"]["test_error"] < 75  # guessing has an error of 75
 
     def test_the_summary_is_measured_again(self, generated):
         _, workdir, summary = generated
@@ -164,7 +164,7 @@ class TestGeneratedData:
             with pytest.raises(ConfigError, match=r"has changed since .*version: 1 → 2"):
                 again()
 
-    def test_replicas_see_what_one_device_sees(self):
+    def test_replicas_get_the_batches_of_one_device(self):
         split = GeneratedData.train
         whole = split.training_batches(32, 2, 7, first_step=1, flip=True)
         parts = split.training_batches(32, 2, 7, first_step=1, flip=True, replicas=3)
@@ -191,15 +191,18 @@ for name in DATASETS:
     assert data.card.kind == "images" or data.card.columns.history_length == 3
 assert not {"tensorflow", "sklearn", "tensorflow_datasets"} & set(sys.modules)
 """
-    # Like one of the project's commands, which load names lazily.
+    # The script poses as one of the project's commands, which load names lazily.
     command = [sys.executable, "-c", f"import sys; sys.argv[0] = 'rocket-tf'\n{script}"]
     root = Path(__file__).parents[2]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
-def test_what_is_not_given_is_as_in_a_configuration():
-    default = {**options.default(), "image_size": 64}  # the meaning of 0 for nets without weights
+def test_defaults_are_those_of_a_configuration():
+    default = {
+        **options.default(),
+        "image_size": 64,
+    }  # what 0 means for nets without pretrained weights
     assert {name: default[name] for name in opening.DEFAULTS} == opening.DEFAULTS
 
 
@@ -210,7 +213,7 @@ class TestReopen:
         more = data.reopen(small_config(train_examples=90))
         assert (data.train.examples, more.train.examples) == (80, 90)
 
-    def test_ones_own_data_is_read_again_only_for_another_path(self, reads, archive, tmp_path):
+    def test_own_data_is_read_again_only_for_another_path(self, reads, archive, tmp_path):
         data = open_data(own_config(archive))
         held_out = data.reopen(own_config(archive, validation_examples=8))
         assert (data.train.examples, held_out.train.examples) == (40, 32)
@@ -222,8 +225,8 @@ class TestReopen:
         assert reads == [str(archive), str(other)]
 
 
-def test_a_run_reads_ones_own_data_once(reads, archive, tmp_path):
-    config = own_config(archive, method="kd", epochs=1)  # with a run of the booster
+def test_a_run_reads_own_data_once(reads, archive, tmp_path):
+    config = own_config(archive, method="kd", epochs=1)  # kd trains its booster in a run of its own
     with quick_runs():
         train.train_and_evaluate(config, tmp_path / "run", verbose=False)
     assert reads == [str(archive)]
@@ -234,7 +237,7 @@ def test_a_run_reads_ones_own_data_once(reads, archive, tmp_path):
 
 @pytest.fixture
 def archive(tmp_path):
-    """An .npz file of 40 training and 12 test images."""
+    """The path of an .npz file with 40 training and 12 test images."""
     random = np.random.default_rng(0)
     labels = np.arange(52) % CLASSES
     images = random.integers(0, 100, (52, SIZE, SIZE, 1)) + 50 * labels[:, None, None, None]
@@ -246,7 +249,7 @@ def archive(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The paths of archives that are read, in a list that grows."""
+    """A list to which each archive that is read adds its path."""
     paths, read = [], npz_images.read
     monkeypatch.setattr(npz_images, "read", lambda path: paths.append(path) or read(path))
     return paths

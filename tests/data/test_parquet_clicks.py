@@ -1,4 +1,4 @@
-"""Click logs in Parquet: in memory and streamed, their parts, and what is wrong with them."""
+"""Click logs in Parquet, in memory and streamed: batches, parts and mistakes."""
 
 import datetime
 import itertools
@@ -19,7 +19,7 @@ from rocket_tf.data.clicks.simulated import simulate
 from rocket_tf.data.pipeline import shuffled
 from rocket_tf.errors import DamagedDataError, DataUnavailableError
 
-SIZES = (170, 1, 64, 233, 90, 5, 337)  # of row groups, over two files
+SIZES = (170, 1, 64, 233, 90, 5, 337)  # the rows of each row group, over two files
 FIELDS = {
     "dataset": "click_log",
     "category_columns": ("user", "item", "device"),
@@ -79,7 +79,7 @@ def assert_same(first, second):
 
 
 class TestOrder:
-    def test_each_row_once_an_epoch_and_no_further_than_its_window(self):
+    def test_each_row_comes_once_an_epoch_and_within_its_window(self):
         order = WindowedOrder(SIZES, 3)
         starts = np.cumsum((0, *SIZES))
         seen = []
@@ -96,15 +96,15 @@ class TestOrder:
                 expected = np.concatenate([np.arange(starts[g], starts[g + 1]) for g in window])
                 part = rows[begin : begin + len(expected)]
                 assert set(part) == set(expected)
-                # They are mixed: neighbours come from several of the window's row groups.
+                # Rows are mixed: neighbours come from several row groups of the window.
                 if len(window) > 1:
                     assert len(set(np.searchsorted(starts, part[:60], side="right"))) > 1
                 begin += len(expected)
             seen.append(rows)
         assert not np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[1], seen[2])
 
-    def test_windows_and_the_row_groups_have_permutations_of_their_own(self):
-        """In windows of one size, too; and of as many rows as there are row groups."""
+    def test_windows_and_row_groups_have_their_own_permutations(self):
+        """This holds for windows of equal size, even with as many rows as there are row groups."""
         order = WindowedOrder([1] * 64, 8).of_epoch(0, tf.constant(0, tf.int64))
         windows, offsets = order.places(0, 64)
         np.testing.assert_array_equal(windows, np.repeat(np.arange(8), 8))
@@ -113,14 +113,14 @@ class TestOrder:
         whole = WindowedOrder([1] * 64, 64).of_epoch(0, tf.constant(0, tf.int64))
         assert not np.array_equal(order.groups, whole.places(0, 64)[1])
 
-    def test_one_window_is_the_order_of_examples_in_memory(self):
+    def test_a_single_window_has_the_order_of_examples_in_memory(self):
         order = WindowedOrder(SIZES, 7).of_epoch(5, tf.constant(2, tf.int64))
         rows = order.rows(*order.places(17, 400))
         bounds = (tf.constant(place, tf.int64) for place in (17, 400, 900))
         expected = shuffled(*bounds, 5, tf.constant(2, tf.int64))
         np.testing.assert_array_equal(rows, expected)
 
-    def test_without_shuffling_rows_stay_in_their_order(self):
+    def test_without_shuffling_rows_stay_in_order(self):
         order = WindowedOrder(SIZES, 3, shuffle=False).of_epoch(5, tf.constant(2, tf.int64))
         np.testing.assert_array_equal(order.rows(*order.places(3, 900)), np.arange(3, 900))
 
@@ -136,7 +136,7 @@ def streamed(log):
 
 
 class TestBatches:
-    def test_values_are_those_that_were_written(self, in_memory, clicks):
+    def test_values_are_read_as_written(self, in_memory, clicks):
         for part, split in ((clicks.train, in_memory.train), (clicks.test, in_memory.test)):
             np.testing.assert_array_equal(split.labels, part.labels)
             for name in ("user", "item", "device", "price", "history"):
@@ -145,7 +145,7 @@ class TestBatches:
         price = clicks.train.inputs["price"].astype(np.float64)
         assert in_memory.card.moments["price"] == pytest.approx((price.mean(), price.var()), 1e-13)
 
-    def test_streamed_batches_are_those_in_memory(self, in_memory, streamed):
+    def test_streamed_batches_equal_those_in_memory(self, in_memory, streamed):
         every = batches(streamed.train)
         assert_same(batches(in_memory.train), every)
         assert [len(labels) for _, labels in every[8:11]] == [96, 36, 96]
@@ -155,7 +155,7 @@ class TestBatches:
         whole = [split.test.evaluation_batches(40) for split in (in_memory, streamed)]
         assert_same(*(list(each.as_numpy_iterator()) for each in whole))
 
-    def test_going_on_at_any_step_gives_what_is_left(self, streamed):
+    def test_resuming_at_any_step_gives_the_remaining_batches(self, streamed):
         every = batches(streamed.train)
         for epoch, step in ((0, 1), (0, 9), (1, 0), (1, 6)):
             rest = batches(streamed.train, first_epoch=epoch, first_step=step)
@@ -196,7 +196,7 @@ class TestBatches:
             rows = np.concatenate([inputs["row"] for inputs, _ in batches(data.train, epochs=1)])
             assert sorted(rows) == list(range(423))
 
-    def test_what_is_large_is_streamed_by_itself(self, log, monkeypatch):
+    def test_large_logs_are_streamed_by_default(self, log, monkeypatch):
         assert hasattr(opened(log).train, "inputs")
         monkeypatch.setattr("rocket_tf.data.streamed._BYTES_IN_MEMORY", 1000)
         assert not hasattr(opened(log).train, "inputs")
@@ -216,7 +216,7 @@ class TestBatches:
 
 
 class TestCsv:
-    def test_turned_into_parquet_gives_the_same_batches(self, log, tmp_path, monkeypatch):
+    def test_converted_to_parquet_it_gives_the_same_batches(self, log, tmp_path, monkeypatch):
         monkeypatch.setattr("rocket_tf.data.clicks.conversion.ROWS", 128)
         for name in ("train-0", "train-1", "test"):
             rows = pq.read_table(log / f"{name}.parquet").to_pylist()
@@ -237,7 +237,7 @@ class TestCsv:
         opened(tmp_path, streaming="always")
         assert os.stat(folder).st_mtime_ns == before
 
-    def test_a_mistake_has_its_line(self, tmp_path):
+    def test_a_mistake_is_reported_with_its_line(self, tmp_path):
         (tmp_path / "train.csv").write_text("click,user,item\n1,a,2\n0,b,3\n7,c,4\n")
         (tmp_path / "test.csv").write_text("click,user,item\n1,a,2\n")
         fields = {"dataset": "click_log", "data_path": str(tmp_path), "streaming": "always"}
@@ -328,7 +328,7 @@ class TestTestPart:
         data = opened(tmp_path / "log", test_path=str(other), **fields)
         assert (data.train.examples, data.test.examples) == (900, 10)
         (first, _), *_ = data.train.evaluation_batches(900).as_numpy_iterator()
-        # In the order of paths, and so of dates.
+        # Files are read in the order of their paths, and so of dates.
         assert first["row"][:2].tolist() == [300, 301]
 
     def test_a_value_that_the_column_cannot_have(self, by_date):
@@ -341,7 +341,7 @@ class TestTestPart:
 
 
 class TestFromPython:
-    def test_batches_are_the_commands(self, log, streamed):
+    def test_batches_equal_those_of_a_run(self, log, streamed):
         fields = {**FIELDS, "number_columns": ("price", "row"), "streaming": "always"}
         del fields["dataset"]
         train = click_dataset(log, batch_size=96, epochs=2, seed=7, **fields)
@@ -372,7 +372,7 @@ class TestRemote:
         one = opened("memory://bucket/log/train-0.parquet", test_fraction=0.1)
         assert one.train.examples + one.test.examples == 468
 
-    def test_what_cannot_be_read_there(self):
+    def test_urls_that_cannot_be_read(self):
         files = fsspec.filesystem("memory")
         for part in ("train", "test"):
             files.pipe_file(f"/csv/{part}.csv", b"click,user,item\n1,2,3\n")
@@ -387,7 +387,7 @@ class TestRemote:
 
 
 class TestFingerprint:
-    def test_moved_data_is_the_same_and_is_not_read_again(self, log, tmp_path, monkeypatch):
+    def test_moved_data_is_recognized_and_not_read_again(self, log, tmp_path, monkeypatch):
         first = opened(log, streaming="always")
         moved = tmp_path / "elsewhere"
         moved.mkdir()
@@ -398,7 +398,7 @@ class TestFingerprint:
         assert second.fingerprint == first.fingerprint
         assert second.card == first.card
 
-    def test_another_value_is_other_data(self, tmp_path, clicks):
+    def test_another_value_changes_the_fingerprint(self, tmp_path, clicks):
         found = []
         for price in (1.0, 2.0):
             table = table_of(clicks.test)
@@ -411,7 +411,7 @@ class TestFingerprint:
 
 
 class TestMistakes:
-    """Each is one line, with the file."""
+    """Each message is one line and names the file."""
 
     @pytest.fixture
     def make(self, tmp_path, clicks):
@@ -503,12 +503,12 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "name", ["train-2.csv.zst", "train-2.tsv", "train-2.parquet.gz", "Train-2.orc"]
     )
-    def test_names_that_are_almost_read(self, make, tmp_path, name):
+    def test_files_whose_names_are_almost_right_are_refused(self, make, tmp_path, name):
         make()
         (tmp_path / name).write_text("x")
         self.refused(tmp_path, f"{name}: would be skipped because of its name")
 
-    def test_other_names_are_named(self, make, tmp_path, capsys):
+    def test_files_with_other_names_are_listed(self, make, tmp_path, capsys):
         path = make()
         (tmp_path / "part-7.parquet").write_bytes(path.read_bytes())
         opened(tmp_path)
@@ -528,7 +528,7 @@ class TestNumbers:
             (lambda n: n * 0 + 4, "float32"),
         ],
     )
-    def test_that_float32_would_blur_enter_nets_as_they_are(self, tmp_path, make, dtype):
+    def test_that_float32_would_round_reach_nets_exactly(self, tmp_path, make, dtype):
         from rocket_tf.networks.number_layers import CentredNumber
 
         numbers = make(np.arange(100))

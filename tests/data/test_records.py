@@ -1,4 +1,4 @@
-"""Image classification sets of TensorFlow Datasets, in both formats and several files."""
+"""Image classification sets of TensorFlow Datasets in both formats, split over several files."""
 
 import io
 import shutil
@@ -20,7 +20,7 @@ SIZE = 8
 
 
 def encoded(number):
-    """A JPEG file of noise; every shape is another."""
+    """A JPEG file of noise; each number has its own shape."""
     random = np.random.default_rng(number)
     pixels = random.integers(0, 256, (9 + number, 40 - number, 3)).astype(np.uint8)
     content = io.BytesIO()
@@ -29,7 +29,7 @@ def encoded(number):
 
 
 def write(folder, form, features=None, examples=None, version="1.0.0"):
-    """A set "trees" of 19 training examples in three files and 5 test examples."""
+    """Writes a data set "trees" with 19 training examples in three files and 5 test examples."""
     path = folder / "trees" / version
     path.mkdir(parents=True)
     features = features or {
@@ -63,7 +63,7 @@ def prepared(request, tmp_path_factory):
 
 @pytest.fixture
 def folder(prepared, tmp_path):
-    """A copy to damage."""
+    """A copy that tests may damage."""
     shutil.copytree(prepared, tmp_path / "data")
     return tmp_path / "data"
 
@@ -113,13 +113,13 @@ class TestExamples:
             found, np.sort(expected(range(19)).reshape(19, -1).astype(int).sum(1))
         )
 
-    def test_of_parts_of_splits(self, prepared):
+    def test_of_subsplits(self, prepared):
         data = opened(prepared, tfds_train_split="train[5:12]", tfds_test_split="train[12:14]")
         np.testing.assert_array_equal(everything(data.train)[0], expected(range(5, 12)))
         np.testing.assert_array_equal(everything(data.test)[0], expected((12, 13)))
         assert data.fingerprint != opened(prepared).fingerprint
 
-    def test_the_scan_is_kept_and_moved_data_is_the_same(self, prepared, folder, monkeypatch):
+    def test_the_scan_is_cached_and_moved_data_is_recognized(self, prepared, folder, monkeypatch):
         first = opened(prepared)
         monkeypatch.setattr(scanning, "scan", None)
         moved = opened(folder)
@@ -141,7 +141,7 @@ class TestMistakes:
         assert text in str(error.value) and len(str(error.value).splitlines()) == 1
         return str(error.value)
 
-    def test_a_split_that_there_is_not(self, prepared):
+    def test_an_unknown_split(self, prepared):
         message = self.assert_refused(
             DataUnavailableError, "no split 'val'", prepared, tfds_test_split="val"
         )
@@ -170,7 +170,7 @@ class TestMistakes:
         path.write_bytes(content)
         self.assert_refused(DamagedDataError, f"tfds: {path}: ", folder)
 
-    def test_no_images_with_classes(self, tmp_path):
+    def test_a_set_that_is_not_for_classification(self, tmp_path):
         features = {"image": tfds.features.Image(shape=(4, 4, 1)), "height": np.float32}
         examples = {"train": [{"image": np.zeros((4, 4, 1), np.uint8), "height": 1.0}]}
         examples["test"] = examples["train"]

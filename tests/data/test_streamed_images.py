@@ -1,4 +1,4 @@
-"""Images that are streamed from their files: the same batches as in memory, read when needed."""
+"""Streamed images are read when they are needed and give the same batches as in memory."""
 
 import dataclasses
 import os
@@ -24,7 +24,7 @@ LABELS = RANDOM.integers(0, 5, 23)
 
 @dataclasses.dataclass
 class Recorded(streamed.Source):
-    """A source of `IMAGES` by number that writes down what it is asked for."""
+    """A source of `IMAGES` by number that records which are requested."""
 
     asked: list
     shape: tuple = SHAPE
@@ -59,31 +59,31 @@ class TestBatches:
         ],
         ids=["plain", "resumed and augmented", "of a worker"],
     )
-    def test_of_training_are_those_in_memory(self, options):
+    def test_of_training_equal_those_in_memory(self, options):
         of_memory = self.in_memory.training_batches(5, 3, seed=7, **options)
         assert_same(recorded().training_batches(5, 3, seed=7, **options), of_memory)
 
     @pytest.mark.parametrize("options", [{}, {"replicas": 4, "worker": 1, "workers": 2}])
-    def test_of_an_evaluation_are_those_in_memory(self, options):
+    def test_of_an_evaluation_equal_those_in_memory(self, options):
         of_memory = self.in_memory.evaluation_batches(6, **options)
         assert_same(recorded().evaluation_batches(6, **options), of_memory)
         images, labels = recorded().first(4)
         np.testing.assert_array_equal(images, IMAGES[:4])
         np.testing.assert_array_equal(labels, LABELS[:4])
 
-    def test_workers_read_their_own_parts_alone_and_together_all(self):
+    def test_workers_read_only_their_parts_and_together_all_images(self):
         asked = []
         for worker in range(3):
             split = recorded()
             parts = split.training_parts(Schedule(5, 1, seed=7), None, Share(3, worker, 3))
             labels = np.concatenate([labels for _, labels in parts.as_numpy_iterator()])
-            # Nothing is read beyond what comes out.
+            # Only the images of the batches are read.
             assert len(split.source.asked) == len(labels) < 10
             np.testing.assert_array_equal(np.sort(labels), np.sort(LABELS[split.source.asked]))
             asked += split.source.asked
         assert sorted(asked) == list(range(23))
 
-    def test_going_on_reads_nothing_of_what_is_done(self):
+    def test_resuming_reads_no_image_of_earlier_batches(self):
         split = recorded()
         batches = split.training_batches(5, 2, seed=7, first_epoch=1, first_step=4)
         assert [len(labels) for _, labels in batches] == [3]
@@ -96,7 +96,7 @@ class TestBatches:
             split.first(1)
 
 
-def test_of_what_size_examples_are_streamed():
+def test_from_which_size_examples_are_streamed():
     gibibyte = 2**30
     assert not streamed.is_streamed("auto", gibibyte) and streamed.is_streamed("auto", gibibyte + 1)
     assert not streamed.is_streamed("never", 2**50) and streamed.is_streamed("always", 1)
@@ -104,7 +104,7 @@ def test_of_what_size_examples_are_streamed():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of images of many sizes, in three formats, one of them turned."""
+    """Two classes of images of many sizes in three formats; one image of each is rotated."""
     random = np.random.default_rng(1)
     for part, count in (("train", 9), ("test", 3)):
         for name in ("cat", "dog"):
@@ -126,7 +126,7 @@ def opened(folder, streaming, **changes):
 
 
 class TestFolder:
-    def test_streamed_is_as_in_memory(self, folder):
+    def test_streamed_equals_in_memory(self, folder):
         changes = {"train_examples": 16, "validation_examples": 4}
         streaming, memory = (opened(folder, how, **changes) for how in ("always", "never"))
         assert streaming.card == memory.card and streaming.fingerprint == memory.fingerprint
@@ -140,19 +140,19 @@ class TestFolder:
         of_memory = memory.train.training_batches(4, 2, seed=3, flip=True)
         assert_same(streaming.train.training_batches(4, 2, seed=3, flip=True), of_memory)
 
-    def test_moved_data_is_the_same_and_changed_data_is_not(self, folder):
+    def test_moving_data_keeps_the_fingerprint_and_changing_it_does_not(self, folder):
         first = opened(folder, "always").fingerprint
         moved = folder.rename(folder.with_name("moved"))
         assert opened(moved, "always").fingerprint == first
         path = moved / "test" / "dog" / "0.png"
         content = bytearray(path.read_bytes())
-        content[-1] ^= 1  # in a checksum that Pillow ignores
+        content[-1] ^= 1  # a checksum that Pillow ignores
         path.write_bytes(content)
         assert opened(moved, "always").fingerprint != first
         path.rename(path.with_name("9.png"))
         assert opened(moved, "always").fingerprint != first
 
-    def test_what_the_scan_finds_is_kept(self, folder, monkeypatch, capsys):
+    def test_the_scan_is_cached(self, folder, monkeypatch, capsys):
         (folder / "train" / "cat" / "0.png").write_bytes(b"no image")
         first = opened(folder, "always", unreadable_images="skip")
         message = capsys.readouterr().out
@@ -179,34 +179,34 @@ class TestFolder:
         assert str(error.value).startswith(f"{path}: No such file or directory; it could be read")
         assert len(str(error.value).splitlines()) == 1
 
-    def test_more_than_fits_into_memory_names_the_way_out(self, folder, monkeypatch):
+    def test_more_than_fits_into_memory_suggests_streaming(self, folder, monkeypatch):
         monkeypatch.setattr("rocket_tf.data.local_files._available_memory", lambda: 2**10)
         with pytest.raises(DataUnavailableError, match=r"stream them: config\.streaming=always"):
             opened(folder, "never")
         assert opened(folder, "always").train.examples == 18
 
 
-def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path):
+def test_a_pipe_is_not_an_image_and_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     _, reasons = image_files.decode([str(tmp_path / "a.jpg")], 8)
     assert reasons == ["is not a regular file (but, say, a pipe)"]
 
 
 class TestKept:
-    def test_arrays_come_back(self):
+    def test_arrays_are_restored(self):
         assert kept.load("test", [1, "a"]) is None
         kept.save("test", [1, "a"], names=np.array(["é", "b"]), numbers=np.arange(3))
         found = kept.load("test", [1, "a"])
         assert found["names"].tolist() == ["é", "b"] and found["numbers"].tolist() == [0, 1, 2]
         assert kept.load("test", [1, "b"]) is None and kept.load("other", [1, "a"]) is None
 
-    def test_damage_is_nothing(self):
+    def test_damaged_files_are_ignored(self):
         kept.save("test", "damaged", numbers=np.arange(1000))
         (path,) = set(kept.folder().glob("test-*")) - {kept._path("test", [1, "a"])}
         path.write_bytes(path.read_bytes()[:100])
         assert kept.load("test", "damaged") is None
 
-    def test_a_folder_that_cannot_be_written_is_no_error(self, tmp_path, monkeypatch):
+    def test_a_folder_that_cannot_be_written_is_not_an_error(self, tmp_path, monkeypatch):
         (tmp_path / "file").touch()
         monkeypatch.setenv("ROCKET_TF_CACHE", str(tmp_path / "file"))
         kept.save("test", 1, numbers=np.arange(3))
