@@ -1,4 +1,4 @@
-"""Generated bad command lines and configuration files: one line, exit code 2, nothing else."""
+"""Generated bad command lines and configuration files give one line and exit code 2."""
 
 import contextlib
 import io
@@ -20,29 +20,29 @@ from rocket_tf.config.methods import METHODS
 from rocket_tf.data.catalog import DATASETS
 from rocket_tf.networks.backbone_names import BACKBONES
 
-# ml_collections loads a file that way.
+# ml_collections loads configuration files with load_module().
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 ROOT = Path(__file__).parents[2]
 HEAD = "import pickle\nfrom rocket_tf import config as options\ndef get_config(method=None):\n    "
-LONGEST_LINE = 1000  # also for the longest values
+LONGEST_LINE = 1000  # characters, even for the longest values
 COLUMNS = (
     *("category_columns", "number_columns", "request_columns", "booster_only"),
     "label_columns",
 )
 SIZES = ("light_tower", "booster_tower")
 IMAGES = [name for name, card in DATASETS.items() if card.kind == "images"]
-# Number of a field's bad strings, and of its bad values; for more, set ROCKET_FUZZ=30.
+# How many bad strings and how many bad values each field gets; ROCKET_FUZZ=30 tries more.
 EXAMPLES = int(os.environ.get("ROCKET_FUZZ", 8))
 
 
 class TensorFlowWanted(Exception):
-    """The command has found nothing wrong."""
+    """Raised in place of loading TensorFlow, when the command has found nothing wrong."""
 
 
 @pytest.fixture
 def answer(tmp_path, monkeypatch):
-    """The command in this process, from an empty folder: from arguments to code and texts."""
+    """Runs the command here, in an empty folder; returns its exit code, stdout and stderr."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -55,7 +55,7 @@ def answer(tmp_path, monkeypatch):
 
     def run(*arguments):
         flags.FLAGS.unparse_flags()
-        # Otherwise, a file without get_config would have that of the previous file.
+        # Without this, a file without get_config would get that of the previous file.
         sys.modules.pop("config_config", None)
         printed, complained = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
@@ -67,7 +67,7 @@ def answer(tmp_path, monkeypatch):
 
 
 def assert_refused(answered, *named):
-    """Whether an answer is one line that has one of the names in it, and nothing was written."""
+    """Asserts that the answer is one line with one of the names and that nothing was written."""
     code, printed, complained = answered
     assert (code, printed) == (2, "")
     assert complained.startswith("rocket_tf: ") and complained.endswith("\n")
@@ -79,7 +79,7 @@ def assert_refused(answered, *named):
 
 
 def examine(strategy, count, check):
-    """Checks so many examples of a strategy, the same in every run; returns how many there were."""
+    """Checks up to `count` examples, the same in every run, and returns how many there were."""
     examined = []
 
     @settings(max_examples=count, derandomize=True, deadline=None, database=None)
@@ -93,7 +93,7 @@ def examine(strategy, count, check):
 
 
 def takes(name, value):
-    """Whether a value is of a field's type and in its range."""
+    """Whether a value has the type of a field and is in its range."""
     kind = type(FIELDS[name].default)
     types = {float: int | float, tuple: tuple | list}.get(kind, kind)
     is_of_type = isinstance(value, types) and isinstance(value, bool) == (kind is bool)
@@ -101,7 +101,7 @@ def takes(name, value):
 
 
 def reads(name, text):
-    """Whether a text is a value of a field, on the command line."""
+    """Whether a text on the command line is a value of a field."""
     readers = {
         bool: lambda text: {"true": True, "1": True, "false": False, "0": False}[text.lower()],
         int: int,
@@ -153,7 +153,7 @@ VALUES = st.one_of(
         ),
         max_leaves=4,
     ),
-    # More digits than Python prints, also in Hypothesis's messages.
+    # These have more digits than Python prints, even in Hypothesis's messages.
     st.just(5000).map(lambda digits: 10**digits),
     st.just(5000).map(lambda digits: (0.3, 10**digits)),
     st.sampled_from(["a\0b", "\ud800", "a\nb", "x" * 100_000, object]),
@@ -162,7 +162,7 @@ VALUES = st.one_of(
 
 @pytest.mark.parametrize("name", FIELDS)
 class TestEveryField:
-    def test_texts_that_are_no_value_of_it(self, name, answer):
+    def test_texts_that_are_not_values(self, name, answer):
         def check(text):
             answered = answer("--config=digits", "--workdir=run", f"--config.{name}={text}")
             assert_refused(answered, f"config.{name}: ")
@@ -183,7 +183,7 @@ class TestEveryField:
         values = VALUES.filter(lambda value: not takes(name, value))
         assert examine(values, EXAMPLES, check) == EXAMPLES
 
-    def test_values_that_a_configuration_is_set_to_in_a_file(self, name, answer, tmp_path):
+    def test_values_assigned_in_a_file(self, name, answer, tmp_path):
         path = tmp_path / "bad.py"
 
         def check(value):
@@ -198,7 +198,7 @@ class TestEveryField:
         assert examine(values, EXAMPLES, check) == EXAMPLES
 
 
-def test_there_are_at_least_500():
+def test_there_are_at_least_500_examples():
     assert 3 * EXAMPLES * len(FIELDS) >= 500
 
 
@@ -210,7 +210,7 @@ def depths(minimum=1):
     return st.integers(minimum, 100).map(lambda count: 6 * count + 4)
 
 
-# Overrides of the defaults, and the field that the message names.
+# Overrides of the defaults, by the field that the message names.
 COMBINATIONS = {
     "light_depth": st.one_of(
         st.builds(lambda depth: {"layout": "bottom", "light_depth": depth}, depths()),
@@ -286,7 +286,7 @@ COMBINATIONS = {
 
 class TestCommandLines:
     @pytest.mark.parametrize("named", COMBINATIONS)
-    def test_fields_that_do_not_go_together(self, named, answer, tmp_path):
+    def test_fields_that_conflict(self, named, answer, tmp_path):
         path = tmp_path / "defaults.py"
         path.write_text(f"{HEAD}return options.default()\n")
 
@@ -397,7 +397,7 @@ class TestCommandLines:
         )
         examine(st.one_of(names, st.sampled_from(list(FIELDS)), st.just("x" * 9999)), 30, check)
 
-    def test_arguments_that_are_no_flags(self, answer):
+    def test_arguments_that_are_not_flags(self, answer):
         def check(text):
             assert_refused(answer("--config=digits", text, "--workdir=run"), "not a flag")
 
@@ -462,7 +462,7 @@ class TestFiles:
             bundled.load_file(str(path))
 
     @pytest.mark.parametrize("text", FILES, ids=lambda text: repr(text)[-40:])
-    def test_what_they_hold(self, text, answer, tmp_path):
+    def test_what_they_contain(self, text, answer, tmp_path):
         path = tmp_path / "bad.py"
         path.write_text(text + "\n")
         assert_refused(answer(f"--config={path}", "--workdir=run"), FILES[text])
@@ -493,7 +493,7 @@ class TestFiles:
     ],
     ids=str,
 )
-def test_good_command_lines_go_on_to_tensorflow(answer, arguments):
+def test_good_command_lines_reach_tensorflow(answer, arguments):
     with pytest.raises(TensorFlowWanted):
         answer(*arguments)
 
@@ -507,7 +507,7 @@ def test_overrides_arrive_as_typed(answer):
 
 
 def test_none_of_it_loads_tensorflow():
-    """In a process of its own: here the other tests have loaded it."""
+    """This needs a new process, because other tests have loaded TensorFlow in this one."""
     code = """
         import sys
         sys.argv[0] = "rocket-tf"

@@ -1,4 +1,4 @@
-"""Options: every configuration file, every bad value, every combination that makes no sense."""
+"""Options: all configuration files, bad values, and combinations that make no sense."""
 
 import importlib.util
 import re
@@ -28,7 +28,7 @@ def load(path):
     return module
 
 
-def test_the_configurations_that_come_along_are_found():
+def test_the_bundled_configurations_are_found():
     assert list(ready_configs.paths().values()) == CONFIGS
 
 
@@ -45,7 +45,7 @@ def folder_of_images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_data(folder_of_images, tmp_path_factory):
-    """Fields by the configurations of data that lies in a folder of one's own."""
+    """For each configuration of own data, the fields that point to a small folder."""
     fields = {"image_folder": {"data_path": folder_of_images}}
     names = {
         "criteo": [f"I{n}" for n in range(1, 14)] + [f"C{n}" for n in range(1, 27)],
@@ -61,7 +61,7 @@ def own_data(folder_of_images, tmp_path_factory):
     return fields
 
 
-def test_the_old_recipe_of_image_folder_is_the_fields_that_its_docs_name(folder_of_images):
+def test_the_documented_fields_restore_the_old_recipe_of_image_folder(folder_of_images):
     config = ready_configs.load("image_folder")
     config.data_path = folder_of_images
     options.check(config)
@@ -76,7 +76,7 @@ def test_the_old_recipe_of_image_folder_is_the_fields_that_its_docs_name(folder_
         assert config[field] == defaults[field]
 
 
-# Methods that some nets do not support, and the field that the message names.
+# Methods that some nets do not support, and the message's text.
 EXCLUDED = {
     ("cifar10_bottom", "at"): "layout: got bottom with method=at.*three",
     ("clicks", "at"): "method: got at with dataset=simulated_clicks",
@@ -88,7 +88,7 @@ EXCLUDED = {
 for log in ("criteo", "avazu"):
     EXCLUDED[log, "at"] = "method: got at with dataset=click_log"
     EXCLUDED[log, "rocket_no_sharing_but_stem"] = "share_stem: got True with dataset=click_log"
-# Hints that need three classes; these configurations have two.
+# These hints need three classes, and these configurations have two.
 EXCLUDED |= {
     (config, method): f"{field} with dataset={dataset} of 2 classes"
     for config, dataset in (
@@ -107,7 +107,7 @@ EXCLUDED |= {
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 class TestEveryFile:
-    def test_can_be_run_and_is_locked(self, path, own_data):
+    def test_is_valid_and_locked(self, path, own_data):
         config = load(path).get_config()
         if path.stem in own_data:
             with pytest.raises(ConfigError, match=r"data_path: got '' .*expected the path"):
@@ -117,7 +117,7 @@ class TestEveryFile:
         assert config.is_locked
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_has_every_method(self, path, method, own_data):
+    def test_supports_every_method(self, path, method, own_data):
         config = load(path).get_config(method)
         config.update(own_data.get(path.stem, {}))
         if (path.stem, method) in EXCLUDED:
@@ -131,7 +131,7 @@ class TestEveryFile:
         with pytest.raises(ConfigError, match=r"got method 'kl' .* rocket_kd"):
             load(path).get_config("kl")
 
-    def test_its_docstring_has_its_command(self, path):
+    def test_its_docstring_names_its_command(self, path):
         assert f"python -m rocket_tf.main --config=configs/{path.name}" in load(path).__doc__
 
 
@@ -140,7 +140,7 @@ def test_the_paper_recipes():
     assert {"cifar10", "cifar100", "digits", "svhn"} <= set(configs)
     cifar = configs["cifar10"]
     assert (cifar.batch_size, cifar.epochs, cifar.learning_rate) == (128, 200, 0.1)
-    # Epochs done when the learning rate drops, at the start of epochs 60, 120 and 160.
+    # The rate drops at the start of epochs 60, 120 and 160, after one epoch fewer.
     assert [round(fraction * 200) for fraction in cifar.learning_rate_drops] == [59, 119, 159]
     assert (cifar.weight_decay, cifar.hint_weight, cifar.temperature) == (5e-4, 0.03, 4.0)
     svhn = configs["svhn"]
@@ -260,7 +260,7 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"optimizer": "lamb"}, "optimizer"),
         ({"optimizer": "adam"}, "weight_decay"),
         ({"table_optimizer": "lamb"}, "table_optimizer"),
-        ({"table_optimizer": "sgd"}, "table_optimizer"),  # of images
+        ({"table_optimizer": "sgd"}, "table_optimizer"),  # images have no tables
         ({"table_learning_rate": -0.1}, "table_learning_rate"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate_drops": (0.6, 0.3)}, "learning_rate_drops"),
@@ -554,14 +554,14 @@ OWN_HINTS = {**OWN_NETS, "own_functions": ("build_hints",)}
         ({"epoch": 3}, "epoch: no such field; did you mean config.epochs"),
     ],
 )
-def test_bad_values_are_answered_in_one_line_that_names_the_field(changes, named):
+def test_bad_values_give_one_line_that_names_the_field(changes, named):
     with pytest.raises(ConfigError, match=rf"^config\.{named}") as error:
         options.check({**options.default(), **changes})
     assert "\n" not in str(error.value)
 
 
 def test_every_field_has_a_bad_value_above():
-    tested = test_bad_values_are_answered_in_one_line_that_names_the_field.pytestmark[0].args[1]
+    tested = test_bad_values_give_one_line_that_names_the_field.pytestmark[0].args[1]
     fields = {name for changes, _ in tested for name in changes}
     assert set(FIELDS) <= fields
 
@@ -600,7 +600,7 @@ def test_bad_overrides(name, text):
 
 
 @pytest.mark.parametrize("name", ["features.user", "features.user.size", "features..buckets"])
-def test_overrides_of_what_features_do_not_have(name):
+def test_overrides_of_unknown_fields_of_features(name):
     with pytest.raises(ConfigError, match=rf"config\.{name}: expected features, the name of one"):
         options.parse_override(name, "1")
 
@@ -634,7 +634,7 @@ def test_fields_of_features_are_overridden_by_name():
         ({"image_size": 40, **FROZEN}, 40),
         (FROZEN, 224),
         ({**FROZEN, "booster_backbone": "EfficientNetB3"}, 300),
-        # The booster decides, or the light net if the booster's weights are random.
+        # The booster sets the size, or the light net does if the booster's weights are random.
         ({**TWO_NETS, "light_backbone": "EfficientNetV2S", "light_weights": "imagenet"}, 384),
     ],
 )
@@ -643,11 +643,11 @@ def test_the_size_of_images_follows_the_net(changes, size):
     assert options.with_image_size(config)["image_size"] == size
 
 
-def test_the_size_of_images_stays_where_it_is_not_read():
+def test_the_size_of_images_is_kept_where_it_is_not_read():
     assert options.with_image_size(options.default()) == dict(options.default())
 
 
-def test_a_configuration_of_a_time_when_64_was_the_default():
+def test_a_configuration_from_when_64_was_the_default():
     options.check_fields({**options.default(), "image_size": 64})
 
 
@@ -663,6 +663,6 @@ def test_differences():
     assert options.differences(first, second, ignored=["data_dir"]) == ["epochs: 200 → 3"]
 
 
-def test_the_table_of_fields_names_them_all():
+def test_the_table_names_all_fields():
     text = options.describe()
     assert all(name in text for name in FIELDS)

@@ -1,4 +1,4 @@
-"""The paper's methods as configurations: each trains; teachers, terms and gradients are right."""
+"""The paper's methods as configurations: each trains with the right teacher and terms."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ CARD = card_of(small_config())
 
 
 def trained_booster(seed=3):
-    """A booster with weights of its own, as a teacher."""
+    """A booster from another seed, which serves as a trained teacher."""
     _, booster = build_nets(small_config(seed=seed), CARD)
     return booster
 
@@ -47,7 +47,7 @@ def cross_entropy(labels, logits):
     return -np.log(softmax(logits)[np.arange(len(labels)), labels])
 
 
-# Rockets with another hint, for which one step is enough, and those of TestTheSwitchesOfTable2.
+# Single steps test the rockets with other hints, and TestTheSwitchesOfTable2 tests the others.
 OTHER_HINTS = (
     "rocket_softmax_mse",
     "rocket_kd_hint",
@@ -58,14 +58,12 @@ OTHER_HINTS = (
 )
 SWITCHED = ("rocket_no_gradient_block", "rocket_no_sharing", "rocket_no_sharing_but_stem")
 TRAINED = [method for method in METHODS if method not in (*OTHER_HINTS, *SWITCHED)]
-EXPORTED = (
-    "rocket_kd",
-)  # besides booster and teacher; exports of other methods have their own tests
+EXPORTED = ("rocket_kd",)  # exports of other methods have their own tests
 
 
 @pytest.fixture(scope="module")
 def runs(few_test_digits, tmp_path_factory):
-    """The methods of `TRAINED`, for an epoch; those with a teacher follow one booster."""
+    """Runs of one epoch with each method of `TRAINED`; all teachers are the same booster."""
     folder = tmp_path_factory.mktemp("methods")
     summaries = {}
     for method in TRAINED:
@@ -99,8 +97,8 @@ class TestEveryMethod:
         folder, _ = runs
         assert len({self.losses(folder / method) for method in TRAINED}) == len(TRAINED)
 
-    def test_so_do_other_rockets(self, runs, tmp_path):
-        """A step of each, which is faster, is in the tests below."""
+    def test_other_rockets_compute_something_else_too(self, runs, tmp_path):
+        """The tests below run a single step of each rocket, which is faster."""
         found = {self.losses(runs[0] / method) for method in TRAINED}
         for method in (*OTHER_HINTS[:2], *SWITCHED):
             summary = train.train_and_evaluate(
@@ -113,20 +111,20 @@ class TestEveryMethod:
 
     @staticmethod
     def losses(folder):
-        """Those of a run of one epoch; `None` where there is none of the kind."""
+        """The losses of a run of one epoch; `None` for those that it does not have."""
         line = json.loads((folder / "metrics.jsonl").read_text())
         return tuple(line.get(f"{kind}_loss") for kind in ("light", "booster", "hint", "teacher"))
 
-    def test_the_booster_is_trained_once_and_untouched(self, runs):
+    def test_the_booster_is_trained_once_and_never_changed(self, runs):
         folder, summaries = runs
         assert not (folder / "kd" / "booster").exists()
         followed = state(folder / "booster")
         for method in ("kd", "at", "rocket_kd", "no_joint_training"):
             assert summaries[method]["teacher"] == summaries["booster"]["booster"]
             own = set(state(folder / method).values())
-            # The run's checkpoint has the teacher's tensors, unchanged.
+            # The run's checkpoint contains the teacher's tensors unchanged.
             teacher = {value for name, value in followed.items() if name.startswith("model/")}
-            # Also the moving statistics of its batch normalisations.
+            # These include the moving statistics of its batch normalization.
             assert len(teacher) > 50 and teacher <= own
 
     def test_evaluated_again(self, runs):
@@ -138,7 +136,7 @@ class TestEveryMethod:
 @pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 class TestTheBoosterToFollow:
-    def test_is_trained_first_where_there_is_none(self, runs, tmp_path):
+    def test_is_trained_first_if_there_is_none(self, runs, tmp_path):
         folder, summaries = runs
         config = method_config("kd")
         summary = train.train_and_evaluate(config, tmp_path / "kd", verbose=False)
@@ -171,10 +169,10 @@ class TestTheBoosterToFollow:
     def test_fields_that_a_method_does_not_read(self, method, unread):
         named = set(options.unread_fields(method_config(method)))
         assert unread <= named
-        # Fields that it does read make another run.
+        # Fields that it reads are never among them.
         assert not named & set(METHODS[method].settings)
 
-    def test_of_the_bottom_layout_is_the_interval_layouts(self):
+    def test_of_the_bottom_layout_equals_that_of_the_interval_layout(self):
         bottom = {
             "layout": "bottom",
             "light_depth": 0,
@@ -198,14 +196,16 @@ class TestTheBoosterToFollow:
         for layer in light.layers:
             if isinstance(layer, keras.layers.Conv2D):
                 place = layer.name.removeprefix("shared_")
-                # The first block of a group is shared in the interval layout, others are not.
+                # In the interval layout, only the first block of a group is shared.
                 owner = "shared" if place == "stem" or "block0" in place else "booster"
                 source = teacher.get_layer(f"{owner}_{place}")
                 np.testing.assert_array_equal(layer.kernel, source.kernel)
                 copied += 1
-        assert copied == 1 + 2 * 2 * 2 + 1  # the stem; two groups of two blocks; a shortcut
+        assert (
+            copied == 1 + 2 * 2 * 2 + 1
+        )  # the stem, two groups of two blocks with two convolutions, a shortcut
 
-    def test_a_run_is_the_same_whatever_it_does_not_read(self, runs):
+    def test_fields_that_are_not_read_do_not_change_a_run(self, runs):
         folder, summaries = runs
         config = method_config("light", hint_weight=0.7, attention_weight=5.0)
         assert train.train_and_evaluate(config, folder / "light") == summaries["light"]
@@ -224,13 +224,13 @@ class TestTheBoosterToFollow:
             train.train_and_evaluate(config, tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
-    def test_a_run_of_another_method_is_no_booster(self, runs, tmp_path):
+    def test_a_run_of_another_method_is_refused_as_booster(self, runs, tmp_path):
         folder, _ = runs
         config = method_config("kd", booster_run=str(folder / "light"))
         with pytest.raises(ConfigError, match="method: 'light' → 'booster'"):
             train.train_and_evaluate(config, tmp_path / "run")
 
-    def test_another_one_is_refused_when_the_run_is_started_again(self, runs, tmp_path):
+    def test_another_one_is_refused_when_the_run_is_resumed(self, runs, tmp_path):
         folder, _ = runs
         other = str(tmp_path / "other")
         train.train_and_evaluate(method_config("booster", seed=5), other, verbose=False)
@@ -273,7 +273,7 @@ class TestTheBoosterToFollow:
 
 
 class TestTerms:
-    """Against formulas of the paper and of the authors' release, in float64 NumPy."""
+    """Terms equal formulas of the paper and of the authors' release in float64 NumPy."""
 
     def test_kd(self):
         teacher = trained_booster()
@@ -283,14 +283,14 @@ class TestTerms:
         light = model.light(x).numpy().astype(np.float64)
         target = teacher(x).numpy().astype(np.float64)
         p, q = softmax(light / 4), softmax(target / 4)
-        # KL averaged over examples and classes; the cross-entropy here is larger by the entropy.
+        # The release averages KL over examples and classes; cross-entropy adds the entropy.
         kl = np.mean(q * np.log(q / p))
         entropy = -np.mean(q * np.log(q))
         expected = 0.9 * 2 * 16 * kl + 0.1 * np.mean(cross_entropy(y, light))
         loss = model.evaluate(x, y, return_dict=True, verbose=0)["loss"]
         np.testing.assert_allclose(loss - 0.9 * 2 * 16 * entropy, expected, rtol=1e-4)
 
-        # The gradient at the logits is that of the formula with KL.
+        # The gradient at the logits equals that of the formula with KL.
         logits = tf.Variable(light)
         with tf.GradientTape() as tape:
             terms = model.objective_terms(x, y, {"light": logits})
@@ -351,7 +351,7 @@ class TestTerms:
 
 
 class TestTheSwitchesOfTable2:
-    """Which loss reaches which part, for the whole wide residual nets."""
+    """Which losses reach which parts of whole wide residual nets."""
 
     def flow(self, method):
         with_teacher = method_config(method).method in options.METHODS_WITH_TEACHER
@@ -389,7 +389,7 @@ class TestTheSwitchesOfTable2:
         ownership = rocket_tf.ownership(
             build_model(method_config("rocket_no_sharing_but_stem"), CARD)
         )
-        assert ownership.parameters["shared"] == 3 * 3 * 16  # of grey images
+        assert ownership.parameters["shared"] == 3 * 3 * 16  # of the stem on grey images
 
     def test_joint_training(self):
         flow = self.flow("no_joint_training")

@@ -92,7 +92,7 @@ class TestRandAugment:
 
     @pytest.mark.parametrize("magnitude", [0.3, 1.0])
     def test_an_image_does_not_depend_on_the_others_of_its_batch(self, magnitude):
-        """Nor on the batch size. The draws cover all pairs of operations, with both signs of each."""
+        """Nor on the batch size; the draws cover all pairs of operations with both signs."""
         kinds = np.arange(14)
         which, directions = (kinds + 0.5) / 14, [0.2, 0.7]
         draws = np.stack(np.meshgrid(which, directions, which, directions), -1)

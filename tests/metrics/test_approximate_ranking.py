@@ -1,4 +1,4 @@
-"""AUC by bins and GAUC of a sample of users: their values, and the bounds of their errors."""
+"""Binned AUC and GAUC of sampled users: their values and the bounds of their errors."""
 
 import math
 
@@ -20,7 +20,7 @@ def examples(number, seed=0, scale=1.0):
 
 
 def update(metric, labels, scores, weights=None, groups=None):
-    """In three batches of different sizes."""
+    """Updates a metric with three batches of different sizes."""
     for part in (slice(3), slice(3, 700), slice(700, None)):
         own = [
             None if array is None else array[part] for array in (labels, scores, weights, groups)
@@ -31,7 +31,7 @@ def update(metric, labels, scores, weights=None, groups=None):
 class TestBins:
     @pytest.mark.parametrize("scale", [1e-4, 1.0, 30.0])
     @pytest.mark.parametrize("weighted", [False, True])
-    def test_are_within_what_is_said_of_the_exact_area(self, scale, weighted):
+    def test_the_area_is_exact_up_to_largest_error(self, scale, weighted):
         labels, scores, weights, _ = examples(5000, scale=scale)
         metric = BinnedAUC()
         update(metric, labels, scores, weights if weighted else None)
@@ -40,7 +40,7 @@ class TestBins:
         assert abs(result - exact) <= metric.largest_error + 1e-12
         if scale == 1.0:
             assert abs(result - exact) < 2e-6 and 0 < metric.largest_error < 2e-5
-        elif scale < 1:  # many share a bin
+        elif scale < 1:  # many scores share a bin
             assert metric.largest_error > 1e-4
 
     def test_two_logits_and_a_new_evaluation(self):
@@ -52,7 +52,7 @@ class TestBins:
         update(metric, labels, logits)
         assert metric.result() == pytest.approx(roc_auc_score(labels, scores), abs=1e-5)
 
-    def test_what_has_no_area_or_is_refused(self):
+    def test_undefined_areas_and_bad_values(self):
         metric = BinnedAUC()
         metric.update_state([1, 1], [0.5, 0.1])
         assert math.isnan(metric.result()) and metric.largest_error is None
@@ -96,7 +96,7 @@ class TestSample:
             update(metric, labels, scores, weights, groups=users)
         assert sample.result() == whole.result()
 
-    def test_is_a_share_of_users_with_all_their_examples(self):
+    def test_keeps_all_examples_of_a_share_of_users(self):
         labels, scores, _, users = examples(9000, seed=3)
         names = np.array([f"u{user}" for user in users])
         whole, sample = GroupAUC("user"), SampledGroupAUC("user", share=0.3)
@@ -112,7 +112,7 @@ class TestSample:
         update(again, labels, scores, groups=names)
         assert again.result() == sample.result()
 
-    def test_a_share_that_is_none(self):
+    def test_an_invalid_share(self):
         with pytest.raises(ValueError, match="share must be above 0"):
             SampledGroupAUC(share=0.0)
 

@@ -1,4 +1,4 @@
-"""The mean of the classes' average precisions, against scikit-learn's and a plain loop."""
+"""Mean average precision over classes, against scikit-learn and a plain loop."""
 
 import math
 
@@ -13,7 +13,7 @@ from tests.metrics.test_ranking_metrics import update_in_batches
 
 
 def make_examples(examples=600, classes=5, seed=0):
-    """Multi-hot labels and logits of both signs with many ties; nobody has the last class."""
+    """Multi-hot labels and logits with many ties; no example has the last class."""
     random = np.random.default_rng(seed)
     labels = random.random((examples, classes)) < np.linspace(0.7, 0.05, classes)
     labels[:, -1] = False
@@ -22,9 +22,9 @@ def make_examples(examples=600, classes=5, seed=0):
 
 
 def by_loop(labels, logits):
-    """Of each class: precision at each distinct logit, times the share of positives that it adds.
+    """The average precision of each class that has positives, computed in float64.
 
-    In float64, from the definition.
+    At each distinct logit, the precision is weighted with the recall that the logit adds.
     """
     found = []
     for own, scores in zip(
@@ -59,7 +59,7 @@ def test_equals_scikit_learn_and_a_loop():
     )
 
 
-def test_what_is_not_defined():
+def test_undefined_values():
     metric = MeanAveragePrecision(3)
     assert math.isnan(metric.result())
     metric.update_state(np.zeros((4, 3)), np.ones((4, 3)))
@@ -89,7 +89,7 @@ def test_serialization():
     assert (again.num_classes, again.name) == (7, "precision")
 
 
-def test_uneven_and_empty_replicas_give_what_one_device_gives(two_replicas):
+def test_uneven_and_empty_replicas_equal_one_device(two_replicas):
     labels, logits = make_examples(40)
     with two_replicas.scope():
         metric = MeanAveragePrecision(5)

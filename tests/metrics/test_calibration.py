@@ -1,4 +1,4 @@
-"""Predicted ÷ observed clicks and the expected calibration error, against loops in NumPy."""
+"""Predicted ÷ observed clicks and the expected calibration error against loops in NumPy."""
 
 import math
 
@@ -49,10 +49,12 @@ def test_equals_a_loop_over_bins(metric, form, weighted):
 def test_probabilities_of_0_and_1_have_a_bin():
     metric = CalibrationError()
     metric.update_state([0, 1, 0], [-1000.0, 1000.0, 1000.0])
-    assert metric.result() == pytest.approx(1 / 3)  # one of two was predicted wrongly
+    assert metric.result() == pytest.approx(
+        1 / 3
+    )  # one of the two examples predicted as 1 is wrong
 
 
-def test_what_has_no_figure_or_is_refused():
+def test_undefined_values_and_bad_values():
     ratio, error = Calibration(), CalibrationError()
     assert math.isnan(error.result())
     for metric in (ratio, error):
@@ -84,7 +86,7 @@ def test_two_replicas_see_all_examples(two_replicas):
         assert metric.result() == pytest.approx(own[metric.name], rel=1e-9)
 
 
-def test_it_is_made_again_from_its_configuration():
+def test_it_is_rebuilt_from_its_configuration():
     again = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(CalibrationError(name="ece"))
     )

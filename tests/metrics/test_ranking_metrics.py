@@ -1,4 +1,4 @@
-"""Exact AUC and its average over users, against scikit-learn's, one user at a time."""
+"""Exact AUC and its average over users, against scikit-learn on one user at a time."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ EXAMPLES = 600
 
 
 def make_examples(examples=EXAMPLES, users=40, seed=0):
-    """Labels, scores with many ties, weights and users, some of whom have one class alone."""
+    """Labels, scores with many ties, weights and users; some users have only one class."""
     random = np.random.default_rng(seed)
     user = random.integers(0, users, examples) * 1000 - 7000
     likes = random.choice([0.0, 0.3, 0.6, 1.0], users)
@@ -27,7 +27,7 @@ def make_examples(examples=EXAMPLES, users=40, seed=0):
 
 
 def expected_gauc(label, score, weight, user):
-    """A plain loop over users."""
+    """The GAUC by a plain loop over users."""
     areas, impressions = [], []
     for one in np.unique(user):
         own = (user == one) & (weight > 0)
@@ -39,7 +39,7 @@ def expected_gauc(label, score, weight, user):
 
 
 def update_in_batches(update, arrays, sizes=(1, 0, 250, 3, 97, 249)):
-    """Calls `update` with batches of uneven size, an empty one among them."""
+    """Calls `update` with batches of different sizes, one of which is empty."""
     bounds = np.cumsum([0, *sizes])
     for start, end in itertools.pairwise(bounds):
         update(*(array[start:end] for array in arrays))
@@ -59,12 +59,12 @@ class TestExactAUC:
         assert metric.result() == pytest.approx(expected, rel=1e-12)
 
     def test_pairs_counted_by_hand(self):
-        # Clicks 2 and 1 against 0, 1 and 3: 2 + (1 + 1/2) pairs of 6.
+        # Clicks score 2 and 1, the others 0, 1 and 3: 2 + (1 + 1/2) of 6 pairs are right.
         metric = ExactAUC()
         metric.update_state([1, 1, 0, 0, 0], [2.0, 1.0, 0.0, 1.0, 3.0])
         assert metric.result() == pytest.approx(3.5 / 6, rel=1e-15)
 
-    def test_near_scores_are_not_taken_for_ties(self):
+    def test_close_scores_are_not_ties(self):
         score = np.float32(1) + np.arange(4, dtype=np.float32) * np.finfo(np.float32).eps
         metric = ExactAUC()
         metric.update_state([0, 0, 1, 1], score)
@@ -84,7 +84,7 @@ class TestExactAUC:
         two.update_state(label, logits)
         assert one.result() == two.result() == roc_auc_score(label, logits @ [-1.0, 1.0])
 
-    def test_columns_are_taken_as_vectors(self):
+    def test_columns_are_accepted_as_vectors(self):
         label, score, weight, _ = make_examples()
         flat, columns = ExactAUC(), ExactAUC()
         flat.update_state(label, score, weight)
@@ -101,20 +101,20 @@ class TestExactAUC:
         assert metric.result() == pytest.approx(expected, rel=1e-12)
 
     @pytest.mark.parametrize("label", [[], [0, 0], [1, 1]])
-    def test_without_both_classes_it_is_not_a_number(self, label):
+    def test_without_both_classes_it_is_nan(self, label):
         metric = ExactAUC()
         metric.update_state(np.array(label, np.int64), np.arange(len(label), dtype=np.float32))
         assert math.isnan(metric.result())
 
-    def test_before_any_batch_it_is_not_a_number(self):
+    def test_before_any_batch_it_is_nan(self):
         assert math.isnan(ExactAUC().result())
 
-    def test_a_score_that_is_not_a_number_makes_the_area_none(self):
+    def test_a_score_of_nan_gives_nan(self):
         metric = ExactAUC()
         metric.update_state([0, 1, 1], [0.0, 1.0, math.nan])
         assert math.isnan(metric.result())
 
-    def test_examples_without_weight_count_nothing(self):
+    def test_examples_of_weight_0_do_not_count(self):
         metric = ExactAUC()
         metric.update_state([0, 1, 1], [0.0, 1.0, math.nan], sample_weight=[1.0, 1.0, 0.0])
         assert metric.result() == 1.0
@@ -185,7 +185,7 @@ class TestExactAUC:
         with pytest.raises(ValueError, match=r"weights must be at least 0. Received: -0.5"):
             metric.result()
 
-    def test_configuration_goes_round(self):
+    def test_config_round_trip(self):
         metric = keras.saving.deserialize_keras_object(
             keras.saving.serialize_keras_object(ExactAUC(name="ranking"))
         )
@@ -215,7 +215,7 @@ class TestGroupAUC:
         )
 
     def test_users_counted_by_hand(self):
-        # a: 1 of 1 pair, 2 impressions; b: 0.5 of 2, 3 impressions; c and d have only one class.
+        # a: 1 of 1 pair, 2 impressions. b: 0.5 of 2 pairs, 3 impressions. c, d: only one class.
         metric = GroupAUC()
         metric.update_state(
             [1, 0, 1, 0, 0, 1, 1, 0],
@@ -224,13 +224,13 @@ class TestGroupAUC:
         )
         assert metric.result() == pytest.approx((2 * 1 + 3 * 0.25) / 5, rel=1e-15)
 
-    def test_groups_at_the_ends_of_int64(self):
+    def test_groups_at_the_limits_of_int64(self):
         metric = GroupAUC()
         least, most = np.iinfo(np.int64).min, np.iinfo(np.int64).max
         metric.update_state([1, 0, 1, 0], [1.0, 0.0, 0.0, 1.0], groups=[least, least, most, most])
         assert metric.result() == 0.5
 
-    def test_users_with_one_class_alone_leave_nothing(self):
+    def test_if_every_user_has_only_one_class_it_is_nan(self):
         metric = GroupAUC()
         metric.update_state([1, 0], [1.0, 0.0], groups=[1, 2])
         assert math.isnan(metric.result())
@@ -256,11 +256,11 @@ class TestGroupAUC:
         with pytest.raises(ValueError, match=r"gauc ranks within each 'user'.*groups=None"):
             GroupAUC().update_state([0, 1], [0.0, 1.0])
 
-    def test_groups_that_are_no_names(self):
+    def test_groups_of_other_dtypes(self):
         with pytest.raises(ValueError, match=r"groups must be integers or strings.*float"):
             GroupAUC().update_state([0, 1], [0.0, 1.0], groups=[0.5, 1.5])
 
-    def test_configuration_goes_round(self):
+    def test_config_round_trip(self):
         metric = keras.saving.deserialize_keras_object(
             keras.saving.serialize_keras_object(GroupAUC("visitor", name="by_visitor"))
         )
@@ -269,7 +269,7 @@ class TestGroupAUC:
 
 
 class TestReplicas:
-    def test_uneven_and_empty_replicas_give_what_one_device_gives(self, two_replicas):
+    def test_uneven_and_empty_replicas_equal_one_device(self, two_replicas):
         label, score, weight, user = make_examples(3000)
         with two_replicas.scope():
             gauc, auc = GroupAUC(), ExactAUC()
@@ -294,7 +294,7 @@ class TestReplicas:
                 )
             )
 
-        for _ in range(2):  # the second time, after a reset
+        for _ in range(2):  # the second run follows a reset
             start = 0
             for first, second in [(5, 2), (3, 0), (0, 4), (0, 0), (1000, 986), (1, 999)]:
                 middle, end = start + first, start + first + second

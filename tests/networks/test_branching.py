@@ -1,4 +1,4 @@
-"""Light nets that branch off within a booster; nets of keras.applications and KerasCV."""
+"""Light nets that branch off inside a booster; nets from keras.applications and KerasCV."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def dense_net():
 
 
 class TestBranch:
-    def test_the_light_net_is_the_booster_up_to_there_and_a_head(self):
+    def test_the_light_net_is_the_booster_up_to_a_layer_plus_a_head(self):
         booster = dense_net()
         light = branch(booster, "low")
         assert light.name == "light" and light.input is booster.input
@@ -54,7 +54,7 @@ class TestBranch:
         kernel = light.get_layer("small_logits").kernel.numpy()
         np.testing.assert_allclose(light(x), pooled @ kernel, rtol=1e-4, atol=1e-6)
 
-    def test_a_head_of_ones_own(self):
+    def test_a_custom_head(self):
         booster = dense_net()
         layer = layers.Dense(CLASSES, name="own_head")
         assert branch(booster, "low", layer).get_layer("own_head") is layer
@@ -67,7 +67,7 @@ class TestBranch:
         assert light.name == "slim"
         assert light.get_layer("own_hidden").input.shape == (None, 6)
 
-    def test_several_outputs_by_a_head_that_gives_several(self):
+    def test_a_head_with_several_outputs(self):
         inputs = keras.Input((FEATURES,))
         low = layers.Dense(4, name="low")(inputs)
 
@@ -98,7 +98,7 @@ class TestBranch:
         light = branch(booster, "low")
         assert ownership(RocketModel(light, booster)).layers["shared"] == ["low"]
 
-    def test_layers_that_other_models_call_too(self):
+    def test_layers_that_other_models_also_call(self):
         low = layers.Dense(4, name="low")
         low(keras.Input((FEATURES,), name="elsewhere"))
         inputs = keras.Input((FEATURES,), name="features")
@@ -107,7 +107,7 @@ class TestBranch:
         RocketModel(light, booster)  # this calls them again
         assert branch(booster, "low", name="second").input is booster.input
 
-    def test_batch_normalisation_below_is_shared(self):
+    def test_batch_normalization_below_is_shared(self):
         inputs = keras.Input((FEATURES,))
         low = layers.BatchNormalization(name="norm")(layers.Dense(4, name="low")(inputs))
         booster = keras.Model(inputs, layers.Dense(CLASSES)(low))
@@ -127,13 +127,13 @@ class TestBranch:
 
 
 class TestErrors:
-    def test_layers_that_are_not_there(self):
+    def test_unknown_layers(self):
         with pytest.raises(
             ValueError, match=r"no layer 'lo'.*Nearest by name: \['low'.*lists them"
         ):
             branch(dense_net(), "lo")
 
-    def test_layers_within_a_net_that_is_a_layer(self):
+    def test_layers_inside_a_nested_net(self):
         inputs = keras.Input((FEATURES,))
         booster = keras.Model(inputs, layers.Dense(CLASSES)(branch(dense_net(), "low")(inputs)))
         with pytest.raises(ValueError, match="no layer 'low' to branch off at"):
@@ -155,7 +155,7 @@ class TestErrors:
             ValueError, match=r"logits have shape \(None, 5\), expected the booster's \(None, 3\)"
         ):
             branch(dense_net(), "low", layers.Dense(5))
-        inputs = keras.Input((7, FEATURES))  # logits at every position, not averaged
+        inputs = keras.Input((7, FEATURES))  # the booster keeps positions; branch() averages them
         low = layers.Dense(4, name="low")(inputs)
         with pytest.raises(ValueError, match=r"\(None, 3\), expected the booster's \(None, 7, 3\)"):
             branch(keras.Model(inputs, layers.Dense(CLASSES)(low)), "low")
@@ -167,7 +167,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"output of rank 2 to 5.*\(None, 1, 2, 1, 2, 1\)"):
             branch(booster, "low")
 
-    def test_what_is_no_functional_model(self):
+    def test_models_that_are_not_functional(self):
         class Subclassed(keras.Model):
             pass
 
@@ -235,7 +235,7 @@ _SLOW = ("MobileNet in MobileNetV2", "KerasCV's in MobileNet")
 def test_backbones_are_trained_saved_loaded_and_exported(pair, tmp_path):
     light, booster = PAIRS[pair]()
     rocket = RocketModel(light, booster)
-    # Eagerly, since a graph of so many layers takes longer to trace than a step takes.
+    # Tracing a graph of so many layers would take longer than an eager step.
     rocket.compile(
         keras.optimizers.SGD(1e-3), CROSS_ENTROPY, metrics=["accuracy"], run_eagerly=True
     )
@@ -262,11 +262,11 @@ def test_backbones_are_trained_saved_loaded_and_exported(pair, tmp_path):
     version = export_light(rocket, tmp_path / "serving")
     serve = tf.saved_model.load(str(version)).signatures["serving_default"]
     [(name, specification)] = serve.structured_input_signature[1].items()
-    logits = serve(**{name: tf.cast(x, specification.dtype)})["logits"]  # x has integral pixels
+    logits = serve(**{name: tf.cast(x, specification.dtype)})["logits"]  # x has whole-number pixels
     np.testing.assert_allclose(logits, predicted, rtol=1e-4, atol=1e-5)
 
 
-def test_a_narrow_and_a_wide_net_of_one_family_whose_layers_have_the_same_names():
+def test_two_nets_of_one_family_whose_layers_have_the_same_names():
     light, booster = application("MobileNet", alpha=0.25), application("MobileNet", alpha=0.5)
     rocket = RocketModel(light, booster)
     owned = ownership(rocket)
@@ -278,7 +278,7 @@ def test_a_narrow_and_a_wide_net_of_one_family_whose_layers_have_the_same_names(
         np.testing.assert_array_equal(logits[role], net(x))
 
 
-def test_within_efficient_net():
+def test_branching_off_inside_efficient_net():
     light, booster = branched("EfficientNetB0", "block2b_add")
     owned = ownership(RocketModel(light, booster))
     assert "block2b_dwconv" in owned.layers["shared"]
@@ -296,8 +296,8 @@ def batch_normalizations(net):
     return found
 
 
-def test_moving_statistics_of_random_backbones_follow_within_tens_of_steps():
-    """Keras's 0.999 and 0.99 would leave them at the start in a short training."""
+def test_moving_statistics_of_random_backbones_adapt_within_tens_of_steps():
+    """With Keras's momentum of 0.999 or 0.99 they would hardly change in a short training."""
     own = keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3))
     assert {layer.momentum for layer in batch_normalizations(own)} == {0.999}
     pytest.importorskip("keras_cv")

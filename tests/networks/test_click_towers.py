@@ -1,4 +1,4 @@
-"""Click-through nets: values against NumPy, what is shared, padding and unknown values."""
+"""Click-through nets: values against NumPy, sharing, padding and unknown values."""
 
 import dataclasses
 
@@ -49,7 +49,7 @@ def changed(**values):
 
 
 def randomize(*nets, seed=0):
-    """Draws all weights and statistics anew, so that none is zero or one."""
+    """Replaces all weights and statistics by random numbers, so that none is 0 or 1."""
     random = np.random.default_rng(seed)
     for variable in {id(v): v for net in nets for v in net.variables}.values():
         if "seed_generator" in variable.path:
@@ -66,7 +66,7 @@ def weights(net, name):
 
 
 def ids_of(feature, values):
-    """Rows of the embedding table, in plain Python where there is a vocabulary."""
+    """The rows of values in the embedding table; with a vocabulary, they come from plain Python."""
     if feature.vocabulary is None:
         texts = values.astype(str).astype(object)
         return tf.strings.to_hash_bucket_fast(texts, feature.buckets).numpy()
@@ -75,7 +75,7 @@ def ids_of(feature, values):
 
 
 def expected_vector(net, owner, features, examples, attention):
-    """All features side by side, in float64."""
+    """All features concatenated, in float64."""
     by_name = {feature.name: feature for feature in features}
 
     def embed(category, values):
@@ -113,7 +113,7 @@ def expected_vector(net, owner, features, examples, attention):
 
 
 def expected_logits(net, role, x, depth):
-    """The tower, in float64."""
+    """The logits of a tower, in float64."""
     for place in range(depth):
         hidden = weights(net, f"{role}_hidden{place}")
         x = x @ hidden["kernel"] + hidden.get("bias", 0.0)
@@ -127,7 +127,7 @@ def expected_logits(net, role, x, depth):
 
 
 @pytest.mark.parametrize("share", [True, False])
-def test_the_booster_alone_reads_some_features(share):
+def test_only_the_booster_reads_some_features(share):
     only = ("price", "shop")
     light, booster = click_pair(FEATURES, booster_only=only, share=share, **SMALL)
     randomize(light, booster)
@@ -168,7 +168,7 @@ def test_the_booster_alone_reads_some_features(share):
         (FEATURES[4:6], ("price", "age"), "must leave the light net a feature"),
     ],
 )
-def test_features_that_the_booster_alone_cannot_have(features, only, message):
+def test_invalid_booster_only_features(features, only, message):
     with pytest.raises(ValueError, match=message):
         click_pair(features, booster_only=only, **SMALL)
 
@@ -177,7 +177,7 @@ MISSING = -(2**63)
 
 
 @pytest.mark.parametrize("attention", [False, True])
-def test_missing_values_have_rows_and_indicators_of_their_own(attention, tmp_path):
+def test_missing_values_have_their_own_rows_and_indicators(attention, tmp_path):
     features = [
         dataclasses.replace(feature, missing=True) for feature in FEATURES if feature.name != "age"
     ]
@@ -198,7 +198,7 @@ def test_missing_values_have_rows_and_indicators_of_their_own(attention, tmp_pat
         name: weights(light, f"shared_{name}_embedding")["embeddings"]
         for name in ("user", "city", "item", "shop")
     }
-    # One row more than without it, the last one.
+    # Each table has one more row at its end.
     assert {name: len(table) for name, table in tables.items()} == {
         "user": 8,
         "city": 5,
@@ -245,7 +245,7 @@ def test_missing_values_have_rows_and_indicators_of_their_own(attention, tmp_pat
         place += width
     assert place == vector.shape[1] and np.isfinite(vector).all()
 
-    # The export takes raw values, and a saved net computes the same.
+    # The export accepts raw values, and a saved net computes the same.
     version = rocket_tf.export_light(light, tmp_path / "light", examples=examples)
     serve = tf.saved_model.load(str(version)).signatures["serving_default"]
     logits = light(as_tensors(examples))
@@ -269,7 +269,7 @@ def test_features_that_cannot_be_missing(changes, message):
         Feature("price", "number", **changes)
 
 
-def test_a_history_is_missing_as_its_category_is():
+def test_a_history_must_accept_missing_values_if_its_category_does():
     features = [dataclasses.replace(FEATURES[2], missing=True), FEATURES[6]]
     with pytest.raises(ValueError, match="'clicked': got missing=False, expected True, that of"):
         click_pair(features, **SMALL)
@@ -300,12 +300,12 @@ class TestValues:
             assert np.ptp(expected, axis=0).min() > 0.1
             np.testing.assert_allclose(net(as_tensors()), expected, rtol=1e-4, atol=1e-4)
 
-    def test_a_category_alone_is_enough(self):
+    def test_a_single_category_is_enough(self):
         light, booster = click_pair([Feature("user", "category", buckets=3)], logits=1, **SMALL)
         assert light({"user": tf.constant(["a", "b"])}).shape == (2, 1)
         assert booster({"user": tf.constant(["a", "b"])}).shape == (2, 1)
 
-    def test_products_are_the_papers(self):
+    def test_the_multiply_adds_are_the_papers(self):
         features = [Feature(f"f{i}", "category", buckets=5, dimension=16) for i in range(36)]
         light, booster = click_pair(features)
         assert count_multiply_adds(light) == 576 * 200 + 200 * 80 + 80 * 2 == 131_360
@@ -313,7 +313,7 @@ class TestValues:
 
 
 class TestUnknownValuesAndPadding:
-    def test_all_unknown_values_are_one(self):
+    def test_all_unknown_values_are_equal(self):
         light, _ = click_pair(FEATURES, **SMALL)
         randomize(light)
         expected = light(changed(city=["Rome"] * 4, item=[99] * 4))
@@ -325,7 +325,7 @@ class TestUnknownValuesAndPadding:
 
     @pytest.mark.parametrize("attention", [False, True])
     @pytest.mark.parametrize("dtype, values", [("string", "abc"), ("int64", (0, 1, 2))])
-    def test_padding_is_told_from_a_value_of_the_same_bucket(self, attention, dtype, values):
+    def test_padding_differs_from_a_value_in_the_same_bucket(self, attention, dtype, values):
         features = [
             Feature("item", "category", dtype=dtype, buckets=1, dimension=2),
             Feature("clicked", "history", dtype=dtype, of="item", length=3),
@@ -403,7 +403,7 @@ class TestSharing:
             "booster_logits",
         }
 
-    def test_without_sharing_each_has_its_own(self):
+    def test_without_sharing_each_net_has_its_own_layers(self):
         light, booster = click_pair(FEATURES, share=False, attention=True, **SMALL)
         assert not {id(v) for v in light.variables} & {id(v) for v in booster.variables}
         for net, owner in ((light, "light"), (booster, "booster")):
@@ -414,7 +414,7 @@ class TestSharing:
             mine is theirs for mine, theirs in zip(light.inputs, booster.inputs, strict=True)
         )
 
-    def test_a_rocket_of_the_nets_trains_and_goes_round(self, tmp_path):
+    def test_a_rocket_of_the_nets_trains_and_is_saved_and_loaded(self, tmp_path):
         rocket = RocketModel(*click_pair(FEATURES, attention=True, **SMALL))
         rocket.compile(
             optimizer=keras.optimizers.Adam(0.01),
@@ -427,7 +427,7 @@ class TestSharing:
         assert rocket.evaluate(data, verbose=0, return_dict=True)["light_loss"] < (
             0.9 * before["light_loss"]
         )
-        # Known, unknown and padding: all rows of the table have been met.
+        # The data has known values, unknown ones and padding, so all rows of the table have moved.
         assert (rocket.light.get_layer("shared_item_embedding").embeddings != table).numpy().all()
         rocket.save(tmp_path / "rocket.keras")
         again = keras.models.load_model(tmp_path / "rocket.keras")
@@ -447,7 +447,7 @@ class TestWhereTheyRun:
             np.testing.assert_array_equal(again(as_tensors()), net(as_tensors()))
             assert [layer.name for layer in again.layers] == [layer.name for layer in net.layers]
 
-    def test_raw_values_go_into_a_saved_model_of_any_batch_size(self, tmp_path):
+    def test_a_saved_model_takes_raw_values_in_batches_of_any_size(self, tmp_path):
         light, _ = click_pair(FEATURES, attention=True, **SMALL)
         randomize(light)
         light.export(tmp_path / "net", verbose=False)
@@ -488,7 +488,7 @@ class TestWhereTheyRun:
 
 
 class TestSwitches:
-    def test_initial_weights_follow_from_seed_and_layer_name(self):
+    def test_initial_weights_depend_on_seed_and_layer_name(self):
         first, _ = click_pair(FEATURES, **SMALL)
         again, _ = click_pair(FEATURES, **{**SMALL, "booster_tower": (9,)})
         other, _ = click_pair(FEATURES, **{**SMALL, "seed": 4})
@@ -524,7 +524,7 @@ class TestSwitches:
                 assert kernel.shape == (widths[-1], 1) and logits.shape == (4, 1)
                 np.testing.assert_allclose(logits, top @ np.float64(kernel) + bias, rtol=1e-5)
 
-    def test_batch_normalization_is_the_boosters_alone(self):
+    def test_only_the_booster_has_batch_normalization(self):
         def normalizations(net):
             return [
                 layer for layer in net.layers if isinstance(layer, keras.layers.BatchNormalization)
@@ -538,7 +538,7 @@ class TestSwitches:
             assert not normalizations(light)
             assert booster.get_layer("booster_hidden0").use_bias != batch_normalization
 
-    def test_dropout_acts_on_the_booster_in_training_alone(self):
+    def test_dropout_affects_only_the_booster_in_training(self):
         plain = click_pair(FEATURES, **SMALL)
         dropping = click_pair(FEATURES, booster_dropout=0.5, **SMALL)
         for net, other in zip(plain, dropping, strict=True):
@@ -612,7 +612,7 @@ class TestErrors:
             ),
         ],
     )
-    def test_features_that_do_not_go_together(self, features, message):
+    def test_features_that_conflict(self, features, message):
         with pytest.raises(ValueError, match=message):
             click_pair(features)
 
@@ -651,6 +651,6 @@ class TestFeature:
         strings = Feature("x", "category", vocabulary=tuple(np.array(["a", "b"])))
         assert {type(value) for value in strings.vocabulary} == {str}
 
-    def test_a_table_has_a_row_for_all_that_is_unknown(self):
+    def test_a_table_has_one_row_for_all_unknown_values(self):
         assert Feature("x", "category", vocabulary=("a", "b")).table_size == 3
         assert Feature("x", "category", buckets=50).table_size == 50

@@ -1,4 +1,4 @@
-"""An embedding that is read row by row computes what Keras's does."""
+"""An embedding with sparse gradients computes what Keras's embedding computes."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def test_gradient_has_the_rows_of_the_batch():
     np.testing.assert_array_equal(gradient.indices, IDS.ravel())
 
 
-def test_lora_and_quantisation_go_the_way_of_keras():
+def test_lora_and_quantization_equal_keras():
     mine, theirs = pair()
     for layer in (mine, theirs):
         layer.enable_lora(2)

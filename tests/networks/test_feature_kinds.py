@@ -19,7 +19,7 @@ TIMES = [0, -1, 1_709_164_799, 2**36]  # the third is the last second of a 28 Fe
 
 
 def vector_of(features, examples):
-    """What the shared layers make of examples, and the light net, whose weights are random."""
+    """The shared layers' output for examples, and the light net, whose weights are random."""
     light, booster = click_pair(features, **SMALL)
     randomize(light, booster)
     below = keras.Model(light.input, light.get_layer("shared_features").output)
@@ -119,7 +119,7 @@ def test_vectors_integers_and_several_histories():
         {"kind": "number", "dtype": "int64", "mean": 5.0, "variance": 4.0, "served_as": 2},
     ],
 )
-def test_what_is_served_as_one_value(given, tmp_path):
+def test_a_request_can_give_one_value_for_all_candidates(given, tmp_path):
     item = Feature("item", "category", "int64", integers=True, buckets=5, dimension=3)
     light, _ = click_pair([Feature("position", **given), item], **SMALL)
     randomize(light)
@@ -189,6 +189,6 @@ def test_bad_fields(given, said):
         ([Feature("x", "category", served_as="1")], "One feature at least must be an input"),
     ],
 )
-def test_features_that_do_not_go_together(features, said):
+def test_features_that_conflict(features, said):
     with pytest.raises(ValueError, match=said):
         click_pair(features)

@@ -1,4 +1,4 @@
-"""Presets of KerasHub, an extra: one that is saved to a local folder, and used."""
+"""A preset of KerasHub, which is an optional dependency, is saved to a local folder and used."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.float3
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
-    """A small backbone, and the folder that it and its image converter are saved to."""
+    """A small backbone, and the folder with its preset and image converter."""
     folder = tmp_path_factory.mktemp("hub") / "preset"
     backbone = keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
@@ -44,7 +44,7 @@ def test_its_preprocessing_its_weights_and_its_size(preset):
     np.testing.assert_allclose(features_of(plain)(PIXELS), backbone(PIXELS), rtol=1e-4, atol=1e-3)
 
 
-def test_it_is_built_again_and_shared(preset):
+def test_it_is_rebuilt_and_shared(preset):
     _, weights = preset
     start = load(weights, "", SHAPE)
     net, again = classify("booster", start, 4), classify("booster", Start(start.description), 4)
@@ -55,7 +55,7 @@ def test_it_is_built_again_and_shared(preset):
     assert light.get_layer(low) is booster.get_layer(low)
 
 
-def test_a_preset_that_there_is_not(tmp_path):
+def test_a_missing_preset(tmp_path):
     with pytest.raises(ValueError, match=r"KerasHub cannot load it \(.*local folder") as error:
         load(f"hub/{tmp_path}/nothing", "", SHAPE)
     assert "\n" not in str(error.value)

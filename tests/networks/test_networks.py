@@ -1,4 +1,4 @@
-"""Wide residual pairs: parameter counts, sharing, arithmetic; fused batch normalisation."""
+"""Wide residual pairs: parameter counts, sharing, arithmetic and fused batch normalization."""
 
 import inspect
 
@@ -20,14 +20,14 @@ def pair(**arguments):
 
 
 class TestParameterCounts:
-    """The paper's nets, 10 classes, width 1; moving statistics of batch normalisation counted."""
+    """The paper's nets with 10 classes and width 1; the counts include moving statistics."""
 
     @pytest.mark.parametrize(
         "arguments, light, together",
         [
             ({}, 175_994, 569_156),
             ({"share": False}, 175_994, 742_644),
-            # The stem's 3 · 3 · 3 · 16 weights count once.
+            # The 3 · 3 · 3 · 16 weights of the stem count once.
             ({"share": False, "share_stem": True}, 175_994, 742_644 - 432),
             ({"layout": "bottom", "light_depth": None}, 137_274, 569_348),
             ({"layout": "bottom", "light_depth": None, "share": False}, 137_274, 703_924),
@@ -115,14 +115,14 @@ class TestSharing:
             assert isinstance(layer, keras.layers.Conv2D)
 
     @pytest.mark.parametrize("layout", ["interval", "bottom"])
-    def test_without_sharing_nothing_is_common(self, layout):
+    def test_without_sharing_nets_have_no_layer_in_common(self, layout):
         light, booster = pair(
             layout=layout, light_depth=10 if layout == "interval" else None, share=False
         )
         assert common_layers(light, booster) == []
 
     @pytest.mark.parametrize("layout", ["interval", "bottom"])
-    def test_the_stem_alone_may_be_shared(self, layout):
+    def test_the_stem_alone_can_be_shared(self, layout):
         light, booster = pair(
             layout=layout,
             light_depth=10 if layout == "interval" else None,
@@ -135,7 +135,7 @@ class TestSharing:
 
     def test_depth_and_width_are_free(self):
         light, booster = pair(light_depth=16, booster_depth=28, width=2, num_classes=7)
-        # A stem, two in each of 3 · n blocks, and a shortcut wherever the channels change.
+        # A stem, two convolutions in each of 3 · n blocks, a shortcut where the channels change.
         for net, blocks in ((light, 6), (booster, 12)):
             convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in net.layers)
             assert convolutions == 1 + 2 * blocks + 3
@@ -145,7 +145,7 @@ class TestSharing:
 
 class TestArithmetic:
     def test_a_net_equals_a_plain_numpy_net(self):
-        """WRN-10-1 in inference, written a second time: padding, strides, order of operations."""
+        """Computes WRN-10-1 in inference independently: padding, strides, order of operations."""
         light, _ = pair(seed=5, input_shape=(6, 6, 3))
         random = np.random.default_rng(0)
         for layer in light.layers:
@@ -162,7 +162,9 @@ class TestArithmetic:
         def convolve(x, name, stride=1):
             kernel = light.get_layer(f"shared_{name}").get_weights()[0].astype(np.float64)
             pad = kernel.shape[0] // 2
-            x = np.pad(x, [(0, 0), (pad, pad), (pad, pad), (0, 0)])  # both sides, as PyTorch
+            x = np.pad(
+                x, [(0, 0), (pad, pad), (pad, pad), (0, 0)]
+            )  # pads both sides, as PyTorch does
             rows = range(0, x.shape[1] - 2 * pad, stride)
             size = kernel.shape[0]
             return np.stack(
@@ -198,13 +200,13 @@ class TestArithmetic:
         kernel = booster.get_layer("shared_group2_block1_conv1").kernel.numpy()
         fan_in = 3 * 3 * 256
         np.testing.assert_allclose(kernel.std(), np.sqrt(2 / fan_in), rtol=0.01)
-        # Keras's HeNormal stops at 2.27 standard deviations; a normal distribution does not.
+        # Keras's HeNormal is truncated at 2.27 standard deviations; a normal distribution is not.
         assert np.abs(kernel).max() > 4 * kernel.std()
         gamma = booster.get_layer("booster_final_norm").gamma.numpy()
         assert 0 <= gamma.min() < 0.1 and 0.9 < gamma.max() < 1
         assert np.all(booster.get_layer("booster_logits").bias.numpy() == 0)
 
-    def test_a_net_starts_alike_in_every_pair_of_one_seed(self):
+    def test_a_net_has_the_same_initial_weights_in_every_pair_with_the_same_seed(self):
         light, _ = pair(seed=1)
         deeper, _ = pair(seed=1, booster_depth=22)
         other, _ = pair(seed=2)
@@ -212,7 +214,7 @@ class TestArithmetic:
             np.testing.assert_array_equal(mine, theirs)
         assert np.abs(light.get_weights()[0] - other.get_weights()[0]).max() > 0.1
 
-    def test_raw_pixels_go_in_as_integers_or_floats(self):
+    def test_raw_pixels_can_be_integers_or_floats(self):
         light, _ = pair(seed=1)
         pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3))
         np.testing.assert_array_equal(
@@ -287,7 +289,7 @@ class TestFusedBatchNormalization:
         for mine, theirs in zip(*gradients, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=2e-3, atol=2e-3)
 
-    def test_inference_uses_the_moving_statistics_and_leaves_them(self):
+    def test_inference_uses_the_moving_statistics_and_does_not_change_them(self):
         layer = FusedBatchNormalization()
         layer.build(self.X.shape)
         layer.set_weights([np.full(6, 2.0), np.full(6, 1.0), np.full(6, 3.0), np.full(6, 4.0)])
@@ -328,7 +330,9 @@ class TestFusedBatchNormalization:
             ({"dtype": "float64"}, None),
         ],
     )
-    def test_what_the_kernel_cannot_take_goes_the_way_of_keras(self, layer_arguments, shape):
+    def test_inputs_that_the_kernel_does_not_support_are_computed_as_by_keras(
+        self, layer_arguments, shape
+    ):
         x = self.X if shape is None else self.X.ravel()[: np.prod(shape)].reshape(shape)
         fused = FusedBatchNormalization(**layer_arguments)
         plain = keras.layers.BatchNormalization(**layer_arguments)

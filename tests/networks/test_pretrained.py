@@ -1,4 +1,4 @@
-"""Nets that start from trained weights: what is kept of a file, what is refused, preprocessing."""
+"""Nets that start from trained weights: what is used of a file, refusals, preprocessing."""
 
 import inspect
 import sys
@@ -39,7 +39,7 @@ def convolutions(images):
 
 
 def with_head(head, shape=SHAPE):
-    """A net of two convolutions and a head, with weights as after a training."""
+    """A net of two convolutions and a head with random weights, as if it had been trained."""
     images = keras.Input(shape)
     net = keras.Model(images, head(convolutions(images)), name="theirs")
     return randomized(net)
@@ -88,7 +88,7 @@ class TestFiles:
         assert {id(layer) for layer in net.layers if layer.weights} <= trained
 
     @pytest.mark.parametrize("head", HEADS)
-    def test_another_is_replaced(self, head, tmp_path):
+    def test_a_classifier_of_other_classes_is_replaced(self, head, tmp_path):
         theirs = with_head(HEADS[head])
         theirs.save(tmp_path / "net.keras")
         start = load(str(tmp_path / "net.keras"), "", SHAPE)
@@ -116,7 +116,7 @@ class TestFiles:
             "light_logits",
         ]
 
-    def test_a_net_within_a_net_is_opened_and_thawed(self, tmp_path):
+    def test_a_nested_net_is_unpacked_and_thawed(self, tmp_path):
         base = with_head(lambda x: x)
         base.trainable = False
         theirs = keras.Sequential(
@@ -135,7 +135,9 @@ class TestFiles:
         np.testing.assert_allclose(
             keras.ops.softmax(net(PIXELS)), theirs(PIXELS), rtol=1e-5, atol=1e-7
         )
-        assert len(net.trainable_variables) == 8  # two convolutions, a normalisation, a classifier
+        assert (
+            len(net.trainable_variables) == 8
+        )  # two variables each: two convolutions, a normalization, a classifier
 
     def test_images_of_another_size(self, tmp_path):
         with_head(HEADS["dropout"]).save(tmp_path / "net.keras")
@@ -152,7 +154,7 @@ class TestFiles:
             classify("light", start, 7)(PIXELS[:, :8]), light(PIXELS[:, :8]), rtol=1e-5, atol=1e-5
         )
 
-    def test_it_is_built_again_from_its_description(self, tmp_path):
+    def test_it_is_rebuilt_from_its_description(self, tmp_path):
         theirs = with_head(HEADS["dropout"])
         theirs.save(tmp_path / "net.keras")
         start = load(str(tmp_path / "net.keras"), "", SHAPE)
@@ -233,12 +235,12 @@ class TestRefused:
         assert "\n" not in str(error.value)
 
     def test_a_sum_of_two_classifiers_is_a_feature(self, tmp_path):
-        """Neither alone is the classifier, so that both stay."""
+        """Neither of them alone is the classifier, so both are kept."""
         with_head(a_sum).save(tmp_path / "net.keras")
         start = load(str(tmp_path / "net.keras"), "", SHAPE)
         assert start.classifier is None and features_of(start).output.shape == (None, 3)
 
-    def test_files_that_are_none(self, tmp_path):
+    def test_paths_that_are_not_keras_files(self, tmp_path):
         path = tmp_path / "net.keras"
         assert problem_of(str(path), "") == "there is no such file"
         path.mkdir()
@@ -249,7 +251,7 @@ class TestRefused:
         with pytest.raises(ValueError, match=r"Keras cannot load it \("):
             load(str(path), "", SHAPE)
 
-    def test_layers_of_code_that_keras_does_not_run(self, tmp_path):
+    def test_layers_whose_code_keras_does_not_run(self, tmp_path):
         with_head(lambda x: layers.Lambda(lambda y: y * 2, name="twice")(x)).save(
             tmp_path / "net.keras"
         )
@@ -268,7 +270,7 @@ class TestWeightsAlone:
         randomized(net).save_weights(path)
         return net, path
 
-    def test_they_are_found_by_the_names_of_layers(self, written):
+    def test_they_are_matched_by_layer_names(self, written):
         net, path = written
         start = load(str(path), "MobileNetV3Small", (32, 32, 3))
         features = features_of(start)
@@ -280,7 +282,7 @@ class TestWeightsAlone:
             ):
                 np.testing.assert_array_equal(mine, theirs)
         assert start.classifier is None
-        # Keras builds it with its preprocessing inside.
+        # Keras builds this net with its preprocessing inside.
         assert [layer.name for layer in features.layers[:3]][1].startswith("rescaling")
 
     def test_other_nets_and_other_sizes_are_refused_by_layer(self, written, tmp_path):
@@ -329,16 +331,16 @@ class TestApplications:
         if mode == "inside":
             np.testing.assert_array_equal(expected, PIXELS)
             default = inspect.signature(make).parameters.get("include_preprocessing")
-            # The first EfficientNets always include it.
+            # The first EfficientNets always include their preprocessing.
             assert name.startswith("EfficientNetB") or default.default is True
         else:
             layer = ImageNetPreprocessing(mode, dtype="float32")
             np.testing.assert_allclose(layer(PIXELS), expected, rtol=1e-6, atol=1e-5)
 
-    def test_its_size_is_the_one_that_it_is_made_for(self, name):
+    def test_its_size_is_kerass_default_size(self, name):
         module = sys.modules[getattr(keras.applications, name).__module__]
         if name.startswith("MobileNetV3"):
-            return  # its size, 224, appears in no call
+            return  # Keras passes its default size, 224, to no function
 
         class Asked(Exception):
             pass
@@ -362,7 +364,7 @@ def test_sizes_of_files(tmp_path):
 
 class TestPairs:
     def test_a_light_net_that_branches_off_shares_trained_layers(self, tmp_path):
-        """Batch normalisation below is the booster's: one set of statistics, moved once a step."""
+        """Shared batch normalization has one set of statistics, which moves once a step."""
         theirs = with_head(HEADS["dropout"])
         theirs.save(tmp_path / "net.keras")
         start = load(str(tmp_path / "net.keras"), "", SHAPE)
@@ -384,7 +386,7 @@ class TestPairs:
 
 
 class TestFreezing:
-    def test_all_that_a_layer_is_computed_from(self):
+    def test_a_layer_and_everything_below_it(self):
         images = keras.Input((4, 4, 3))
         left = layers.Conv2D(2, 1, name="left")(images)
         right = layers.Conv2D(2, 1, name="right")(images)

@@ -1,4 +1,4 @@
-"""Coupled L2 and schedules, against hand-computed steps."""
+"""Coupled L2 and schedules against hand-computed steps."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from rocket_tf.runs.building import make_optimizer, make_schedule
 from tests.small_runs import card_of
 
 
-def test_l2_is_inside_the_gradient():
+def test_l2_is_part_of_the_gradient():
     variable = keras.Variable([2.0, -1.0])
     optimizer = SGDWithL2(0.1, momentum=0.9, l2=0.01)
     weight, velocity = np.array([2.0, -1.0]), np.zeros(2)
@@ -54,7 +54,7 @@ def test_negative_l2():
 @pytest.mark.parametrize(
     "name, epochs",
     [
-        # Counted from 1, as the authors' release does.
+        # Epochs are counted from 1, as in the authors' release.
         ("cifar10", (60, 120, 160)),
         ("cifar100", (60, 120, 160)),
         ("cifar10_bottom", (70, 130, 190)),

@@ -1,4 +1,4 @@
-"""Learning rates of parts of the weights, against optimizers of their own."""
+"""Learning rates for parts of the weights, against a separate optimizer for each part."""
 
 import keras
 import numpy as np
@@ -31,8 +31,8 @@ def make(name, rate, decay=0.1):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 class TestFactors:
-    def test_they_are_learning_rates_of_their_own(self, name):
-        """The first two weights at a fifth: as with an optimizer that has a fifth of the rate."""
+    def test_they_scale_the_learning_rate_of_a_part(self, name):
+        """With a factor of 1/5, two weights move as under an optimizer with 1/5 of the rate."""
         mine, theirs, slow = weights(), weights(), weights()
         slowed = {id(variable) for variable in mine[:2]}
         optimizer = with_part_rates(
@@ -51,7 +51,7 @@ class TestFactors:
             np.testing.assert_allclose(own, expected, rtol=1e-6)
         assert np.abs(mine[0] - theirs[0]).max() > 1e-3
 
-    def test_what_is_trained_later_moves_as_in_a_training_of_its_own(self, name):
+    def test_weights_that_start_later_move_as_in_a_separate_training(self, name):
         mine, fresh = weights(), weights()
         late = {id(variable) for variable in mine[:2]}
         optimizer = with_part_rates(

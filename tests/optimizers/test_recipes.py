@@ -14,7 +14,7 @@ CLICKS = {"dataset": "simulated_clicks", "weight_decay": 0.0}
 
 
 def config_with(**changes):
-    """A configuration of 10 epochs; schedules below are of 200 steps, 20 in an epoch."""
+    """A configuration of 10 epochs; the schedules below have 200 steps, 20 in each epoch."""
     return small_config(epochs=10, learning_rate=0.5, **changes)
 
 
@@ -38,7 +38,7 @@ class TestSchedules:
         for step, factor in ((0, 1 / 30), (14, 0.5), (29, 1), (30, 1), (61, 1)):
             assert float(warm(step)) == pytest.approx(factor * float(plain(step)), rel=1e-6)
 
-    def test_it_goes_round(self):
+    def test_a_schedule_survives_serialization(self):
         schedule = WarmUp(keras.optimizers.schedules.ExponentialDecay(0.5, 7, 0.9), 3)
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
         assert [float(again(step)) for step in range(9)] == [float(schedule(s)) for s in range(9)]
@@ -53,7 +53,7 @@ class TestOptimizers:
     @pytest.mark.parametrize(
         "name, its_class", [("adamw", keras.optimizers.AdamW), ("sparse_adamw", SparseAdam)]
     )
-    def test_decoupled_decay_leaves_biases_and_normalisations(self, name, its_class):
+    def test_decoupled_decay_does_not_touch_biases_and_normalizations(self, name, its_class):
         config = config_with(optimizer=name, weight_decay=0.2)
         config.update(learning_rate_schedule="constant", learning_rate=0.1)
         optimizer = make_optimizer(config, 200)
@@ -119,7 +119,7 @@ class TestOptimizers:
         ({"label_smoothing": 1.0}, "label_smoothing: got 1.0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(changes, message):
+def test_options_that_make_no_sense_are_refused(changes, message):
     config = {**options.default(), "dataset": "digits", "batch_size": 32, **changes}
     if changes.get("dataset") == "simulated_clicks":
         config["weight_decay"] = 0.0

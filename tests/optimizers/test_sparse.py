@@ -20,7 +20,7 @@ RATE = 0.1
 
 
 def steps(count=4, seed=0):
-    """Ids and gradients of some steps, with repeated ids; some ids are absent from all."""
+    """The ids and gradients of `count` steps; some ids repeat, and some never occur."""
     random = np.random.default_rng(seed)
     ids = [np.array([5, 2, 5, 5, 0]), np.array([2, 2]), np.array([6, 0, 5]), np.array([0, 2, 0, 6])]
     return [(own, random.normal(size=(len(own), WIDTH))) for own in ids[:count]]
@@ -42,7 +42,7 @@ def run(optimizer, given=None):
 
 
 def summed(ids, values):
-    """The ids once each, and their summed gradients."""
+    """The distinct ids and their summed gradients."""
     once = np.unique(ids)
     return once, np.array([values[ids == each].sum(0) for each in once])
 
@@ -108,7 +108,7 @@ def test_steps_equal_numpy(optimizer, expected):
     found = run(optimizer())
     np.testing.assert_allclose(found, expected(table()), rtol=1e-13)
     absent = [1, 3, 4]
-    np.testing.assert_array_equal(found[absent], table()[absent])  # to the bit
+    np.testing.assert_array_equal(found[absent], table()[absent])  # bit for bit
 
 
 @pytest.mark.usefixtures("float64")
@@ -155,13 +155,13 @@ def test_a_global_norm_is_over_tables_and_the_rest(split):
         (SparseSGD, {"momentum": 0.9, "nesterov": True, "use_ema": True, "weight_decay": 0.1}),
     ],
 )
-def test_dense_gradients_go_kerass_way(sparse_class, arguments):
+def test_dense_gradients_are_applied_as_by_keras(sparse_class, arguments):
     np.testing.assert_array_equal(*dense_results(sparse_class, arguments))
 
 
 @pytest.mark.usefixtures("float64")
 def test_dense_gradients_under_adam_equal_numpy():
-    """A dense gradient has all ids: it is one step of rows, each once."""
+    """A dense gradient is a sparse gradient that has every id once."""
     gradients = [np.random.default_rng(step).normal(size=(ROWS, WIDTH)) for step in range(4)]
     optimizer = SparseAdam(RATE, beta_1=0.8, beta_2=0.95)
     variable = keras.Variable(table())
@@ -186,12 +186,12 @@ def test_dense_gradients_under_adam_equal_numpy():
     ],
 )
 def test_dense_gradients_under_adam(arguments):
-    """What Keras does around a step stays Keras's, which takes 1 - beta more roughly."""
+    """Options around a step work as in Keras, which computes 1 - beta less precisely."""
     np.testing.assert_allclose(*dense_results(SparseAdam, arguments), rtol=1e-4, atol=1e-6)
 
 
 def dense_results(sparse_class, arguments):
-    """A weight after some steps with dense gradients, by a sparse optimizer and by Keras's."""
+    """A weight after dense gradients, trained by a sparse optimizer and by its Keras base class."""
     results = []
     for optimizer_class in (sparse_class, sparse_class.__mro__[2]):
         assert optimizer_class is sparse_class or optimizer_class.__module__.startswith("keras.")
@@ -211,12 +211,12 @@ def dense_results(sparse_class, arguments):
     [("gradient_accumulation_steps", 2), ("use_ema", True), ("loss_scale_factor", 8.0)],
 )
 @pytest.mark.parametrize("optimizer_class", [SparseAdam, SparseAdagrad, SparseSGD])
-def test_what_goes_over_whole_tables_is_refused(optimizer_class, option, value):
+def test_options_that_read_whole_tables_are_refused(optimizer_class, option, value):
     with pytest.raises(ValueError, match=rf"^{option} goes over whole.*leave it out"):
         run(optimizer_class(RATE, **{option: value}))
 
 
-def test_a_stopped_optimizer_goes_on():
+def test_an_optimizer_resumes_from_its_variables():
     whole = SparseAdam(RATE)
     expected = run(whole)
     variable, first = tf.Variable(table()), SparseAdam(RATE)
@@ -232,11 +232,11 @@ def test_a_stopped_optimizer_goes_on():
 
 
 def cross_entropy():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # of the present floatx
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # uses the current floatx
 
 
 def rocket(optimizer, embedding=Embedding, rows=11, eagerly=False, **arguments):
-    """Nets that look ids up twice in one table, and once each in a table of their own."""
+    """Nets that look up ids twice in a shared table and once in a table of their own."""
     keras.utils.set_random_seed(0)
     item, seen = keras.Input((), dtype="int64", name="item"), keras.Input((4,), dtype="int64")
     low = embedding(rows, 3, name="low")
@@ -258,7 +258,7 @@ def rocket(optimizer, embedding=Embedding, rows=11, eagerly=False, **arguments):
 
 
 def shapes_in_a_step(model, x, y):
-    """The shapes of all tensors of a training step, by operation; of variables' handles, none."""
+    """Each operation of a training step with the shapes of its outputs; handles have no shape."""
     step = tf.function(model.train_step, autograph=False)
     concrete = step.get_concrete_function((tuple(map(tf.constant, x)), tf.constant(y)))
     definition = concrete.graph.as_graph_def(add_shapes=True)
@@ -280,8 +280,8 @@ def clicks(count, rows=11, seed=0):
 
 class TestInARocket:
     @pytest.mark.parametrize("routing", ["both", "booster"])
-    def test_sgd_equals_kerass(self, routing):
-        """Plain SGD moves no absent row either way, so that both compute the same."""
+    def test_sgd_equals_keras(self, routing):
+        """Plain SGD never moves absent rows, so both optimizers compute the same."""
         x, y = clicks(24)
         results = []
         for optimizer, embedding in (
@@ -299,7 +299,7 @@ class TestInARocket:
     @pytest.mark.parametrize(
         "make",
         [
-            SparseAdam,  # replicas sum gradients in the same way for all
+            SparseAdam,  # replicas sum gradients in the same way for each optimizer
             pytest.param(SparseAdagrad, marks=pytest.mark.slow),
             pytest.param(SparseSGD, marks=pytest.mark.slow),
         ],
@@ -356,11 +356,11 @@ class TestInARocket:
         rows = 1009
         model = rocket(optimizer(), rows=rows, eagerly=True)
         x, y = clicks(8, rows)
-        model.fit(x, y, batch_size=8, verbose=0)  # so that all is built
+        model.fit(x, y, batch_size=8, verbose=0)  # builds all variables
         assert [each for each in shapes_in_a_step(model, x, y) if rows in each[1]] == []
 
-    def test_kerass_own_step_has_tensors_of_that_size(self):
-        """So that the test above could fail."""
+    def test_a_step_by_keras_has_tensors_of_that_size(self):
+        """This shows that the test above can fail."""
         rows = 1009
         model = rocket(keras.optimizers.Adam(0.1), keras.layers.Embedding, rows, eagerly=True)
         x, y = clicks(8, rows)
@@ -389,7 +389,9 @@ class TestSplitOptimizer:
         for _ in range(2):
             optimizer.apply([gradient, tf.constant([3.0, -3.0])], [rows, kernel])
         np.testing.assert_allclose(rows[2], [0.0, 0.0], atol=1e-7)
-        np.testing.assert_allclose(kernel, [0.98, 2.02], rtol=1e-5)  # Adam's first steps: its rate
+        np.testing.assert_allclose(
+            kernel, [0.98, 2.02], rtol=1e-5
+        )  # Adam's first steps are as large as its rate
         assert int(optimizer.iterations) == 2
 
     def test_learning_rate_is_that_of_the_rest(self):
@@ -405,7 +407,7 @@ class TestSplitOptimizer:
         assert (float(copy.tables.learning_rate), float(copy.learning_rate)) == (0.5, 0.25)
         assert copy.global_clipnorm == 2.0
 
-    def test_what_are_no_two_optimizers(self):
+    def test_other_arguments_than_two_optimizers(self):
         one = SparseSGD(0.5)
         with pytest.raises(ValueError, match="two optimizers"):
             SplitOptimizer(one, one)

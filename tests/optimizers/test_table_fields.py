@@ -1,4 +1,4 @@
-"""The fields that give embedding tables an optimizer of their own."""
+"""The fields that give embedding tables their own optimizer."""
 
 import keras
 import pytest
@@ -34,7 +34,7 @@ def test_clicks_update_the_rows_of_a_batch():
         ),
     ],
 )
-def test_tables_of_their_own(changes, table_class, table_rate):
+def test_tables_can_have_their_own_optimizer(changes, table_class, table_rate):
     optimizer = optimizer_of(**changes)
     assert isinstance(optimizer, SplitOptimizer)
     assert type(optimizer.tables) is table_class and type(optimizer.rest) is SparseAdam
@@ -42,8 +42,8 @@ def test_tables_of_their_own(changes, table_class, table_rate):
     assert float(optimizer.learning_rate) == pytest.approx(1e-3)
 
 
-def test_the_learning_rate_of_tables_drops_with_the_other():
+def test_the_learning_rate_of_tables_drops_at_the_same_steps():
     optimizer = optimizer_of(table_learning_rate=0.05)
     for part, rate in ((optimizer.tables, 0.05), (optimizer.rest, 1e-3)):
-        part.iterations.assign(200)  # of 300: at two thirds
+        part.iterations.assign(200)  # two thirds of 300 steps
         assert float(part.learning_rate) == pytest.approx(0.2 * rate)
