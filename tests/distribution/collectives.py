@@ -1,4 +1,4 @@
-"""The collectives of a traced training step, counted; as a program, those of two workers.
+"""Counts the collectives of a traced training step; run as a program, those of two workers.
 
 python -m tests.distribution.collectives <file to write>
 """
@@ -21,7 +21,7 @@ from tests.nets import CROSS_ENTROPY
 
 
 def of_a_pair(strategy, light_depth, booster_depth):
-    """Those of two wide residual nets, as `fit` trains them; and the rocket after a step."""
+    """The number of collectives for two wide residual nets under `fit`, and the trained rocket."""
     with strategy.scope():
         rocket = RocketModel(*wide_resnet_pair(light_depth, booster_depth))
         rocket.compile("sgd", CROSS_ENTROPY, metrics=["accuracy"])
@@ -30,7 +30,7 @@ def of_a_pair(strategy, light_depth, booster_depth):
 
 
 def of_a_step(model, x, y):
-    """How many collectives a replica takes part in, from the next batch to the logs."""
+    """The number of collectives of a replica in one step, from the next batch to the logs."""
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
     model.fit(data, shuffle=False, verbose=0)
     strategy = model.distribute_strategy
@@ -43,7 +43,7 @@ def of_a_step(model, x, y):
 
 
 def walk(nodes, functions):
-    """Of all operations of a graph, in the functions that it calls too, whether each is one."""
+    """For each operation of a graph and of the functions it calls, whether it is a collective."""
     for node in nodes:
         yield node.op.startswith(("Collective", "Nccl"))
         for attribute in node.attr.values():
@@ -53,7 +53,7 @@ def walk(nodes, functions):
 
 
 def function_in(function):
-    """The `tf.function` that a Python function calls, which has it in its closure."""
+    """The `tf.function` in the closure of a Python function, or `None`."""
     function = getattr(function, "_function", function)  # in a `changes.Step`
     if hasattr(function, "get_concrete_function"):
         return function
@@ -63,10 +63,10 @@ def function_in(function):
 
 
 def digest(rocket):
-    """Of the bits of weights and moving statistics."""
+    """A checksum of the bits of all weights and moving statistics."""
     return hashlib.sha256(b"".join(each.tobytes() for each in rocket.get_weights())).hexdigest()
 
 
 if __name__ == "__main__":
-    count, trained = of_a_pair(make_strategy(), 16, 40)  # the paper's
+    count, trained = of_a_pair(make_strategy(), 16, 40)  # the paper's nets
     Path(sys.argv[1]).write_text(json.dumps({"count": count, "digest": digest(trained)}))

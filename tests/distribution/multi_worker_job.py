@@ -1,4 +1,4 @@
-"""What each of two worker processes does in test_multi_worker: trains, and writes what came out.
+"""The program of each worker process in test_multi_worker: it trains and writes the results.
 
 python -m tests.distribution.multi_worker_job <file to write>
 """
@@ -20,12 +20,12 @@ from rocket_tf.optimizers import SparseAdam
 from tests.nets import examples, linear_pair
 from tests.trainings import trained
 
-# Examples and batch size: odd batches; an uneven last one; one that leaves a worker empty.
+# Examples and batch size: odd batches, a smaller last batch, an empty worker in the last batch.
 SIZES = {"odd": (34, 17), "uneven": (29, 8), "empty": (17, 8)}
 
 
 def fitted_to_arrays(strategy):
-    """Weights and log after `fit` on arrays, which Keras shuffles."""
+    """The losses and weights after `fit` on arrays, which Keras shuffles."""
     keras.utils.set_random_seed(5)
     with strategy.scope():
         rocket = RocketModel(*linear_pair())
@@ -35,9 +35,9 @@ def fitted_to_arrays(strategy):
 
 
 def fitted_on_tables(strategy):
-    """Log, weights and moments after sparse updates of a table that both nets read.
+    """The losses, weights and moments after sparse updates of a table that both nets read.
 
-    Ids come several times in a batch, on one worker and on both; a worker's last batch is empty;
+    Ids repeat within a batch, on one worker and across both; one worker's last batch is empty; and
     the global norm is clipped.
     """
     random = np.random.default_rng(2)
@@ -64,7 +64,7 @@ def flat(results):
 
 
 def results(strategy):
-    """All that both workers, and one process, should agree on: arrays by name."""
+    """The arrays, by name, in which both workers and a single process must agree."""
     computed = {
         name: flat(trained(strategy, linear_pair, examples(count), batch_size, epochs=2))
         for name, (count, batch_size) in SIZES.items()
@@ -74,7 +74,7 @@ def results(strategy):
 
 
 def error_of(strategy, without):
-    """What `fit` raises where Keras's own method is in the place of one remedy; empty: nothing."""
+    """The error of `fit` if Keras's own method replaces one remedy, or an empty text."""
     kept = {without: getattr(keras.Model, without)}
     with strategy.scope():
         light, _ = linear_pair()

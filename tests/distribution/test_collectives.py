@@ -1,4 +1,4 @@
-"""A training step has few collectives, however many layers a net has."""
+"""A training step has few collectives, no matter how many layers a net has."""
 
 import json
 
@@ -25,9 +25,9 @@ def normalized(name, count):
 
 @pytest.mark.slow
 def test_on_two_workers(tmp_path):
-    """Whether a batch is left; the examples of all; gradients and statistics; the logs, twice.
+    """The five tell whether a batch is left, count examples, sum gradients, and sum logs twice.
 
-    Before they were packed they were 65: 50 statistics, 12 for 6 logs, and 3.
+    Before packing there were 65: 50 for statistics, 12 for 6 logs, and 3 others.
     """
     workers = start_two("-m", "tests.distribution.collectives", f"{tmp_path}/{{worker}}.json")
     for worker in workers:
@@ -35,12 +35,12 @@ def test_on_two_workers(tmp_path):
         assert worker.returncode == 0, printed
     first, second = (json.loads((tmp_path / f"{worker}.json").read_text()) for worker in range(2))
     assert first["count"] == second["count"] == 5
-    # They have different examples, and end with the same weights and moving statistics.
+    # The workers train on different examples and end with the same weights and statistics.
     assert first["digest"] == second["digest"]
 
 
 def test_on_two_replicas(two_replicas):
-    """The examples of all replicas; gradients and statistics."""
+    """One collective counts examples; the other sums gradients and statistics."""
     count, rocket = collectives.of_a_pair(two_replicas, 10, 16)
     assert count == 2
     for variable in rocket.variables:
@@ -49,7 +49,7 @@ def test_on_two_replicas(two_replicas):
 
 
 def test_all_are_counted(two_replicas):
-    """In Keras's own step, a net has one for each normalisation, and one for its gradients."""
+    """A step by Keras has a collective for each normalization and one for the gradients."""
     with two_replicas.scope():
         net = normalized("net", 3)
         net.compile("sgd", CROSS_ENTROPY)

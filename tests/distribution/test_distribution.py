@@ -1,4 +1,4 @@
-"""RocketModel under MirroredStrategy equals one device, whatever the split of the batches."""
+"""RocketModel under MirroredStrategy equals one device for every split of the batches."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from tests.nets import CLASSES, CROSS_ENTROPY, examples, linear_pair
 from tests.reference import dist
 from tests.trainings import trained
 
-# Sums over the examples of a batch have another order: a few units of float64 rounding.
+# Sums over a batch are in another order, so they differ by a few units of float64 rounding.
 ROUNDING = {"rtol": 1e-12, "atol": 1e-13}
 
 
@@ -28,7 +28,7 @@ def images(count, seed=0):
 
 
 def normalized_pair():
-    """Nets with batch statistics over all replicas' examples."""
+    """Nets whose batch statistics are over the examples of all replicas."""
     inputs = keras.Input((4, 4, 2))
     low = layers.Conv2D(4, 3, name="low")(inputs)
 
@@ -50,7 +50,7 @@ def assert_same(one, two, **tolerance):
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
     [
-        # The other workers have such batches, too.
+        # The tests of two workers have such batches, too.
         pytest.param(16, 8, True, marks=pytest.mark.slow),
         pytest.param(34, 17, True, marks=pytest.mark.slow),
         (29, 8, False),
@@ -81,7 +81,7 @@ def hints_of_three_classes():
 
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
-    # The test of masked positions below has only uneven parts, which is faster.
+    # The faster test of masked positions below covers uneven parts as well.
     [pytest.param(29, 8, False, marks=pytest.mark.slow), (17, 8, True)],
     ids=["uneven last, no block", "last leaves a replica empty"],
 )
@@ -96,7 +96,7 @@ def test_hints_over_classes_and_batch_equal_one_device(
 
 
 def test_correlations_are_over_the_masked_positions_of_all_replicas(two_replicas, float64):
-    """Two of three sequences come to one replica; none of its positions may weigh otherwise."""
+    """One replica gets two of three sequences, yet all positions have the weight they need."""
     logits = np.random.default_rng(0).normal(0, 2, (2, 3, 4, CLASSES))
     weights = np.array([0.5, 2.0, 1.5])
     valid = np.arange(4) < np.array([[2], [4], [1]])
@@ -132,7 +132,7 @@ def test_correlations_are_over_the_masked_positions_of_all_replicas(two_replicas
 
 
 def test_masks_reach_the_losses_of_every_replica(two_replicas, float64):
-    """Tokens that are masked count in no loss; here each sequence has as many that are not."""
+    """No loss counts masked tokens; here, each sequence has equally many valid tokens."""
 
     def pair():
         inputs = keras.Input((4,), dtype="int64")
@@ -216,6 +216,6 @@ def test_trains_on_gpus():
 
 
 def test_a_process_has_one_strategy_for_the_same_devices():
-    """Two of them fail in TensorFlow: their collective operations have the same keys."""
+    """In TensorFlow, two of them fail because their collectives have the same keys."""
     assert make_strategy(2) is make_strategy(2)
     assert make_strategy(2).num_replicas_in_sync == 2

@@ -1,4 +1,4 @@
-"""Two worker processes on this machine compute what one process does, and never hang."""
+"""Two worker processes on this machine compute what one process computes, and never hang."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ from tests.distribution import multi_worker_job
 from tests.small_runs import SMALL, SMALL_CLICK_LOG, metrics, small_config, state
 
 ROOT = Path(__file__).parents[2]
-# By hand: ROCKET_FUZZ=200 python -m pytest tests/distribution/test_multi_worker.py -k refused -n 0
+# For more: ROCKET_FUZZ=200 python -m pytest tests/distribution/test_multi_worker.py -k refused -n 0
 TRIES = int(os.environ.get("ROCKET_FUZZ", 60))
 
 
@@ -39,7 +39,7 @@ def free_addresses(count):
 
 
 def start_two(*arguments):
-    """Two workers of one cluster, each with `arguments`, in which {worker} is its number."""
+    """Starts two workers of a cluster; `{worker}` in `arguments` becomes the worker's number."""
     cluster = {"worker": free_addresses(2)}
     return [
         subprocess.Popen(
@@ -61,9 +61,9 @@ def start_two(*arguments):
 
 @pytest.mark.slow
 def test_keras_workflows_equal_one_process(tmp_path, float64):
-    """Fit with validation, evaluate, predict, sparse updates of tables.
+    """Covers fit with validation, evaluate, predict and sparse updates of tables.
 
-    Also what Keras lacks without the remedies.
+    It also shows which errors Keras raises without `DistributedFit`.
     """
     workers = start_two("-m", "tests.distribution.multi_worker_job", f"{tmp_path}/{{worker}}.npz")
     alone = multi_worker_job.results(tf.distribute.get_strategy())
@@ -75,7 +75,7 @@ def test_keras_workflows_equal_one_process(tmp_path, float64):
             for name, values in alone.items():
                 np.testing.assert_allclose(together[name], values, rtol=1e-12, atol=1e-13)
             assert "in its own order" in str(together["refused"])
-            # If one of these fails, Keras now supports it, and DistributedFit is not needed.
+            # Once one of these fails, Keras supports the case, and its remedy is no longer needed.
             assert "PerReplica" in str(together["without_build"])
             assert "reduction dimension 0" in str(together["without_vectors"])
 
@@ -129,7 +129,7 @@ def test_a_run_equals_one_process_and_ends_when_a_worker_is_lost(tmp_path):
 
 
 def images(folder):
-    """Ten images to train on and six to test, of another size than the nets'."""
+    """Writes ten training and six test images, which are larger than the nets' inputs."""
     random = np.random.default_rng(0)
     for part, count in (("train", 5), ("test", 3)):
         for name, centre in (("dark", 60), ("light", 190)):
@@ -148,8 +148,8 @@ def clicks(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config, data", [("image_folder", images), ("clicks", clicks)])
-def test_streamed_data_gives_what_one_process_computes(tmp_path, config, data):
-    """Batch by batch, both workers must read the examples that two replicas of one process do."""
+def test_streamed_data_equals_one_process(tmp_path, config, data):
+    """In each batch, both workers must read the same examples as two replicas of one process."""
     fields = {**data(tmp_path / "data"), "data_path": tmp_path / "data", "streaming": "always"}
     flags = (
         f"--config.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
@@ -170,7 +170,7 @@ def test_streamed_data_gives_what_one_process_computes(tmp_path, config, data):
 
 
 class Gathered(Workers):
-    """The workers of a cluster as one of them sees them, without a network."""
+    """The workers of a cluster from the perspective of one of them, without a network."""
 
     def __init__(self, own, others):
         super().__init__(None, Cluster(("a:1", *(f"b:{n + 1}" for n in range(len(others)))), 0))
@@ -188,7 +188,7 @@ def test_texts_of_all_lengths_are_gathered():
     assert Gathered("abc", texts).gather_texts("abc") == ["abc", *texts]
 
 
-def test_another_configuration_is_told_by_its_fields():
+def test_another_configuration_is_reported_by_its_fields():
     def announced(**changes):
         config = {**small_config(), **changes}
         return json.dumps({name: config[name] for name in FIELDS})
@@ -303,7 +303,7 @@ class TestCluster:
                 assert 0 <= cluster.worker < len(cluster.addresses)
         assert refused and all("\n" not in line and len(line) < 800 for line in refused)
 
-    def test_a_worker_that_does_not_come(self):
+    def test_a_worker_that_does_not_start(self):
         cluster = Cluster(tuple(free_addresses(2)), 0)
         with pytest.raises(WorkerLostError, match=f"waited 0.1 s for {cluster.addresses[1]}"):
             wait_for_all(cluster, seconds=0.1)
@@ -317,7 +317,9 @@ class TestCluster:
                 wait_for_all(Cluster((address, "127.0.0.1:1"), 0))
 
     @pytest.mark.slow
-    def test_workers_of_different_configurations_end_in_one_line_before_they_train(self, tmp_path):
+    def test_workers_with_different_configurations_end_with_one_line_before_training(
+        self, tmp_path
+    ):
         workers = start_two(
             "-m",
             "rocket_tf.main",
@@ -334,7 +336,7 @@ class TestCluster:
             assert "seed: 0 → 1" in line and "epochs: 10 → 11" in line
         assert not (tmp_path / "run").exists()
 
-    def test_the_command_answers_a_mistake_in_one_line(self, tmp_path):
+    def test_the_command_reports_a_mistake_in_one_line(self, tmp_path):
         result = subprocess.run(
             [
                 *[sys.executable, "-m", "rocket_tf.main", "--config=digits"],

@@ -1,6 +1,6 @@
-"""A gRPC server with TensorFlow Serving's own interface, backed by an export: for tests.
+"""A gRPC server for tests that serves an export through TensorFlow Serving's interface.
 
-python -m tests.serving.prediction_service <SavedModel> prints its port and serves until stdin ends
+`python -m tests.serving.prediction_service <SavedModel>` prints its port; it ends with its stdin.
 """
 
 import sys

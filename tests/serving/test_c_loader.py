@@ -1,4 +1,4 @@
-"""TensorFlow's C++ loader, in processes that never import tensorflow."""
+"""TensorFlow's C++ loader in processes that never import tensorflow."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from rocket_tf.networks import wide_resnet_pair
 from rocket_tf.serving import c_loader
 
 NAMES = ["plane", "car", "bird"]
-# Like the project's commands: modules are imported, but not TensorFlow.
+# The script poses as one of the project's commands, which import modules without TensorFlow.
 WITHOUT_TENSORFLOW = """
     import sys
     sys.orig_argv = ["python", "-m", "tools.predict"]
@@ -132,7 +132,7 @@ def test_mistakes_have_the_codes_of_the_server(version):
     assert "'serve' not found; there are serve_bytes" in codes["signature"][1]
 
 
-def test_outputs_that_are_wanted(version):
+def test_only_the_requested_outputs_are_computed(version):
     with c_loader.LoadedModel(version) as model:
         images = np.zeros((2, 8, 8, 3), np.uint8)
         assert list(model.predict({"images": images}, outputs=["classes"])) == ["classes"]
@@ -172,7 +172,7 @@ def test_lookup_tables(tmp_path):
     np.testing.assert_allclose(logits, net(tf.constant(cities.astype(str))), rtol=1e-6)
 
 
-def test_what_is_no_saved_model(version, tmp_path):
+def test_folders_that_are_not_saved_models(version, tmp_path):
     with pytest.raises(c_loader.LoaderError, match=r"it has no saved_model.pb"):
         c_loader.LoadedModel(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"something else")
@@ -186,14 +186,14 @@ def test_what_is_no_saved_model(version, tmp_path):
     assert caught.value.code
 
 
-def test_a_damaged_graph_is_refused_wherever_it_is_damaged(version, tmp_path):
+def test_a_damaged_graph_raises_nothing_but_a_loader_error(version, tmp_path):
     content = bytearray((version / "saved_model.pb").read_bytes())
     random = np.random.default_rng(0)
     for _ in range(300):
         damaged = bytearray(content)
         damaged[random.integers(len(content) - 4000, len(content))] ^= random.integers(1, 256)
         (tmp_path / "saved_model.pb").write_bytes(damaged)
-        with contextlib.suppress(c_loader.LoaderError):  # and nothing else
+        with contextlib.suppress(c_loader.LoaderError):  # no other error may occur
             c_loader.read_signatures(tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_strings_are_bytes_or_text(tmp_path):
                 model.predict({"city": np.array([[stray]], object)})
 
 
-def test_a_closed_model_answers_no_more(version):
+def test_a_closed_model_refuses_requests(version):
     model = c_loader.LoadedModel(version)
     model.close()
     model.close()
@@ -232,8 +232,8 @@ def test_wrong_numbers_of_threads(version):
         ("dtype", 3, "float32 in its graph, as int32"),
     ],
 )
-def test_a_signature_of_what_the_graph_has_not(version, tmp_path, field, value, message):
-    """TensorFlow's session would take it for an address in memory."""
+def test_a_signature_that_names_missing_tensors(version, tmp_path, field, value, message):
+    """Without the check, TensorFlow's session would read a wrong memory address."""
     shutil.copytree(version, tmp_path / "1")
     path = tmp_path / "1" / "saved_model.pb"
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -251,7 +251,7 @@ def test_a_signature_of_what_the_graph_has_not(version, tmp_path, field, value, 
     assert lines.startswith("the signature serve_bytes names the tensor ") and message in lines
 
 
-def test_a_pipe_in_an_export_is_not_waited_for(version, tmp_path):
+def test_a_pipe_in_an_export_does_not_block(version, tmp_path):
     shutil.copytree(version, tmp_path / "1")
     path = tmp_path / "1" / "variables" / "variables.index"
     path.unlink()

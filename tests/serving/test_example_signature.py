@@ -1,4 +1,4 @@
-"""Serialized tf.train.Examples: how they are written here, and a signature that takes them."""
+"""Serialized tf.train.Examples: how the package writes them, and a signature that reads them."""
 
 import math
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ DEFAULTS = {"item": MISSING, "city": "", "price": math.nan, "seen": MISSING}
 
 
 def example(**features):
-    """A message as TensorFlow's own classes write it."""
+    """A message as TensorFlow's classes write it."""
     kinds = {"int": "int64_list", "float": "float_list", "bytes": "bytes_list"}
     lists = {
         "int": tf.train.Int64List,
@@ -42,7 +42,7 @@ def example(**features):
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-def test_messages_are_tensorflows():
+def test_messages_equal_those_of_tensorflow():
     random = np.random.default_rng(0)
     columns = {
         "whole": random.integers(-(2**62), 2**62, (3, 5)) * np.array([1, -1, 0, 2, -2]),
@@ -78,12 +78,12 @@ def exported(tmp_path_factory):
     return light, version, tf.saved_model.load(str(version)).signatures["serve_examples"]
 
 
-def test_answers_are_the_nets(exported):
+def test_answers_equal_the_nets_logits(exported):
     light, _, serve = exported
     time = 1_700_000_031
     messages = [
         example(item=[7], city=[b"Oslo"], price=[2.5], time=[time], seen=[9, 7]),
-        example(time=[time - 9]),  # all else is missing
+        example(time=[time - 9]),  # the other features are missing
         example(item=[-3], city=[b" "], price=[math.nan], time=[time], seen=[1, 2, 3, 4, 5, 6]),
         example(item=[7], price=[0.0], time=[time], seen=[9, 7], more=[1]),
     ]
@@ -102,7 +102,7 @@ def test_answers_are_the_nets(exported):
     assert len(serve(examples=tf.constant([], tf.string))["logits"]) == 0
 
 
-def test_what_must_be_there(exported):
+def test_required_features_and_bad_messages(exported):
     _, _, serve = exported
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"time.*required but could not be"):
         serve(examples=tf.constant([example(item=[7])]))
@@ -151,7 +151,7 @@ def test_mistakes(exported, tmp_path):
 
 
 @pytest.mark.parametrize(("length", "expected"), [(20, {"history": -1}), (None, None)])
-def test_runs_whose_histories_have_any_length_do_without(length, expected):
+def test_runs_whose_histories_have_any_length_have_no_such_signature(length, expected):
     history = keras.Input((length,), dtype="int64", name="history")
     net = keras.Model({"history": history}, keras.layers.Embedding(9, 2)(history))
     split = ArraySplit({"history": np.zeros((2, 20), np.int64)}, np.zeros(2, np.int64))

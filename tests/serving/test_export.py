@@ -1,4 +1,4 @@
-"""The exported light net: what it computes, what it holds, and that it is whole or not there."""
+"""The exported light net: what it computes and contains, and that no partial export remains."""
 
 import json
 import os
@@ -24,7 +24,7 @@ NAMES = ["plane", "car", "bird"]
 
 @pytest.fixture(scope="module")
 def rocket():
-    """A trained rocket, with dropout in the booster and moving statistics that have moved."""
+    """A trained rocket with dropout in the booster and moving statistics that have changed."""
     keras.utils.set_random_seed(0)
     rocket = RocketModel(*wide_resnet_pair(10, 16, 1, 3, (8, 8, 3), booster_dropout=0.2, seed=0))
     rocket.compile(optimizer=keras.optimizers.Adam(0.01), loss=CROSS_ENTROPY)
@@ -35,13 +35,13 @@ def rocket():
 
 @pytest.fixture(scope="module")
 def linear():
-    """For what is the same of all nets: matrix products are exported in a fraction of the time."""
+    """A rocket that exports quickly, for tests that do not depend on the net."""
     return RocketModel(*linear_pair())
 
 
 @pytest.fixture(scope="module")
 def flat():
-    """A net of images without convolutions, for what is the same of all of them."""
+    """An image net without convolutions, for tests that hold for all image nets."""
     images = keras.Input((8, 8, 3), name="images")
     return keras.Model(images, layers.Dense(3)(layers.Flatten()(layers.Rescaling(1 / 255)(images))))
 
@@ -56,7 +56,7 @@ def pixels(count):
 
 
 def test_a_fresh_process_computes_what_the_model_computes(rocket, version, tmp_path):
-    """Without rocket_tf, and without Keras's classes."""
+    """The process loads the export without rocket_tf and without Keras's classes."""
     np.save(tmp_path / "images.npy", pixels(8))
     script = """
         import sys
@@ -111,7 +111,7 @@ def test_signatures(version):
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
-def test_signatures_compute_the_same_of_pixels_floats_and_files(rocket, version, count):
+def test_signatures_compute_the_same_from_pixels_floats_and_files(rocket, version, count):
     signatures = tf.saved_model.load(str(version)).signatures
     images = pixels(count)
     files = tf.constant([tf.io.encode_png(image).numpy() for image in images])
@@ -131,8 +131,8 @@ def test_files_of_other_sizes_and_colours_are_resized(rocket, version):
     decoded = tf.io.decode_jpeg(
         tf.io.encode_jpeg(grey, quality=100), channels=3, dct_method="INTEGER_ACCURATE"
     )
-    # Bilinear with antialiasing to a third is a mean with triangular weights, first across, then
-    # down, rounded each time; then the middle.
+    # Bilinear resizing with antialiasing is a mean with triangular weights, first across, then
+    # down, rounded after each; then comes the crop of the centre.
     across = np.floor(triangle(decoded.numpy().astype(np.float64), 8, 1) + 0.5)
     resized = np.floor(triangle(across, 11, 0)[1:9] + 0.5)
     expected = rocket.light(resized[None].astype(np.float32), training=False)
@@ -140,7 +140,7 @@ def test_files_of_other_sizes_and_colours_are_resized(rocket, version):
 
 
 def triangle(array, size, axis):
-    """Resizes one axis downwards by weights that fall off linearly."""
+    """Shrinks one axis with weights that fall off linearly."""
     scale = array.shape[axis] / size
     centres = (np.arange(size) + 0.5) * scale - 0.5
     distances = np.abs(np.arange(array.shape[axis])[None] - centres[:, None]) / scale
@@ -149,7 +149,7 @@ def triangle(array, size, axis):
     return np.moveaxis(np.tensordot(weights, array, (1, axis)), 0, axis)
 
 
-def test_labels_provenance_and_warm_up_come_along(rocket, tmp_path):
+def test_an_export_has_labels_provenance_and_warm_up_requests(rocket, tmp_path):
     version = export_light(rocket, tmp_path, NAMES, provenance={"test_error": {"light": 12.5}})
     assert (version / "assets" / "labels.txt").read_text().splitlines() == NAMES
     provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
@@ -159,21 +159,21 @@ def test_labels_provenance_and_warm_up_come_along(rocket, tmp_path):
     requests = dict(warmup.read(version))
     assert set(requests) == {"serving_default", "serve_float", "serve_bytes"}
     assert requests["serving_default"]["images"].dtype == np.uint8
-    # What a server would refuse is found when it is read.
+    # A file that a server would refuse is an error when it is read.
     path = version / warmup.FILE
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match="is damaged"):
         warmup.read(version)
 
 
-def test_warm_up_requests_take_the_examples_that_are_given(flat, tmp_path):
+def test_warm_up_requests_use_the_given_examples(flat, tmp_path):
     version = export_light(flat, tmp_path, examples=pixels(4))
     (given,) = dict(warmup.read(version))["serve_float"].values()
     np.testing.assert_array_equal(given, pixels(4)[:1])
 
 
-def test_pixels_between_whole_numbers_are_compared_as_each_signature_holds_them(flat, tmp_path):
-    """uint8 cuts 99.5 to 99; what is compared with the model is 99, too."""
+def test_fractional_pixels_are_compared_as_each_signature_reads_them(flat, tmp_path):
+    """uint8 truncates 99.5 to 99, so the comparison gives the model 99, too."""
     images = pixels(3).astype(np.float32) / 2 + 0.25
     version = export_light(flat, tmp_path, examples=images)
     served = tf.saved_model.load(str(version)).signatures
@@ -185,11 +185,9 @@ def test_pixels_between_whole_numbers_are_compared_as_each_signature_holds_them(
 
 
 @pytest.mark.slow
-def test_an_optimized_export_computes_the_same_and_holds_no_variables(
-    rocket, tmp_path, monkeypatch
-):
+def test_an_optimized_export_computes_the_same_and_has_no_variables(rocket, tmp_path, monkeypatch):
     images = pixels(8)
-    for ratio in (0.9, 0.99):  # as if measured
+    for ratio in (0.9, 0.99):  # pretends that the latency ratio was measured
         monkeypatch.setattr(timing, "ratio", lambda *_, ratio=ratio: ratio)
         version = export_light(rocket, tmp_path, NAMES, optimize=True)
         provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
@@ -202,7 +200,7 @@ def test_an_optimized_export_computes_the_same_and_holds_no_variables(
         np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_its_variables_are_the_light_nets_each_once(rocket, version):
+def test_each_variable_of_the_light_net_is_in_it_once(rocket, version):
     reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
     stored = {
         name: reader.get_tensor(name)
@@ -268,7 +266,7 @@ def test_an_export_that_computes_something_else_leaves_nothing(linear, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_proofs_of_ones_own_come_before_the_name(linear, tmp_path):
+def test_custom_proofs_run_before_the_version_gets_its_name(linear, tmp_path):
     def refuse(folder):
         assert (folder / "saved_model.pb").exists()
         assert not (tmp_path / "1").exists()
@@ -283,7 +281,7 @@ def write_marker(name):
     return lambda folder: (folder / "marker").write_text(name)
 
 
-def test_versions_of_processes_at_one_time_do_not_meet(tmp_path):
+def test_versions_written_at_the_same_time_do_not_collide(tmp_path):
     def write_slowly(folder):
         files.write_version(tmp_path, write_marker("fast"))
         write_marker("slow")(folder)
@@ -300,7 +298,7 @@ def test_versions_of_processes_at_one_time_do_not_meet(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "5"]
 
 
-def test_the_old_version_stays_when_the_new_one_cannot_have_its_name(tmp_path, monkeypatch):
+def test_the_old_version_stays_if_the_new_one_cannot_be_renamed(tmp_path, monkeypatch):
     files.write_version(tmp_path, write_marker("old"), version=1)
     rename = os.rename
 
@@ -347,8 +345,8 @@ def test_names_of_inputs(tmp_path):
         (("args", "kwargs", "name", "cls", "match"), ("args", "kwargs", "name", "cls", "match")),
     ],
 )
-def test_names_that_tensorflow_takes_for_no_arguments_or_for_one(names, exported, tmp_path):
-    """Each input is still itself: it counts with a weight of its own."""
+def test_input_names_that_are_not_valid_arguments_or_coincide_as_such(names, exported, tmp_path):
+    """The inputs are not mixed up: each is multiplied by its own factor."""
     inputs = [keras.Input((1,), name=name) for name in names]
     scaled = [layers.Rescaling(10.0**index)(each) for index, each in enumerate(inputs)]
     light = keras.Model(inputs, layers.Concatenate()([layers.Add()(scaled)] * 2))
@@ -363,7 +361,7 @@ def test_names_that_tensorflow_takes_for_no_arguments_or_for_one(names, exported
     assert "batches" in dict(checks.prove(version))
 
 
-def test_folders_that_tensorflow_takes_for_patterns(tmp_path, monkeypatch):
+def test_folders_that_tensorflow_reads_as_patterns(tmp_path, monkeypatch):
     rocket = RocketModel(*linear_pair())
     for name in ("nets [1]", "nets\\"):
         with pytest.raises(ValueError, match=r"a path without \[ \] and .*'.*nets"):
@@ -371,12 +369,12 @@ def test_folders_that_tensorflow_takes_for_patterns(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     (tmp_path / "nets [1]").mkdir()
     monkeypatch.chdir(tmp_path / "nets [1]")
-    for name in ("here", "a*b?", "one["):  # TensorFlow finds these
+    for name in ("here", "a*b?", "one["):  # TensorFlow can open these
         version = export_light(rocket, name)
         assert "batches" in dict(checks.prove(version))
 
 
-def test_nets_that_do_not_normalise_pixels_keep_their_inputs(tmp_path):
+def test_nets_that_do_not_normalize_pixels_keep_their_inputs(tmp_path):
     rocket = RocketModel(*linear_pair())
     serve = tf.saved_model.load(str(export_light(rocket, tmp_path))).signatures["serving_default"]
     x, _ = examples(4)
@@ -440,9 +438,9 @@ def test_wrong_class_names(rocket, tmp_path):
 
 @pytest.fixture(scope="module")
 def fresh_process(rocket, tmp_path_factory):
-    """A process that imports the package: it loads a saved rocket, then its disk is full.
+    """Runs a process that imports the package and loads a saved rocket; then its disk is full.
 
-    Files cannot grow beyond 40 kB there.
+    Files of that process cannot grow beyond 40 kB.
 
     Returns:
         The logits that it predicts, the disk space that it sees, and the folder of its exports.

@@ -1,4 +1,4 @@
-"""Exports of nets with several outputs, of multi-label nets, and of candidates for one user."""
+"""Exports with several outputs, of multi-label nets, and for many candidates of one user."""
 
 import keras
 import numpy as np
@@ -52,7 +52,7 @@ class TestSeveralOutputs:
         rocket.compile("sgd", {"bought": BINARY, "topic": CROSS_ENTROPY})
         return rocket
 
-    def test_each_has_its_own_answers(self, rocket, tmp_path):
+    def test_each_output_has_its_own_answers(self, rocket, tmp_path):
         version = export_light(rocket, tmp_path)
         x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
         answers = served(version)["serving_default"](features=tf.constant(x))
@@ -68,7 +68,7 @@ class TestSeveralOutputs:
         np.testing.assert_allclose(answers["bought_probabilities"], sigmoid, rtol=1e-5)
         np.testing.assert_array_equal(answers["topic_classes"], expected["topic"].numpy().argmax(1))
 
-    def test_passes_the_checks_and_may_be_optimized(self, rocket, tmp_path):
+    def test_passes_the_checks_and_can_be_optimized(self, rocket, tmp_path):
         version = export_light(rocket, tmp_path, optimize=True)
         results = dict(checks.prove(version))
         assert "1, 3, 8" in " ".join(results.values()) or len(results) == 9
@@ -86,7 +86,7 @@ class TestMultiLabel:
         logits = getattr(model, "light", model)(x).numpy()
         return logits, served(version)["serving_default"](features=tf.constant(x))
 
-    def test_as_the_label_loss_tells(self, tmp_path):
+    def test_as_the_label_loss_says(self, tmp_path):
         rocket = RocketModel(*labels_pair(3))
         rocket.compile("sgd", BINARY)
         logits, answers = self.answers(rocket, tmp_path, class_names=["cat", "dog", "cow"])
@@ -95,14 +95,14 @@ class TestMultiLabel:
         assert "class_names" not in answers
         assert (tmp_path / "1" / "assets" / "labels.txt").read_text() == "cat\ndog\ncow\n"
 
-    def test_as_the_argument_tells(self, tmp_path):
+    def test_as_the_argument_says(self, tmp_path):
         light, _ = labels_pair(3)
         logits, answers = self.answers(light, tmp_path / "one", multi_label=True)
         np.testing.assert_array_equal(answers["classes"], logits > 0)
         logits, answers = self.answers(light, tmp_path / "other")
         np.testing.assert_array_equal(answers["classes"], logits.argmax(1))
 
-    def test_a_single_logit_is_none(self, tmp_path):
+    def test_a_single_logit_is_not_multi_label(self, tmp_path):
         rocket = RocketModel(*labels_pair(1))
         rocket.compile("sgd", BINARY)
         logits, answers = self.answers(rocket, tmp_path, class_names=["no", "yes"])
@@ -111,7 +111,7 @@ class TestMultiLabel:
 
 
 class TestCandidates:
-    def test_the_users_inputs_come_once(self, tmp_path):
+    def test_the_users_inputs_are_given_once(self, tmp_path):
         net = user_and_item()
         version = export_light(net, tmp_path, user_inputs=["user"])
         items = np.random.default_rng(2).normal(size=(9, 2)).astype(np.float32)
@@ -132,9 +132,9 @@ class TestCandidates:
         assert not list(tmp_path.iterdir())
 
 
-def test_inputs_without_names_are_called_alike_in_every_process(tmp_path):
+def test_inputs_without_names_get_the_same_names_in_every_process(tmp_path):
     nets = []
-    for _ in range(2):  # the second has other numbers
+    for _ in range(2):  # Keras numbers the second net's inputs differently
         inputs = keras.Input((3,)), keras.Input((2,))
         nets.append(keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs))))
     for index, net in enumerate(nets):

@@ -1,4 +1,4 @@
-"""Exports say what the net says: classes, several labels, or the values of a regression."""
+"""Exports answer as the net's task requires: classes, several labels, or values."""
 
 import json
 
@@ -102,7 +102,7 @@ class TestLabelLosses:
     def test_classifications(self, loss):
         assert tasks_of(rocket_of(loss, 3)) == {None: CLASSIFICATION}
 
-    # A loss, a function and a name: all imply the same task.
+    # A loss, a function and a name all imply the same task.
     @pytest.mark.parametrize("loss, width", [(OwnSquares(), 1), (losses.huber, 3), ("mae", 3)])
     def test_regressions_give_predictions_alone(self, loss, width, tmp_path):
         rocket = rocket_of(loss, width)
@@ -126,12 +126,12 @@ class TestLabelLosses:
         np.testing.assert_allclose(answers["probabilities"], sigmoid, rtol=1e-5)
         np.testing.assert_array_equal(answers["classes"], (sigmoid > 0.5).reshape(shape))
 
-    def test_the_boosters_where_the_light_net_has_none(self, tmp_path):
+    def test_the_boosters_loss_counts_if_the_light_net_has_none(self, tmp_path):
         rocket = rocket_of({"light": None, "booster": "mse"})
         assert set(ask(export_light(rocket, tmp_path), features=x())) == {"predictions"}
 
     @pytest.mark.parametrize("loss", [OwnLoss(), quantile_loss, lambda y, z: y - z])
-    def test_ones_own_do_not_tell(self, loss, tmp_path):
+    def test_custom_losses_do_not_imply_a_task(self, loss, tmp_path):
         rocket = rocket_of(loss, 3)
         with pytest.raises(ValueError, match=r"label loss .* does not say.*pass task="):
             export_light(rocket, tmp_path)
@@ -139,7 +139,7 @@ class TestLabelLosses:
         for task in TASKS:
             assert tasks_of(rocket, task=task) == {None: task}
 
-    def test_a_task_that_is_given_does(self, tmp_path):
+    def test_a_given_task_is_used(self, tmp_path):
         rocket = rocket_of(OwnLoss(), 3)
         answers = {
             "regression": {"predictions"},
@@ -156,14 +156,14 @@ class TestLabelLosses:
 
 
 class TestArguments:
-    def test_other_models_are_of_classes_unless_the_task_is_given(self, tmp_path):
+    def test_other_models_give_classes_unless_a_task_is_given(self, tmp_path):
         light, _ = pair(3)
         assert set(ask(export_light(light, tmp_path), features=x())) == CLASSES
         given = ask(export_light(light, tmp_path, task="regression"), features=x())
         assert set(given) == {"predictions"}
         np.testing.assert_allclose(given["predictions"], light(x()), rtol=1e-5, atol=1e-6)
 
-    def test_the_task_goes_before_the_loss(self, tmp_path):
+    def test_the_task_overrides_the_loss(self, tmp_path):
         version = export_light(rocket_of("mse", 3), tmp_path, task="classification")
         assert set(ask(version, features=x())) == CLASSES
         version = export_light(rocket_of(BINARY, 3), tmp_path, task="classification")
@@ -209,7 +209,7 @@ def rocket():
 
 
 class TestOutputsOfDifferentTasks:
-    def test_each_says_its_own(self, rocket, tmp_path):
+    def test_each_output_answers_by_its_own_task(self, rocket, tmp_path):
         answers = ask(export_light(rocket, tmp_path), features=x())
         expected = {name: value.numpy() for name, value in rocket.light(x()).items()}
         of_classes = {f"{name}_{what}" for name in ("tags", "topic") for what in CLASSES}
@@ -224,7 +224,7 @@ class TestOutputsOfDifferentTasks:
     def test_passes_the_checks(self, rocket, tmp_path):
         assert "batches" in dict(checks.prove(export_light(rocket, tmp_path, optimize=True)))
 
-    def test_an_export_without_what_belongs_to_logits_does_not(self, tmp_path):
+    def test_an_export_without_the_outputs_that_logits_need_fails_the_checks(self, tmp_path):
         @tf.function(input_signature=[tf.TensorSpec((None, 4), name="features")])
         def serve(features):
             return {"price_predictions": features, "tags_logits": features}
@@ -279,7 +279,7 @@ class TestRegressionOnImages:
 
 
 def masked_net(dtype="int64", sizes=(9, 6)):
-    """The mean of the words that there are: NaN where there are none."""
+    """The mean over the words of a text; a text that is only padding gives NaN."""
     words = keras.Input((5,), dtype=dtype, name="words")
     ids = words
     if dtype == "string":
@@ -291,17 +291,17 @@ def masked_net(dtype="int64", sizes=(9, 6)):
 
 class TestMaskedNets:
     @pytest.mark.parametrize("dtype, empty", [("int64", 0), ("string", "")])
-    def test_are_compared_by_inputs_that_are_not_padding_alone(self, dtype, empty, tmp_path):
+    def test_are_compared_on_inputs_that_are_not_only_padding(self, dtype, empty, tmp_path):
         net = masked_net(dtype)
         words = np.array([[empty] * 5, [empty] * 3 + [1, 2]], object if empty == "" else dtype)
         words = words.astype(str) if dtype == "string" else words
         expected = net(tf.constant(words)).numpy()
-        assert np.isnan(expected[0]).all()  # what the proof had asked
+        assert np.isnan(expected[0]).all()  # inputs of only padding could prove nothing
         version = export_light(net, tmp_path)
         np.testing.assert_allclose(ask(version, words=words)["logits"], expected, rtol=1e-5)
         assert "warm-up" in dict(checks.prove(version))
 
-    def test_are_compared_by_the_examples_that_are_given(self, tmp_path):
+    def test_are_compared_on_the_given_examples(self, tmp_path):
         words = np.array([[0] * 5, [3, 1, 0, 0, 0]])
         version = export_light(masked_net(), tmp_path, examples=words)
         (request,) = dict(warmup.read(version))["serving_default"].values()
@@ -310,16 +310,16 @@ class TestMaskedNets:
             export_light(masked_net(), tmp_path, examples=words[:1])
         assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
-    def test_have_no_answer_to_what_is_made_up(self, tmp_path):
+    def test_without_finite_outputs_for_made_up_inputs_they_are_refused(self, tmp_path):
         with pytest.raises(ExportError, match=r"no finite output for made-up inputs.*examples"):
-            export_light(masked_net(sizes=(1, 6)), tmp_path)  # no id but padding
+            export_light(masked_net(sizes=(1, 6)), tmp_path)  # its only id is padding
         light, _ = pair()
         light.layers[-1].bias.assign([np.nan])
         with pytest.raises(ExportError, match=r"it gives NaN or infinity.*train it again"):
             export_light(light, tmp_path)
         assert not list(tmp_path.iterdir())
 
-    def test_recurrent_layers_of_padding_alone(self, tmp_path):
+    def test_recurrent_layers_on_only_padding(self, tmp_path):
         words = keras.Input((5,), dtype="int64", name="words")
         embedded = layers.Embedding(9, 6, mask_zero=True)(words)
         net = keras.Model(words, layers.Dense(2)(layers.LSTM(3)(embedded)))

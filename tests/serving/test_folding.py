@@ -1,4 +1,4 @@
-"""Folded batch normalisations against the nets that they come from, and when none is folded."""
+"""Nets with folded batch normalization against the original nets, and cases that are not folded."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from rocket_tf.serving.folding import as_constants, fold_batch_normalization
 
 
 def moved(net):
-    """The net with weights and statistics that are not those of the start."""
+    """The net after its weights and statistics are replaced by random values."""
     random = np.random.default_rng(0)
     for variable in net.variables:
         variable.assign(random.uniform(0.3, 1.2, variable.shape))
@@ -22,11 +22,11 @@ def images(*shape):
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
-def test_a_convolution_with_batch_normalisation_by_hand():
+def test_a_convolution_with_batch_normalization_by_hand():
     inputs = keras.Input((1, 1, 2))
     x = layers.Conv2D(1, 1)(inputs)
     net = keras.Model(inputs, layers.BatchNormalization(epsilon=0.0)(x))
-    # gamma, beta, mean and variance: (3 (x - 5) / 2 + 7) of x = a + 10 b + 0.5
+    # With gamma, beta, mean and variance, y = 3 (x - 5) / 2 + 7 for x = a + 10 b + 0.5.
     values = [[[[1.0], [10.0]]]], [0.5], [3.0], [7.0], [5.0], [4.0]
     net.set_weights(list(map(np.array, values)))
     folded, count = fold_batch_normalization(net)
@@ -45,7 +45,7 @@ def test_a_convolution_with_batch_normalisation_by_hand():
         lambda: layers.Dense(4),
     ],
 )
-def test_what_is_folded_computes_the_same(layer, options):
+def test_folded_layers_compute_the_same(layer, options):
     inputs = keras.Input((6, 6, 2))
     x = layers.BatchNormalization(**options)(layer()(inputs))
     net = moved(keras.Model(inputs, layers.ReLU()(x)))
@@ -82,7 +82,7 @@ def in_half_precision(inputs):
     return layers.BatchNormalization()(layers.Conv2D(2, 1, dtype="mixed_bfloat16")(inputs))
 
 
-def test_masks_do_not_stop_it():
+def test_a_net_with_masks_is_left_alone():
     inputs = keras.Input((4,), dtype="int32")
     x = layers.Dense(3)(layers.Embedding(5, 2, mask_zero=True)(inputs))
     net = moved(keras.Model(inputs, layers.BatchNormalization()(x)))
@@ -103,7 +103,7 @@ def test_masks_do_not_stop_it():
         in_half_precision,
     ],
 )
-def test_what_arithmetic_does_not_allow_is_left_alone(build):
+def test_layers_that_cannot_be_folded_are_left_alone(build):
     inputs = keras.Input((4, 4, 2))
     net = moved(keras.Model(inputs, build(inputs)))
     folded, count = fold_batch_normalization(net)
@@ -112,7 +112,7 @@ def test_what_arithmetic_does_not_allow_is_left_alone(build):
     np.testing.assert_allclose(folded(x), net(x, training=False), rtol=1e-6)
 
 
-def test_a_light_net_whose_layers_the_booster_has_too():
+def test_a_light_net_that_shares_layers_with_the_booster():
     light, booster = wide_resnet_pair(10, 16, 1, 3, (8, 8, 3), seed=0)
     moved(light)
     x = 255 * np.random.default_rng(0).uniform(size=(4, 8, 8, 3)).astype(np.float32)
@@ -124,7 +124,7 @@ def test_a_light_net_whose_layers_the_booster_has_too():
     np.testing.assert_array_equal(booster(x, training=False), before[1])
 
 
-def test_constants_are_the_weights_when_traced_and_no_inputs_of_the_graph():
+def test_constants_have_the_weights_of_the_trace_and_the_graph_captures_nothing():
     inputs = keras.Input((3,))
     net = keras.Model(inputs, layers.Dense(2)(inputs))
     infer = tf.function(as_constants(net)).get_concrete_function(tf.TensorSpec([None, 3]))

@@ -1,4 +1,4 @@
-"""Files that an export decodes are, to the bit, what training reads of them with Pillow."""
+"""Exports decode files bit for bit as training reads them with Pillow."""
 
 import io
 
@@ -50,7 +50,7 @@ def test_sizes():
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_turned_files(turn):
+def test_rotated_files(turn):
     assert_same(
         [
             content_of(37, 58, "jpeg", turn=turn),
@@ -82,11 +82,11 @@ def test_a_large_image_is_resized_in_blocks_of_rows():
     assert_same([content_of(700, 500, "jpeg"), content_of(65, 64, "png")])
 
 
-def test_exif_that_is_damaged_or_odd_is_read_alike():
+def test_damaged_or_odd_exif_is_read_the_same():
     whole = content_of(6, 9, "jpeg", turn=6)
     contents = [b"", b"\xff", b"\xff\xd8", b"no image", orientation.PNG, whole]
     contents += [content_of(6, 9, form, turn=turn) for form in ("jpeg", "png") for turn in (3, 8)]
-    # Fill bytes, a marker without a length, and another segment before EXIF.
+    # Before EXIF come fill bytes, a marker without a length, and another segment.
     contents.append(b"\xff\xd8\xff\xff\xff\x01\xff\xe0\0\x04ab" + whole[2:])
     big = b"MM\0*\0\0\0\x08\0\2" + b"\x01\0" + bytes(10) + b"\x01\x12\0\3\0\0\0\1\0\5\0\0"
     size = (len(big) + 8).to_bytes(2, "big")
@@ -110,13 +110,13 @@ def test_exif_that_is_damaged_or_odd_is_read_alike():
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", content_of(30, 30, "webp")])
-def test_what_is_no_image_for_an_export_is_an_error(content):
+def test_content_that_an_export_cannot_decode_is_an_error(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         served([content])
 
 
 @pytest.mark.parametrize("shape", [(20, 28, 3), (28, 20, 1)])
-def test_predict_reads_what_exports_without_a_decoder_take(shape):
+def test_predict_decodes_for_exports_without_a_decoder(shape):
     for content in (content_of(37, 58, "jpeg", turn=6), content_of(30, 41, "png", turn=3)):
         image = prediction._decode(content, shape)
         assert image.shape == shape and image.dtype == np.uint8
@@ -138,6 +138,6 @@ def test_predict_finds_what_training_reads(tmp_path):
     found, skipped = prediction.find_images([tmp_path])
     assert [str(path.relative_to(tmp_path)) for path in found] == names[:4]
     assert [str(path.relative_to(tmp_path)) for path in skipped] == names[5:]
-    # The folder itself may be below a hidden one.
+    # The given folder itself can be inside a hidden one.
     found, _ = prediction.find_images([tmp_path / ".hidden"])
     assert len(found) == 1

@@ -1,4 +1,4 @@
-"""Image files in a SavedModel: no more memory than their pixels need, and not too many of these."""
+"""Image files in a SavedModel: decoding needs little memory, and too large images are refused."""
 
 import io
 
@@ -27,7 +27,7 @@ def test_long_images_are_read_as_training_reads_them(size):
 
 
 def claiming(form, width, height):
-    """The beginning of a file that says it has so many pixels."""
+    """The start of a file whose header claims a width and a height."""
     if form == "PNG":
         sizes = width.to_bytes(4, "big") + height.to_bytes(4, "big")
         return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sizes
@@ -46,7 +46,9 @@ def test_too_many_pixels_are_refused_by_the_header(form):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         decode_images(tf.constant([claiming(form, most[0], most[1] + 1)]), (2, 2, 3))
     assert f"more than {MOST_PIXELS} pixels" in str(error.value)
-    with pytest.raises(tf.errors.InvalidArgumentError) as error:  # by the decoder
+    with pytest.raises(
+        tf.errors.InvalidArgumentError
+    ) as error:  # the decoder refuses it, not the header check
         decode_images(tf.constant([claiming(form, *most)]), (2, 2, 3))
     assert f"more than {MOST_PIXELS} pixels" not in str(error.value)
 
@@ -61,6 +63,6 @@ def test_a_large_jpeg_is_refused_by_the_header(monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF8", b"BM", b"\x89PNG", b"no image at all" * 9])
-def test_what_is_no_image(content):
+def test_files_that_are_not_images(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_images(tf.constant([content]), (2, 2, 3))

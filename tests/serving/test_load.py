@@ -1,4 +1,4 @@
-"""Requests at a stated rate: when each is due, and what is counted."""
+"""Requests at a given rate: when each is due, and how latencies are counted."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from rocket_tf.serving.load import ask_at_rate
 
 
 class Clock:
-    """Time that goes by in `sleep` alone."""
+    """A clock that advances only in `sleep`."""
 
     def __init__(self):
         self.now = 100.0
@@ -22,7 +22,7 @@ def ask(clock, seconds):
     return lambda: clock.sleep(seconds)
 
 
-def test_a_server_that_keeps_up_answers_each_in_its_time():
+def test_a_server_that_keeps_up_has_its_own_latency():
     clock = Clock()
     requests, seconds, latencies = ask_at_rate(ask(clock, 0.03), 4, 1, 2.5, clock=clock)
     assert requests == 10
@@ -30,16 +30,16 @@ def test_a_server_that_keeps_up_answers_each_in_its_time():
     assert seconds == pytest.approx(9 / 4 + 0.03)
 
 
-def test_one_that_falls_behind_shows_it_and_is_given_up():
+def test_a_server_that_falls_behind_has_growing_latencies_until_the_time_is_up():
     clock = Clock()
     requests, seconds, latencies = ask_at_rate(ask(clock, 0.5), 10, 1, 1.5, clock=clock)
-    # Due at 0, 0.1, ...; answered at 0.5, 1, ... up to twice the time.
+    # Requests are due at 0, 0.1, … and answered at 0.5, 1, …, for at most twice the time.
     assert requests == 15
     assert latencies == pytest.approx([0.5 + 0.4 * place for place in range(6)])
     assert seconds == pytest.approx(3.0)
 
 
-def test_without_a_pause_and_no_more_than_the_most():
+def test_requests_without_pauses_and_at_most_a_given_number():
     clock = Clock()
     requests, seconds, latencies = ask_at_rate(ask(clock, 0.25), None, 1, 1, clock=clock)
     assert (requests, seconds) == (4, pytest.approx(1.0))
@@ -50,7 +50,7 @@ def test_without_a_pause_and_no_more_than_the_most():
     assert requests == len(latencies) == 7
 
 
-def test_several_clients_send_each_request_once_and_an_error_ends_all():
+def test_several_clients_send_each_request_once_and_stop_at_an_error():
     sent = []
     requests, _, latencies = ask_at_rate(
         lambda: sent.append(1), 1e6, clients=5, seconds=30, most=99

@@ -1,4 +1,4 @@
-"""Model cards: what they say of a run's nets and of nets from Python, and that it is true."""
+"""Model cards of runs and of nets from Python say what is true."""
 
 import base64
 import json
@@ -92,7 +92,7 @@ CONTENTS = [
 ]
 
 
-def test_the_card_of_a_run_says_what_its_provenance_says(tmp_path):
+def test_the_card_of_a_run_agrees_with_its_provenance(tmp_path):
     (tmp_path / companions.PROVENANCE).write_text(json.dumps(PROVENANCE))
     companions.write_labels(tmp_path / companions.LABELS, ["cat", "dog"])
     export = tmp_path / "light.tflite"
@@ -101,7 +101,7 @@ def test_the_card_of_a_run_says_what_its_provenance_says(tmp_path):
     assert (tmp_path / model_card.NAME).read_text() == OF_A_RUN
 
 
-def test_simulated_data_is_a_limit(tmp_path):
+def test_simulated_data_is_named_as_a_limit(tmp_path):
     data = {**PROVENANCE["data"], "dataset": "simulated_clicks"}
     (tmp_path / companions.PROVENANCE).write_text(json.dumps({**PROVENANCE, "data": data}))
     export = tmp_path / "light.onnx"
@@ -114,7 +114,7 @@ def test_simulated_data_is_a_limit(tmp_path):
 
 
 def pair(inputs, units=3):
-    """24 + 15 parameters of the light net, 24 + 67 of the booster, of 5 inputs."""
+    """For 5 inputs, the light net has 24 + 15 parameters and the booster 24 + 67."""
     flat = keras.layers.Flatten()(inputs)
     low = keras.layers.Dense(4, activation="relu", name="low")(flat)
     light = keras.Model(inputs, keras.layers.Dense(units)(low), name="light")
@@ -169,7 +169,7 @@ def test_a_plain_model_has_no_booster_and_no_errors(tmp_path):
 
 
 def text_net():
-    """A string, a number and many integers, of which all but the first are given once."""
+    """A net that reads a string, a number and a history of 70 integers."""
     inputs = {
         "item": keras.Input((), dtype="string", name="item"),
         "price": keras.Input((1,), name="price"),
@@ -200,7 +200,7 @@ def exported(request, tmp_path_factory):
     return export_light(build(), tmp_path_factory.mktemp(request.param), **arguments)
 
 
-def test_the_signatures_are_those_of_the_savedmodel(exported):
+def test_the_signatures_equal_those_of_the_savedmodel(exported):
     served = tf.saved_model.load(str(exported)).signatures
     card = model_card.card_of(exported).read_text()
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", section(card, "Asking it"), re.MULTILINE)
@@ -228,7 +228,7 @@ def test_the_example_in_python_runs(exported):
 
 
 def test_the_example_for_rest_is_answered(exported):
-    """The server reads columns of values, and of files in base64."""
+    """The server reads columns of values; files are encoded in base64."""
     (body,) = re.findall(r"```json\n(.*?)```", model_card.card_of(exported).read_text(), re.S)
     request = json.loads(body)
     serve = tf.saved_model.load(str(exported)).signatures[request["signature_name"]]

@@ -1,6 +1,6 @@
-"""The export behind TensorFlow Serving's gRPC interface, asked by another project's client.
+"""An export behind TensorFlow Serving's gRPC interface, queried by another project's client.
 
-Server and client are processes of their own: their protocol buffers have the same names.
+Server and client run in separate processes, because their protocol buffers have the same names.
 """
 
 import importlib.util
@@ -113,7 +113,7 @@ def served(folder):
 
 @pytest.fixture(scope="module")
 def answers(served, folder):
-    """Status, metadata, outputs by batch, codes of requests, an error's message; and logits."""
+    """Status, metadata, outputs by batch size, request codes, an error message, and the logits."""
     address, light = served
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
     np.save(folder / "images.npy", images)
@@ -124,7 +124,7 @@ def answers(served, folder):
 
 
 def run(script, *arguments):
-    """What a client in a process of its own prints."""
+    """The output of a client that runs in its own process."""
     client = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), *arguments],
         capture_output=True,
@@ -186,7 +186,7 @@ def test_the_clients_of_the_docs(served, block):
     assert classes == str(expected)
 
 
-def test_the_servers_own_classes_read_the_configuration_of_the_docs():
+def test_tensorflow_serving_can_parse_the_configuration_of_the_docs():
     config = text_format.Parse(
         (DOCS / "serving" / "models.config").read_text(),
         model_server_config_pb2.ModelServerConfig(),

@@ -1,4 +1,4 @@
-"""tools.export, predict, serve_check and latency, on a run of the trainer; formats' parity."""
+"""tools.export, predict, serve_check and latency on a trained run; parity of the formats."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """A rocket on all of the digits, trained for long enough to be right about most of them."""
+    """A run on all digits that is long enough to classify most of them correctly."""
     workdir = tmp_path_factory.mktemp("runs") / "digits"
     config = small_config(train_examples=0, epochs=6, evaluate_every_epochs=6)
     train_and_evaluate(config, workdir, verbose=False)
@@ -43,7 +43,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(workdir):
-    """The run's model, which nothing changes."""
+    """The run's model, which no test changes."""
     return restore(workdir)[0]
 
 
@@ -54,7 +54,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def exports(workdir, tmp_path_factory):
-    """All formats, by the command."""
+    """A folder with all formats, exported by the command."""
     output = tmp_path_factory.mktemp("exports")
     arguments = [f"--workdir={workdir}", f"--output={output}"]
     assert export.main([*arguments, "--formats=savedmodel,litert,onnx"]) == 0
@@ -90,19 +90,19 @@ def test_logits_alone(exports, digits):
         assert list(run({"images": digits.test.inputs[:1]})) == ["logits"]
 
 
-def test_int8_errs_as_seldom_as_float(exports, digits):
+def test_int8_has_nearly_the_error_of_float(exports, digits):
     errors = {}
     for name in ("light.tflite", "light_int8.tflite"):
         path = exports / "litert" / "1" / name
         classes = runtimes.load(path)({"images": digits.test.inputs})["classes"]
         errors[name] = 100 * np.mean(classes != digits.test.labels)
-    assert errors["light.tflite"] < 20  # otherwise, half a point would mean nothing
+    assert errors["light.tflite"] < 20  # with a larger error, half a point would mean little
     assert abs(errors["light_int8.tflite"] - errors["light.tflite"]) <= 0.5
     sizes = [(exports / "litert" / "1" / name).stat().st_size for name in errors]
     assert sizes[1] < 0.4 * sizes[0]
 
 
-def test_export_tells_size_error_and_difference(workdir, tmp_path, capsys):
+def test_export_reports_error_and_provenance(workdir, tmp_path, capsys):
     assert export.main([f"--workdir={workdir}", f"--output={tmp_path}", "--optimize"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "SavedModel" in line]
     summary = json.loads((workdir / "summary.json").read_text())
@@ -151,7 +151,7 @@ def test_precision_and_calibration_have_effects(workdir, tmp_path, capsys):
 
 
 def test_a_full_disk_leaves_nothing(workdir, tmp_path):
-    """Files cannot grow beyond 60 kB in a process of its own."""
+    """The command runs in a process whose files cannot grow beyond 60 kB."""
     script = """
 import resource, signal, sys
 from tools import export
@@ -206,7 +206,7 @@ def test_export_without_an_extra_says_how_to_get_it(workdir, monkeypatch, capsys
     assert "litert needs ai_edge_litert, not installed here; pip install" in capsys.readouterr().err
 
 
-def test_export_of_no_run_and_to_a_place_that_is_no_folder(workdir, tmp_path, capsys):
+def test_export_of_a_missing_run_and_to_a_place_that_is_not_a_folder(workdir, tmp_path, capsys):
     assert export.main([f"--workdir={tmp_path}"]) == 2
     assert "holds no run" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
@@ -236,7 +236,7 @@ def test_predict(model, exports, digits, pictures, capsys, runtime):
         answer = found[str(pictures / "more" / f"{index}.png")]
         assert answer["class"] == str(classes.argmax())
         assert answer["probability"] == pytest.approx(classes.max(), abs=1e-5)
-    # Another size and other colours: nearly the same image.
+    # This is nearly the same image, in another size and other colours.
     assert found[str(pictures / "large.jpg")]["class"] == str(logits[0].argmax())
 
 
@@ -256,7 +256,7 @@ def test_deep_and_transparent_images_are_read_alike(exports, digits, tmp_path, c
 
 
 @pytest.mark.parametrize("runtime", ["tensorflow", "litert", "onnxruntime"])
-def test_a_bomb_and_a_pipe_are_refused_alone(
+def test_only_decompression_bombs_and_pipes_are_refused(
     exports, pictures, tmp_path, capsys, runtime, monkeypatch
 ):
     monkeypatch.setattr(prediction.image_files, "MOST_PIXELS", 80 * 80)
@@ -276,7 +276,7 @@ def test_a_bomb_and_a_pipe_are_refused_alone(
     assert "e.png: is not a regular file" in lines[2] and len(lines) == 3
 
 
-def test_predict_takes_the_files_that_training_takes_and_writes_csv(
+def test_predict_accepts_the_files_that_training_reads_and_writes_csv(
     exports, digits, tmp_path, capsys
 ):
     image = Image.fromarray(digits.test.inputs[0, ..., 0])
@@ -293,7 +293,7 @@ def test_predict_takes_the_files_that_training_takes_and_writes_csv(
     taken.append(str(tmp_path / "b/5.WEBP"))
     assert [row["file"] for row in rows] == [name for name in taken for _ in range(2)]
     assert [row["rank"] for row in rows] == ["1", "2"] * 5
-    for rank in (0, 1):  # all of them are one image
+    for rank in (0, 1):  # all files contain the same image
         assert len({row["class"] for row in rows[rank::2]}) == 1
         shares = [float(row["probability"]) for row in rows[rank::2]]
         np.testing.assert_allclose(shares, shares[0], atol=2e-3)
@@ -303,7 +303,7 @@ def test_predict_takes_the_files_that_training_takes_and_writes_csv(
     ]
 
 
-def test_labels_that_are_no_utf8(exports, pictures, tmp_path, capsys):
+def test_labels_that_are_not_utf8(exports, pictures, tmp_path, capsys):
     shutil.copytree(exports / "light" / "1", tmp_path / "1")
     (tmp_path / "1" / "assets" / "labels.txt").write_bytes(b"cat\n\xff\n")
     assert predict.main([str(tmp_path), str(pictures)]) == 2
@@ -311,7 +311,7 @@ def test_labels_that_are_no_utf8(exports, pictures, tmp_path, capsys):
     assert "labels.txt: is not UTF-8" in line
 
 
-def test_predict_asks_in_batches(exports, pictures, capsys, monkeypatch):
+def test_predict_computes_in_batches(exports, pictures, capsys, monkeypatch):
     batches = []
     ask = prediction.Classifier.__call__
 
@@ -331,7 +331,7 @@ def test_predict_refuses_labels_that_do_not_fit(exports, pictures, tmp_path, cap
     assert "names 2 classes, but the export has 10" in capsys.readouterr().err
 
 
-def test_exports_with_a_fixed_batch_are_not_taken_for_bad_images(pictures, tmp_path, capsys):
+def test_an_export_with_a_fixed_batch_is_not_reported_as_bad_images(pictures, tmp_path, capsys):
     images = keras.Input(batch_shape=(4, 8, 8, 1), name="images")
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
     version = export_light(keras.Model(images, keras.layers.Dense(3)(x)), tmp_path)
@@ -343,7 +343,7 @@ def test_exports_with_a_fixed_batch_are_not_taken_for_bad_images(pictures, tmp_p
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 @pytest.mark.parametrize("content", [b"", b"garbage"])
-def test_what_no_runtime_can_load(pictures, tmp_path, capsys, suffix, content):
+def test_files_that_no_runtime_can_load(pictures, tmp_path, capsys, suffix, content):
     path = tmp_path / f"light{suffix}"
     path.write_bytes(content)
     assert predict.main([str(path), str(pictures)]) == 2
@@ -351,7 +351,7 @@ def test_what_no_runtime_can_load(pictures, tmp_path, capsys, suffix, content):
     assert line.startswith(f"predict: {path}: ") and "cannot load it" in line
 
 
-def test_predict_tells_the_best_classes_in_a_table(exports, pictures, capsys):
+def test_predict_prints_the_best_classes_in_a_table(exports, pictures, capsys):
     image = str(pictures / "more" / "0.png")
     assert predict.main([str(exports / "light"), image, "--top=3"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
@@ -361,7 +361,9 @@ def test_predict_tells_the_best_classes_in_a_table(exports, pictures, capsys):
 
 
 @pytest.mark.parametrize("runtime", ["tensorflow", "litert"])
-def test_predict_names_what_is_no_image_and_goes_on(exports, pictures, tmp_path, capsys, runtime):
+def test_predict_names_files_that_are_not_images_and_continues(
+    exports, pictures, tmp_path, capsys, runtime
+):
     shutil.copytree(pictures / "more", tmp_path / "images")
     (tmp_path / "images" / "2.png").write_bytes(b"no image")
     assert predict.main([str(paths(exports)[runtime]), str(tmp_path / "images")]) == 1
@@ -393,7 +395,7 @@ def test_mistakes_in_the_arguments_of_predict(exports, pictures, capsys, argumen
 
 
 def test_serve_check_proves_the_export_of_a_run(workdir):
-    """As a command: it comes as far as the variables without importing tensorflow."""
+    """The command checks everything up to the variables without importing tensorflow."""
     result = subprocess.run(
         [sys.executable, "-m", "tools.serve_check", str(workdir / "light")],
         capture_output=True,
@@ -444,7 +446,7 @@ def lose_the_labels(version):
     (version / "assets" / "labels.txt").unlink()
 
 
-def forget_a_label(version):
+def leave_out_labels(version):
     (version / "assets" / "labels.txt").write_text("0\n1\n")
 
 
@@ -459,7 +461,7 @@ def damage_the_provenance(version):
     (version / "assets.extra" / "provenance.json").write_text("{bad")
 
 
-def claim_other_parameters(version):
+def claim_other_parameter_counts(version):
     path = version / "assets.extra" / "provenance.json"
     found = json.loads(path.read_text())
     found["net"]["parameters"] += 1
@@ -473,10 +475,10 @@ def claim_other_parameters(version):
         (lose_the_index, "failed: files: there is no variables/variables.index"),
         (empty_the_labels, "is empty"),
         (damage_the_warm_up, "failed: warm-up:"),
-        (claim_other_parameters, "failed: variables:"),
+        (claim_other_parameter_counts, "failed: variables:"),
         (lose_the_warm_up, "failed: warm-up: there is no"),
         (lose_the_labels, "failed: labels: there is no"),
-        (forget_a_label, "failed: labels:"),
+        (leave_out_labels, "failed: labels:"),
         (flip_a_weight, "failed: loader:"),
         (damage_the_provenance, "failed: variables: JSONDecodeError"),
     ],
@@ -492,7 +494,7 @@ def test_serve_check_names_what_is_wrong(exports, tmp_path, capsys, damage, mess
     assert "All checks passed" not in output.out
 
 
-def test_serve_check_of_what_is_no_export(tmp_path, capsys):
+def test_serve_check_of_a_folder_that_is_not_an_export(tmp_path, capsys):
     assert serve_check.main([str(tmp_path)]) == 2
     assert "holds neither a saved_model.pb nor versions" in capsys.readouterr().err
 
@@ -536,7 +538,7 @@ def test_latency(workdir, tmp_path):
     }
     for (_, _, batch, _), row in rows.items():
         assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
-        # At least as many as the slowest call allows.
+        # The rate is at least what the slowest call allows.
         assert row["examples_per_second"] * row["p99_ms"] > 0.9 * 1000 * batch / row["calls"]
     sizes = result["nets"]["bytes"]["savedmodel"]
     ratios = result["ratios"]

@@ -1,4 +1,4 @@
-"""The comparison on simulated clicks: what it runs, and the table that it writes."""
+"""The comparison on simulated clicks: its runs and its table."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("few_simulated_clicks")
 
 
 @pytest.mark.slow
-def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
+def test_trains_missing_runs_and_writes_the_table(tmp_path, capsys):
     arguments = [
         "--seeds=2",
         f"--runs={tmp_path / 'runs'}",
@@ -59,7 +59,7 @@ def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
             assert row[figure]["mean"] == pytest.approx(values.mean())
             assert row[figure]["standard_deviation"] == pytest.approx(values.std(ddof=1))
             assert row[figure]["difference"]["mean"] == pytest.approx((values - base).mean())
-    # A row has each seed's summary, and each seed has another log.
+    # Rows hold the figures of each seed's summary, and each seed has its own log.
     summary = json.loads((tmp_path / "runs" / "booster" / "seed1" / "summary.json").read_text())
     assert result["rows"][-1]["test_auc"]["by_seed"]["1"] == summary["booster"]["test_auc"]
     configs = [
@@ -75,7 +75,7 @@ def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
     unknown = {**result["rows"][0], "multiply_adds": None}
     assert as_markdown({**result, "rows": [unknown]}).splitlines()[2].endswith("| not known |")
 
-    assert compare_clicks.main(arguments) == 0  # nothing is run again
+    assert compare_clicks.main(arguments) == 0  # trains nothing again
     assert "== run" not in capsys.readouterr().out
     assert json.loads((tmp_path / "clicks.json").read_text()) == result
 
@@ -89,7 +89,7 @@ def test_runs_what_is_missing_and_writes_the_table(tmp_path, capsys):
         (["--set=flip=True"], "config.flip: got True"),
     ],
 )
-def test_mistakes_are_answered_in_one_line_before_any_work(arguments, named, tmp_path, capsys):
+def test_mistakes_give_one_line_before_any_work(arguments, named, tmp_path, capsys):
     assert compare_clicks.main([*arguments, f"--runs={tmp_path / 'runs'}"]) == 2
     error = capsys.readouterr().err
     assert named in error and error.count("\n") == 1
@@ -97,7 +97,7 @@ def test_mistakes_are_answered_in_one_line_before_any_work(arguments, named, tmp
 
 
 @pytest.mark.parametrize("name", ["clicks_1m", "clicks_200k"])
-def test_the_committed_tables_are_their_figures(name):
+def test_the_committed_tables_agree_with_their_figures(name):
     result = json.loads((RESULTS / f"{name}.json").read_text())
     assert as_markdown(result) == (RESULTS / f"{name}.md").read_text()
     assert [row["title"] for row in result["rows"]] == list(NETS.values())
@@ -108,14 +108,14 @@ def test_the_committed_tables_are_their_figures(name):
         assert found["interval"] == pytest.approx(row["test_auc"]["difference"]["interval"])
 
 
-def test_the_committed_table_of_dwell_times_is_its_figures():
+def test_the_committed_table_of_dwell_times_agrees_with_its_figures():
     result = json.loads((RESULTS / "clicks_dwell.json").read_text())
     assert dwell_markdown(result) == (RESULTS / "clicks_dwell.md").read_text()
     assert [row["title"] for row in result["rows"]] == list(DWELL_NETS.values())
 
 
 @pytest.mark.parametrize("name", ["clicks", "kd", "softmax_mse"])
-def test_the_committed_weights_are_chosen_again(name):
+def test_the_committed_errors_lead_to_the_committed_weights(name):
     result = json.loads((RESULTS / f"hint_weight_{name}.json").read_text())
     errors = {
         float(weight): each["by_seed"] for weight, each in result["validation_errors"].items()
@@ -131,14 +131,14 @@ def test_a_hint_weight_for_clicks_is_chosen_by_auc():
     assert validation_error({"validation_error": 20.0}) == 20.0
 
 
-def test_one_seed_has_no_spread(tmp_path):
+def test_one_seed_has_four_runs_and_the_method_cannot_be_set(tmp_path):
     comparison = ClickComparison(1, {}, tmp_path)
     assert len(missing(comparison.comparison())) == 4
     with pytest.raises(ConfigError, match="got method"):
         ClickComparison(1, {"method": "kd"}, tmp_path)
 
 
-def test_processes_are_passed_on_and_written_down(tmp_path, monkeypatch, capsys):
+def test_the_number_of_processes_is_passed_on_and_recorded(tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(ClickComparison, "complete", lambda _, processes=1: asked.append(processes))
     monkeypatch.setattr(

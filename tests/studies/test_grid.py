@@ -1,4 +1,4 @@
-"""A grid of studies: what it runs and when, its figures, its picture."""
+"""A grid of studies: its runs and their order, its figures and its picture."""
 
 import json
 
@@ -22,7 +22,7 @@ CONFIG = {**bundled.load("digits"), "batch_size": 32}
 
 
 def error_of(config):
-    """Test errors of pretended runs: the rocket gains with examples, and not with epochs."""
+    """Test errors of faked runs: the rocket gains more with examples and less with epochs."""
     error = 30.0 - config["train_examples"] / 10 + config["seed"] + 0.5 * config["epochs"]
     if config["method"] == "rocket":
         error -= config["train_examples"] / 100 - config["epochs"] / 10
@@ -39,7 +39,7 @@ def grid(runs, shard=None, fields=FIELDS):
 
 @pytest.fixture(autouse=True)
 def done(monkeypatch):
-    """What was done, in place of trainings and of evaluations on the test examples."""
+    """Replaces trainings and evaluations on the test examples, and lists them in order."""
     seen = []
 
     def summary_of(config, name):
@@ -64,7 +64,7 @@ def done(monkeypatch):
 
 
 def gains(examples, epochs):
-    """Gains by seed and their 95 % interval, by another way."""
+    """The mean gain over seeds and its 95 % interval, computed by SciPy."""
     values = np.array([examples / 100 - epochs / 10 - (-1) ** seed * 0.1 for seed in range(SEEDS)])
     low, high = stats.t.interval(0.95, SEEDS - 1, values.mean(), stats.sem(values))
     return values.mean(), low, high
@@ -77,11 +77,11 @@ def test_all_runs_come_before_any_test_example(tmp_path, done, capsys):
     out = capsys.readouterr().out
     assert "24 of 24 runs to do" in out and "== run 24 of 24: rocket, seed 2; about" in out
     assert out.count("Opening the test examples of 24 runs") == 1
-    assert grid(tmp_path).complete() and len(done) == 48  # nothing is done again
+    assert grid(tmp_path).complete() and len(done) == 48  # no work is repeated
     assert (tmp_path / "train_examples_50_epochs_4" / "rocket" / "seed2" / "test.json").exists()
 
 
-def test_shards_have_each_run_once_and_both_methods(tmp_path, done):
+def test_shards_train_each_run_once_and_both_methods(tmp_path, done):
     assert not grid(tmp_path, Shard(1, 2)).complete()
     assert done == ["train"] * 12
     methods = [path.parts[-3] for path in tmp_path.glob("*/*/*/summary.json")]
@@ -161,7 +161,7 @@ def test_the_command(tmp_path, capsys):
         (["seed=1,2"], "--grid: got seed, which the study itself sets"),
     ],
 )
-def test_mistakes_are_answered_in_one_line(given, named, tmp_path, capsys):
+def test_mistakes_give_one_line(given, named, tmp_path, capsys):
     arguments = ["--config=digits", "--set=batch_size=32", f"--runs={tmp_path}"]
     assert command.main([*arguments, *(f"--grid={text}" for text in given)]) == 2
     error = capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_one_seed_has_no_interval(tmp_path):
         )
 
 
-def test_several_grids_side_by_side(tmp_path):
+def test_several_grids_in_one_picture(tmp_path):
     first, other = grid(tmp_path / "a"), grid(tmp_path / "b", fields={"train_examples": [50, 70]})
     for number, grids in enumerate((first, other)):
         grids.complete()

@@ -1,4 +1,4 @@
-"""In which phase a run is, as its files tell it."""
+"""The phase of a run, as its files show it."""
 
 import json
 
@@ -30,14 +30,14 @@ def make(workdir, names):
     ids=str,
 )
 def test_phases(tmp_path, names, phases):
-    """The run has eight steps an epoch, two of which are done."""
+    """The run has eight steps an epoch and has finished two epochs."""
     make(tmp_path, names)
     lines = [json.dumps({"epoch": epoch, "step": 8 * epoch}) + "\n" for epoch in (1, 2)]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
     assert [phase for phase in PHASES if _is_in(phase, tmp_path)] == phases
 
 
-def test_the_command_takes_any_configuration(monkeypatch, tmp_path):
+def test_the_command_accepts_any_configuration(monkeypatch, tmp_path):
     asked = []
 
     def disturb(kills, damages, seed, run, in_phases):

@@ -1,4 +1,4 @@
-"""Processes that train side by side: what they are given, how they answer, how they end."""
+"""Processes that train side by side: their requests, their answers and their ends."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from rocket_tf.studies import running
 from rocket_tf.studies.pool import Pool, default_processes, processors
 from rocket_tf.studies.study import Study
 
-# Replaces `run_worker`: the task's name says what it does.
+# Replaces `run_worker`; the name of a task says what it does.
 WORKER = """
 import json, os, pathlib, signal, sys, time
 
@@ -70,7 +70,7 @@ def pool_of(processes):
 
 
 def test_requests_are_done_side_by_side(tmp_path):
-    """Each waits until the other has begun."""
+    """Each request waits until the other one has begun."""
     one, other = str(tmp_path / "one"), str(tmp_path / "other")
     requests = [
         {"task": "meet", "own": one, "other": other},
@@ -93,25 +93,25 @@ def test_each_has_its_share_of_the_processors(tmp_path):
 @pytest.mark.parametrize(
     "name, kind", [("NonFiniteLossError", NonFiniteLossError), ("FileExistsError", OSError)]
 )
-def test_an_answer_may_be_an_error(name, kind):
+def test_an_answer_can_be_an_error(name, kind):
     with pool_of(1) as pool:
         ((_, error),) = pool.answers([{"task": "fail", "error": name}])
     assert isinstance(error, kind) and str(error) == "said"
 
 
-def test_a_process_that_ends_is_missed():
+def test_a_process_that_ends_early_is_an_error():
     with pytest.raises(ProcessEnded, match="exit code 7; the same command"), pool_of(1) as pool:
         list(pool.answers([{"task": "end"}]))
 
 
-def test_an_interruption_lets_them_save(tmp_path):
+def test_after_an_interruption_they_can_save(tmp_path):
     saved, begun = tmp_path / "saved", tmp_path / "begun"
     request = {"task": "save", "saved": str(saved), "begun": str(begun)}
     meeting = {"task": "meet", "own": str(tmp_path / "own"), "other": str(begun)}
 
     def interrupted():
         with pool_of(2) as pool:
-            next(pool.answers([request, meeting]))  # once the first has begun
+            next(pool.answers([request, meeting]))  # returns once the first has begun
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -119,12 +119,12 @@ def test_an_interruption_lets_them_save(tmp_path):
     assert saved.exists()
 
 
-def test_none_is_too_few():
+def test_zero_processes_are_refused():
     with pytest.raises(ConfigError, match="--processes: got 0"):
         Pool(0)
 
 
-def test_how_many_by_default(monkeypatch):
+def test_the_default_number_of_processes(monkeypatch):
     monkeypatch.setattr(pools, "_GPUS", ())
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for count, expected in ((1, 1), (2, 2), (64, 8)):
@@ -145,7 +145,7 @@ class TestRuns:
         methods = ("light", "kd", "rocket_kd")
         return Study(bundled.load("digits"), methods, 1, {"epochs": 2}, tmp_path / "runs")
 
-    def test_are_trained_and_shown(self, plan, capsys):
+    def test_are_trained_and_printed(self, plan, capsys):
         runs = plan.comparison()
         after = []
         with pool_of(3) as pool:
@@ -160,14 +160,14 @@ class TestRuns:
         assert begun[:2] == ["== run 1 of 4: booster, seed 0", "== run 2 of 4: light, seed 0"]
         done = [line for line in output if line.startswith("done: ")]
         assert [line.split(",")[0] for line in done] == [f"done: {n} of 4" for n in (1, 2, 3, 4)]
-        # Runs that follow the booster start after its end.
+        # Runs that follow the booster start once it has ended.
         ended = output.index(next(line for line in done if line.endswith("booster, seed 0")))
         assert all(
             output.index(line) > ended for line in output if "kd, seed 0" in line and "==" in line
         )
 
-    def test_of_two_that_follow_a_booster_elsewhere_the_first_trains_it(self, plan):
-        """The booster's run is another machine's; the second must not find it in use."""
+    def test_the_first_of_two_runs_that_follow_an_external_booster_trains_it(self, plan):
+        """The booster is not in this plan; the second run must not find its folder in use."""
         *_, one, other = plan.comparison()
         asked = []
 
@@ -196,7 +196,7 @@ print("orderly")
 
 
 @pytest.mark.parametrize("request_, code", [("answered", 0), ("training", -signal.SIGTERM)])
-def test_a_process_ends_with_the_one_that_asks(request_, code):
+def test_a_process_ends_when_its_stdin_closes(request_, code):
     process = subprocess.Popen(
         [sys.executable, "-c", REQUESTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""Tables: what is run for each cell, what comes of it, and that interruptions leave no trace."""
+"""Tables of the paper: the runs of each cell, the results, and resuming after interruptions."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ class TestTables:
         assert rows["4"]["cifar100"].paper[Column("rocket_kd")] == 33.0
         assert all(not row.paper for row in TABLES["figure4"].rows)
 
-    def test_rows_are_the_configurations_that_come_along(self):
+    def test_rows_equal_the_bundled_configurations(self):
         bottom = next(row for row in TABLES["1"].rows if row.key == "bottom")
         for row, name in ((TABLES["1"].rows[0], "cifar10"), (bottom, "cifar10_bottom")):
             ready = ready_configs.load(name)
@@ -79,8 +79,8 @@ class TestPlan:
         reproduced = Reproduction(TABLES["1"], 2, {}, tmp_path)
         folders = [run.folder.path for run in reproduced.runs]
         assert len(set(folders)) == len(folders)
-        # Six methods in two rows. The last row has no AT, and uses the first row's booster;
-        # the booster in the rocket is the rocket's.
+        # Two rows have six methods. The last row has no AT and uses the first row's booster.
+        # The booster in the rocket needs no run of its own.
         assert len(folders) == 2 * (6 + 6 + 4)
         assert [run.seed for run in reproduced.runs] == [0] * 16 + [1] * 16
         boosters = [place for place, run in enumerate(reproduced.runs) if run.method == "booster"]
@@ -103,12 +103,13 @@ class TestPlan:
         bottom = [run for run in runs if run.config["layout"] == "bottom"]
         assert {run.config["learning_rate_drops"] for run in bottom} == {(0.345, 0.645, 0.945)}
 
-    def test_cells_that_are_the_same_run_have_one_folder_in_all_tables(self, tmp_path):
+    def test_cells_with_the_same_run_share_its_folder_in_all_tables(self, tmp_path):
         first, second, third = (Reproduction(TABLES[key], 1, {}, tmp_path) for key in "123")
         folders = [
             {run.folder.path for run in reproduced.runs} for reproduced in (first, second, third)
         ]
-        # Base and rocket in both layouts, and the booster of both; for Table 3, the rocket.
+        # In both layouts, Tables 1 and 2 share base and rocket, and Tables 2 and 3 the rocket.
+        # Tables 1 and 2 also share the booster.
         assert len(folders[0] & folders[1]) == 5
         assert len(folders[1] & folders[2]) == 2
 
@@ -145,13 +146,13 @@ class TestPlan:
             ("1", {"pictures": True}),
         ],
     )
-    def test_a_setting_that_the_cells_differ_in_is_refused(self, tmp_path, name, setting):
+    def test_a_setting_in_which_cells_differ_is_refused(self, tmp_path, name, setting):
         with pytest.raises(ConfigError, match=f"--set: got {next(iter(setting))}, which"):
             Reproduction(TABLES[name], 1, setting, tmp_path)
-        # The other fields may still differ.
+        # Other fields can still be set.
         Reproduction(TABLES["1"], 1, {"hint_weight": 0.1}, tmp_path)
 
-    def test_the_booster_to_follow_is_the_tables_own(self, tmp_path):
+    def test_runs_follow_the_booster_of_the_table(self, tmp_path):
         reproduced = tiny(tmp_path, methods=None)
         boosters = {run.seed: run for run in reproduced.runs if run.method == "booster"}
         for run in reproduced.runs:
@@ -170,7 +171,7 @@ class TestPlan:
             (1, 1),
         }
 
-    def test_budgets_have_folders_of_their_own(self, tmp_path):
+    def test_each_budget_has_its_own_folders(self, tmp_path):
         small = Reproduction(TABLES["2"], 1, {"epochs": 2, "train_examples": 500}, tmp_path)
         whole = Reproduction(TABLES["2"], 1, {}, tmp_path)
         assert not {run.folder.path for run in small.runs} & {run.folder.path for run in whole.runs}
@@ -204,14 +205,14 @@ class TestResult:
         assert (rocket["paper"], rocket["median"]) == (7.87, 8.0)
         assert rocket["mean"] == pytest.approx(7.8)
         assert rocket["difference"]["mean"] == pytest.approx(-1.2)
-        # Differences -1, -1, -1.6: sd 0.3464, t of 2 degrees of freedom 4.3027.
+        # Differences -1, -1, -1.6 have sd 0.3464; t with 2 degrees of freedom is 4.3027.
         half = 4.3027 * 0.34641 / 3**0.5
         assert rocket["difference"]["interval"] == pytest.approx([-1.2 - half, -1.2 + half], 1e-4)
         assert cells["booster in rocket"]["by_seed"] == {"0": 6.0, "1": 6.1, "2": 6.2}
         assert "difference" not in cells["base (light net alone)"]
         assert cells["AT"]["by_seed"] == {} and cells["AT"]["paper"] == 8.25
 
-    def test_order_counts_the_light_nets_that_are_there(self, tmp_path):
+    def test_order_counts_the_light_nets_with_results(self, tmp_path):
         order = self.result(tmp_path)["rows"][0]["order"]
         assert (order["pairs"], order["agree"], order["against"]) == (3, 3, [])
         assert ["KD", "base (light net alone)"] in order["certain"]
@@ -242,7 +243,7 @@ class TestResult:
         assert row["config"]["crop_padding_mode"] == "reflect"
         assert ", recipe before 0.2;" in recipe_in_words(row)
         assert row["cells"][0]["by_seed"] == {"0": 9.0, "1": 8.0}
-        # Other differences are still refused, and so are runs of both recipes.
+        # Other differences are still refused, and so is a mixture of both recipes.
         older[0].write_text(json.dumps({**config, "hint_weight": 7.0}))
         with pytest.raises(ConfigError, match="with other settings"):
             Reproduction(
@@ -256,7 +257,7 @@ class TestResult:
             ("2", ("light", "rocket_no_gradient_block", "rocket_no_sharing", "rocket")),
         ],
     )
-    def test_the_committed_tables_are_their_runs(self, key, methods):
+    def test_the_committed_tables_agree_with_their_runs(self, key, methods):
         results = Path(__file__).parents[2] / "results"
         committed = json.loads((results / f"cifar10_table{key}.json").read_text())
         budget = {
@@ -272,12 +273,12 @@ class TestResult:
         row = json.loads(json.dumps(row))
         older = json.loads(json.dumps(options.with_older_fields(kept["config"])))
         assert set(kept["config"]) <= set(row["config"])
-        kept["config"] = {name: older[name] for name in row["config"]}  # with newer fields
+        kept["config"] = {name: older[name] for name in row["config"]}  # adds the newer fields
         assert row == kept
         assert ", recipe before 0.2;" in recipe_in_words(row)
         assert ", recipe before 0.2;" in (results / f"cifar10_table{key}.md").read_text()
 
-    def test_runs_of_two_recipes_are_no_table(self, tmp_path):
+    def test_runs_of_two_recipes_do_not_make_a_table(self, tmp_path):
         pretend(tiny(tmp_path, methods=("light", "rocket")), ERRORS)
         path = next(iter(tmp_path.glob("*/*/light/seed0/config.json")))
         config = json.loads(path.read_text())
@@ -295,7 +296,7 @@ class TestResult:
 
 @pytest.fixture(scope="module")
 def whole(few_test_digits, tmp_path_factory):
-    """A table that was run without interruption."""
+    """A table whose runs were not interrupted."""
     reproduced = tiny(tmp_path_factory.mktemp("whole"))
     with quick_runs():
         reproduced.complete()
@@ -304,21 +305,21 @@ def whole(few_test_digits, tmp_path_factory):
 
 @pytest.mark.slow
 class TestRuns:
-    def test_the_figures_are_the_runs_own(self, whole):
+    def test_the_figures_are_those_of_the_runs(self, whole):
         for cell in whole.result("command")["rows"][0]["cells"]:
             for run in whole.runs:
                 if run.method == cell["method"]:
                     summary = run.folder.read_summary()
                     assert cell["by_seed"][str(run.seed)] == summary[cell["net"]]["test_error"]
 
-    def test_equal_a_run_of_the_trainer_alone(self, whole, tmp_path):
+    def test_equal_a_separate_run_of_the_trainer(self, whole, tmp_path):
         run = next(run for run in whole.runs if (run.method, run.seed) == ("rocket", 1))
         with quick_runs():
             alone = train.train_and_evaluate(run.config, tmp_path, verbose=False)
         assert alone == run.folder.read_summary()
 
     @pytest.mark.parametrize("instant", ["during a run", "between runs"])
-    def test_interrupted_and_started_again_gives_the_same_table(
+    def test_interrupted_and_resumed_gives_the_same_table(
         self, whole, tmp_path, monkeypatch, instant
     ):
         calls = []
@@ -327,7 +328,7 @@ class TestRuns:
         def interrupt(folder, line):
             append(folder, line)
             calls.append(1)
-            if len(calls) == 3:  # an epoch is logged, and has no checkpoint yet
+            if len(calls) == 3:  # the epoch is logged but has no checkpoint yet
                 raise KeyboardInterrupt
 
         def stop():
@@ -348,7 +349,7 @@ class TestRuns:
             again.complete()
         assert again.result("command") == whole.result("command")
 
-    def test_says_which_run_it_is_and_how_long_it_takes(self, tmp_path, capsys, monkeypatch):
+    def test_prints_each_run_and_the_remaining_time(self, tmp_path, capsys, monkeypatch):
         first = tiny(tmp_path)
 
         def write(config, workdir, data):
@@ -363,17 +364,17 @@ class TestRuns:
         assert len(lines) == len(first.runs)
         assert lines[0].startswith("== run 1 of 8: WRN-10-1 in WRN-28-1, interval, booster alone")
         assert "left" not in lines[0]  # nothing is known yet
-        # Each took 64 examples at 0.5 a second, and 12 seconds to start: 140 s. By depth, booster,
-        # light, KD and rocket cost as 16, 10, 10 + 16 / 3 and 26; the last rocket is missing.
+        # Each run took 64 examples at 0.5 a second and 12 seconds to start: 140 s. By depth, the
+        # booster, light, KD and rocket cost 16, 10, 10 + 16 / 3 and 26. The last rocket is left.
         average = 7 * 140 / (2 * (16 + 10 + 10 + 16 / 3) + 26)
         assert lines[-1].endswith(f"; about {round(average * 26 / 60)} min left")
 
-    def test_nothing_is_loaded_where_nothing_is_missing(self, whole, monkeypatch):
+    def test_without_missing_runs_nothing_is_loaded(self, whole, monkeypatch):
         monkeypatch.setattr(running, "load_tensorflow_quietly", lambda: 1 / 0)
         whole.complete()
 
 
-def test_costs_are_in_proportion(tmp_path):
+def test_costs_are_proportional(tmp_path):
     runs = {
         run.method: running._cost(run)
         for run in Reproduction(TABLES["1"].with_rows(["interval"]), 1, {}, tmp_path).runs

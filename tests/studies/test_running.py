@@ -1,4 +1,4 @@
-"""The loop over the runs of a study: what it trains, what it shows, how it ends early."""
+"""The loop over the runs of a study: what it trains and prints, and how it ends early."""
 
 import dataclasses
 import os
@@ -31,7 +31,7 @@ def plan(tmp_path):
 
 
 def finish(config, workdir, data):
-    """In place of a training."""
+    """Replaces training: writes the files of a finished run."""
     folder = RunFolder(workdir)
     folder.write_config(config)
     folder.append_metrics({"epoch": 1, "examples_per_second": 1.0})
@@ -39,7 +39,7 @@ def finish(config, workdir, data):
     return folder.read_summary()
 
 
-def test_trains_what_is_missing_in_its_order(plan, monkeypatch, capsys):
+def test_trains_missing_runs_in_order(plan, monkeypatch, capsys):
     finish(plan[1].config, plan[1].folder.path, DATA)
     trained = []
 
@@ -61,7 +61,7 @@ def test_trains_what_is_missing_in_its_order(plan, monkeypatch, capsys):
     assert capsys.readouterr().out == "" and trained == [0, 2]
 
 
-def test_a_divergence_ends_it_unless_somebody_answers_for_it(plan, monkeypatch):
+def test_a_divergence_ends_it_unless_the_caller_handles_it(plan, monkeypatch):
     def diverge(config, workdir, data):
         if config["seed"] == 1:
             raise NonFiniteLossError("step 3")
@@ -85,8 +85,8 @@ def test_sigterm_between_runs_says_how_many_are_done(plan, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_sigterm_that_comes_too_late_for_a_run_stops_before_the_next(plan, monkeypatch):
-    """A run that has no step left in which to heed it is finished."""
+def test_a_sigterm_too_late_for_a_run_stops_before_the_next(plan, monkeypatch):
+    """A run with no step left that could react to the signal is finished."""
 
     def finish_late(config, workdir, data):
         with train._sigterm() as has_come:
@@ -101,7 +101,7 @@ def test_sigterm_that_comes_too_late_for_a_run_stops_before_the_next(plan, monke
     assert running.missing(plan) == plan[1:]
 
 
-def test_costs_of_clicks_are_by_method(tmp_path):
+def test_costs_of_clicks_depend_on_the_method(tmp_path):
     costs = {
         method: running._cost(
             PlannedRun("", config, RunFolder(tmp_path / method), open_data(config).card)

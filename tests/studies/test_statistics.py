@@ -1,4 +1,4 @@
-"""Figures over seeds, against SciPy's and by hand."""
+"""Statistics over seeds, against SciPy and by hand."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_describe():
     assert describe([3.0]) == {"mean": 3.0, "standard_deviation": None, "median": 3.0}
 
 
-def test_the_interval_is_that_of_the_paired_t_test():
+def test_the_interval_equals_that_of_the_paired_t_test():
     random = np.random.default_rng(0)
     mine, theirs = random.normal(size=(2, 12))
     difference = paired_difference(dict(enumerate(mine)), dict(enumerate(theirs)))
@@ -23,14 +23,14 @@ def test_the_interval_is_that_of_the_paired_t_test():
     assert difference["seeds"] == 12
 
 
-def test_seeds_are_compared_where_both_are_there():
+def test_only_seeds_that_both_have_are_compared():
     difference = paired_difference({0: 5.0, 1: 7.0, 3: 100.0}, {1: 6.0, 0: 1.0, 2: 0.0})
     assert (difference["mean"], difference["seeds"]) == (2.5, 2)
     assert paired_difference({0: 5.0}, {0: 4.0}) == {"mean": 1.0, "interval": None, "seeds": 1}
     assert paired_difference({0: 5.0}, {1: 4.0}) is None
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_truth_in_95_per_cent_of_samples():
     random = np.random.default_rng(1)
     covered = 0
     for _ in range(1000):
@@ -44,9 +44,13 @@ def test_order():
     expected = {"base": 9.0, "kd": 8.0, "rocket": 7.0, "same": 7.0, "not run": 1.0}
     measured = {
         "base": {0: 5.0, 1: 5.2, 2: 5.1},
-        "kd": {0: 6.0, 1: 6.3, 2: 6.1},  # above base, beyond the interval
-        "rocket": {0: 4.0, 1: 4.3, 2: 4.2},  # below both, beyond it
-        "same": {0: 4.9, 1: 5.4, 2: 4.9},  # below base by the mean alone; below kd beyond it
+        "kd": {0: 6.0, 1: 6.3, 2: 6.1},  # above base by more than the interval
+        "rocket": {0: 4.0, 1: 4.3, 2: 4.2},  # below both by more than the interval
+        "same": {
+            0: 4.9,
+            1: 5.4,
+            2: 4.9,
+        },  # below base only on average, below kd by more than the interval
         "not run": {},
     }
     assert compare_order(expected, measured) == {
@@ -57,7 +61,7 @@ def test_order():
     }
 
 
-def test_differences_that_happen_to_be_equal_are_never_certain():
+def test_equal_differences_are_never_certain():
     order = compare_order({"a": 2.0, "b": 1.0}, {"a": {0: 5.0, 1: 6.0}, "b": {0: 4.0, 1: 5.0}})
     assert order == {"pairs": 1, "agree": 1, "certain": [], "against": []}
 

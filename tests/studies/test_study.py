@@ -1,4 +1,4 @@
-"""A study: what it runs and in which order, its search, its verdict, and that nothing leaks."""
+"""A study: its runs and their order, its search, its verdict, and that no test example leaks."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def study(runs, methods=("light", "rocket"), seeds=2, candidates=(), **arguments
 
 
 def pretend(runs, error):
-    """Writes runs as if they were trained: `error` gives a run's validation error."""
+    """Writes runs as if they were trained; `error` returns a run's validation error."""
     for run in runs:
         run.folder.write_config(run.config)
         figures = {"validation_error": error(run), "parameters": 7, "multiply_adds": 9}
@@ -56,7 +56,7 @@ def open_test(runs, error):
 
 
 class TestPlan:
-    def test_runs_are_paired_by_seed_and_hold_examples_out(self, tmp_path):
+    def test_runs_are_paired_by_seed_and_hold_out_examples(self, tmp_path):
         runs = study(tmp_path).comparison()
         assert [run.title for run in runs] == [
             "light, seed 0",
@@ -93,12 +93,12 @@ class TestPlan:
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("name", ["seed", "split_seed", "evaluate_test", "method"])
-    def test_settings_of_its_own(self, tmp_path, name):
+    def test_settings_that_the_study_makes_itself(self, tmp_path, name):
         settings = {name: options.FIELDS[name].default}
         with pytest.raises(ConfigError, match=f"--set: got {name}, which the study itself sets"):
             Study(ready_configs.load("digits"), ["light"], 1, settings, tmp_path)
 
-    def test_closed_test_examples_need_others_to_be_held_out(self):
+    def test_without_test_examples_others_must_be_held_out(self):
         config = options.default()
         config.update({**TINY, "evaluate_test": False})
         with pytest.raises(ConfigError, match=r"config\.evaluate_test: got False"):
@@ -107,7 +107,7 @@ class TestPlan:
 
 class TestSearch:
     def test_the_worse_half_is_dropped_after_each_seed(self, tmp_path):
-        """Errors by weight and seed: 1.0 is best by two, 0.1 by one and by the sum of both."""
+        """0.1 is best on the first seed and 10.0 on the second; their sums over both are equal."""
         errors = {0.01: (5, 5), 0.1: (1, 3), 1.0: (2, 2.5), 10.0: (4, 0), 100.0: (9, 0)}
         planned = study(tmp_path, candidates=WEIGHTS, search_seeds=3)
         tried = []
@@ -120,14 +120,14 @@ class TestSearch:
         assert tried == [
             [(weight, first) for weight in (0.01, 0.1, 1.0, 10.0, 100.0)],
             [(0.1, second), (1.0, second), (10.0, second)],
-            [(0.1, third), (10.0, third)],  # sums 4, 4.5, 4
+            [(0.1, third), (10.0, third)],  # the sums are 4, 4.5 and 4
         ]
         found = planned.search()
-        assert found["chosen"] == WEIGHTS[1]  # at equal errors, the smaller weight
+        assert found["chosen"] == WEIGHTS[1]  # the smaller weight of those with equal errors
         assert planned.config["hint_weight"] == 0.1
         assert {run.config["split_seed"] for run in planned.comparison()} == {0, 1}
 
-    def test_a_run_that_diverges_counts_as_100_per_cent_and_is_not_tried_again(
+    def test_a_run_that_diverges_has_an_error_of_100_per_cent_and_is_not_retried(
         self, tmp_path, monkeypatch
     ):
         planned = study(tmp_path, candidates=WEIGHTS[:2], search_seeds=1)
@@ -139,7 +139,7 @@ class TestSearch:
         assert planned.search()["errors"] == {WEIGHTS[0]: [100.0], WEIGHTS[1]: [50.0]}
 
     def test_how_flat_the_choice_is(self, tmp_path):
-        """By paired differences; one candidate has all seeds, two have two, the rest one."""
+        """Of the candidates, two have all three seeds, one has two, and two have one."""
         errors = {
             0.01: (9.0,),
             0.1: (4.0, 5.0, 4.4),
@@ -203,7 +203,7 @@ class TestSearch:
             each["chosen"] = False
         assert len(study_pictures.search(found).axes) == 1
 
-    def test_one_candidate_is_taken_without_a_search(self, tmp_path):
+    def test_a_single_candidate_is_chosen_without_a_search(self, tmp_path):
         planned = study(tmp_path, candidates=WEIGHTS[3:4])
         assert not planned.searches
         assert planned.config["hint_weight"] == 10.0
@@ -225,7 +225,7 @@ class TestVerdict:
         assert "at least two" in verdict_of(alone, False)
 
     @pytest.mark.parametrize("values", [[0.3, -0.4, 0.9, 0.1], [1.0, 0.9, -1.5, 2.0, 0.2]])
-    def test_how_many_seeds_it_would_take(self, values):
+    def test_how_many_seeds_would_be_needed(self, values):
         mean, deviation = np.mean(values), np.std(values, ddof=1)
 
         def half(count):
@@ -241,7 +241,7 @@ class TestResult:
     def test_figures_and_files(self, tmp_path):
         planned = study(tmp_path, seeds=3)
         runs = planned.comparison()
-        assert result_of(planned, "command")["rows"] == []  # nothing is there yet
+        assert result_of(planned, "command")["rows"] == []  # there are no runs yet
         pretend(runs, lambda run: 10.0 + run.config["seed"])
         result = result_of(planned, "command")
         assert result["figure"] == "validation_error"
@@ -252,12 +252,12 @@ class TestResult:
         light, rocket, booster = result["rows"]
         assert result["figure"] == "test_error"
         assert rocket["difference"]["mean"] == pytest.approx(-1.0)
-        half = 4.302653 * 0.5 / math.sqrt(3)  # differences -1, -1.5, -0.5
+        half = 4.302653 * 0.5 / math.sqrt(3)  # the differences are -1, -1.5 and -0.5
         assert rocket["difference"]["interval"] == pytest.approx([-1 - half, -1 + half], rel=1e-6)
         assert result["verdict"].startswith("3 seeds are too few to say whether")
         assert rocket["errors_by_class"] == [3, 6, 0]
         assert (light["net"], booster["net"]) == ("light", "booster")
-        # A run takes 64 examples at 8 per second, and 12 seconds to start.
+        # A run trains on 64 examples at 8 per second and takes 12 seconds to start.
         assert light["seconds"] == 64 / 8 + 12
         text = as_text(result)
         assert "| rocket | light | 7.00 ± 0.50 | 7.00 | -1.00 [-2.24, +0.24] | 3 |" in text
@@ -269,14 +269,14 @@ class TestResult:
         ignored = ["pictures", "evaluate_test", "split_seed", "seed"]
         assert options.differences(config, planned.config, ignored) == []
 
-    def test_a_result_from_before_latencies_is_read(self):
+    def test_a_result_that_predates_latencies_is_read(self):
         results = Path(__file__).parents[2] / "results"
         text = as_text(json.loads((results / "study_digits.json").read_text()))
         figures = (results / "study_digits.md").read_text().split("\n\n")[:3]
         assert text.split("\n\n")[:3] == figures
         assert "| rocket | booster | 371,034 | 3,417,728 | 30 |" in text
 
-    def test_a_file_may_build_nets_of_its_own(self, tmp_path):
+    def test_a_file_can_build_its_own_nets(self, tmp_path):
         written = tmp_path / "own.py"
         written.write_text(
             "from rocket_tf import config\n\n"
@@ -287,7 +287,7 @@ class TestResult:
         assert config["own_functions"] == ("build_nets",)
         assert config["own_code"] == str(written)
 
-    def test_a_file_that_is_no_configuration(self, tmp_path):
+    def test_a_file_that_is_not_a_configuration(self, tmp_path):
         with pytest.raises(ConfigError, match="there is no such file"):
             ready_configs.load_file(str(tmp_path / "absent.py"))
         (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
@@ -298,7 +298,7 @@ class TestResult:
 
 
 class TestLatency:
-    """Runs and exports are pretended; the exports' calls take 1, 2, ... ms in order."""
+    """Runs and exports are faked; the calls of the exports take 1, 2, … ms in order."""
 
     @pytest.fixture
     def timed(self, tmp_path, monkeypatch):
@@ -341,7 +341,7 @@ class TestLatency:
         assert costs.endswith("| 2.00 | 20.00 |")
         assert "Light net ÷ booster: 0.67." in study_page(result)
 
-    def test_what_was_measured_is_kept_until_there_is_another_net(self, timed, tmp_path):
+    def test_a_measurement_is_kept_until_there_is_another_net(self, timed, tmp_path):
         planned, asked = timed
         for _ in range(2):
             study_latency.complete(planned.nets(), planned.data, planned.root)
@@ -351,12 +351,12 @@ class TestLatency:
         assert result_of(wider, "command")["latency"] is None
         study_latency.complete(wider.nets(), wider.data, wider.root)
         assert len(asked) == 2 and len(wider.nets()) == 5
-        # The light net of the pair, although the booster alone comes last.
+        # This compares the pair's light net, although the booster's own run comes last.
         assert study_latency.read(wider.nets(), tmp_path)["light_to_booster"] == pytest.approx(
             2 / 3
         )
 
-    def test_a_study_goes_without_where_it_cannot_be_measured(self, timed, monkeypatch, capsys):
+    def test_a_study_leaves_it_out_if_it_cannot_be_measured(self, timed, monkeypatch, capsys):
         planned, _ = timed
 
         def fail(*_):
@@ -381,7 +381,7 @@ class TestRuns:
     @pytest.fixture(scope="class")
     @classmethod
     def whole(cls, few_test_digits, tmp_path_factory):
-        """A study without interruption, and on how many examples models were evaluated when."""
+        """An uninterrupted study; for each evaluation, its examples and if all runs were done."""
         folder = tmp_path_factory.mktemp("whole")
         planned = study(folder, seeds=1, candidates=WEIGHTS[:2], search_seeds=1)
         evaluated = []
@@ -414,7 +414,7 @@ class TestRuns:
         }
 
     @pytest.mark.slow
-    def test_interrupted_twice_it_ends_with_the_same_table(self, whole, tmp_path, monkeypatch):
+    def test_interrupted_twice_it_gives_the_same_table(self, whole, tmp_path, monkeypatch):
         append, calls = RunFolder.append_metrics, []
 
         def interrupt(folder, line):
@@ -440,7 +440,7 @@ class TestRuns:
     def test_shards_merge(self, whole, tmp_path):
         arguments = {"seeds": 1, "candidates": WEIGHTS[:2], "search_seeds": 1}
         with quick_runs():
-            # Each does its part of the search, and waits for that of the other.
+            # Each shard does its part of the search and waits for the other's.
             assert not study(tmp_path, **arguments, shard=Shard(1, 2)).complete()
             assert study(tmp_path, **arguments).search()["chosen"] is None
             assert not study(tmp_path, **arguments, shard=Shard(2, 2)).complete()
@@ -452,7 +452,7 @@ class TestRuns:
 
 
 class TestCommand:
-    def test_reports_what_is_there(self, tmp_path, capsys):
+    def test_reports_existing_results(self, tmp_path, capsys):
         pretend(study(tmp_path).comparison(), lambda run: 20.0)
         settings = [f"--set={name}={value}" for name, value in TINY.items()]
         arguments = ["--config=digits", "--seeds=2", f"--runs={tmp_path}", *settings]
@@ -475,7 +475,7 @@ class TestCommand:
             (["--set=epochs=0"], "config.epochs: got 0"),
         ],
     )
-    def test_mistakes_are_answered_in_one_line(self, arguments, named, tmp_path, capsys):
+    def test_mistakes_give_one_line(self, arguments, named, tmp_path, capsys):
         assert command.main(["--config=digits", f"--runs={tmp_path}", *arguments]) == 2
         error = capsys.readouterr().err
         assert named in error and error.count("\n") == 1
