@@ -19,7 +19,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
-# The files that `pytest -m core` runs: one for each part that a new version of Keras may break.
+# `pytest -m core` runs these files, one for each part that a new version of Keras might break.
 _CORE = {
     f"test_{name}.py"
     for name in (
@@ -58,25 +58,25 @@ def same_start():
 
 @pytest.fixture(autouse=True, scope="module")
 def left_alone():
-    """Frees what Keras and TensorFlow keep of the fits in a file, and freezes the rest."""
+    """Frees what Keras and TensorFlow still hold from the fits of a file, and freezes the rest."""
     with custom_gradients_forgotten():
         yield
     keras.backend.clear_session()
-    logging.getLogger("rocket_tf").propagate = True  # commands switch it off
+    logging.getLogger("rocket_tf").propagate = True  # commands turn it off
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="module")
 def few_test_digits():
-    """All runs of a file evaluate `few_digits`."""
+    """All runs of a file are evaluated on `few_digits`."""
     with few_digits():
         yield
 
 
 @pytest.fixture(scope="module")
 def few_simulated_clicks():
-    """All runs of a file on simulated clicks have `few_impressions`."""
+    """All runs of a file on simulated clicks use `few_impressions`."""
     with few_impressions():
         yield
 

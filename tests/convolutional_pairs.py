@@ -1,4 +1,4 @@
-"""Small nets of convolutions, whose hidden layers hints read."""
+"""Small convolutional nets for hints on hidden layers."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Runs the command in the tests' own process, for commands that end before training begins."""
+"""Runs commands that end before training begins in the process of the tests."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from rocket_tf.config import flags as config_flags
 
 
 def run_here(arguments, capsys):
-    """Runs the command with some arguments; the result is like that of `subprocess.run`.
+    """Runs the command with `arguments` and returns a result like that of `subprocess.run`.
 
     TensorFlow is already loaded here, so tests of its quiet loading need their own processes.
     """

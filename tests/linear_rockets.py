@@ -13,7 +13,7 @@ HINTS = {"logits_mse": logits_mse, "softmax_mse": softmax_mse, "kd": kd}
 def compiled(learning_rate=1.0, loss_weights=None, eagerly=True, **arguments):
     """A rocket of linear nets; with learning rate 1, a step subtracts the gradient.
 
-    It runs eagerly where graphs make no difference: for so few steps, that is faster.
+    By default it runs eagerly, which is faster for a few steps.
     """
     rocket = RocketModel(*linear_pair(), **arguments)
     rocket.compile(
@@ -27,7 +27,7 @@ def compiled(learning_rate=1.0, loss_weights=None, eagerly=True, **arguments):
 
 
 def terms_of(weights, x, y, hint, sample_weight=1.0, followed=None):
-    """The unweighted terms in float64 NumPy; `followed` stands for blocked booster logits."""
+    """The unweighted terms in float64 NumPy; `followed` replaces a blocked booster's logits."""
     light, booster = logits_of(weights, x)
     followed = booster if followed is None else followed
     return {

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import layers
 
-# The lowest version that the package takes, which cannot build some of the tests' own nets.
+# The oldest supported version, which cannot build some of the nets in the tests.
 KERAS_3_12 = keras.__version__.startswith("3.12.")
 FEATURES, SHARED, CLASSES = 5, 4, 3
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def linear_pair(classes=CLASSES):
-    """Two nets of matrix products alone: x S L and x S B, with S shared."""
+    """Two linear nets, x S L and x S B, that share S."""
     inputs = keras.Input((FEATURES,), name="features")
     low = layers.Dense(SHARED, use_bias=False, name="shared")(inputs)
     light = layers.Dense(classes, use_bias=False, name="light_only")(low)
@@ -27,7 +27,7 @@ def examples(count, classes=CLASSES, seed=0):
 
 
 def weights_of(rocket):
-    """The float64 matrices shared, light only, booster only."""
+    """The three matrices in float64, by the names of their layers."""
     return {
         name: rocket.get_layer(name).kernel.numpy().astype(np.float64)
         for name in ("shared", "light_only", "booster_only")

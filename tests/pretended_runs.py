@@ -1,4 +1,4 @@
-"""Pretended runs of a table, of which only the summaries exist."""
+"""Faked runs of a table: only their configurations and summaries exist."""
 
 ERRORS = {
     ("light", "light"): [9.0, 8.0, 10.0],

@@ -28,7 +28,7 @@ class Flagged(layers.Layer):
 
 @keras.saving.register_keras_serializable("tests")
 class Rough(layers.Layer):
-    """Adds noise, only in training, that is a function of the input."""
+    """Adds noise in training; the noise is a function of the input."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -43,7 +43,7 @@ class Pair:
     """Two nets, and facts about them.
 
     Attributes:
-        called_once: batch normalisations that each net containing them calls once, on the same
+        called_once: batch normalizations that each net containing them calls once, on the same
             tensor.
         features: set of words that describe the nets' parts.
     """
@@ -61,7 +61,7 @@ class Maker:
         self.random = np.random.default_rng(seed)
         self.called_once, self.features = [], set()
         self.count = 0
-        self.by_position = self.chance(0.2)  # logits for each position, with a mask
+        self.by_position = self.chance(0.2)  # whether logits are per position, with a mask
         self.names = [str(name) for name in self.random.permutation(NAMES)]
         self.names = self.names[: self.random.integers(1, 4)]
         self.kinds = {name: self.pick(["vector", "sequence", "words"]) for name in self.names}
@@ -105,7 +105,7 @@ class Maker:
         return layers.TimeDistributed(layer, name=self.name("each"))
 
     def model(self):
-        """A model over vectors, its inputs, and a tensor within it."""
+        """A model that reads a vector, with its input and one of its inner tensors."""
         self.features.add("nested model")
         inputs = keras.Input((WIDTH,), name=self.name("inner"))
         inner = self.pick([*self.pool[:1], self.layer("dense")])(inputs)
@@ -122,7 +122,7 @@ class Maker:
         return keras.Model(inputs, outputs, name=self.name("model")), inputs, low
 
     def step(self, fresh):
-        """A function from the tensors so far to a new one; repeated calls return the same one."""
+        """A function that computes a new tensor from those so far, in the same way at every call."""
         kind = self.pick(["layer"] * 3 + ["pool"] * 4 + ["ops"] * 2)
         if kind == "ops":
             choice, (one, two) = self.random.integers(3), self.random.random(2)

@@ -1,10 +1,10 @@
-"""The package's source, as tests read it."""
+"""Functions by which tests read the package's source."""
 
 import ast
 
 
 def imports_of(source):
-    """The modules of the project that a source file imports, wherever in it, by dotted name."""
+    """The dotted names of the project's modules that a source file imports anywhere."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The rule of the house: imports run downward, files are small, the top floor is nearly empty."""
+"""The architecture: imports run downward, files are small, and the top folder holds few files."""
 
 from pathlib import Path
 
@@ -28,11 +28,11 @@ FACES = ("__init__", "methods")
 
 
 def violations(place, source):
-    """The imports of a file that do not run downward.
+    """The imports of a file that do not run down the layers.
 
     Args:
         place: the file's path in the package, such as "core/hints.py".
-        source: its text.
+        source: the text of the file.
     """
     own = Path(place).parts[0].removesuffix(".py")
     if own in FACES:
@@ -70,7 +70,7 @@ def test_imports_run_downward():
         ("core/hints.py", "from .heads import flat"),
     ],
 )
-def test_an_import_that_does_not_is_found(place, source):
+def test_an_import_that_runs_upward_is_found(place, source):
     assert violations(place, source)
 
 
@@ -79,5 +79,5 @@ def test_files_have_at_most_400_lines():
     assert [place for place, length in lengths.items() if length > 400] == []
 
 
-def test_the_top_floor_has_at_most_six_files():
+def test_the_top_folder_has_at_most_six_files():
     assert len([place for place in sources() if "/" not in place]) <= 6

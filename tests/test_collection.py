@@ -1,4 +1,4 @@
-"""Every test file can be collected where only requirements.txt and the test tools are installed."""
+"""With only requirements.txt and the test tools installed, every test file can be collected."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ def _normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _with_what_they_need(requirements):
+def _with_dependencies(requirements):
     found, left = set(), list(requirements)
     while left:
         requirement = left.pop()
@@ -30,7 +30,7 @@ def _with_what_they_need(requirements):
             found.add(need)
             try:
                 needs = [Requirement(line) for line in requires(requirement.name) or ()]
-            except PackageNotFoundError:  # of another system or Python
+            except PackageNotFoundError:  # needed only on another system or Python
                 continue
             left += [r for r in needs if not r.marker or r.marker.evaluate({"extra": extra})]
     return {name for name, _ in found}
@@ -44,8 +44,8 @@ def _imported_at_the_top(path):
             yield node.module.partition(".")[0]
 
 
-def test_what_test_files_import_is_listed():
-    installed = _with_what_they_need(
+def test_requirements_cover_the_imports_of_test_files():
+    installed = _with_dependencies(
         _listed(ROOT / "requirements.txt") + _listed(ROOT / ".ci" / "test_tools.txt")
     )
     packages = {

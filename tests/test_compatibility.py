@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read, and says what it said then."""
+"""Files of earlier versions are read and give the same answers."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def written(request):
 
 
 class TestKerasFile:
-    def test_it_answers_as_it_did(self, written):
+    def test_it_gives_the_same_answers(self, written):
         rocket = keras.models.load_model(written / "rocket.keras")
         answers = np.load(written / "answers.npz")
         assert isinstance(rocket, rocket_tf.RocketModel)
@@ -36,7 +36,7 @@ class TestKerasFile:
         assert rocket.teacher.trainable_variables == []
         assert [hint.name for hint in rocket.hints] == ["hint_loss", "teacher_loss"]
 
-    def test_it_goes_on_and_is_written_again(self, written, tmp_path):
+    def test_it_trains_on_and_is_saved_again(self, written, tmp_path):
         rocket = keras.models.load_model(written / "rocket.keras")
         answers = np.load(written / "answers.npz")
         steps = int(rocket.optimizer.iterations)

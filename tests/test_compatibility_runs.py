@@ -1,4 +1,4 @@
-"""Run folders that earlier versions wrote are read, go on, and are exported."""
+"""Runs of earlier versions are read, resumed and exported."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ WRITTEN = Path(__file__).parent / "compatibility"
 
 @pytest.fixture(params=sorted(path.name for path in WRITTEN.glob("[0-9]*")))
 def written(request, tmp_path):
-    """A copy of what a version has left."""
+    """A copy of the runs that a version wrote."""
     copy = tmp_path / request.param
     shutil.copytree(WRITTEN / request.param, copy)
     return copy
@@ -29,17 +29,17 @@ def config_of(workdir):
     return RunFolder(workdir).read_config()
 
 
-def test_a_finished_run_is_known_and_measured_again(written):
+def test_a_finished_run_is_recognized_and_evaluated_again(written):
     workdir = written / "finished"
     summary = json.loads((workdir / "summary.json").read_text())
     assert train.train_and_evaluate(config_of(workdir), workdir, verbose=False) == summary
     again = train.evaluate(workdir)
     for net in ("light", "booster"):
-        # 1 of 797 test images may flip on another processor.
+        # On another processor, 1 of 797 test images may be classified differently.
         assert again[net]["test_error"] == pytest.approx(summary[net]["test_error"], abs=0.13)
 
 
-def test_a_finished_run_goes_on(written):
+def test_a_finished_run_continues_with_more_epochs(written):
     workdir = written / "finished"
     before = metrics(workdir)
     drops = tuple(round(drop * 3 / 4, 6) for drop in config_of(workdir)["learning_rate_drops"])
@@ -51,10 +51,10 @@ def test_a_finished_run_goes_on(written):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on_where_it_was(written):
+def test_an_interrupted_run_resumes_where_it_was(written):
     workdir = written / "interrupted"
     before = metrics(workdir)
-    last = len(before) + 3  # of 40
+    last = len(before) + 3  # the run has 40 epochs
     with quick_runs(), few_digits(), interrupted_after_epoch(last):
         train.train_and_evaluate({**config_of(workdir)}, workdir, verbose=False)
     after = metrics(workdir)

@@ -1,4 +1,4 @@
-"""Examples in docstrings: all that is public at the package's face and in its core has one."""
+"""Examples in docstrings run, and every public name of the package and its core has one."""
 
 import doctest
 import importlib
@@ -33,7 +33,7 @@ def defined_in(package):
 
 
 def public():
-    """The package's face, and all that is public in its core, metrics and analysis, by name."""
+    """The package's public names and those of its core, metrics and analysis, by dotted name."""
     face = [
         value
         for package in (rocket_tf, rocket_tf.networks)
@@ -54,7 +54,7 @@ PUBLIC = public()
 def examples_of(value):
     """The examples of a docstring as one test, with the names of the module that defines it.
 
-    The examples of the module's own docstring, which may set the scene for all, come first.
+    The examples of the module's docstring come first, because they may prepare the others.
     """
     module = inspect.getmodule(value)
     parser = doctest.DocTestParser()
@@ -75,7 +75,7 @@ def test_the_example_runs(name):
     assert runner.failures == 0, "".join(report)
 
 
-def test_an_example_that_is_wrong_fails():
+def test_a_wrong_example_fails():
     def add(first, second):
         """Example:
         >>> 1 + 1
@@ -87,7 +87,7 @@ def test_an_example_that_is_wrong_fails():
     assert runner.failures == 1
 
 
-def test_all_that_users_call_is_covered():
+def test_everything_that_users_call_is_covered():
     assert {
         f"rocket_tf.core.{name}"
         for name in (

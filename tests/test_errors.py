@@ -1,4 +1,4 @@
-"""RocketModel answers mistakes at once, saying what was given and how to mend it."""
+"""RocketModel reports mistakes at once, with what it received and how to fix it."""
 
 import keras
 import numpy as np
@@ -64,7 +64,7 @@ class TestErrors:
             with pytest.raises(ValueError, match="functional"):
                 RocketModel(net, linear_pair()[1])
 
-    def test_a_subclassed_model_as_last_layer_is_no_error(self):
+    def test_a_subclassed_model_as_last_layer_is_allowed(self):
         class Head(keras.Model):
             def __init__(self):
                 super().__init__()
@@ -83,7 +83,7 @@ class TestErrors:
         with pytest.raises(ValueError, match="one output"):
             RocketModel(keras.Model(inputs, outputs), linear_pair()[1])
 
-    def test_different_layers_of_one_name(self):
+    def test_different_layers_with_the_same_name(self):
         inputs = keras.Input((FEATURES,))
         nets = [keras.Model(inputs, layers.Dense(3, name="logits")(inputs)) for _ in range(2)]
         with pytest.raises(ValueError, match="different names"):
@@ -140,7 +140,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=named):
             RocketModel(*linear_pair(), **arguments)
 
-    def test_a_hint_without_anybody_to_follow(self):
+    def test_a_hint_without_a_net_to_follow(self):
         with pytest.raises(ValueError, match="follows the booster"):
             RocketModel(linear_pair()[0])
 

@@ -1,4 +1,4 @@
-"""The guides' Python code runs as it stands, each guide from top to bottom."""
+"""The Python code of each guide runs unchanged, from top to bottom."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def blocks_of(guide):
 
 
 def run(guide):
-    """The names that a guide's code leaves; in `quick_runs` where its fits are of few steps."""
+    """The names that a guide's code defines; guides with short fits run in `quick_runs`."""
     names = {}
     for block in blocks_of(guide):
         exec(block, names)
@@ -64,12 +64,12 @@ def test_own_nets(tmp_path, capsys):
     for line in re.findall(
         r"^ {4}((?:shared|light only|booster only) .*)", guide("own_nets"), re.M
     ):
-        assert line in printed  # the table of the guide
+        assert line in printed  # the line is in the guide's table
 
 
 @pytest.mark.slow
 def test_own_nets_in_the_command(tmp_path):
-    """The guide's file, trained, interrupted, resumed in another process, evaluated, exported."""
+    """The guide's file is trained, interrupted, resumed in another process and exported."""
     (file,) = re.findall(r'```python\n("""my_nets.py.*?)```', guide("own_nets"), re.DOTALL)
     (tmp_path / "my_nets.py").write_text(file)
     whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
@@ -88,7 +88,7 @@ def test_own_nets_in_the_command(tmp_path):
 
     code, _, errors = train_in_a_process(whole)
     assert (code, errors) == (0, "")
-    # As if it had been killed after the first epoch.
+    # This copy looks as if it had been killed after the first epoch.
     shutil.copytree(whole, interrupted, ignore=shutil.ignore_patterns("epoch-2*", "light"))
     (interrupted / "summary.json").unlink()
     code, output, errors = train_in_a_process(interrupted)
@@ -103,7 +103,7 @@ def test_own_nets_in_the_command(tmp_path):
     with pytest.raises(ConfigError, match=f"cp {whole}/own_code.py my_nets.py"):
         train.train_and_evaluate(edited, whole)
 
-    # The rest needs only the run's folder.
+    # From here on, only the run's folder is needed.
     (tmp_path / "my_nets.py").unlink()
     summary = json.loads((whole / "summary.json").read_text())
     assert train.evaluate(whole) == summary
@@ -118,7 +118,7 @@ def test_own_nets_in_the_command(tmp_path):
 
 @pytest.mark.slow
 def test_own_nets_in_a_study(tmp_path, monkeypatch):
-    """The guide's nets: studied side by side; interrupted, and resumed in one process; exported."""
+    """Studies of the guide's nets: one runs side by side, one is interrupted and resumed."""
     (file,) = re.findall(r'```python\n("""my_nets.py.*?)```', guide("own_nets"), re.DOTALL)
     (tmp_path / "my_nets.py").write_text(file)
     monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
@@ -155,7 +155,7 @@ def test_own_nets_in_a_study(tmp_path, monkeypatch):
         for own, other in zip(ours, theirs, strict=True):
             assert own == pytest.approx(other, rel=1e-4)
     assert metrics(tmp_path / "side_by_side" / "rocket" / "seed0")[-1]["hidden_hint"] > 0
-    # Each net has its cost, and the latency of its own export.
+    # Each net has its own cost and the latency of its own export.
     light, rocket, booster = result["rows"]
     assert light["multiply_adds"] == rocket["multiply_adds"] < booster["multiply_adds"]
     for row in result["rows"]:
@@ -163,7 +163,7 @@ def test_own_nets_in_a_study(tmp_path, monkeypatch):
     ratio = rocket["latency"]["p50_ms"] / booster["latency"]["p50_ms"]
     assert result["latency"]["light_to_booster"] == pytest.approx(ratio)
 
-    # The final configuration of the study needs only the run's folder.
+    # Exporting a run of the study needs only the run's folder.
     (tmp_path / "my_nets.py").unlink()
     run = tmp_path / "side_by_side" / "rocket" / "seed0"
     (export,) = export_run(run, ["savedmodel"], tmp_path / "exported")
@@ -175,7 +175,7 @@ def test_hints(capsys):
     with quick_runs():
         names = run("hints")
     assert [hint.follows for hint in names["rocket"].hints] == ["booster", "teacher"]
-    assert "teacher_loss" in capsys.readouterr().out  # of the gradient flow
+    assert "teacher_loss" in capsys.readouterr().out  # in the table of the gradient flow
 
 
 def guide(name):
@@ -229,7 +229,7 @@ class TestKerasWorkflows:
 
     @pytest.fixture(scope="class")
     def names(self, folder):
-        """Of all blocks but the last, which needs KerasTuner."""
+        """The names that all blocks define, except for the last one, which needs KerasTuner."""
         names = {}
         with contextlib.chdir(folder):
             for block in blocks_of("keras_workflows")[:-1]:
@@ -320,7 +320,7 @@ class TestKerasWorkflows:
 LIGHT = ("light_hidden", "light_value")
 
 
-def test_every_guide_is_run_and_named_in_the_readme():
+def test_every_guide_is_tested_and_linked_in_the_readme():
     readme = (DOCS.parent / "README.md").read_text()
     for name in GUIDES:
         assert f"docs/{name}.md" in readme

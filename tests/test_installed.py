@@ -1,4 +1,4 @@
-"""The wheel, in an environment of its own and away from the clone."""
+"""The wheel in its own environment, away from the clone."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,7 @@ RUN = ["--config.epochs=1", "--config.train_examples=64", "--config.batch_size=3
 
 
 def run(*command, cwd):
-    """A command without what leads Python to the clone."""
+    """Runs a command without PYTHONPATH, so that Python does not find the clone."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         list(map(str, command)), capture_output=True, text=True, cwd=cwd, env=environment
@@ -26,12 +26,12 @@ def run(*command, cwd):
 
 
 def built(folder):
-    """The wheel, built from a copy, so that nothing is written into the clone."""
+    """The path of a wheel, built from a copy so that nothing is written into the clone."""
     for name in (*PARTS, "LICENSE"):
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
-    # With what is installed, if that can: then it needs no network.
+    # If the installed setuptools can build the wheel, no network is needed.
     can_build = int(importlib.metadata.version("setuptools").split(".")[0]) >= 77
     options = ["--no-build-isolation"] if can_build else []
     result = run(
@@ -46,7 +46,7 @@ def built(folder):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """The folder of an environment that has the wheel, and all else from the running one."""
+    """An environment with the wheel, which finds all other packages in the running environment."""
     wheel = built(tmp_path_factory.mktemp("source"))
     environment = tmp_path_factory.mktemp("fresh") / "environment"
     made = run(sys.executable, "-m", "venv", "--without-pip", environment, cwd="/")
@@ -55,7 +55,7 @@ def environment(tmp_path_factory):
     installed = run(*pip, "install", "--no-deps", "--no-index", wheel, cwd="/")
     assert installed.returncode == 0, installed.stderr
     (packages,) = environment.glob("lib/python*/site-packages")
-    # Names there come second, and an editable install's own .pth files are not followed.
+    # Packages there come second, and .pth files of an editable install are not followed.
     outer = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
     (packages / "outer.pth").write_text("\n".join(outer) + "\n")
     return environment
@@ -63,11 +63,11 @@ def environment(tmp_path_factory):
 
 @pytest.fixture
 def command(environment, tmp_path):
-    """The installed command, run in an empty folder."""
+    """Runs the installed command in an empty folder."""
     return lambda *arguments: run(environment / "bin" / "rocket-tf", *arguments, cwd=tmp_path)
 
 
-def test_the_package_is_the_wheels(environment, tmp_path):
+def test_the_package_comes_from_the_wheel(environment, tmp_path):
     code = "import rocket_tf; print(rocket_tf.__file__, rocket_tf.RocketModel.__name__)"
     result = run(environment / "bin" / "python", "-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -92,7 +92,7 @@ def test_help_and_a_mistake(command):
     assert result.returncode == 2 and "did you mean export?" in result.stderr
 
 
-def test_a_run_and_what_its_tools_make_of_it(command, tmp_path):
+def test_a_run_and_its_tools(command, tmp_path):
     result = command("--config=digits", "--workdir=run", *RUN)
     assert (result.returncode, result.stderr) == (0, "")
     assert "epoch 1/1" in result.stdout and (tmp_path / "run" / "summary.json").exists()

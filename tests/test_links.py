@@ -1,4 +1,4 @@
-"""Links and anchors of the repository's texts, and the checker that finds broken ones."""
+"""Links and anchors in the repository's texts, and the checker that finds broken ones."""
 
 import importlib.util
 from pathlib import Path
@@ -16,7 +16,7 @@ def links():
     return module
 
 
-def test_all_links_of_the_texts_lead_somewhere(links):
+def test_all_links_of_the_texts_work(links):
     wrong, count = links.problems(ROOT, links.TEXTS, links.of_markdown)
     assert wrong == [] and count > 50
 
@@ -64,7 +64,7 @@ def test_a_broken_link_on_the_site_is_found(links, tmp_path, link, problem):
     assert wrong == ([f"page.html: {link}: {problem}"] if problem else []) and count == 2
 
 
-def test_the_exit_code_says_whether_all_is_well(links, tmp_path, capsys):
+def test_the_exit_code_tells_if_links_are_broken(links, tmp_path, capsys):
     (tmp_path / "page.md").write_text("[text](#here)\n# Here\n")
     assert links.main(tmp_path) == 0
     assert capsys.readouterr().out == "1 links, 0 of them broken\n"

@@ -1,4 +1,4 @@
-"""The command, as a process: messages, exit codes, a kill in the middle."""
+"""The command as a process: messages, exit codes, and a kill in the middle of a run."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def finished(tmp_path_factory):
     return workdir, run(*SMALL_RUN, f"--workdir={workdir}")
 
 
-def test_a_run_ends_with_a_table_and_without_chatter(finished):
+def test_a_run_ends_with_a_table_and_without_warnings(finished):
     workdir, result = finished
     assert result.returncode == 0
     assert result.stderr == ""
@@ -63,7 +63,7 @@ def test_evaluate_only(finished):
 
 
 @pytest.mark.slow
-def test_killed_and_started_again_equals_uninterrupted(finished, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted(finished, tmp_path):
     whole, _ = finished
     process = subprocess.Popen(
         command(*SMALL_RUN, f"--workdir={tmp_path}"),
@@ -84,8 +84,8 @@ def test_killed_and_started_again_equals_uninterrupted(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full(finished, tmp_path):
-    """As far as the process can tell: no file may grow to a checkpoint's size."""
+def test_a_full_disk(finished, tmp_path):
+    """A full disk is simulated: no file of the process may become as large as a checkpoint."""
     whole, _ = finished
     copy = shutil.copytree(whole, tmp_path / "copy")
     (copy / "summary.json").unlink()
@@ -111,7 +111,7 @@ def test_a_disk_that_is_full(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_has_an_exit_code_of_its_own(tmp_path):
+def test_sigterm_saves_and_has_its_own_exit_code(tmp_path):
     code, errors = ended_by_sigterm(
         command(*SMALL_RUN, "--config.epochs=1000", f"--workdir={tmp_path}"),
         tmp_path,
@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_reported(finished, tmp_path):
     assert "epoch 3/3" in result.stdout and "epoch 2/3" not in result.stdout
 
 
-# One mistake of each kind in a real process: no argument, a file, a field, a string, a folder.
+# One mistake of each kind runs in a real process: no argument, a file, a field, a text, a folder.
 OF_PROCESSES = (
     "--config: missing",
     "--config: cannot be loaded (NameError)",
@@ -177,9 +177,7 @@ OF_PROCESSES = (
         (["--evaluate_only", "--workdir={folder}"], "holds no run"),
     ],
 )
-def test_mistakes_are_answered_in_one_line_with_exit_code_2(
-    tmp_path, arguments, message, capsys, monkeypatch
-):
+def test_mistakes_give_one_line_and_exit_code_2(tmp_path, arguments, message, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     (tmp_path / "broken.py").write_text("def get_config():\n    return undefined\n")
     (tmp_path / "unknown.py").write_text(
@@ -199,7 +197,7 @@ def test_mistakes_are_answered_in_one_line_with_exit_code_2(
 
 
 @pytest.mark.slow
-def test_a_configuration_and_a_method_by_their_names(tmp_path):
+def test_a_configuration_and_a_method_by_name(tmp_path):
     arguments = ["--config=digits:light", *SMALL_RUN[1:], "--config.epochs=1"]
     result = subprocess.run(
         command(*arguments),
@@ -214,7 +212,7 @@ def test_a_configuration_and_a_method_by_their_names(tmp_path):
 
 
 @pytest.mark.slow
-def test_data_that_is_not_there(tmp_path):
+def test_missing_data(tmp_path):
     result = subprocess.run(
         command(
             "--config=configs/cifar100.py",
@@ -234,7 +232,7 @@ def test_data_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["file/run", "n" * 300])
-def test_a_folder_that_cannot_be(tmp_path, folder):
+def test_a_folder_that_cannot_be_created(tmp_path, folder):
     (tmp_path / "file").write_text("")
     result = run(*SMALL_RUN, f"--workdir={tmp_path}/{folder}")
     assert result.returncode == 2

@@ -1,4 +1,4 @@
-"""The pages that show what their code prints, and the tool that runs them."""
+"""Pages that show the output of their code, and the tool that runs them."""
 
 import importlib.util
 from pathlib import Path
@@ -22,7 +22,7 @@ def notebook():
 
 @pytest.mark.slow
 def test_five_minutes(notebook, tmp_path):
-    """Outputs and picture are those of the code: `python docs/notebook.py docs/five_minutes.md`."""
+    """If outputs differ, `python docs/notebook.py docs/five_minutes.md` updates the page."""
     page = (DOCS / "five_minutes.md").read_text()
     with matplotlib.rc_context({"backend": "agg"}):
         run = notebook.executed(page, tmp_path)
@@ -32,7 +32,7 @@ def test_five_minutes(notebook, tmp_path):
     found, expected = tmp_path / "five_minutes.png", DOCS / "five_minutes.png"
     with Image.open(expected) as picture:
         assert picture.text["code"] == notebook.checksum(page)
-    # Curves may differ a little; other axes differ by more than this.
+    # Small differences between curves are within this tolerance; moved axes are not.
     assert compare_images(expected, found, tol=30) is None
 
 
@@ -60,7 +60,7 @@ text](picture.png) and ![another](elsewhere/picture.png)
 """
 
 
-def test_outputs_are_replaced_and_code_is_run_in_its_folder(notebook, tmp_path):
+def test_outputs_are_replaced_and_code_runs_in_a_folder(notebook, tmp_path):
     page = PAGE.format("x is 2\nas it was")
     assert notebook.executed(page, tmp_path) == PAGE.format("x is 3 of 0.51 %")
     assert Image.open(tmp_path / "picture.png").size == (3, 1)
@@ -76,7 +76,7 @@ def test_a_first_run_adds_outputs(notebook, tmp_path):
     "output, count",
     [
         ("x is 3 of 0.51 %", 0),
-        ("x  is 3 of 0.40 %", 0),  # 30 % of 0.40 are 0.12
+        ("x  is 3 of 0.40 %", 0),  # 30 % of 0.40 is 0.12
         ("x is 3 of 0.39 %", 1),
         ("x is 4 of 0.51 %", 1),  # whole numbers are exact
         ("x is 3 of 0.51", 1),
@@ -85,13 +85,13 @@ def test_a_first_run_adds_outputs(notebook, tmp_path):
         ("", 1),
     ],
 )
-def test_what_is_stale_is_found(notebook, tmp_path, output, count):
+def test_stale_outputs_are_found(notebook, tmp_path, output, count):
     page = PAGE.format(output)
     found = notebook.differences(page, notebook.executed(page, tmp_path))
     assert found == [(output, "x is 3 of 0.51 %")][:count]
 
 
-def test_a_line_too_many_is_found(notebook, tmp_path):
+def test_an_extra_line_is_found(notebook, tmp_path):
     page = PAGE.format("x is 3 of 0.51 %\nstale")
     assert ("stale", "```") in notebook.differences(page, notebook.executed(page, tmp_path))
 
@@ -104,12 +104,12 @@ def test_the_command_writes_page_and_pictures(notebook, tmp_path):
     picture = Image.open(tmp_path / "picture.png")
     assert picture.size == (3, 1)
     assert picture.text == {"code": notebook.checksum(path.read_text())}
-    assert notebook.checksum(PAGE) == picture.text["code"]  # outputs do not count
+    assert notebook.checksum(PAGE) == picture.text["code"]  # the checksum ignores outputs
     assert notebook.checksum(PAGE.replace("x = 3", "x = 4")) != picture.text["code"]
 
 
-def test_a_picture_that_moved_is_another(tmp_path):
-    """The tolerance of `test_five_minutes` lets no moved axes pass."""
+def test_a_shifted_picture_differs(tmp_path):
+    """The tolerance of `test_five_minutes` is too small for moved axes."""
     pixels = np.asarray(Image.open(DOCS / "five_minutes.png").convert("RGB"))
     Image.fromarray(np.roll(pixels, 4, axis=0)).save(tmp_path / "moved.png")
     assert compare_images(DOCS / "five_minutes.png", tmp_path / "moved.png", tol=30) is not None

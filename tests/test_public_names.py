@@ -1,4 +1,4 @@
-"""The package's face: what users reach, and that commands load nothing for it."""
+"""The package's public names, and that commands import them without loading TensorFlow."""
 
 import ast
 import importlib
@@ -47,7 +47,7 @@ KINDS = {"class": inspect.isclass, "function": inspect.isfunction, "module": ins
 @pytest.mark.parametrize(
     "package, names", [(rocket_tf, EXPECTED), (rocket_tf.networks, NETWORKS)], ids=["top", "nets"]
 )
-def test_every_name_is_what_it_says(package, names):
+def test_every_name_has_its_kind(package, names):
     assert set(package.__all__) == set(names) <= set(dir(package))
     for name, kind in names.items():
         assert KINDS[kind](getattr(package, name)), name
@@ -66,7 +66,7 @@ def test_type_checkers_see_the_same_names_in_the_same_modules(name):
     seen = {}
     for statement in guarded.body:
         (alias,) = statement.names
-        assert alias.asname == alias.name  # or it would not be the package's own
+        assert alias.asname == alias.name  # otherwise, it would not be re-exported
         seen[alias.name] = statement.module
     modules = getattr(package, "_MODULES", {})
     parents = {public: module.rpartition(".")[0] for public, module in modules.items()}
@@ -81,7 +81,7 @@ def in_a_fresh_process(code):
 
 
 def test_importing_the_package_registers_all_its_classes():
-    """Or a `.keras` file that holds one could not be loaded."""
+    """Otherwise, a `.keras` file that contains one of them could not be loaded."""
     package = Path(rocket_tf.__file__).parent
     registration = r'register_keras_serializable\(package="rocket_tf"\)\nclass (\w+)'
     classes = {

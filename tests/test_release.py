@@ -1,4 +1,4 @@
-"""What a release consists of: files that agree on the version, a wheel that is whole."""
+"""A release: its files agree on the version, and its wheel is complete."""
 
 import importlib.util
 import io
@@ -31,7 +31,7 @@ def test_the_citation_and_the_changelog_have_the_version():
     assert re.match(f"{version}( |$)", headings[0])
 
 
-def test_the_workflow_tests_every_python_that_the_package_admits():
+def test_the_workflow_tests_every_supported_python():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = {text.rpartition(" ")[2] for text in project["classifiers"] if ":: 3." in text}
     newest, lowest = re.findall(r"python: \[(.*?)\]", (WORKFLOWS / "tests.yml").read_text())
@@ -39,7 +39,7 @@ def test_the_workflow_tests_every_python_that_the_package_admits():
     assert set(re.findall(r'"(.*?)"', lowest)) < named
 
 
-def test_what_the_workflows_call_is_there():
+def test_files_that_the_workflows_use_exist():
     called = {
         name
         for path in WORKFLOWS.glob("*.yml")
@@ -59,7 +59,7 @@ def test_what_the_workflows_call_is_there():
         ((), ("-requirements.txt",), "x.tar.gz lacks requirements.txt"),
     ],
 )
-def test_a_wheel_that_lacks_something_is_found(contents, tmp_path, capsys, wheel, source, problem):
+def test_an_incomplete_wheel_is_found(contents, tmp_path, capsys, wheel, source, problem):
     def changed(names, changes):
         for change in changes:
             names = names - {change[1:]} if change[0] == "-" else names | {change[1:]}

@@ -1,4 +1,4 @@
-"""Runs from a configuration to an exported light net; interruption, faults, every switch."""
+"""Runs from a configuration to an exported light net: interruptions, faults and all switches."""
 
 import gc
 import json
@@ -39,14 +39,14 @@ pytestmark = pytest.mark.usefixtures("few_test_digits", "untraced")
 
 @pytest.fixture(scope="module")
 def finished(few_test_digits, tmp_path_factory):
-    """An uninterrupted run, with everything random switched on, and its summary."""
+    """The folder and summary of an uninterrupted run with dropout and augmentation."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     with quick_runs(exported=True):
         return workdir, train.train_and_evaluate(small_config(booster_dropout=0.1), workdir)
 
 
 def stop_after(epochs, config, workdir):
-    """Trains a run, and interrupts it when so many epochs are done."""
+    """Trains a run and interrupts it once `epochs` are done."""
     save = Checkpoints.save
 
     def interrupt(checkpoints, done, steps=0):
@@ -61,7 +61,7 @@ def stop_after(epochs, config, workdir):
 
 
 def weights(workdir):
-    """The contents of the weights and statistics of a run's newest checkpoint, in one order."""
+    """The bytes of the weights and statistics in a run's newest checkpoint, sorted by name."""
     return [content for name, content in sorted(state(workdir).items()) if "model/" in name]
 
 
@@ -85,7 +85,7 @@ class TestRunFolder:
         lines = metrics(finished[0], times=True)
         assert [line["epoch"] for line in lines] == [1, 2, 3]
         assert [line["step"] for line in lines] == [3, 6, 9]
-        # Drops at 0.295, 0.595 and 0.795 of 9 steps: from steps 3, 5 and 7 on, counted from 0.
+        # Drops at 0.295, 0.595 and 0.795 of 9 steps apply from steps 3, 5 and 7, counted from 0.
         rates = [line["learning_rate"] for line in lines]
         np.testing.assert_allclose(rates, [0.1, 0.02, 0.004], rtol=1e-5)
         terms = {"loss", "hint_loss"} | {
@@ -131,8 +131,8 @@ class TestRunFolder:
         assert error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
 
 
-class TestStartedAgain:
-    def test_a_finished_run_is_left_as_it_is(self, finished, monkeypatch):
+class TestResuming:
+    def test_a_finished_run_is_not_trained_again(self, finished, monkeypatch):
         workdir, summary = finished
         monkeypatch.setattr(train, "build_model", None)
         assert train.train_and_evaluate(small_config(booster_dropout=0.1), workdir) == summary
@@ -178,7 +178,7 @@ class TestStartedAgain:
             whole = tmp_path / "whole"
             with quick_runs(traced=True):
                 summary = train.train_and_evaluate(config, whole, verbose=False)
-        # Three steps an epoch: after 2 and 4 steps, and after each epoch.
+        # An epoch has three steps; checkpoints come after 2 and 4 steps and after each epoch.
         stopped_at, newest = {1: (5, "epoch-1-step-1"), 2: (2, "epoch-0-step-2")}[replicas]
         with quick_runs(traced=replicas == 2):
             with interrupted_after_step(stopped_at, steps=3):
@@ -187,7 +187,7 @@ class TestStartedAgain:
             resumed = train.train_and_evaluate(config, tmp_path / "resumed", verbose=False)
         assert resumed == summary
         assert state(tmp_path / "resumed") == state(whole)
-        # Two replicas divide the sums of logged means in two, which changes the rounding.
+        # With two replicas, logged means are sums of two parts, which changes the rounding.
         tolerance = 0 if replicas == 1 else 1e-6
         for resumed, uninterrupted in zip(
             metrics(tmp_path / "resumed"), metrics(whole), strict=True
@@ -195,7 +195,7 @@ class TestStartedAgain:
             assert resumed == pytest.approx(uninterrupted, rel=tolerance, abs=0)
 
     def test_sigterm_saves_and_stops(self, tmp_path, monkeypatch):
-        """Such checkpoints are resumed above, and in tests/runs/test_recipes.py."""
+        """The tests above and tests/runs/test_recipes.py resume such checkpoints."""
         update = run_callbacks.StopOnNonFiniteLoss.on_train_batch_end
 
         def terminate(callback, batch, logs=None):
@@ -243,8 +243,8 @@ class TestStartedAgain:
             pass
 
     @pytest.mark.parametrize("other", [{"seed": 7}, {}], ids=["another", "the same"])
-    def test_a_run_that_came_while_the_data_was_read_counts(self, tmp_path, monkeypatch, other):
-        """What decides about a folder is asked again once it is this process's alone."""
+    def test_a_run_that_appears_while_the_data_is_read_counts(self, tmp_path, monkeypatch, other):
+        """Once the process owns the folder, it checks again what the folder contains."""
         config, folder = small_config(), RunFolder(tmp_path)
         data = open_data(config)
 
@@ -273,10 +273,10 @@ class TestStartedAgain:
         assert summary["export"] == "light/1"
         assert [path.name for path in (tmp_path / "light").iterdir()] == ["1"]
 
-    def test_a_damaged_checkpoint_is_passed_over(self, finished, tmp_path, caplog):
+    def test_a_damaged_checkpoint_is_skipped(self, finished, tmp_path, caplog):
         whole, summary = finished
         shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
-        (tmp_path / "summary.json").unlink()  # as if it had been killed before the end
+        (tmp_path / "summary.json").unlink()  # looks as if the run had been killed before its end
         newest = tmp_path / "checkpoints" / "epoch-3.data-00000-of-00001"
         content = bytearray(newest.read_bytes())
         content[len(content) // 2] ^= 0xFF
@@ -286,12 +286,12 @@ class TestStartedAgain:
         assert state(tmp_path) == state(whole)
 
     @pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])
-    def test_folders_that_tensorflow_takes_for_patterns_are_refused(self, name, tmp_path):
+    def test_folders_that_tensorflow_reads_as_patterns_are_refused(self, name, tmp_path):
         with pytest.raises(ConfigError, match=r"--workdir: .*without \* \? \[ \]"):
             train.train_and_evaluate(small_config(), tmp_path / name)
         assert not list(tmp_path.iterdir())
 
-    def test_no_checkpoint_that_can_be_read(self, tmp_path, monkeypatch):
+    def test_without_a_readable_checkpoint(self, tmp_path, monkeypatch):
         monkeypatch.setattr(train.summarizing, "summarize", lambda *_: 1 / 0)
         config = small_config(epochs=1, method="light")
         with pytest.raises(ZeroDivisionError):
@@ -303,7 +303,7 @@ class TestStartedAgain:
 
     @pytest.mark.slow
     def test_on_another_number_of_replicas(self, tmp_path):
-        """Batch statistics are those of the whole batch, so that only rounding differs."""
+        """Batch statistics are those of the whole batch, so only rounding differs."""
         changes = {"batch_normalization": "synchronized", "epochs": 2, "learning_rate": 0.01}
         changes["method"] = "light"
         summaries = []
@@ -323,7 +323,7 @@ class TestStartedAgain:
         assert np.linalg.norm(mine - theirs) < 1e-3 * np.linalg.norm(mine)
 
     @pytest.mark.slow
-    def test_other_replicas_with_statistics_of_each_are_refused_or_warned_of(
+    def test_with_statistics_of_each_replica_another_number_is_refused_or_warned_about(
         self, tmp_path, caplog, monkeypatch
     ):
         config = small_config(epochs=2, method="light")
@@ -337,7 +337,7 @@ class TestStartedAgain:
 
     @pytest.mark.slow
     def test_more_epochs(self, tmp_path):
-        """The run goes on as one that was to have so many from the start."""
+        """The run continues like one that had the larger number of epochs from the start."""
         config = small_config(method="light", learning_rate_drops=(0.9,), epochs=2)
         longer = {**config, "epochs": 3, "learning_rate_drops": (0.7,)}
         summary = train.train_and_evaluate(longer, tmp_path / "whole", verbose=False)
@@ -348,7 +348,7 @@ class TestStartedAgain:
             )
         config_file = tmp_path / "longer" / "config.json"
         before = config_file.read_text()
-        # The last of 6 steps would have been the first after the drop.
+        # The drop would come before the last of the 6 steps that are already done.
         moved = {**longer, "learning_rate_drops": (0.6,)}
         with pytest.raises(ConfigError, match=r"epochs: 2 → 3; learning_rate_drops: .*\[5\]"):
             train.train_and_evaluate(moved, tmp_path / "longer")
@@ -360,7 +360,7 @@ class TestStartedAgain:
         assert metrics(tmp_path / "longer") == metrics(tmp_path / "whole")
 
     @pytest.mark.slow
-    def test_the_way_out_when_more_epochs_would_move_the_drops(self, tmp_path):
+    def test_if_more_epochs_would_move_the_drops_the_message_gives_the_remedy(self, tmp_path):
         config = small_config(method="light", learning_rate_drops=(0.5,), epochs=2)
         train.train_and_evaluate(config, tmp_path, verbose=False)
         with pytest.raises(
@@ -393,25 +393,25 @@ class TestStartedAgain:
             del older[name]
         older["learning_rate_drops"] = [0.3, 0.6, 0.8]
         (workdir / "config.json").write_text(json.dumps(older))
-        (workdir / "summary.json").unlink()  # it is not finished
+        (workdir / "summary.json").unlink()  # makes the run unfinished
         with pytest.raises(ConfigError) as error:
             train.train_and_evaluate(small_config(booster_dropout=0.1), workdir)
         assert "crop_padding_mode: 'reflect' → 'symmetric'" in str(error.value)
         assert "that run follows the recipe before 0.2" in str(error.value)
         assert "\n" not in str(error.value)
-        # It can be read, and resumes with its own recipe.
+        # The run can be resumed with its own recipe.
         own = {"crop_padding_mode": "reflect", "learning_rate_drops": (0.3, 0.6, 0.8)}
         summary = train.train_and_evaluate(small_config(booster_dropout=0.1, **own), workdir)
         assert train.evaluate(workdir)["light"] == summary["light"]
 
-    def test_only_so_many_checkpoints_are_kept(self, tmp_path):
+    def test_only_the_configured_number_of_checkpoints_is_kept(self, tmp_path):
         train.train_and_evaluate(small_config(checkpoints_kept=1, method="light"), tmp_path)
         names = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index"))
         assert names == ["epoch-3.index"]
 
 
 def test_a_run_leaves_no_graph_behind(tmp_path):
-    """So that a process may train any number of runs: TensorFlow would keep each step's graph."""
+    """TensorFlow would keep the graph of every step; a process must be able to train many runs."""
 
     def graphs():
         keras.backend.clear_session()
@@ -428,13 +428,13 @@ def test_a_run_leaves_no_graph_behind(tmp_path):
 
 
 class TestEvaluate:
-    def test_gives_the_runs_errors_and_changes_nothing(self, finished):
+    def test_returns_the_runs_summary_and_changes_nothing(self, finished):
         workdir, summary = finished
         before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
         assert train.evaluate(workdir) == summary
         assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
 
-    def test_measures_and_does_not_repeat_the_summary(self, finished, tmp_path):
+    def test_measures_instead_of_reading_the_summary(self, finished, tmp_path):
         workdir, summary = finished
         copy = shutil.copytree(workdir, tmp_path / "copy")
         changed = {**summary, "light": {**summary["light"], "test_error": -1.0}}
@@ -491,7 +491,7 @@ def test_the_last_good_checkpoint_is_kept(tmp_path, monkeypatch):
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
-    """A loss is taken before its update: an epoch's last update shows in the weights alone."""
+    """Losses are computed before updates, so an epoch's last update shows only in the weights."""
     evaluate = RocketModel.evaluate
 
     def spoil(model, *args, **kwargs):
@@ -507,9 +507,9 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
 
 
 class TestSwitches:
-    """Each switch changes what is computed: the losses of one epoch differ from the plain run's.
+    """Each switch has an effect: the losses of one epoch differ from those of the plain run.
 
-    What is no matter of two nets is switched for a light net alone, which is trained in half the
+    Switches that do not need two nets are tested with a light net alone, which trains in half the
     time.
     """
 
@@ -559,7 +559,7 @@ class TestSwitches:
         assert set(changed) == set(plain)
         assert changed["loss"] != plain["loss"] or changed["val_loss"] != plain["val_loss"]
 
-    # That these fields reach the nets and the hint is in tests/config/test_methods.py.
+    # tests/config/test_methods.py shows that these fields reach the nets and the hint.
     @pytest.mark.slow
     def test_share_stem(self, tmp_path):
         own = self.losses(tmp_path, "own", share=False)
@@ -585,7 +585,7 @@ class TestSwitches:
             summary = json.loads((tmp_path / method / "summary.json").read_text())
             assert ("light" in summary) == ("export" in summary) == (method == "light")
 
-    def test_a_light_net_alone_starts_as_the_rockets(self):
+    def test_a_light_net_alone_starts_like_that_of_the_rocket(self):
         alone, rocket = (
             train.build_model(small_config(method=method), card_of(small_config()))
             for method in ("light", "rocket")

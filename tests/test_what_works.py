@@ -9,7 +9,7 @@ PAGE = (TESTS.parent / "docs" / "what_works.md").read_text()
 
 
 def names_in(path):
-    """The tests of a file, and their classes."""
+    """The names of all functions and classes in a file."""
     return {
         node.name
         for node in ast.walk(ast.parse(path.read_text()))

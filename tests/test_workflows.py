@@ -1,4 +1,4 @@
-"""What Keras users do with a RocketModel: fit, save, load, export, nets built in any way."""
+"""Keras workflows with a RocketModel: fit, save, load and export, with nets built in any way."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ from tests.nets import (
 
 
 class TestKerasWorkflows:
-    """What a Keras user does with two nets of their own."""
+    """Keras workflows with two nets of the user's own."""
 
     @staticmethod
     def own_pair():
@@ -70,7 +70,7 @@ class TestKerasWorkflows:
         assert len(products) == 4  # low, light_logits, high, logits
 
     def test_a_layer_that_each_net_calls_is_computed_once(self):
-        """Also where the nets are built over one Input and each calls the layer itself."""
+        """The nets are built over the same Input, and each calls the layer itself."""
         inputs = keras.Input((1,))
         low = layers.BatchNormalization(momentum=0.5, name="low")
         light = keras.Model(inputs, layers.Dense(CLASSES, name="light_logits")(low(inputs)))
@@ -78,7 +78,9 @@ class TestKerasWorkflows:
         rocket = RocketModel(light, booster)
         rocket.compile(optimizer=keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY)
         rocket.train_on_batch(np.full((4, 1), 8.0), np.zeros(4))
-        np.testing.assert_allclose(low.moving_mean, [4.0])  # once from 0 half the way to 8
+        np.testing.assert_allclose(
+            low.moving_mean, [4.0]
+        )  # moved once, half of the way from 0 to 8
         assert rocket.light is light
 
     def test_save_and_load_keep_sharing_weights_optimizer_and_settings(self, tmp_path):
@@ -117,7 +119,7 @@ class TestKerasWorkflows:
         ).history
         assert len(history["loss"]) < 5
 
-    def test_several_steps_an_execution_are_the_same_steps(self):
+    def test_several_steps_per_execution_give_the_same_weights(self):
         results = []
         for steps in (1, 3):
             keras.utils.set_random_seed(2)
@@ -139,7 +141,7 @@ class TestKerasWorkflows:
         )
         assert "light_accuracy" not in logs
 
-    def test_keras_export_holds_the_light_net_alone(self, rocket, tmp_path):
+    def test_keras_export_contains_only_the_light_net(self, rocket, tmp_path):
         rocket.export(tmp_path / "model", verbose=False)
         loaded = tf.saved_model.load(tmp_path / "model")
         x, _ = examples(3)
@@ -149,7 +151,7 @@ class TestKerasWorkflows:
         shapes = {tuple(variable.shape) for variable in loaded.variables}
         assert shapes == {tuple(variable.shape) for variable in rocket.light.variables}
 
-    def test_metrics_are_each_nets_own(self):
+    def test_each_net_has_its_own_metrics(self):
         rocket = RocketModel(*linear_pair())
         metric = keras.metrics.SparseCategoricalAccuracy(name="right")
         entropy = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="entropy")
@@ -173,7 +175,7 @@ class TestKerasWorkflows:
         logs = rocket.evaluate(*examples(5), return_dict=True, verbose=0)
         assert sum("accuracy" in name for name in logs) == (2 if metrics == "accuracy" else 1)
 
-    def test_a_metric_that_cannot_be_copied_is_refused_and_one_of_each_nets_own_taken(self):
+    def test_a_metric_that_cannot_be_copied_must_be_given_for_each_net(self):
         class Scaled(keras.metrics.Mean):
             def __init__(self, factor=1, **kwargs):
                 super().__init__(**kwargs)
@@ -201,7 +203,7 @@ class TestKerasWorkflows:
 
 
 class TestSeparateInputs:
-    def test_nets_without_common_layers_are_called_side_by_side(self, tmp_path):
+    def test_nets_without_common_layers_are_both_called(self, tmp_path):
         nets = []
         for name in ("light", "booster"):
             inputs = keras.Input((FEATURES,), name="features")

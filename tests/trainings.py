@@ -10,7 +10,7 @@ from rocket_tf import RocketModel
 
 
 def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True, make_hints=None):
-    """The history, evaluation, predictions and weights after a short training."""
+    """The history, evaluation, predictions and weights of a short training."""
     keras.utils.set_random_seed(3)
     x, y = data
     weights = np.linspace(0.5, 2.0, len(x))
@@ -22,7 +22,7 @@ def trained(strategy, pair, data, batch_size, epochs=3, gradient_block=True, mak
             optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            run_eagerly=strategy is None,  # it computes the same, and is faster for few steps
+            run_eagerly=strategy is None,  # gives the same results, faster for a few steps
         )
     history = rocket.fit(dataset, validation_data=dataset, epochs=epochs, verbose=0).history
     logs = rocket.evaluate(dataset, return_dict=True, verbose=0)
@@ -34,8 +34,8 @@ def assert_trained_alike(one, two, x, y):
 
     Args:
         one: compiled model.
-        two: another of the same layers, such as one on two replicas.
-        x: 7 examples, which come in batches of 4: uneven parts, and an uneven last batch.
+        two: another model with the same layers, such as one on two replicas.
+        x: 7 examples; in batches of 4, the last batch is smaller and splits unevenly.
         y: their labels.
     """
     two.set_weights(one.get_weights())

@@ -1,4 +1,4 @@
-"""The public interface as users write it; a type checker reads this, and nothing runs it."""
+"""The public interface as users call it; only a type checker reads this file."""
 
 from pathlib import Path
 from typing import assert_type
@@ -71,7 +71,7 @@ def run() -> float:
 
 
 def mistakes(light: keras.Model, rocket: RocketModel) -> None:
-    """Each is an error to a type checker, which says so where one of these comments is not used."""
+    """Each line is an error to a type checker, which also reports comments that are not needed."""
     RocketModel(light, student=light)  # type: ignore[call-arg]
     Hint("kd", follows="student")  # type: ignore[arg-type]
     networks.wide_resnet_pair(layout="top")  # type: ignore[arg-type]

@@ -307,7 +307,7 @@ class TestSources:
         with pytest.raises(DataUnavailableError, match=r"3 examples of class 0.* are 2"):
             in_memory._hold_out("cifar10", DATASETS["cifar10"], [np.arange(20) % 10], 30)
 
-    def test_data_that_is_not_there(self, tmp_path, monkeypatch):
+    def test_missing_data(self, tmp_path, monkeypatch):
         def no_network(url, timeout):
             raise OSError("no route to host")
 

@@ -133,7 +133,7 @@ def test_another_version_is_refused():
         movielens.read("25m")
 
 
-def test_data_that_is_not_there(tmp_path, version, monkeypatch):
+def test_missing_data(tmp_path, version, monkeypatch):
     asked = []
 
     def no_network(url, timeout):
