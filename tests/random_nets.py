@@ -122,7 +122,7 @@ class Maker:
         return keras.Model(inputs, outputs, name=self.name("model")), inputs, low
 
     def step(self, fresh):
-        """A function that computes a new tensor from those so far, in the same way at every call."""
+        """A function that computes a new tensor from those so far, in the same way each time."""
         kind = self.pick(["layer"] * 3 + ["pool"] * 4 + ["ops"] * 2)
         if kind == "ops":
             choice, (one, two) = self.random.integers(3), self.random.random(2)
