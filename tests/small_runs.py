@@ -61,7 +61,7 @@ _EXPORT = summarizing._export
 
 
 def small_config(**changes):
-    """The configuration of a run of seconds: 80 digits, 3 epochs, WRN-10-1 in WRN-16-1."""
+    """The configuration of a run that takes seconds: 80 digits, 3 epochs, WRN-10-1 in WRN-16-1."""
     config = options.default()
     config.update({**SMALL, **changes})
     return config
@@ -96,7 +96,7 @@ def quick_runs(traced=False, exported=False):
 
 @contextlib.contextmanager
 def few_digits():
-    """A context in which the digits have few test examples: evaluation would dominate small runs.
+    """A context with few test digits, because evaluation would dominate small runs.
 
     Runs in other processes evaluate all of them.
     """
@@ -112,7 +112,7 @@ def few_digits():
 
 @contextlib.contextmanager
 def few_impressions():
-    """A context in which the simulated log has `FEW_IMPRESSIONS`, not 20 000 for the test."""
+    """A context in which the whole simulated log has `FEW_IMPRESSIONS`; usually 20 000 are tests."""
     test = FEW_IMPRESSIONS // 10
     card = dataclasses.replace(
         DATASETS["simulated_clicks"], train_examples=FEW_IMPRESSIONS - test, test_examples=test
