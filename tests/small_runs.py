@@ -112,7 +112,7 @@ def few_digits():
 
 @contextlib.contextmanager
 def few_impressions():
-    """A context in which the whole simulated log has `FEW_IMPRESSIONS`; usually 20 000 are tests."""
+    """A context in which the simulated log has only `FEW_IMPRESSIONS`, test part included."""
     test = FEW_IMPRESSIONS // 10
     card = dataclasses.replace(
         DATASETS["simulated_clicks"], train_examples=FEW_IMPRESSIONS - test, test_examples=test

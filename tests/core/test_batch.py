@@ -327,7 +327,7 @@ class TestImages:
             weight = np.vectorize(lambda label, by=class_weight: (by or {}).get(label, 1.0))(y)
             assert_weighted({name: log[0] for name, log in history.items()}, values, weight)
 
-    def test_class_weights_beside_sample_weights_are_refused_as_in_keras(self, segmenter):
+    def test_class_weights_with_sample_weights_are_refused_as_in_keras(self, segmenter):
         x, y, _ = images(5)
         with pytest.raises(ValueError, match="class_weight and sample_weight cannot be given"):
             segmenter.fit(x, y, sample_weight=np.ones(5), class_weight={1: 2.0}, verbose=0)
@@ -386,7 +386,7 @@ class TestSingleLogits:
         ["mse", lambda y, p: ops.sum((y - p) ** 2, -1), lambda y, p: ops.mean((y - p) ** 2, -1)],
         ids=["mse", "sum", "mean"],
     )
-    def test_values_are_those_of_keras(self, loss):
+    def test_values_equal_keras(self, loss):
         rocket = self.rocket(loss)
         x, y, random = self.data(5)
         alone = keras.Model(rocket.light.input, rocket.light.output)

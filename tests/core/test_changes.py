@@ -445,7 +445,7 @@ class TestLayers:
         )
 
     @pytest.mark.parametrize("by_callback", [False, True])
-    def test_a_layer_that_is_frozen_stays_as_it_is(self, by_callback):
+    def test_a_frozen_layer_does_not_change(self, by_callback):
         rocket = trained()
         layer = rocket.light.get_layer("low")
 

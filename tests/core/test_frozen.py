@@ -60,7 +60,7 @@ THAWING = [thaw_the_rocket, thaw_the_teacher, thaw_each_layer, thaw_variables]
 class TestTeacher:
     @pytest.mark.parametrize("again", [False, True], ids=["", "compiled again"])
     @pytest.mark.parametrize("thaw", THAWING)
-    def test_it_neither_moves_nor_adds_its_penalty(self, thaw, again):
+    def test_it_neither_changes_nor_adds_its_penalty(self, thaw, again):
         # Steps that are already traced must follow without another compile().
         rocket = compiled(taught(), eagerly=again)
         x, y = examples(12)

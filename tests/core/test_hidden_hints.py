@@ -107,7 +107,7 @@ class TestObjective:
         assert rocket.evaluate(*images(4), return_dict=True, verbose=0)["hint_loss"] == 0
 
     @pytest.mark.parametrize("count", [4, 6])
-    def test_sample_weight_weighs_examples_at_all_their_positions(self, count):
+    def test_sample_weight_applies_to_all_positions_of_an_example(self, count):
         # The images have as many columns as there are examples in one case, but not in the other.
         hint = Hint("logits_mse", layers={"low": "other_low"}, weight=1.0)
         (light, _), (_, booster) = pair(), pair(prefix="other_")

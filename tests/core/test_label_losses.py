@@ -171,7 +171,7 @@ class TestEveryWay:
         np.testing.assert_allclose(logs["light_loss"], np.mean((light - y) ** 2), rtol=1e-5)
         assert set(rocket.fit(x, y, verbose=0).history) == set(logs)
 
-    def test_gradients_of_a_function_are_those_of_a_loss(self):
+    def test_gradients_of_a_function_equal_those_of_a_loss(self):
         x, _ = examples(COUNT)
         moved = []
         for loss in (_own, keras.losses.MeanSquaredError()):

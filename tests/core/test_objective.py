@@ -133,7 +133,7 @@ class TestLosses:
     TERMS = {"light_loss": (1.0, 2.0), "booster_loss": (0.5, 3.0), "hint_loss": (0.1, 4.0)}
     TERMS = {name: (weight, tf.constant(value)) for name, (weight, value) in TERMS.items()}
 
-    def test_there_is_one_part_where_all_terms_move_all(self):
+    def test_there_is_one_part_if_all_terms_train_all_variables(self):
         made = objective()
         assert not made.has_parts
         losses = made.losses(self.TERMS)
@@ -203,7 +203,7 @@ class TestGradients:
             np.testing.assert_allclose(gradient, expected[name], rtol=1e-12, err_msg=name)
 
     @pytest.mark.parametrize("learn_from", ["both", "booster"])
-    def test_losses_beside_the_objective_move_all(self, learn_from):
+    def test_other_losses_train_all_variables(self, learn_from):
         made = objective(shared_layers_learn_from=learn_from)
         without, with_it = gradients_of(made), gradients_of(made, extra=True)
         np.testing.assert_allclose(with_it["shared"], without["shared"] + 1, rtol=1e-12)

@@ -244,7 +244,7 @@ class TestOtherMethods:
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)
         assert not loaded.teacher.trainable
 
-    def test_a_frozen_booster_stays_as_it_is(self):
+    def test_a_frozen_booster_does_not_change(self):
         inputs = keras.Input((FEATURES,), name="features")
         light = keras.Model(inputs, layers.Dense(CLASSES)(inputs), name="light")
         booster = keras.Model(inputs, layers.Dense(CLASSES)(inputs), name="booster")

@@ -390,7 +390,7 @@ class TestParts:
         for term, by_part in flow.items():
             assert (by_part["shared"] > 0) == term.startswith("booster_"), term
 
-    def test_frozen_shared_layers_stay(self):
+    def test_frozen_shared_layers_do_not_change(self):
         for learn_from in ("both", "booster"):
             rocket = RocketModel(*linear_pair(), shared_layers_learn_from=learn_from)
             rocket.get_layer("shared").trainable = False

@@ -83,7 +83,7 @@ class TestTrainingDataset:
         ]
         assert not np.array_equal(by_example[0], by_example[1])
 
-    def test_without_augmentation_images_stay_as_they_are(self):
+    def test_without_augmentation_images_do_not_change(self):
         labels, pictures = epochs_of()[0]
         np.testing.assert_array_equal(pictures, IMAGES[labels])
 

@@ -157,9 +157,7 @@ class TestGeometry:
         np.testing.assert_allclose(computed, resized_centre(pixels, size), atol=1.1)
 
     @pytest.mark.parametrize("height, width", [(8, 13), (14, 8), (8, 8)])
-    def test_pixels_of_images_whose_shorter_side_fits_stay_as_they_are(
-        self, tmp_path, height, width
-    ):
+    def test_pixels_of_images_whose_shorter_side_fits_do_not_change(self, tmp_path, height, width):
         pixels = picture(height, width)
         down, across = (height - 8) // 2, (width - 8) // 2
         np.testing.assert_array_equal(

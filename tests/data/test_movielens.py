@@ -91,7 +91,7 @@ def read(folder, version, **arguments):
     return movielens.read(version, str(folder.parents[2]), **arguments)
 
 
-def test_ratings_are_clicks_in_the_order_of_time(folder, version):
+def test_ratings_become_clicks_in_chronological_order(folder, version):
     data = read(folder, version, history_length=2, test_fraction=0.25)
     expected = {
         "user_id": [1, 1, 1, 1, 2, 2],

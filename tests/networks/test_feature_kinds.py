@@ -139,7 +139,7 @@ def test_a_request_can_give_one_value_for_all_candidates(given, tmp_path):
     np.testing.assert_array_equal(served_net(again)({"item": items}), served({"item": items}))
 
 
-def test_kinds_of_the_booster_alone_and_nets_that_share_nothing():
+def test_kinds_that_only_the_booster_reads_and_nets_that_share_nothing():
     features = [
         Feature("item", "category", buckets=5),
         Feature("tags", "tags", buckets=5, length=2, weights="shares"),

@@ -109,7 +109,7 @@ class TestSharing:
         shared = [layer.kernel for layer in common_layers(light, booster)]
         assert mine & theirs == {id(kernel) for kernel in shared}
 
-    def test_batch_normalisations_and_classifiers_are_separate(self):
+    def test_batch_normalizations_and_classifiers_are_separate(self):
         light, booster = pair()
         for layer in common_layers(light, booster):
             assert isinstance(layer, keras.layers.Conv2D)

@@ -74,7 +74,7 @@ HEADS = {
 
 class TestFiles:
     @pytest.mark.parametrize("head", HEADS)
-    def test_a_classifier_of_as_many_classes_is_kept(self, head, tmp_path):
+    def test_a_classifier_with_the_same_number_of_classes_is_kept(self, head, tmp_path):
         theirs = with_head(HEADS[head])
         theirs.save(tmp_path / "net.keras")
         start = load(str(tmp_path / "net.keras"), "", SHAPE)
@@ -88,7 +88,7 @@ class TestFiles:
         assert {id(layer) for layer in net.layers if layer.weights} <= trained
 
     @pytest.mark.parametrize("head", HEADS)
-    def test_a_classifier_of_other_classes_is_replaced(self, head, tmp_path):
+    def test_a_classifier_with_another_number_of_classes_is_replaced(self, head, tmp_path):
         theirs = with_head(HEADS[head])
         theirs.save(tmp_path / "net.keras")
         start = load(str(tmp_path / "net.keras"), "", SHAPE)
@@ -105,7 +105,7 @@ class TestFiles:
         names = [layer.name for layer in trained_layers(start, net)]
         assert "high" in names and "booster_logits" not in names and "theirs7" not in names
 
-    def test_features_of_an_image_are_taken_whole(self, tmp_path):
+    def test_a_net_without_a_classifier_is_used_whole(self, tmp_path):
         theirs = with_head(lambda x: x)
         theirs.save(tmp_path / "net.keras")
         start = load(str(tmp_path / "net.keras"), "", SHAPE)
