@@ -258,7 +258,7 @@ def rocket(optimizer, embedding=Embedding, rows=11, eagerly=False, **arguments):
 
 
 def shapes_in_a_step(model, x, y):
-    """Each operation of a training step with the shapes of its outputs; handles have no shape."""
+    """Each operation of a training step with its outputs' shapes; variables are scalar handles."""
     step = tf.function(model.train_step, autograph=False)
     concrete = step.get_concrete_function((tuple(map(tf.constant, x)), tf.constant(y)))
     definition = concrete.graph.as_graph_def(add_shapes=True)
