@@ -22,7 +22,7 @@ def make_examples(examples=600, classes=5, seed=0):
 
 
 def by_loop(labels, logits):
-    """The average precision of each class that has positives, computed in float64.
+    """The mean average precision over the classes that have positives, computed in float64.
 
     At each distinct logit, the precision is weighted with the recall that the logit adds.
     """
