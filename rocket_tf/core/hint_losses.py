@@ -284,8 +284,8 @@ class EuclideanDistance(keras.losses.Loss):
     def call(self, y_true, y_pred):
         squares = ops.sum(ops.square(y_pred - y_true), axis=-1)
         # The gradient of the root at 0 is infinite, and times 0 it is NaN.
-        apart = squares > 0
-        return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
+        positive = squares > 0
+        return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
 
 
 def attention_map(activations, mask=None):
