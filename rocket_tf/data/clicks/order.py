@@ -70,7 +70,7 @@ class EpochOrder:
         )
 
     def places(self, begin, end):
-        """Where the rows at the places `begin` to `end` - 1 of the epoch are.
+        """Where the rows `begin` to `end` - 1 of the epoch are.
 
         Args:
             begin: int64.
@@ -80,11 +80,13 @@ class EpochOrder:
             `(windows, offsets)`, int64 of shape (end - begin,): the window of each row, and the row
             among those of the window's row groups, one after the other.
         """
-        places = tf.range(begin, end)
-        places = tf.cast(places, tf.int64)
-        windows = tf.searchsorted(self._window_starts, places, side="right", out_type=tf.int64) - 1
+        positions = tf.range(begin, end)
+        positions = tf.cast(positions, tf.int64)
+        windows = (
+            tf.searchsorted(self._window_starts, positions, side="right", out_type=tf.int64) - 1
+        )
         starts = tf.gather(self._window_starts, windows)
-        offsets = places - starts
+        offsets = positions - starts
         if self._order.shuffle:
             sizes = tf.gather(self._window_starts, windows + 1) - starts
             offsets = self._permuted(offsets, sizes, windows)
@@ -92,12 +94,12 @@ class EpochOrder:
 
     def rows(self, windows, offsets):
         """The same rows by their numbers in the order of files, int64."""
-        places = tf.gather(self._window_starts, windows) + offsets
-        groups = tf.searchsorted(self._before, places, side="right", out_type=tf.int64) - 1
-        return places - tf.gather(self._before, groups) + tf.gather(self._in_files, groups)
+        positions = tf.gather(self._window_starts, windows) + offsets
+        groups = tf.searchsorted(self._before, positions, side="right", out_type=tf.int64) - 1
+        return positions - tf.gather(self._before, groups) + tf.gather(self._in_files, groups)
 
-    def _permuted(self, places, sizes, number):
-        return pipeline.permuted(places, sizes, self._seed, self._epoch, number)
+    def _permuted(self, positions, sizes, number):
+        return pipeline.permuted(positions, sizes, self._seed, self._epoch, number)
 
 
 def _before(sizes):

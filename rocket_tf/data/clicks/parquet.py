@@ -241,14 +241,14 @@ def _one_chunk(column):
 def _sizes(metadata, columns):
     """Bytes by column, not compressed."""
     tops = (
-        metadata.schema.column(place).path.split(".")[0] for place in range(metadata.num_columns)
+        metadata.schema.column(index).path.split(".")[0] for index in range(metadata.num_columns)
     )
-    places = [(place, name) for place, name in enumerate(tops) if name in columns]
+    indexed = [(index, name) for index, name in enumerate(tops) if name in columns]
     sizes = {}
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        for place, name in places:
-            size = row_group.column(place).total_uncompressed_size
+        for index, name in indexed:
+            size = row_group.column(index).total_uncompressed_size
             sizes[name] = sizes.get(name, 0) + size
     return sizes
 

@@ -108,10 +108,10 @@ class _JointLists:
         times = rows / max(len(first.lengths), 1)
         number = _spared(len(first.values), times)
         is_array = isinstance(first.values, np.ndarray)
-        more = () if is_array else (times,)
-        self._values = (_JointArrays if is_array else _JointTexts)(first.values, number, *more)
+        arguments = () if is_array else (times,)
+        self._values = (_JointArrays if is_array else _JointTexts)(first.values, number, *arguments)
         self._starts, self._lengths = (
-            _JointArrays(own, rows) for own in (first.starts, first.lengths)
+            _JointArrays(array, rows) for array in (first.starts, first.lengths)
         )
         self._padding = first.padding
 
