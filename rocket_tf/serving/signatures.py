@@ -80,14 +80,19 @@ class Signature:
         Args:
             answer: concrete function from the net's inputs by name to all outputs.
         """
-        own = _specifications(self.net)
+        net_specifications = _specifications(self.net)
         specifications = self._specifications()
-        if specifications == own:
+        if specifications == net_specifications:
             return answer
 
         @tf.function(autograph=False)
         def serve(**tensors):
-            return answer(**{name: tf.cast(tensors[name], own[name].dtype) for name in own})
+            return answer(
+                **{
+                    name: tf.cast(tensors[name], net_specifications[name].dtype)
+                    for name in net_specifications
+                }
+            )
 
         return serve.get_concrete_function(**specifications)
 
@@ -215,14 +220,14 @@ class ExampleSignature(Signature):
         self.defaults = dict(defaults)
 
     def trace(self, answer):
-        own = _specifications(self.net)
-        features = {name: self._feature(name, spec) for name, spec in own.items()}
+        net_specifications = _specifications(self.net)
+        features = {name: self._feature(name, spec) for name, spec in net_specifications.items()}
 
         @tf.function(autograph=False)
         def serve(**given):
             parsed = tf.io.parse_example(given["examples"], features)
             tensors = {}
-            for name, spec in own.items():
+            for name, spec in net_specifications.items():
                 values = parsed[name]
                 if isinstance(features[name], tf.io.FixedLenSequenceFeature):
                     length = spec.shape[1]
@@ -232,7 +237,7 @@ class ExampleSignature(Signature):
                 tensors[name] = tf.cast(values, spec.dtype)
             return answer(**tensors)
 
-        (batch, *_) = next(iter(own.values())).shape
+        (batch, *_) = next(iter(net_specifications.values())).shape
         return serve.get_concrete_function(
             examples=tf.TensorSpec([batch], tf.string, name="examples")
         )
@@ -300,8 +305,8 @@ def signatures_of(net, input_dtype=None, user_inputs=(), example_defaults=None):
         if user_inputs:
             signatures.append(CandidateSignature(net, user_inputs))
         if example_defaults is not None:
-            own = [tensor.name for tensor in net.inputs]
-            names = dict(zip(own, input_names(net), strict=True))
+            net_names = [tensor.name for tensor in net.inputs]
+            names = dict(zip(net_names, input_names(net), strict=True))
             defaults = {names[name]: value for name, value in example_defaults.items()}
             signatures.append(ExampleSignature(net, defaults))
         return signatures
