@@ -182,7 +182,7 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels=None, labels
     """
     floatx = keras.config.floatx()
     if type(loss).__call__ is not keras.losses.Loss.__call__:
-        return ops.cast(_of_its_own(loss, target, prediction, weights), floatx)
+        return ops.cast(_call_loss(loss, target, prediction, weights), floatx)
     positions = prediction.shape[:-1]
     masks = [each for each in (mask, getattr(prediction, MASK, None)) if each is not None]
     target, prediction = (
@@ -315,7 +315,7 @@ def _lack_last_axis(labels, logits, loss):
     )
 
 
-def _of_its_own(loss, target, prediction, weights):
+def _call_loss(loss, target, prediction, weights):
     """The value of a loss that applies weights itself, in its own `__call__`."""
     weight = sum(weights) / len(weights) if weights else None
     # Keras's losses give 1 / replicas of the mean, which is right only for even batches.

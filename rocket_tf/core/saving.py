@@ -153,7 +153,7 @@ def check_loadable(rocket):
         ValueError: The rocket could not be loaded again, once saved: ...
     """
     for model in (_joint(rocket), _without_optimizer(rocket.teacher)):
-        shared = {} if model is None else _held_by_several(model)
+        shared = {} if model is None else _shared_layers(model)
         if not shared:
             continue
         try:
@@ -187,7 +187,7 @@ def _problem_of_loading(model, config):
 
 def _configuration(model):
     """A model's configuration, with marks on layers that several others hold."""
-    held = {} if model is None else _held_by_several(model)
+    held = {} if model is None else _shared_layers(model)
     if not held:
         return keras.saving.serialize_keras_object(model)
     return _with_ids_of(held, _serialized_with_ids(model))
@@ -206,7 +206,7 @@ def _with_ids_of(held, config):
     }
 
 
-def _held_by_several(model):
+def _shared_layers(model):
     """Layers with variables that several layers hold, or whose variables do; names by id."""
     layers = keras_internals.all_layers(model)
     holders, owners = {}, {}

@@ -213,10 +213,10 @@ def settings_of(mapping):
 
 def have_one_source(first, second):
     """Whether two configurations read the same data of the user."""
-    return _of_source(settings_of(first)) == _of_source(settings_of(second))
+    return _source_settings(settings_of(first)) == _source_settings(settings_of(second))
 
 
-def _of_source(settings):
+def _source_settings(settings):
     """The settings that decide what is read of the user's own data."""
     unread = {"data_dir"} if settings["dataset"] != "tfds" else set()
     return [settings[name] for name in ("dataset", *own_data.DEFAULTS) if name not in unread]

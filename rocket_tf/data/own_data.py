@@ -148,7 +148,7 @@ def read_test(config, card, class_names, kept, listing):
         return _read_test_of_log(config, card, kept, listing)
     if config["dataset"] != "image_folder":
         return None
-    path, size, options = _of_folder(config)
+    path, size, options = _folder_arguments(config)
     images = image_folder.read_test(path, size, class_names, **options)
     number = len(images.test[1])
     fingerprint = {name: value for name, value in images.fingerprint.items() if "test" in name}
@@ -184,15 +184,15 @@ def columns_of(config):
 
 
 def _read_npz(path):
-    return _of_images(npz_images.read(path))
+    return _data_of_images(npz_images.read(path))
 
 
 def _read_folder(config):
-    path, size, options = _of_folder(config)
-    return _of_images(image_folder.read(path, size, **options))
+    path, size, options = _folder_arguments(config)
+    return _data_of_images(image_folder.read(path, size, **options))
 
 
-def _of_folder(config):
+def _folder_arguments(config):
     """Path, image size, and how a folder of images is read, a dict of arguments."""
     labels = None
     if config["labels_file"]:
@@ -210,7 +210,7 @@ def _of_folder(config):
 def _read_records(config):
     from rocket_tf.data.images import records  # which loads TensorFlow
 
-    return _of_images(records.read(config))
+    return _data_of_images(records.read(config))
 
 
 def read_clicks(files, columns, config):
@@ -281,7 +281,7 @@ def _checksum(part):
     return checksum
 
 
-def _of_images(images):
+def _data_of_images(images):
     pixels, labels = images.train
     # Computed from the counts of each value, without the pixels as floats in memory.
     counts = pixel_counts(pixels) if images.counts is None else images.counts

@@ -78,9 +78,11 @@ def _draw(axes, result):
     lines = {}
     for point in result["points"]:
         for row in _compared(point):
-            lines.setdefault(_line_of(result, point, row), []).append((_place(result, point), row))
+            lines.setdefault(_line_of(result, point, row), []).append(
+                (_position(result, point), row)
+            )
     axis = next(iter(result["grid"]))
-    positions = [_place(result, point) for point in result["points"]]
+    positions = [_position(result, point) for point in result["points"]]
     is_log = all(isinstance(position, int | float) and position > 0 for position in positions)
     for number, (label, colour) in enumerate(zip(lines, cycle(len(lines)), strict=True)):
         shift = _SIDE_BY_SIDE * (number - (len(lines) - 1) / 2)
@@ -121,8 +123,8 @@ def _gain(row):
     return row["gain"]["mean"], row["gain"]["interval"]
 
 
-def _place(result, point):
-    """A point's place on the axis; for training examples, their number without those held out."""
+def _position(result, point):
+    """A point's position on the axis; held-out examples do not count as training examples."""
     axis = next(iter(result["grid"]))
     return point["examples"]["training"] if axis == "train_examples" else point["settings"][axis]
 

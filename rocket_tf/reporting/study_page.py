@@ -148,22 +148,24 @@ def _choice(result):
         "seeds and splits that the table does not use."
     ]
     if neighbours:
-        within = [_place_in_noise(candidate["difference"]) == _WITHIN for candidate in neighbours]
+        within = [
+            _compared_with_noise(candidate["difference"]) == _WITHIN for candidate in neighbours
+        ]
         words.append(
             "The choice is flat; its neighbours are within the noise:"
             if all(within)
             else "Its neighbours on the same seeds:"
         )
-        words.append(f"{'; '.join(map(_beside_chosen, neighbours))}.")
+        words.append(f"{'; '.join(map(_difference_to_chosen, neighbours))}.")
     if rest:
-        words.append(f"The others: {'; '.join(map(_beside_chosen, rest))}.")
+        words.append(f"The others: {'; '.join(map(_difference_to_chosen, rest))}.")
     return " ".join(words)
 
 
 _WITHIN = "within the noise"
 
 
-def _place_in_noise(difference):
+def _compared_with_noise(difference):
     """Whether a candidate's difference to the chosen one exceeds the noise, in words."""
     if difference["interval"] is None:
         return "one seed cannot show it"
@@ -171,13 +173,13 @@ def _place_in_noise(difference):
     return _WITHIN if low <= 0 <= high else "beyond the noise"
 
 
-def _beside_chosen(candidate):
+def _difference_to_chosen(candidate):
     difference = candidate["difference"]
     words = f"{candidate['hint']} with weight {candidate['weight']:g} {difference['mean']:+.2f}"
     if difference["interval"] is not None:
         low, high = difference["interval"]
         words += f" [{low:+.2f}, {high:+.2f}] points over {difference['seeds']} seeds"
-    return f"{words}, {_place_in_noise(difference)}"
+    return f"{words}, {_compared_with_noise(difference)}"
 
 
 def _latency(result):

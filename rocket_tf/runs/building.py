@@ -289,8 +289,8 @@ def _copy_shared_layers(teacher, light, booster, by_name):
     """
     booster_layers, teacher_layers = list(leaf_layers(booster)), list(leaf_layers(teacher))
     if by_name:
-        trained = {_place(layer): layer for layer in teacher_layers}
-        teacher_layers = [trained.get(_place(layer)) for layer in booster_layers]
+        trained = {_position(layer): layer for layer in teacher_layers}
+        teacher_layers = [trained.get(_position(layer)) for layer in booster_layers]
     counterparts = {
         id(booster_layer): teacher_layer
         for booster_layer, teacher_layer in zip(booster_layers, teacher_layers, strict=True)
@@ -299,6 +299,6 @@ def _copy_shared_layers(teacher, light, booster, by_name):
         layer.set_weights(counterparts[id(layer)].get_weights())
 
 
-def _place(layer):
-    """A layer's place in the booster. Layouts differ in which layers they name "shared"."""
+def _position(layer):
+    """A layer's position in the booster. Layouts differ in which layers they name "shared"."""
     return re.sub("^(shared|booster)_", "", layer.name)

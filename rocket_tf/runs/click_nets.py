@@ -20,7 +20,9 @@ def click_nets(config, card):
     field = "features" if config["features"] else "category_columns"
     try:
         return click_pair(
-            _completed_features(config, card) if config["features"] else _of_columns(config, card),
+            _completed_features(config, card)
+            if config["features"]
+            else _features_of_columns(config, card),
             light_tower=tuple(config["light_tower"]),
             booster_tower=tuple(config["booster_tower"]),
             share=config["share"],
@@ -35,7 +37,7 @@ def click_nets(config, card):
         raise ConfigError(f"config.{field}: {error}") from error
 
 
-def _of_columns(config, card):
+def _features_of_columns(config, card):
     """The features given by the fields for simple columns, a list."""
     columns = card.columns
     features = [

@@ -202,7 +202,7 @@ class _Prover:
             if labels is not None:
                 # With several labels, the error is that of the first.
                 labels = labels if None in answer_names else labels[:, :1]
-                wrong += _wrong(answers[next(iter(answer_names.values()))], labels)
+                wrong += _count_wrong(answers[next(iter(answer_names.values()))], labels)
         largest = float(np.max(largest))  # NaN if any of them is
         if allowed is not None and not largest <= allowed:
             raise ExportError(
@@ -231,7 +231,7 @@ class _Prover:
             yield inputs, labels
 
 
-def _wrong(logits, labels):
+def _count_wrong(logits, labels):
     """The number of wrong answers; for multi-label examples, the share of wrong classes counts."""
     if labels.ndim > 1:
         return float(np.mean((logits > 0) != (labels > 0), axis=-1).sum())

@@ -39,27 +39,27 @@ def prove(directory, workdir=None, restore=None):
         CheckFailed: for the first check that fails; the message begins with its name.
     """
     directory = Path(directory)
-    yield _carry_out("files", _check_files, directory)
+    yield _run_check("files", _check_files, directory)
     with contextlib.ExitStack() as stack:
         start = time.perf_counter()
-        model = stack.enter_context(_carry_out("loader", _load, directory)[1])
+        model = stack.enter_context(_run_check("loader", _load, directory)[1])
         seconds = time.perf_counter() - start
         without = "" if "tensorflow" in sys.modules else ", without importing tensorflow"
         yield "loader", f"TensorFlow's C++ loader loads it in {seconds:.1f} s{without}"
-        yield _carry_out("signatures", _check_signatures, model)
-        _, examples = _carry_out("inputs", _examples, model)
-        yield _carry_out("batches", _check_batches, model, examples)
-        yield _carry_out("agreement", _check_agreement, model, examples)
-        yield _carry_out("labels", _check_labels, model, directory)
+        yield _run_check("signatures", _check_signatures, model)
+        _, examples = _run_check("inputs", _examples, model)
+        yield _run_check("batches", _check_batches, model, examples)
+        yield _run_check("agreement", _check_agreement, model, examples)
+        yield _run_check("labels", _check_labels, model, directory)
         load_tensorflow_quietly()
-        yield _carry_out("variables", _check_variables, directory)
-        yield _carry_out("warm-up", _check_warmup, model, directory)
-        yield _carry_out(
+        yield _run_check("variables", _check_variables, directory)
+        yield _run_check("warm-up", _check_warmup, model, directory)
+        yield _run_check(
             "checkpoint", _check_checkpoint, model, directory, workdir, restore, examples
         )
 
 
-def _carry_out(name, check, *arguments):
+def _run_check(name, check, *arguments):
     """The check's name and result; any exception counts as a failure of the export."""
     try:
         return name, check(*arguments)

@@ -151,7 +151,7 @@ def read_orientation(content):
     order = tiff[:4]
     little = _begins(order, b"II*\0")
     is_tiff = little | _begins(order, b"MM\0*")
-    return tf.cond(is_tiff, lambda: _of_tiff(tiff, little), lambda: orientation.UPRIGHT)
+    return tf.cond(is_tiff, lambda: _orientation_in_tiff(tiff, little), lambda: orientation.UPRIGHT)
 
 
 def _segment(values):
@@ -201,8 +201,8 @@ def _chunk(values):
     return values[begin:end]
 
 
-def _of_tiff(tiff, little):
-    """As `orientation._of_tiff`, of a header with its first directory, in one order of bytes."""
+def _orientation_in_tiff(tiff, little):
+    """As `orientation._orientation_in_tiff`, for a header in one byte order."""
     first = _number(tiff, tf.constant(4, tf.int64), 4, little)
     entries = _number(tiff, first, 2, little)
     offsets = tf.minimum((tf.size(tiff, tf.int64) - first - 2) // 12, entries)

@@ -73,16 +73,16 @@ def write(export, ways=(), tasks=("classification",), contents=()):
     origin = companions.read_provenance(export)
     labels = companions.read_labels(export)
     parts = (
-        _what_it_is(origin, labels, tasks),
+        _introduction(origin, labels, tasks),
         _training(origin),
         _figures(origin, contents),
-        _asking(ways) if ways else _inputs(origin["net"]),
+        _usage(ways) if ways else _inputs(origin["net"]),
         _limits(origin, ways),
     )
     files.write_text(card_of(export), "\n".join(line for part in parts for line in [*part, ""]))
 
 
-def _what_it_is(origin, labels, tasks):
+def _introduction(origin, labels, tasks):
     net, software = origin["net"], origin["software"]
     revision = f", revision {software['revision']}" if "revision" in software else ""
     lines = [
@@ -199,7 +199,7 @@ def _of_label(name, figures):
     return _shown(name, figures) if name in figures else ""
 
 
-def _asking(ways):
+def _usage(ways):
     rows = [
         [
             f"`{way.signature}`",

@@ -114,7 +114,7 @@ class Signature:
 
     def expected(self, examples):
         """The net's own outputs for the request, by name; `None` names the only one."""
-        arrays = self._as_asked(examples)
+        arrays = self._as_requested(examples)
         tensors = [
             tf.cast(tf.convert_to_tensor(array), tensor.dtype)
             for array, tensor in zip(arrays, self.net.inputs, strict=True)
@@ -125,7 +125,7 @@ class Signature:
     def _specifications(self):
         return _specifications(self.net, self._dtype)
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         """The examples in the dtype and batch size of the request."""
         return list(self.request(examples).values())
 
@@ -153,10 +153,10 @@ class ImageFileSignature(Signature):
         )
 
     def request(self, examples):
-        encoded = [tf.io.encode_png(image).numpy() for image in self._as_asked(examples)[0]]
+        encoded = [tf.io.encode_png(image).numpy() for image in self._as_requested(examples)[0]]
         return {self._input_name: np.array(encoded, object)}
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         return [array.astype(np.uint8) for array in examples]
 
 
@@ -194,7 +194,7 @@ class CandidateSignature(Signature):
         )
         return [names[name] for name in self._user_inputs]
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         request = self.request(examples)
         given_once = self._given_once()
         return [
@@ -246,7 +246,7 @@ class ExampleSignature(Signature):
         columns = super().request(examples)
         return {"examples": example_messages.serialized(columns, self.defaults)}
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         return list(super().request(examples).values())
 
     def _feature(self, name, spec):

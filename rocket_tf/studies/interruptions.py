@@ -71,7 +71,7 @@ def disturb(
                 kill(workdir, 0, PHASES[0], checkpoints=3, run=run)
                 trial = {"damage": kind, "checkpoint": damage(workdir, kind, chance)}
             else:
-                trial = _kill_for_certain(workdir, chance, seconds, phase, run)
+                trial = _kill_in_phase(workdir, chance, seconds, phase, run)
             trial["warnings"] = finish(workdir, run)
             trial["different"] = differences(workdir, reference)
             trials.append(trial)
@@ -101,7 +101,7 @@ def finish(workdir, run=RUN):
     return [line.replace(str(workdir), "…") for line in process.stderr.splitlines()]
 
 
-def _kill_for_certain(workdir, chance, seconds, phase, run):
+def _kill_in_phase(workdir, chance, seconds, phase, run):
     # Not while Python starts, when nothing can be lost; an evaluation may be missed narrowly.
     earliest = (seconds / 3, seconds) if phase in (None, PHASES[0]) else (0, 0)
     while True:

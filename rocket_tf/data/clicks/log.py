@@ -71,7 +71,7 @@ class ParquetLog:
                 "columns": [repr(columns)],
                 "cut": [settings[name] for name in _CUT_FIELDS],
                 **({"missing": True} if columns.missing else {}),
-                **(_of_features(columns) if columns.features else {}),
+                **(_feature_settings(columns) if columns.features else {}),
                 **({"weight": columns.weight} if columns.weight else {}),
                 **({"labels": columns.outputs} if columns.outputs else {}),
             }
@@ -115,7 +115,7 @@ class ParquetLog:
             "class_names": list(CLICK_CLASSES),
             # Not the key, which changes with the statistics of a log.
             "checksum": _checksum((identity, cut)),
-            **(_of_test_files(test) if files.test is not None else {}),
+            **(_test_fingerprint(test) if files.test is not None else {}),
         }
 
     @property
@@ -178,7 +178,7 @@ def read_test(settings, columns, card, files):
     split = (StreamedClicks if is_large else _in_memory)(
         rows, pieces, settings["shuffle_row_groups"], settings["shuffle"]
     )
-    return split, {"test_examples": number, **_of_test_files(test)}
+    return split, {"test_examples": number, **_test_fingerprint(test)}
 
 
 class ParquetClicks(DataSet):
@@ -304,7 +304,7 @@ def _bytes_in_memory(card, files, examples):
     return bytes_per_row * examples + 2 * sum(sizes)
 
 
-def _of_test_files(files):
+def _test_fingerprint(files):
     return {"test_files": _checksum(_identity(files))}
 
 
@@ -316,7 +316,7 @@ def _checksum(identity):
     return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
 
 
-def _of_features(columns):
+def _feature_settings(columns):
     """The settings of features that decide the facts of a log, fit for JSON."""
     min_counts = [feature.min_count for feature in columns.features]
     return {"features": columns.of_features_in_files, "min_count": min_counts}

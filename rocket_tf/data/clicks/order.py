@@ -62,10 +62,10 @@ class EpochOrder:
                 in_file_order, tf.constant(number, tf.int64), _ORDER_OF_GROUPS
             )
         # Rows before each row group, in the epoch's order and in that of files.
-        self._before = _before(tf.gather(order.sizes, self.groups))
-        self._in_files = tf.gather(_before(order.sizes)[:-1], self.groups)
+        self._group_starts = _sums_before(tf.gather(order.sizes, self.groups))
+        self._in_files = tf.gather(_sums_before(order.sizes)[:-1], self.groups)
         self._window_starts = tf.gather(
-            self._before,
+            self._group_starts,
             tf.minimum(tf.range(order.windows + 1, dtype=tf.int64) * order.window, number),
         )
 
@@ -95,13 +95,13 @@ class EpochOrder:
     def rows(self, windows, offsets):
         """The same rows by their numbers in the order of files, int64."""
         positions = tf.gather(self._window_starts, windows) + offsets
-        groups = tf.searchsorted(self._before, positions, side="right", out_type=tf.int64) - 1
-        return positions - tf.gather(self._before, groups) + tf.gather(self._in_files, groups)
+        groups = tf.searchsorted(self._group_starts, positions, side="right", out_type=tf.int64) - 1
+        return positions - tf.gather(self._group_starts, groups) + tf.gather(self._in_files, groups)
 
     def _permuted(self, positions, sizes, number):
         return pipeline.permuted(positions, sizes, self._seed, self._epoch, number)
 
 
-def _before(sizes):
+def _sums_before(sizes):
     """The sums of the sizes before each, and of all."""
     return tf.concat([[0], tf.cumsum(tf.cast(sizes, tf.int64))], axis=0)

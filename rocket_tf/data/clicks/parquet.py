@@ -83,7 +83,7 @@ class ParquetFiles:
                 if tuple(counts) != expected:
                     raise DamagedDataError(f"{path}: has changed since it was opened")
                 # Without a column, Arrow gives no rows.
-                table = parquet.read_row_group(group, columns=stored or [self._any(parquet)])
+                table = parquet.read_row_group(group, columns=stored or [self._any_column(parquet)])
         except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             if isinstance(error, DamagedDataError):
                 raise
@@ -102,7 +102,7 @@ class ParquetFiles:
         """Function from a row of a row group to where it is, for messages."""
         return lambda row: f"{self.path(file)}: row group {group + 1}, row {int(row) + 1}"
 
-    def _any(self, parquet):
+    def _any_column(self, parquet):
         return parquet.schema_arrow.names[0]
 
     def _open(self, file):

@@ -127,7 +127,7 @@ class _Reader:
         """The rows at places of an epoch, as `StreamedClicks.take` gives them."""
         epoch = int(epoch)
         if not len(windows):
-            any_window = self._columns(epoch, 0) if not self._windows else self._any()
+            any_window = self._columns(epoch, 0) if not self._windows else self._any_window()
             return self._split.take(any_window, names, offsets)
         unique_windows = list(dict.fromkeys(windows.tolist()))
         parts = []
@@ -140,7 +140,7 @@ class _Reader:
         inverse = np.argsort(np.concatenate([np.flatnonzero(windows == w) for w in unique_windows]))
         return [np.concatenate(arrays)[inverse] for arrays in zip(*parts, strict=True)]
 
-    def _any(self):
+    def _any_window(self):
         with self._lock:
             future = next(iter(self._windows.values()))
         return future.result()

@@ -75,7 +75,7 @@ def as_png(content):
     """Converts the content of an image file in any supported format to that of a PNG file."""
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         file = io.BytesIO()
-        _of_8_bits(_upright(image, content)).convert("RGB").save(file, "PNG", compress_level=1)
+        _to_8_bits(_upright(image, content)).convert("RGB").save(file, "PNG", compress_level=1)
         return file.getvalue()
 
 
@@ -209,7 +209,7 @@ def pixels(content, height, width, mode="RGB"):
     """
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         check_size(image)
-        image = _of_8_bits(_upright(image, content))
+        image = _to_8_bits(_upright(image, content))
         image = image if image.mode == mode else image.convert(mode)  # which would copy it
         return centre(image, height, width)
 
@@ -235,7 +235,7 @@ def _upright(image, content):
     return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
-def _of_8_bits(image):
+def _to_8_bits(image):
     if image.mode.startswith("I;16"):  # Pillow would clip it at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):

@@ -132,7 +132,7 @@ class _Rows:
         self.classes = self._classes(arrays[labels.class_column])
         self._names = self._paths(arrays[labels.image_column])
         self._parts = self._parts_of_rows(arrays)
-        self._rows = self._each_once()  # the first row of each image
+        self._rows = self._first_rows()  # the first row of each image
 
     def of_part(self, part):
         """The rows of a part's images, sorted by path."""
@@ -304,7 +304,7 @@ class _Rows:
             "test" if part == test_name else "train" if part == "train" else "" for part in parts
         ]
 
-    def _each_once(self):
+    def _first_rows(self):
         """The first row of each image."""
         first, repeated = {}, 0
         for row, name in enumerate(self._names):

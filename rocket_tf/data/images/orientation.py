@@ -29,9 +29,9 @@ def read(content):
         (1, None)
     """
     if content.startswith(JPEG):
-        return _of_tiff(_segment(content))
+        return _orientation_in_tiff(_segment(content))
     if content.startswith(PNG):
-        return _of_tiff(_chunk(content))
+        return _orientation_in_tiff(_chunk(content))
     return None
 
 
@@ -67,7 +67,7 @@ def _chunk(content):
     return b""
 
 
-def _of_tiff(tiff):
+def _orientation_in_tiff(tiff):
     """The orientation in a TIFF header with its first directory."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(tiff[:4])
     if order is None:
