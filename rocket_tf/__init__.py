@@ -17,8 +17,8 @@ def _module_run():
     for argument in arguments:
         if argument in ("-W", "-X", "--check-hash-based-pycs"):
             next(arguments, "")
-        elif found := _re.fullmatch("-[bBdEhiIOPqRsSuvVx]*m(.*)", argument):
-            return found[1] or next(arguments, "")
+        elif match := _re.fullmatch("-[bBdEhiIOPqRsSuvVx]*m(.*)", argument):
+            return match[1] or next(arguments, "")
         elif argument.startswith("-c") or not argument.startswith("-"):
             break  # the rest belongs to the program
     return ""
@@ -32,10 +32,10 @@ def _is_command():
     if package != "tools":
         return package == __name__
     # Other projects also have packages of that name.
-    own = _Path(__file__).parents[1] / package
-    found = _find_spec(package)
-    is_ours = found is not None and _Path(found.origin or "").resolve().parent == own.resolve()
-    return is_ours and (own / f"{name}.py").is_file()
+    folder = _Path(__file__).parents[1] / package
+    spec = _find_spec(package)
+    is_ours = spec is not None and _Path(spec.origin or "").resolve().parent == folder.resolve()
+    return is_ours and (folder / f"{name}.py").is_file()
 
 
 _DEFINED_IN = {

@@ -185,17 +185,17 @@ def train_and_evaluate(
 @contextlib.contextmanager
 def _sigterm():
     """A function that says whether SIGTERM was received, which no longer ends the process."""
-    came = threading.Event()
+    received = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield came.is_set  # only the main thread may say what a signal does
+        yield received.is_set  # only the main thread may say what a signal does
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+    previous = signal.signal(signal.SIGTERM, lambda *_: received.set())
     try:
-        yield came.is_set
+        yield received.is_set
     finally:
-        signal.signal(signal.SIGTERM, before)
-    if came.is_set() and callable(before):
-        before(signal.SIGTERM, None)  # too late for this run, but not for the next ones
+        signal.signal(signal.SIGTERM, previous)
+    if received.is_set() and callable(previous):
+        previous(signal.SIGTERM, None)  # too late for this run, but not for the next ones
 
 
 def check_same_configuration(workers, config):
@@ -212,8 +212,8 @@ def check_same_configuration(workers, config):
     """
     if workers.count == 1:
         return
-    own = files.as_json({name: config[name] for name in options.FIELDS}, sort_keys=True)
-    chief, *others = (json.loads(text) for text in workers.gather_texts(own))
+    own_text = files.as_json({name: config[name] for name in options.FIELDS}, sort_keys=True)
+    chief, *others = (json.loads(text) for text in workers.gather_texts(own_text))
     paths = [name for name, field in options.FIELDS.items() if field.expected == "a path"]
     for number, other in enumerate(others, 1):
         different = options.differences(chief, other, paths)
@@ -226,11 +226,11 @@ def check_same_configuration(workers, config):
 
 def _check_workers_agree(workers, progress, workdir):
     """Checks that all workers have restored the same checkpoint."""
-    found = [tuple(numbers) for numbers in workers.gather([progress.epochs, progress.steps])]
-    if len(set(found)) > 1:
+    restored = [tuple(numbers) for numbers in workers.gather([progress.epochs, progress.steps])]
+    if len(set(restored)) > 1:
         checkpoints = ", ".join(
             f"worker {worker}: epoch {epochs} and {steps} steps"
-            for worker, (epochs, steps) in enumerate(found)
+            for worker, (epochs, steps) in enumerate(restored)
         )
         raise ConfigError(
             f"--workdir: the workers find different checkpoints in {workdir} ({checkpoints}); "
@@ -249,15 +249,15 @@ def _check_shared(folder, config, data):
 
 
 def _warn_of_other_replicas(replicas, strategy, config):
-    now = strategy.num_replicas_in_sync
-    if replicas in (0, now) or config["batch_normalization"] == "synchronized":
+    current = strategy.num_replicas_in_sync
+    if replicas in (0, current) or config["batch_normalization"] == "synchronized":
         return
     _LOGGER.warning(
         "The run was trained on %d replica(s) so far and goes on with %d, each of which normalises "
         "its own examples: its results will differ from those of an uninterrupted run "
         "(batch_normalization=synchronized would)",
         replicas,
-        now,
+        current,
     )
 
 

@@ -81,16 +81,16 @@ def _specification(tensor, batch):
 def _run(net, tensors):
     """Calls a net's layers on its inputs; returns a list of outputs, and the count."""
     net = keras.Model(net.inputs, net.outputs, name=net.name)  # also for a sequential model
-    known = {id(tensor): value for tensor, value in zip(net.inputs, tensors, strict=True)}
+    values = {id(tensor): value for tensor, value in zip(net.inputs, tensors, strict=True)}
     total = 0
     for call in keras_internals.calls_in(net):
         if call.is_input:
             continue
-        arguments, keywords = call.arguments.fill_in(known)
+        arguments, keywords = call.arguments.fill_in(values)
         outputs, count = _call(call.operation, arguments, keywords)
         total += count
-        known |= zip(map(id, call.outputs), keras.tree.flatten(outputs), strict=False)
-    return [known[id(tensor)] for tensor in net.outputs], total
+        values |= zip(map(id, call.outputs), keras.tree.flatten(outputs), strict=False)
+    return [values[id(tensor)] for tensor in net.outputs], total
 
 
 def _call(operation, arguments, keywords):
@@ -102,7 +102,7 @@ def _call(operation, arguments, keywords):
     if "training" in signature.parameters:
         keywords = {**keywords, "training": False}
     graph = tf.compat.v1.get_default_graph()
-    before = len(graph.get_operations())
+    operations_before = len(graph.get_operations())
     outputs = operation(*arguments, **keywords)
     if isinstance(operation, layers.TextVectorization):  # the result may have an unknown length
         (text,) = keras.tree.flatten((arguments, keywords))
@@ -115,21 +115,21 @@ def _call(operation, arguments, keywords):
         for layer in keras_internals.all_layers(operation):
             if isinstance(layer, layers.AdditiveAttention):
                 raise NotKnown(f"{layer.name}, inside {operation.name}")
-    return outputs, _products(graph.get_operations()[before:])
+    return outputs, _products(graph.get_operations()[operations_before:])
 
 
 def _is_net(operation):
     """Whether an operation is a net without its own `call`."""
     if not isinstance(operation, keras.Model) or not getattr(operation, "inputs", None):
         return False
-    plain = type(keras.Model(operation.inputs, operation.outputs, name=operation.name))
-    return type(operation).call in (plain.call, keras.Sequential.call)
+    plain_class = type(keras.Model(operation.inputs, operation.outputs, name=operation.name))
+    return type(operation).call in (plain_class.call, keras.Sequential.call)
 
 
-def _fit(inputs, given):
+def _fit(inputs, tensors):
     """Whether tensors match a net's inputs, so that nothing is cast or reshaped."""
     return [(len(tensor.shape), tensor.dtype) for tensor in inputs] == [
-        (len(tensor.shape), keras.backend.standardize_dtype(tensor.dtype)) for tensor in given
+        (len(tensor.shape), keras.backend.standardize_dtype(tensor.dtype)) for tensor in tensors
     ]
 
 
@@ -167,8 +167,8 @@ def _additive_attention(layer, inputs):
 
 _RULES = {
     **{
-        each.call: _recurrent
-        for each in (
+        layer.call: _recurrent
+        for layer in (
             layers.RNN,
             layers.SimpleRNN,
             layers.GRU,
@@ -194,8 +194,8 @@ def _product(operation):
         return count(operation)
     if _NOT_COUNTED.search(operation.type):
         raise NotKnown(f"the operation {operation.type} in {operation.name}")
-    functions = [each.name for each in operation.op_def.attr if each.type == "func"]
-    return sum(_function(operation, attribute) for attribute in functions)
+    functions = [attribute.name for attribute in operation.op_def.attr if attribute.type == "func"]
+    return sum(_function(operation, name) for name in functions)
 
 
 def _function(operation, attribute):
@@ -267,7 +267,7 @@ def _result(convolution):
 
 
 def _is_in_blocks(operation):
-    return any(each.type == "BatchToSpaceND" for each in operation.outputs[0].consumers())
+    return any(consumer.type == "BatchToSpaceND" for consumer in operation.outputs[0].consumers())
 
 
 def _elements(tensor):

@@ -81,7 +81,7 @@ def ownership(model: "RocketModel") -> Ownership:
         raise ValueError(f"ownership needs a RocketModel. Received: model={model!r}")
     nets = {"light": model.light} | ({} if model.booster is None else {"booster": model.booster})
     by_part = parts(model.light, model.booster, lambda net: net.variables)
-    own = {part: set(map(id, variables)) for part, variables in by_part.items()}
+    ids = {part: set(map(id, variables)) for part, variables in by_part.items()}
     layers = {id(layer): layer for net in nets.values() for layer in leaf_layers(net)}
     return Ownership(
         parameters={
@@ -92,7 +92,7 @@ def ownership(model: "RocketModel") -> Ownership:
             part: [
                 layer.name
                 for layer in layers.values()
-                if any(id(variable) in own[part] for variable in layer.weights)
+                if any(id(variable) in ids[part] for variable in layer.weights)
             ]
             for part in PARTS
         },

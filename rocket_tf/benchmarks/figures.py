@@ -42,8 +42,8 @@ class Figure:
 
     def value(self, medians):
         """The figure, from a dict from measurements to medians."""
-        below = sum(medians[name] for name in self.below) if self.below else 1
-        return medians[self.above] / below
+        divisor = sum(medians[name] for name in self.below) if self.below else 1
+        return medians[self.above] / divisor
 
     def verdict(self, value):
         """The target in words, and whether a value meets it; empty if there is none."""

@@ -52,11 +52,13 @@ def measure(settings, figures, tell=print):
         "mebibytes": mebibytes,
         "seconds": seconds,
     }
-    by_name = {name: values for of_unit in measured.values() for name, values in of_unit.items()}
+    by_name = {
+        name: values for measurements in measured.values() for name, values in measurements.items()
+    }
     return {
         **{
-            unit: {name: summarize(values) for name, values in of_unit.items()}
-            for unit, of_unit in measured.items()
+            unit: {name: summarize(values) for name, values in measurements.items()}
+            for unit, measurements in measured.items()
         },
         "ratios": evaluate({name: f for name, f in figures.items() if f.below}, by_name),
         "profile": _profile(settings, milliseconds, tell),
@@ -70,12 +72,12 @@ def measure(settings, figures, tell=print):
 def _step_times(settings, needed, tell):
     """The milliseconds of all needed kinds, by kind."""
     names = [name for name in KINDS if name in needed]
-    here = [name for name in names if KINDS[name].process == HERE]
+    local = [name for name in names if KINDS[name].process == HERE]
     with processes.remote_steps(settings, names, tell) as steps:
-        if here:
+        if local:
             tell("loading TensorFlow")
-            load_libraries(here)
-        for name in here:
+            load_libraries(local)
+        for name in local:
             tell(f"building {name}")
             steps[name] = timed(KINDS[name].build(settings))
         turns = Turns({name: steps[name] for name in names}, tell)
@@ -91,7 +93,7 @@ def _step_times(settings, needed, tell):
 
 
 def _in_milliseconds(seconds):
-    return {name: [1000 * each for each in values] for name, values in seconds.items()}
+    return {name: [1000 * value for value in values] for name, values in seconds.items()}
 
 
 def _memory(settings, needed, tell):

@@ -42,5 +42,5 @@ def profile(settings, kind, steps=5):
             name, colon, operation = recorded.rpartition(":")
             if colon and operation.isidentifier() and not name.endswith(":"):
                 milliseconds[operation] += event.duration_ps / _PICOSECONDS_A_MILLISECOND
-    each = ((name, round(value / steps, 2)) for name, value in milliseconds.most_common())
-    return {name: value for name, value in each if value}
+    rounded = ((name, round(value / steps, 2)) for name, value in milliseconds.most_common())
+    return {name: value for name, value in rounded if value}

@@ -147,12 +147,12 @@ def measure(settings, names, tell=print, folder=None):
     """
     needed = {part for name in names for part in FIGURES[name].measurements}
     with tempfile.TemporaryDirectory() as temporary:
-        place = _Place(Path(folder or temporary), Path(temporary), tell)
-        measured = _peaks(settings, needed, place)
+        workspace = _Workspace(Path(folder or temporary), Path(temporary), tell)
+        measured = _peaks(settings, needed, workspace)
         if "clicks_late" in needed:
-            measured["clicks_late"] = _late_less_early(settings, place)
-        measured |= _speeds_of_runs(settings, needed, place)
-        measured |= _speeds_of_pipelines(settings, needed, place)
+            measured["clicks_late"] = _late_minus_early(settings, workspace)
+        measured |= _speeds_of_runs(settings, needed, workspace)
+        measured |= _speeds_of_pipelines(settings, needed, workspace)
     medians = {name: statistics.median(values) for name, values in measured.items()}
     return {
         "measured": {name: summarize(values) for name, values in measured.items()},
@@ -164,7 +164,7 @@ def measure(settings, names, tell=print, folder=None):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
+class _Workspace:
     """The folders of data and runs, and the function that reports progress.
 
     Attributes:
@@ -194,101 +194,104 @@ class _Place:
         return folder
 
 
-def _peaks(settings, needed, place):
+def _peaks(settings, needed, workspace):
     """Peak memory in mebibytes of whole runs: two epochs with evaluations and checkpoints."""
     runs = {}
     for name, rows in (("smaller", settings.rows // _SMALLER), ("larger", settings.rows)):
         if f"clicks_{name}" in needed:
             fields = {**_CLICKS, **_SMALL_TOWERS, "batch_size": 16_384}
-            runs[f"clicks_{name}"] = ("clicks", place.clicks(rows), fields)
+            runs[f"clicks_{name}"] = ("clicks", workspace.clicks(rows), fields)
     for name, number in (("smaller", settings.images // _SMALLER), ("larger", settings.images)):
         if f"images_{name}" in needed:
             fields = {**_IMAGES, "image_size": 32, "batch_size": 64}
-            runs[f"images_{name}"] = ("image_folder", place.images(number), fields)
+            runs[f"images_{name}"] = ("image_folder", workspace.images(number), fields)
     peaks = {}
     for name, (config, data, fields) in runs.items():
-        place.tell(f"memory of a run: {name}")
-        given = {**fields, "data_path": data, "streaming": "always", "epochs": 2}
-        _, peak = _finish(config, place.runs / name, given)
+        workspace.tell(f"memory of a run: {name}")
+        overrides = {**fields, "data_path": data, "streaming": "always", "epochs": 2}
+        _, peak = _finish(config, workspace.runs / name, overrides)
         peaks[name] = [peak]
     return peaks
 
 
-def _late_less_early(settings, place):
+def _late_minus_early(settings, workspace):
     """Seconds to the first step at 90 % of an epoch minus those at its start, for each try."""
     batch_size, rows = 512, settings.rows // _SMALLER
     late = math.ceil(rows / batch_size) * 9 // 10
     fields = {
         **_CLICKS,
         **_SMALL_TOWERS,
-        "data_path": place.clicks(rows),
+        "data_path": workspace.clicks(rows),
         "streaming": "always",
         "batch_size": batch_size,
         "epochs": 1,
     }
-    place.tell(f"training to step {late}")
+    workspace.tell(f"training to step {late}")
     until_late = {**fields, "checkpoint_every_steps": late}
-    _until_checkpoint(place.runs / "late", until_late)
+    _until_checkpoint(workspace.runs / "late", until_late)
     every = {**fields, "checkpoint_every_steps": 1}
     seconds = []
     for number in range(settings.starts):
-        place.tell(f"starting at step 0 and after step {late}, {number + 1} of {settings.starts}")
-        early = _until_checkpoint(place.runs / f"early_{number}", every)
+        workspace.tell(
+            f"starting at step 0 and after step {late}, {number + 1} of {settings.starts}"
+        )
+        early = _until_checkpoint(workspace.runs / f"early_{number}", every)
         # Each start resumes where the one before was killed, a few steps later.
-        seconds.append(_until_checkpoint(place.runs / "late", every) - early)
+        seconds.append(_until_checkpoint(workspace.runs / "late", every) - early)
     return seconds
 
 
-def _speeds_of_runs(settings, needed, place):
+def _speeds_of_runs(settings, needed, workspace):
     """Examples per second in the second epoch of runs; streamed and in memory take turns."""
     kinds = {}
     for streaming, name in (("always", "streamed"), ("never", "in_memory")):
         if f"clicks_{name}" in needed:
-            log = place.clicks(settings.speed_rows)
+            log = workspace.clicks(settings.speed_rows)
             fields = {**_CLICKS, "data_path": log, "streaming": streaming, "batch_size": 4096}
             kinds[f"clicks_{name}"] = ("clicks", fields)
         if f"images_{name}" in needed:
-            folder = place.images(settings.speed_images)
+            folder = workspace.images(settings.speed_images)
             fields = {**_IMAGES, "image_size": 96, "batch_size": 32}
             fields |= {"data_path": folder, "streaming": streaming}
             kinds[f"images_{name}"] = ("image_folder", fields)
     count = itertools.count()
 
     def speed(config, fields):
-        workdir = place.runs / f"speed_{next(count)}"
+        workdir = workspace.runs / f"speed_{next(count)}"
         metrics, _ = _finish(config, workdir, {**fields, "epochs": 2})
         return metrics[-1]["examples_per_second"]
 
     # Here, turns return rates instead of seconds.
     turns = Turns(
-        {name: lambda kind=kind: speed(*kind) for name, kind in kinds.items()}, place.tell
+        {name: lambda kind=kind: speed(*kind) for name, kind in kinds.items()}, workspace.tell
     )
     for done in range(settings.turns if kinds else 0):
         turns.take(done, settings.turns)
     return turns.seconds
 
 
-def _speeds_of_pipelines(settings, needed, place):
+def _speeds_of_pipelines(settings, needed, workspace):
     """Examples per second of input pipelines, which take turns."""
     takes, examples = {}, {}
     if "clicks_pipeline" in needed:
-        log = place.clicks(settings.speed_rows)
+        log = workspace.clicks(settings.speed_rows)
         data = open_data({**_CLICKS, "data_path": str(log), "streaming": "always"})
         takes["clicks_pipeline"] = timed(lambda: _drain(data.train.training_batches(4096, 1, 0)))
         examples["clicks_pipeline"] = data.train.examples
     if "images_pipeline" in needed:
-        folder = place.images(settings.speed_images)
+        folder = workspace.images(settings.speed_images)
         mapping = {"dataset": "image_folder", "data_path": str(folder), "image_size": 96}
         images = open_data({**mapping, "streaming": "always"})
         takes["images_pipeline"] = timed(lambda: _drain(images.train.training_batches(32, 1, 0)))
         takes["images_bare"] = timed(lambda: _drain(_bare_pipeline(images.train, 32)))
         examples |= dict.fromkeys(("images_pipeline", "images_bare"), images.train.examples)
-    turns = Turns(takes, place.tell)
+    turns = Turns(takes, workspace.tell)
     turns.warm_up(1)
     for done in range(settings.turns if takes else 0):
         turns.take(done, settings.turns)
     return {
-        name: [examples[name] / each for each in seconds] for name, seconds in turns.seconds.items()
+        name: [examples[name] / duration for duration in seconds]
+        for name, seconds in turns.seconds.items()
     }
 
 
@@ -299,14 +302,14 @@ def _bare_pipeline(split, batch_size):
 
     from rocket_tf.data.images.files import decode_one
 
-    def read(place):
+    def read(index):
         image = np.zeros(split.source.shape, np.uint8)
-        decode_one(split.references[place], image)
-        return image, split.labels[place]
+        decode_one(split.references[index], image)
+        return image, split.labels[index]
 
-    places = tf.data.Dataset.range(split.examples).shuffle(split.examples, seed=0)
-    examples = places.map(
-        lambda place: tf.numpy_function(read, [place], (tf.uint8, tf.int64), stateful=False),
+    indices = tf.data.Dataset.range(split.examples).shuffle(split.examples, seed=0)
+    examples = indices.map(
+        lambda index: tf.numpy_function(read, [index], (tf.uint8, tf.int64), stateful=False),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     return examples.batch(batch_size).prefetch(_PARALLEL_READS)
@@ -332,12 +335,12 @@ def _finish(config, workdir, fields):
 def _until_checkpoint(workdir, fields):
     """Seconds from the start of a click run to its next checkpoint; then kills it."""
     directory = workdir / "checkpoints"
-    before = checkpoints_in(directory)[:1]
+    newest = checkpoints_in(directory)[:1]
     with tempfile.TemporaryFile("w+") as output:
         began = time.perf_counter()
         process = _start("clicks", workdir, fields, output)
         try:
-            while checkpoints_in(directory)[:1] == before:
+            while checkpoints_in(directory)[:1] == newest:
                 if process.poll() is not None:
                     raise _ended(output, "before its next checkpoint")
                 time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -55,8 +55,8 @@ class _Modules:
     def is_shared(self, block):
         return block < self._shared_blocks
 
-    def convolution(self, owner, place, inputs, outputs, kernel_size=3, stride=1):
-        name = f"{owner}_{place}"
+    def convolution(self, owner, position, inputs, outputs, kernel_size=3, stride=1):
+        name = f"{owner}_{position}"
         if name not in self.by_name:
             layer = nn.Conv2d(inputs, outputs, kernel_size, stride, kernel_size // 2, bias=False)
             nn.init.kaiming_normal_(layer.weight)
@@ -102,18 +102,18 @@ class _Block(nn.Module):
 
     def __init__(self, owner, group, block, inputs, outputs, stride, makers):
         super().__init__()
-        place = f"group{group}_block{block}"
+        position = f"group{group}_block{block}"
         convolutions_of = "shared" if makers.is_shared(block) else owner
 
         def convolution(part, *arguments):
-            return makers.convolution(convolutions_of, f"{place}_{part}", *arguments)
+            return makers.convolution(convolutions_of, f"{position}_{part}", *arguments)
 
-        self.norm0 = makers.normalization(f"{owner}_{place}_0_norm", inputs)
+        self.norm0 = makers.normalization(f"{owner}_{position}_0_norm", inputs)
         self.shortcut = None
         if inputs != outputs or stride > 1:
             self.shortcut = convolution("shortcut", inputs, outputs, 1, stride)
         self.conv0 = convolution("conv0", inputs, outputs, 3, stride)
-        self.norm1 = makers.normalization(f"{owner}_{place}_1_norm", outputs)
+        self.norm1 = makers.normalization(f"{owner}_{position}_1_norm", outputs)
         self.conv1 = convolution("conv1", outputs, outputs)
 
     def forward(self, x):

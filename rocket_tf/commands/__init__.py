@@ -77,11 +77,11 @@ def command_line(name, argv, places, switches=()):
         >>> command_line("study", argv, ["--runs"]).partition(" --")[2]
         'seeds=2 --set=epochs=3'
     """
-    kept, rest = [], iter(argv)
-    for argument in rest:
+    kept, arguments = [], iter(argv)
+    for argument in arguments:
         option, equals, value = argument.partition("=")
         if not equals and option in (*places, "--set"):
-            value = next(rest, "")
+            value = next(arguments, "")
             argument = f"{option}={value}"
         if option not in (*places, *switches) and not value.startswith("data_dir="):
             kept.append(argument)
@@ -96,12 +96,12 @@ class Parser(argparse.ArgumentParser):
         documentation: the text that `--help` shows first.
     """
 
-    def __init__(self, name, documentation=None, **rest):
+    def __init__(self, name, documentation=None, **kwargs):
         super().__init__(
             prog=name,
             description=documentation,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            **rest,
+            **kwargs,
         )
 
     def add_run_arguments(self, seeds, setting, runs):

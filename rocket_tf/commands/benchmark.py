@@ -79,9 +79,9 @@ def _print(report, figures):
         verdict = figure.verdict(value)
         print(f"{value:10.3f}  {figure.meaning}" + (f"  [{verdict}]" if verdict else ""))
     for kind, operations in report["profile"].items():
-        whole = sum(operations.values())
-        first = list(operations.items())[:6]
-        shares = ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in first)
+        total = sum(operations.values())
+        largest = list(operations.items())[:6]
+        shares = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in largest)
         print(f"where the time of {kind} goes: {shares}")
     if report["disturbed"]:
         print(

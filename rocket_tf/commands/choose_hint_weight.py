@@ -47,5 +47,5 @@ def _choose(arguments):
         print(f"weight {weight}: {figures['mean']:.2f} %, by seed {figures['by_seed']}")
     print(f"chosen: {result['chosen']:g}")
     if arguments.output:
-        asked = {name: vars(arguments)[name] for name in vars(arguments) if name != "runs"}
-        files.write_json(arguments.output, {"arguments": asked, **result})
+        recorded = {name: vars(arguments)[name] for name in vars(arguments) if name != "runs"}
+        files.write_json(arguments.output, {"arguments": recorded, **result})

@@ -54,11 +54,11 @@ def _interrupt(arguments):
         arguments.kills, arguments.damages, arguments.seed, run=run, in_phases=in_phases
     )
     if arguments.output:
-        given = [f"--{name}={number}" for name, number in numbers.items()]
-        given += [] if arguments.config is None else [f"--config={arguments.config}"]
-        given += [f"--set={text}" for text in arguments.set]
-        given.append(f"--seed={arguments.seed}")
-        command = f"{as_called('interruptions')} {shlex.join(given)}"
+        argv = [f"--{name}={number}" for name, number in numbers.items()]
+        argv += [] if arguments.config is None else [f"--config={arguments.config}"]
+        argv += [f"--set={text}" for text in arguments.set]
+        argv.append(f"--seed={arguments.seed}")
+        command = f"{as_called('interruptions')} {shlex.join(argv)}"
         files.write_json(arguments.output, {"command": command, **report})
     return 0 if report["same"] == len(report["trials"]) else 1
 

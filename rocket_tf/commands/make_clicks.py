@@ -27,9 +27,9 @@ def main(argv=None):
 
 
 def _make(arguments):
-    for name, least in (("rows", 1), ("seed", 0), ("rows_in_group", 1)):
+    for name, minimum in (("rows", 1), ("seed", 0), ("rows_in_group", 1)):
         value = getattr(arguments, name)
-        if value < least:
-            raise ConfigError(f"--{name}: got {value}, expected a whole number from {least} on")
+        if value < minimum:
+            raise ConfigError(f"--{name}: got {value}, expected a whole number from {minimum} on")
     made_up.write(arguments.folder, arguments.rows, arguments.seed, arguments.rows_in_group)
     print(f"{arguments.folder}: {arguments.rows} training rows, and a tenth as many test rows")

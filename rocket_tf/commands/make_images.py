@@ -40,11 +40,11 @@ def main(argv=None):
 
 
 def _make(arguments):
-    for name, (least, most) in _RANGES.items():
+    for name, (minimum, maximum) in _RANGES.items():
         value = getattr(arguments, name)
-        if not least <= value <= most:
+        if not minimum <= value <= maximum:
             raise ConfigError(
-                f"--{name}: got {value}, expected a whole number from {least} to {most}"
+                f"--{name}: got {value}, expected a whole number from {minimum} to {maximum}"
             )
     if arguments.images < arguments.classes:
         raise ConfigError(

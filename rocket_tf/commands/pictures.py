@@ -32,7 +32,7 @@ def main(argv=None):
         required=True,
         metavar="run, curves, flow or grids",
         # Another word in their names would appear at the start of their messages.
-        parser_class=lambda prog, **rest: Parser("pictures", **rest),
+        parser_class=lambda prog, **kwargs: Parser("pictures", **kwargs),
     )
     run = commands.add_parser("run", help="all pictures of a run, into its folder")
     run.add_argument("workdir", type=Path, help="folder of a finished run")
@@ -93,19 +93,19 @@ def _flow(arguments):
 def _grids(arguments):
     from rocket_tf.reporting import grid_page
 
-    found = [_read_grid(path) for path in arguments.grids]
-    pictures.save(grid_page.picture(*found), arguments.output)
+    grids = [_read_grid(path) for path in arguments.grids]
+    pictures.save(grid_page.picture(*grids), arguments.output)
     return arguments.output
 
 
 def _read_grid(path):
     expected = "expected a JSON file that study --grid wrote"
     try:
-        found = json.loads(files.read_text(path))
+        grid = json.loads(files.read_text(path))
     except OSError as error:
         raise ConfigError(f"grids: got {path} ({error.strerror}), {expected}") from None
     except ValueError:
         raise ConfigError(f"grids: got {path}, which is not JSON; {expected}") from None
-    if not isinstance(found, dict) or not {"grid", "points", "config"} <= set(found):
+    if not isinstance(grid, dict) or not {"grid", "points", "config"} <= set(grid):
         raise ConfigError(f"grids: got {path}, which has no grid; {expected}")
-    return found
+    return grid

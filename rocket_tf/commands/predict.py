@@ -44,20 +44,20 @@ def _predict(arguments):
     if hidden:  # there may be one for each image, if a Mac has packed them
         complain("predict", f"hidden files skipped, as in training: {hidden}")
     classify = Classifier(find_export(arguments.export))
-    shown = _FORMATS[arguments.format](images, classify.is_regression)
+    printer = _FORMATS[arguments.format](images, classify.is_regression)
     unreadable = 0
     for start in range(0, len(images), arguments.batch_size):
         batch = images[start : start + arguments.batch_size]
-        for path, found in zip(batch, classify(batch), strict=True):
-            if isinstance(found, Exception):
+        for path, result in zip(batch, classify(batch), strict=True):
+            if isinstance(result, Exception):
                 unreadable += 1
-                complain("predict", found)
+                complain("predict", result)
                 continue
             if classify.is_regression:
-                shown.values(path, np.ravel(found).tolist())
+                printer.values(path, np.ravel(result).tolist())
                 continue
-            best = np.argsort(-found, kind="stable")[: arguments.top]
-            shown.classes(path, [(classify.name(index), float(found[index])) for index in best])
+            best = np.argsort(-result, kind="stable")[: arguments.top]
+            printer.classes(path, [(classify.name(index), float(result[index])) for index in best])
         sys.stdout.flush()
     return 1 if unreadable else 0
 
@@ -68,12 +68,12 @@ class _Table:
     def __init__(self, images, is_regression):
         self._width = max(len(str(path)) for path in images)
 
-    def classes(self, path, found):
-        classes = "  ".join(f"{name} {100 * probability:6.2f} %" for name, probability in found)
+    def classes(self, path, best):
+        classes = "  ".join(f"{name} {100 * probability:6.2f} %" for name, probability in best)
         print(f"{path!s:<{self._width}}  {classes}")
 
-    def values(self, path, found):
-        print(f"{path!s:<{self._width}}  {'  '.join(f'{value:.6g}' for value in found)}")
+    def values(self, path, predictions):
+        print(f"{path!s:<{self._width}}  {'  '.join(f'{value:.6g}' for value in predictions)}")
 
 
 class _JsonLines:
@@ -82,12 +82,12 @@ class _JsonLines:
     def __init__(self, images, is_regression):
         pass
 
-    def classes(self, path, found):
-        classes = [{"class": name, "probability": probability} for name, probability in found]
+    def classes(self, path, best):
+        classes = [{"class": name, "probability": probability} for name, probability in best]
         print(files.as_json({"file": str(path), "classes": classes}))
 
-    def values(self, path, found):
-        print(files.as_json({"file": str(path), "predictions": found}))
+    def values(self, path, predictions):
+        print(files.as_json({"file": str(path), "predictions": predictions}))
 
 
 class _Csv:
@@ -98,12 +98,12 @@ class _Csv:
         columns = ("output", "prediction") if is_regression else ("rank", "class", "probability")
         self._writer.writerow(("file", *columns))
 
-    def classes(self, path, found):
-        for rank, (name, probability) in enumerate(found, 1):
+    def classes(self, path, best):
+        for rank, (name, probability) in enumerate(best, 1):
             self._writer.writerow((path, rank, name, probability))
 
-    def values(self, path, found):
-        for output, value in enumerate(found):
+    def values(self, path, predictions):
+        for output, value in enumerate(predictions):
             self._writer.writerow((path, output, value))
 
 

@@ -20,9 +20,9 @@ from rocket_tf.system.answering import answer
 def main(argv=None):
     """Writes what the arguments ask for; returns the process's exit code."""
     parser = Parser("report", __doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--workdir", type=Path, help="folder of a finished run")
-    what.add_argument("--table", type=Path, help="JSON file that tools.reproduce wrote")
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--workdir", type=Path, help="folder of a finished run")
+    group.add_argument("--table", type=Path, help="JSON file that tools.reproduce wrote")
     arguments = parser.parse_args(argv)
     return answer("report", lambda: _write(arguments))
 

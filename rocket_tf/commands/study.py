@@ -40,20 +40,20 @@ def main(argv=None):
 
 
 def _study(arguments, command):
-    made = _grid(arguments) or _planned(arguments, {}, arguments.runs)
-    is_grid = isinstance(made, Grid)
+    planned = _grid(arguments) or _planned(arguments, {}, arguments.runs)
+    is_grid = isinstance(planned, Grid)
     output = Path(arguments.output or f"{arguments.runs}/{'grid' if is_grid else 'study'}")
 
     def write(pictures=True):
         from rocket_tf.reporting import grid_page, study_page
 
-        result = made.result(command) if is_grid else result_of(made, command)
+        result = planned.result(command) if is_grid else result_of(planned, command)
         if pictures:
             (grid_page.write_grid if is_grid else study_page.write_study)(result, output)
         return (grid_page if is_grid else study_page).as_text(result)
 
     try:
-        done = arguments.report_only or made.complete(arguments.processes)
+        done = arguments.report_only or planned.complete(arguments.processes)
     except (KeyboardInterrupt, Preempted):
         print(f"Stopped. So far:\n\n{write(pictures=False)}")
         raise
@@ -115,17 +115,17 @@ def _grid(arguments):
     fields = {}
     for text in arguments.grid:
         name, equals, values = text.partition("=")
-        found = [options.parse_override(name, value) for value in values.split(",")]
-        if not equals or isinstance(found[0], tuple):
+        choices = [options.parse_override(name, value) for value in values.split(",")]
+        if not equals or isinstance(choices[0], tuple):
             raise ConfigError(
                 f"--grid: got {text!r}, expected a field and values with commas between, such as "
                 "epochs=10,40"
             )
         if name in OWN_FIELDS:
             raise ConfigError(f"--grid: got {name}, which the study itself sets")
-        if name in fields or name in (given.partition("=")[0] for given in arguments.set):
+        if name in fields or name in (override.partition("=")[0] for override in arguments.set):
             raise ConfigError(f"--grid: got {name}, which --grid or --set already sets")
-        fields[name] = found
+        fields[name] = choices
     if not fields:
         return None
     return Grid(fields, lambda *point: _planned(arguments, *point), arguments.runs)

@@ -25,18 +25,18 @@ def check_booster_only(config: Mapping, columns: Columns | None) -> None:
     if not chosen or columns is None:
         return
 
-    def refuse(expected, given=chosen):
-        raise ConfigError(f"config.booster_only: got {given!r}{expected}")
+    def refuse(expected, value=chosen):
+        raise ConfigError(f"config.booster_only: got {value!r}{expected}")
 
-    read = (*columns.categories, *columns.numbers)
+    allowed = (*columns.categories, *columns.numbers)
     if columns.features:
-        read = tuple(own.name for own in columns.features if own.kind != "history")
-    histories = [own for own in columns.lists if own.kind == "history"]
-    unknown = [name for name in chosen if name not in read]
+        allowed = tuple(feature.name for feature in columns.features if feature.kind != "history")
+    histories = [column for column in columns.lists if column.kind == "history"]
+    unknown = [name for name in chosen if name not in allowed]
     if unknown:
         kinds = "features other than histories" if columns.features else "categories or numbers"
-        refuse(f", expected columns of {kinds} that the nets read, of {read}", unknown[0])
-    if set(chosen) >= set(read) and not histories:
+        refuse(f", expected columns of {kinds} that the nets read, of {allowed}", unknown[0])
+    if set(chosen) >= set(allowed) and not histories:
         refuse(", expected fewer: the light net would have nothing to read; leave some out")
     for history in histories:
         if history.of in chosen:
@@ -45,19 +45,19 @@ def check_booster_only(config: Mapping, columns: Columns | None) -> None:
                 "which has its values; leave it out",
                 history.of,
             )
-    fixed = [own.name for own in columns.features if own.served_as is not None]
+    fixed = [feature.name for feature in columns.features if feature.served_as is not None]
     if set(fixed) & set(chosen):
         refuse(
             ", which has served_as, expected another: the export has no inputs that only the "
             "booster reads; leave one of the two out",
             next(name for name in fixed if name in chosen),
         )
-    asked = [name for name in config["request_columns"] if name in chosen]
-    if asked and tuple(config["request_columns"]) != FIELDS["request_columns"].default:
+    requested = [name for name in config["request_columns"] if name in chosen]
+    if requested and tuple(config["request_columns"]) != FIELDS["request_columns"].default:
         refuse(
             ", which request_columns also has, expected another: the export has no such input; "
             "remove it from one of the two",
-            asked[0],
+            requested[0],
         )
     if config["method"] in METHODS_WITH_TEACHER:
         refuse(

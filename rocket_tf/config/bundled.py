@@ -51,12 +51,12 @@ def load_file(text):
             f"--config: got {text}, expected the path of a configuration file, or one of "
             f"{', '.join(paths())}; there is no such file"
         )
-    own = own_code.fields_of(path)
-    if own:
+    code_fields = own_code.fields_of(path)
+    if code_fields:
         load_tensorflow_quietly()  # before the file loads it
     try:
         with own_code.exits_answered("--config", __file__):
-            return options.with_plain(dict(_module(path.stem, path).get_config()) | own)
+            return options.with_plain(dict(_module(path.stem, path).get_config()) | code_fields)
     except Exception as error:  # the file may raise anything
         raise ConfigError(message_of_file(error, __file__)) from error
 
@@ -79,20 +79,22 @@ def message_of_file(error, loader):
             f"config.{wrong[1]}: expected {options.FIELDS[wrong[1]].expected} "
             f"({options.shortened(str(error))})"
         )
-    said, where = options.shortened(str(error)), _line_in_file(error, loader)
-    return f"--config: cannot be loaded ({type(error).__name__}): {said}{where}"
+    message, where = options.shortened(str(error)), _line_in_file(error, loader)
+    return f"--config: cannot be loaded ({type(error).__name__}): {message}{where}"
 
 
 def _line_in_file(error, loader):
     """The place in the configuration file where an exception came from, to end its message."""
-    places = [
+    frames = [
         (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
     ]
-    loaders = [place for place, (name, _) in enumerate(places) if name == loader]
+    loaders = [index for index, (name, _) in enumerate(frames) if name == loader]
     # Python's own files that import it are called <frozen …>.
-    own = [place for place in places[max(loaders, default=len(places)) + 1 :] if place[0][0] != "<"]
-    lines = [line for name, line in own if name == own[0][0]]
-    return f" ({options.shortened(own[0][0])}:{lines[-1]})" if lines else ""
+    file_frames = [
+        frame for frame in frames[max(loaders, default=len(frames)) + 1 :] if frame[0][0] != "<"
+    ]
+    lines = [line for name, line in file_frames if name == file_frames[0][0]]
+    return f" ({options.shortened(file_frames[0][0])}:{lines[-1]})" if lines else ""
 
 
 def _module(name, path):

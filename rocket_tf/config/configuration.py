@@ -101,9 +101,9 @@ def parse_overrides(overrides: list[str], config: Mapping | None = None) -> dict
     for override in overrides:
         if "=" not in override:
             raise ConfigError(f"--set: got {shortened(override)}, expected a field=value")
-    parted = (override.partition("=") for override in overrides)
-    found = {name: parse_override(name, text) for name, _, text in parted}
-    return with_named({"features": ()} if config is None else config, found)
+    parts = (override.partition("=") for override in overrides)
+    values = {name: parse_override(name, text) for name, _, text in parts}
+    return with_named({"features": ()} if config is None else config, values)
 
 
 def check_fields(config: Mapping) -> None:
@@ -218,16 +218,16 @@ def total_steps(config: Mapping, card: DatasetCard) -> int:
 
 def differences(first: Mapping, second: Mapping, ignored=()) -> list[str]:
     """The fields in which two configurations differ, each as `name: value → value`."""
-    found = []
+    changes = []
     for name in FIELDS:
         before, after = _value(first, name), _value(second, name)
         if name in ignored or before == after:
             continue
         if name == "features" and before and after:
-            found += changes_of_features(before, after)
+            changes += changes_of_features(before, after)
         else:
-            found.append(f"{name}: {before!r} → {after!r}")
-    return found
+            changes.append(f"{name}: {before!r} → {after!r}")
+    return changes
 
 
 def trained_net(config: Mapping) -> str:
@@ -336,9 +336,9 @@ def _has_type(value, kind) -> bool:
     return isinstance(value, kind)
 
 
-def _message(name: str, given) -> str:
+def _message(name: str, value) -> str:
     return (
-        f"config.{name}: got {_shown(given)}, expected {FIELDS[name].expected}; set it with "
+        f"config.{name}: got {_shown(value)}, expected {FIELDS[name].expected}; set it with "
         f"--config.{name}={FIELDS[name].default}, for example"
     )
 

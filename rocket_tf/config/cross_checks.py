@@ -138,11 +138,11 @@ def check_with_data(config: Mapping, card: DatasetCard, examples: int) -> None:
         check_test_part(config, card)
         return
     # The padding must come from the image, without the edge pixel if that is not repeated.
-    most = min(card.image_shape[:2]) - (config["crop_padding_mode"] == "reflect")
-    if config["crop_padding"] > most:
+    maximum = min(card.image_shape[:2]) - (config["crop_padding_mode"] == "reflect")
+    if config["crop_padding"] > maximum:
         raise ConfigError(
             f"config.crop_padding: got {config['crop_padding']} with crop_padding_mode="
-            f"{config['crop_padding_mode']}, expected at most {most}, which the images have to "
+            f"{config['crop_padding_mode']}, expected at most {maximum}, which the images have to "
             "reflect; lower it"
         )
     if config["rand_augment"] and card.image_shape[-1] != 3:
@@ -267,32 +267,33 @@ def _check_click_columns(config):
 
 def _check_test_part(config):
     """Checks that exactly one option decides which examples are the test part."""
-    given = [name for name in ("test_path", "test_from", "test_fraction") if config[name]]
-    if len(given) > 1:
+    chosen = [name for name in ("test_path", "test_from", "test_fraction") if config[name]]
+    if len(chosen) > 1:
         raise ConfigError(
-            f"config.{given[1]}: got {config[given[1]]!r} beside {given[0]}={config[given[0]]!r}, "
-            "expected one of the two, to say which examples are the test part"
+            f"config.{chosen[1]}: got {config[chosen[1]]!r} beside "
+            f"{chosen[0]}={config[chosen[0]]!r}, expected one of the two, to say which examples "
+            "are the test part"
         )
-    for name, needed in (
+    for name, required in (
         ("test_from", "test_column"),
         ("test_column", "test_from"),
         ("test_until", "test_from"),
     ):
-        if config[name] and not config[needed]:
+        if config[name] and not config[required]:
             raise ConfigError(
-                f"config.{name}: got {config[name]!r} without {needed}, expected that, too; "
-                f"add --config.{needed}"
+                f"config.{name}: got {config[name]!r} without {required}, expected that, too; "
+                f"add --config.{required}"
             )
 
 
 def _check_names_of_columns(config):
     """Checks that the export's inputs can have the names of the columns that the nets read."""
     fields = ("category_columns", "number_columns", "history_column")
-    read = {
+    names_by_field = {
         field: [config[field]] if isinstance(config[field], str) else config[field]
         for field in fields
     }
-    for field, names in read.items():
+    for field, names in names_by_field.items():
         wrong = [name for name in names if name and not is_argument_name(name)]
         if wrong:
             raise ConfigError(
@@ -300,29 +301,29 @@ def _check_names_of_columns(config):
                 "the export can have: a letter, then letters, digits and underscores, all ASCII; "
                 f"neither self nor a keyword of Python. Rename the column {wrong[0]!r}"
             )
-    same = differ_in_case_only([name for names in read.values() for name in names])
-    if same:
-        field = next(field for field in fields if same[1] in read[field])
+    clash = differ_in_case_only([name for names in names_by_field.values() for name in names])
+    if clash:
+        field = next(field for field in fields if clash[1] in names_by_field[field])
         raise ConfigError(
-            f"config.{field}: got {same[1]!r} beside {same[0]!r}, expected names that differ in "
+            f"config.{field}: got {clash[1]!r} beside {clash[0]!r}, expected names that differ in "
             "more than case, which TensorFlow ignores in the export; rename a column"
         )
 
 
 def _check_own_code(config):
-    own = config["own_functions"]
-    if own and not config["own_code_sha256"]:
+    own_functions = config["own_functions"]
+    if own_functions and not config["own_code_sha256"]:
         raise ConfigError(
-            f"config.own_code_sha256: got '' with own_functions={own!r}, expected that of the file "
-            "which defines them; give the file as --config, which sets all three"
+            f"config.own_code_sha256: got '' with own_functions={own_functions!r}, expected that "
+            "of the file which defines them; give the file as --config, which sets all three"
         )
-    if "build_nets" in own and config["method"] == "at":
+    if "build_nets" in own_functions and config["method"] == "at":
         raise ConfigError(
             "config.method: got at with your own build_nets, expected another: attention "
             "transfer pairs the groups of wide residual nets; take --config.method=kd, or rocket "
             "and Hint('attention', layers=...) in build_hints"
         )
-    if "build_hints" in own and config["method"] == "no_joint_training":
+    if "build_hints" in own_functions and config["method"] == "no_joint_training":
         raise ConfigError(
             "config.method: got no_joint_training with your own build_hints, expected another: "
             "there the light net follows a trained booster; leave build_hints out of "

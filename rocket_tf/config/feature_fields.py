@@ -38,7 +38,7 @@ def parse_field(name: str, text: str) -> object:
         ConfigError: if there is no such field.
     """
     feature, _, field = name.removeprefix(_PREFIX).partition(".")
-    settable = [own for own in _FIELDS if own not in _FIXED]
+    settable = [candidate for candidate in _FIELDS if candidate not in _FIXED]
     if not feature or field not in settable:
         near = difflib.get_close_matches(field, settable, n=1)
         raise ConfigError(
@@ -62,17 +62,23 @@ def with_named(config: Mapping, overrides: Mapping) -> dict:
     Raises:
         ConfigError: if there is no such feature.
     """
-    named = {name: value for name, value in overrides.items() if is_of_feature(name)}
-    rest = {name: value for name, value in overrides.items() if name not in named}
-    if not named:
+    feature_overrides = {name: value for name, value in overrides.items() if is_of_feature(name)}
+    rest = {name: value for name, value in overrides.items() if name not in feature_overrides}
+    if not feature_overrides:
         return rest
-    given = plain({**config, **rest}["features"])
-    features = {own["name"]: own for own in given if isinstance(own, dict) and "name" in own}
-    for name, value in named.items():
+    listed = plain({**config, **rest}["features"])
+    features = {
+        feature["name"]: feature
+        for feature in listed
+        if isinstance(feature, dict) and "name" in feature
+    }
+    for name, value in feature_overrides.items():
         feature, _, field = name.removeprefix(_PREFIX).partition(".")
         if feature not in features:
-            known = f"one of {', '.join(features)}" if features else "features in the configuration"
-            raise ConfigError(f"config.{name}: got {feature!r}, expected {known}")
+            choices = (
+                f"one of {', '.join(features)}" if features else "features in the configuration"
+            )
+            raise ConfigError(f"config.{name}: got {feature!r}, expected {choices}")
         features[feature] = {**features[feature], field: value}
     return {**rest, "features": plain(features.values())}
 
@@ -84,14 +90,16 @@ def changes_of_features(first: list, second: list) -> list[str]:
         first: features as `plain` gives them.
         second: others.
     """
-    before, after = ({own["name"]: own for own in features} for features in (first, second))
+    before, after = (
+        {feature["name"]: feature for feature in features} for features in (first, second)
+    )
     if list(before) != list(after):
         return [f"features: {', '.join(before)} → {', '.join(after)}"]
     return [
-        f"features.{name}.{field}: {own.get(field)!r} → {after[name].get(field)!r}"
-        for name, own in before.items()
-        for field in dict.fromkeys((*own, *after[name]))
-        if own.get(field) != after[name].get(field)
+        f"features.{name}.{field}: {feature.get(field)!r} → {after[name].get(field)!r}"
+        for name, feature in before.items()
+        for field in dict.fromkeys((*feature, *after[name]))
+        if feature.get(field) != after[name].get(field)
     ]
 
 
@@ -152,14 +160,14 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
             f"config.features: got {wrong[0]!r}, expected names that inputs of the export can "
             "have: neither self nor a keyword of Python; rename the column"
         )
-    same = differ_in_case_only(inputs)
-    if same:
+    clash = differ_in_case_only(inputs)
+    if clash:
         raise ConfigError(
-            f"config.features: got {same[1]!r} beside {same[0]!r}, expected names that differ in "
+            f"config.features: got {clash[1]!r} beside {clash[0]!r}, expected names that differ in "
             "more than case, which TensorFlow ignores in the export; rename a column"
         )
     field, labels = labels_in_file(config)
-    taken = (*features, *(own.name for own in columns.lists))
+    taken = (*features, *(column.name for column in columns.lists))
     check_weight_column(config, taken)
     for label in labels:
         if label in taken:
@@ -167,7 +175,7 @@ def check_features(config: Mapping, defaults: Mapping) -> None:
                 f"config.{field}: got {label!r}, which is also a feature; expected that each "
                 "column has one role"
             )
-    others = (*columns.numbers, *columns.times, *(own.name for own in columns.lists))
+    others = (*columns.numbers, *columns.times, *(column.name for column in columns.lists))
     if columns.user in (*labels, *others):
         raise ConfigError(
             f"config.user_column: got {columns.user!r}, which is not a category; expected one, or "

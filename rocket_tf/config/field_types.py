@@ -32,81 +32,81 @@ class Field:
     changes_results: bool = True
 
 
-def integer(default, meaning, minimum, **rest):
+def integer(default, meaning, minimum, **kwargs):
     """A whole number."""
     return Field(
         default,
         meaning,
         f"a whole number from {minimum} to 2**31 - 1",
         lambda value: minimum <= value < 2**31,
-        **rest,
+        **kwargs,
     )
 
 
-def number(default, meaning, expected, accepts, **rest):
+def number(default, meaning, expected, accepts, **kwargs):
     """A number."""
     return Field(
-        default, meaning, expected, lambda value: _is_finite(value) and accepts(value), **rest
+        default, meaning, expected, lambda value: _is_finite(value) and accepts(value), **kwargs
     )
 
 
-def path(default, meaning, **rest):
+def path(default, meaning, **kwargs):
     """A path, or nothing."""
-    return Field(default, meaning, "a path", _is_path, **rest)
+    return Field(default, meaning, "a path", _is_path, **kwargs)
 
 
-def non_negative(default, meaning, **rest):
+def non_negative(default, meaning, **kwargs):
     """A number of at least 0."""
-    return number(default, meaning, "a number of at least 0", lambda value: value >= 0, **rest)
+    return number(default, meaning, "a number of at least 0", lambda value: value >= 0, **kwargs)
 
 
-def positive(default, meaning, **rest):
+def positive(default, meaning, **kwargs):
     """A number above 0."""
-    return number(default, meaning, "a number above 0", lambda value: value > 0, **rest)
+    return number(default, meaning, "a number above 0", lambda value: value > 0, **kwargs)
 
 
-def choice(default, meaning, *choices, **rest):
+def choice(default, meaning, *choices, **kwargs):
     """One of some names."""
-    named = ", ".join(choice or "''" for choice in choices)
-    return Field(default, meaning, "one of " + named, lambda value: value in choices, **rest)
+    listed = ", ".join(choice or "''" for choice in choices)
+    return Field(default, meaning, "one of " + listed, lambda value: value in choices, **kwargs)
 
 
-def name(default, meaning, may_be_empty=False, **rest):
+def name(default, meaning, may_be_empty=False, **kwargs):
     """A name."""
     return Field(
         default,
         meaning,
         "a name" + (", or nothing" if may_be_empty else ""),
         lambda value: _is_name(value) or (may_be_empty and value == ""),
-        **rest,
+        **kwargs,
     )
 
 
-def names(default, meaning, **rest):
+def names(default, meaning, **kwargs):
     """Names, a tuple."""
     return Field(
         default,
         meaning,
         "different names with commas between",
         are_names,
-        **rest,
+        **kwargs,
     )
 
 
-def sizes(default, meaning, **rest):
+def sizes(default, meaning, **kwargs):
     """Sizes, a tuple."""
     return Field(
         default,
         meaning,
         "whole numbers from 1 to 2**31 - 1, such as (200, 80)",
         lambda values: len(values) > 0 and all(map(_is_size, values)),
-        **rest,
+        **kwargs,
     )
 
 
-def switch(default, meaning, **rest):
+def switch(default, meaning, **kwargs):
     """True or False."""
-    return Field(default, meaning, "True or False", lambda value: True, **rest)
+    return Field(default, meaning, "True or False", lambda value: True, **kwargs)
 
 
 def are_names(values):

@@ -67,7 +67,7 @@ def _parse_flags(argv):
     _check_values(argv[1:])
     arguments = _with_flag_files(argv[1:])
     _check_values(arguments)
-    arguments, overrides = _parted(arguments)
+    arguments, overrides = _split_overrides(arguments)
     overrides = {name: options.parse_override(name, text) for name, text in overrides}
     # Only for known flags: absl compares unknown ones, of any length, with all that it knows.
     _prepare_for_own_code(arguments)
@@ -175,17 +175,17 @@ def _with_flag_files(arguments):
 
 def _check_values(arguments):
     """Checks that each flag that takes a value has one, and not the next flag."""
-    for place, argument in enumerate(arguments, 1):
+    for following, argument in enumerate(arguments, 1):
         if argument == "--":
             return
         match = re.fullmatch(r"--?([^=]+)", argument)
         if match is None or not _takes_value(match[1]):
             continue
-        value = arguments[place] if place < len(arguments) else None
+        value = arguments[following] if following < len(arguments) else None
         if value is None or re.match("--?[A-Za-z]|--$", value):
-            found = "nothing follows" if value is None else f"{shortened(value)} follows"
+            problem = "nothing follows" if value is None else f"{shortened(value)} follows"
             name = shortened(match[1])
-            raise ConfigError(f"--{name}: has no value ({found}); give one, as in --{name}=…")
+            raise ConfigError(f"--{name}: has no value ({problem}); give one, as in --{name}=…")
 
 
 def _takes_value(name):
@@ -197,23 +197,23 @@ def _takes_value(name):
     return name in flags.FLAGS and not flags.FLAGS[name].boolean
 
 
-def _parted(argv):
+def _split_overrides(argv):
     """The arguments without the overrides of fields; the overrides, each as its name and text."""
-    rest, overrides = [], []
+    remaining, overrides = [], []
     arguments = iter(argv)
     for argument in arguments:
         if argument in ("--config", "-config"):
             value = next(arguments, None)
-            rest.append(argument if value is None else f"--config={_with_path(value)}")
+            remaining.append(argument if value is None else f"--config={_with_path(value)}")
             continue
         if re.match("--?config=", argument):
-            rest.append(f"--config={_with_path(argument.partition('=')[2])}")
+            remaining.append(f"--config={_with_path(argument.partition('=')[2])}")
             continue
         match = re.fullmatch(r"--?(no)?config\.([^=]*)(?:=(.*))?", argument, re.DOTALL)
         if match is None:
-            rest.append(argument)
+            remaining.append(argument)
             if argument == "--":
-                rest.extend(arguments)  # no flags follow
+                remaining.extend(arguments)  # no flags follow
             continue
         negated, name, text = match.groups()
         if negated and text is not None:
@@ -224,4 +224,4 @@ def _parted(argv):
             switch = isinstance(getattr(options.FIELDS.get(name), "default", None), bool)
             text = "True" if switch else next(arguments, "")
         overrides.append((name, text))
-    return rest, overrides
+    return remaining, overrides

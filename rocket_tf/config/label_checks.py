@@ -45,11 +45,12 @@ def check_labels(config: Mapping) -> None:
             "letter, then letters, digits and underscores, all ASCII; no word of Python's own, and "
             f"none of {', '.join(_RESERVED)}; rename the column"
         )
-    same = differ_in_case_only(labels) or _of_one_figure(labels)
-    if same:
+    clash = differ_in_case_only(labels) or _labels_of_one_figure(labels)
+    if clash:
         raise ConfigError(
-            f"config.label_columns: got {same[1]!r} beside {same[0]!r}, expected names that differ "
-            "in more than case, also once figures such as _loss stand behind them; rename one"
+            f"config.label_columns: got {clash[1]!r} beside {clash[0]!r}, expected names that "
+            "differ in more than case, also once figures such as _loss stand behind them; rename "
+            "one"
         )
 
 
@@ -87,11 +88,11 @@ def check_one_class_fields(config: Mapping) -> None:
             )
 
 
-def _of_one_figure(labels):
+def _labels_of_one_figure(labels):
     """The first two labels that have a figure of the same name; `None` without such."""
-    taken = {}
+    label_of = {}
     for label in labels:
         for name in (f"{label}_{figure}" for figure in _FIGURES):
-            if taken.setdefault(name, label) != label:
-                return taken[name], label
+            if label_of.setdefault(name, label) != label:
+                return label_of[name], label
     return None

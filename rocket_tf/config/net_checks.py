@@ -27,11 +27,11 @@ def check_nets(config: Mapping) -> None:
                     "--config.booster_backbone=ResNet50, for example"
                 )
         return
-    own = light or (has_net(config["light_weights"]) and config["light_weights"])
-    if bool(own) == bool(branch):
+    light_net = light or (has_net(config["light_weights"]) and config["light_weights"])
+    if bool(light_net) == bool(branch):
         raise ConfigError(
-            f"config.light_backbone: got {own or ''!r} with branch_layer={branch!r}, expected one "
-            "of the two: a light net of its own, or one that branches off the booster"
+            f"config.light_backbone: got {light_net or ''!r} with branch_layer={branch!r}, "
+            "expected one of the two: a light net of its own, or one that branches off the booster"
         )
     if branch and config["light_weights"]:
         raise ConfigError(

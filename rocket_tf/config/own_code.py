@@ -80,11 +80,11 @@ def fields_of(file):
         Dict of their values; empty if the file defines none.
     """
     source = Path(file).read_bytes()
-    found = _definitions(source)
-    if not found:
+    lines = _definitions(source)
+    if not lines:
         return {}
     return {
-        "own_functions": tuple(name for name in FUNCTIONS if name in found),
+        "own_functions": tuple(name for name in FUNCTIONS if name in lines),
         "own_code": str(file),
         "own_code_sha256": _digest(source),
     }
@@ -104,10 +104,10 @@ def read(config, copy):
         ConfigError: if there is neither, or neither is the configuration's.
     """
     files = [file for file in (Path(config["own_code"]), Path(copy)) if file.is_file()]
-    for found in files:
-        source = found.read_bytes()
+    for candidate in files:
+        source = candidate.read_bytes()
         if _digest(source) == config["own_code_sha256"]:
-            return source, str(found)
+            return source, str(candidate)
     raise ConfigError(
         f"config.own_code: got {config['own_code']!r}, expected the file whose SHA-256 is "
         f"{config['own_code_sha256']}; "
@@ -188,8 +188,8 @@ class OwnCode:
 
     def _answer(self, error, line, doing):
         text = re.sub(r"\x1b\[\d+m", "", str(error))  # Keras prints in bold
-        said = f"{type(error).__name__}: {text if len(text) <= 400 else text[:400] + ' …'}"
-        return ConfigError(f"{self._file}:{line}: {doing} raises {said}")
+        problem = f"{type(error).__name__}: {text if len(text) <= 400 else text[:400] + ' …'}"
+        return ConfigError(f"{self._file}:{line}: {doing} raises {problem}")
 
     def _line_of(self, error):
         """The line of the file that an exception came from last, or `None`."""
@@ -224,7 +224,7 @@ def _definitions(source):
         statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}  # running the file reports the error
-    found = {}
+    lines = {}
     for statement in statements:
         match statement:
             case ast.FunctionDef(name=name):
@@ -235,8 +235,8 @@ def _definitions(source):
                 names = [alias.asname or alias.name for alias in aliases]
             case _:
                 names = []
-        found |= {name: statement.lineno for name in names if name in FUNCTIONS}
-    return found
+        lines |= {name: statement.lineno for name in names if name in FUNCTIONS}
+    return lines
 
 
 def _digest(source):

@@ -129,16 +129,16 @@ def weights_of(sample_weight, net, output, outputs):
         return (sample_weight,)
     if set(sample_weight) <= _NETS:
         return weights_of(sample_weight.get(net), net, output, outputs)
-    given = [name for name in outputs if name in sample_weight]
-    if not given or set(sample_weight) & _NETS:
+    weighted = [name for name in outputs if name in sample_weight]
+    if not weighted or set(sample_weight) & _NETS:
         raise ValueError(
             "sample_weight, as a dict, has the keys 'light' and 'booster'"
             f"{'' if outputs == [None] else f', or those of the outputs {outputs}'}. Received: a "
             f"dict of {list(sample_weight)}"
         )
-    if output in given:
+    if output in weighted:
         return () if sample_weight[output] is None else (sample_weight[output],)
-    return tuple(1.0 if sample_weight[name] is None else sample_weight[name] for name in given)
+    return tuple(1.0 if sample_weight[name] is None else sample_weight[name] for name in weighted)
 
 
 def takes(loss, argument):
@@ -182,7 +182,7 @@ def mean_of(loss, target, prediction, weights=(), mask=None, labels=None, labels
     """
     floatx = keras.config.floatx()
     if type(loss).__call__ is not keras.losses.Loss.__call__:
-        return ops.cast(_of_its_own(loss, target, prediction, weights), floatx)
+        return ops.cast(_call_loss(loss, target, prediction, weights), floatx)
     positions = prediction.shape[:-1]
     masks = [each for each in (mask, getattr(prediction, MASK, None)) if each is not None]
     target, prediction = (
@@ -315,7 +315,7 @@ def _lack_last_axis(labels, logits, loss):
     )
 
 
-def _of_its_own(loss, target, prediction, weights):
+def _call_loss(loss, target, prediction, weights):
     """The value of a loss that applies weights itself, in its own `__call__`."""
     weight = sum(weights) / len(weights) if weights else None
     # Keras's losses give 1 / replicas of the mean, which is right only for even batches.
@@ -363,8 +363,10 @@ def _mean_of_valid(weight, masks, positions, axes):
     """The mean of weights over valid positions, for each place in the first axes."""
     weight = _in_axes_of(positions, weight, tf.reduce_mean)
     valid = tf.cast(_all_valid(masks, positions), weight.dtype) * tf.ones_like(weight)
-    over = list(range(axes, len(positions)))
-    return tf.math.divide_no_nan(tf.reduce_sum(weight * valid, over), tf.reduce_sum(valid, over))
+    reduced_axes = list(range(axes, len(positions)))
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(weight * valid, reduced_axes), tf.reduce_sum(valid, reduced_axes)
+    )
 
 
 def _all_valid(masks, shape):
@@ -384,10 +386,10 @@ def _in_axes_of(shape, tensor, reduce):
     return tensor[(..., *[tf.newaxis] * (len(shape) - shared))] if shared < len(shape) else tensor
 
 
-def _shared_axes(mine, theirs):
+def _shared_axes(first, second):
     """How many axes, from the first on, have sizes that fit."""
     shared = 0
-    for size, other in zip(mine, theirs, strict=False):
+    for size, other in zip(first, second, strict=False):
         if size not in (1, None, other) and other is not None:
             break
         shared += 1

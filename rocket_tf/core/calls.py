@@ -72,9 +72,9 @@ class Calls:
                 kwargs = {**kwargs, "training": training}
             if id(operation) in inlined:
                 inner = inlined[id(operation)]
-                given = flat_inputs(inner, args, kwargs)
-                own = kwargs.get("training")
-                results = self._repeat(role, inner, given, inlined, reserved, own)
+                inner_inputs = flat_inputs(inner, args, kwargs)
+                inner_training = kwargs.get("training")
+                results = self._repeat(role, inner, inner_inputs, inlined, reserved, inner_training)
                 results = keras.tree.pack_sequence_as(inner.output, results)
             else:
                 results = self._call(role, call, args, kwargs, reserved)
@@ -84,43 +84,43 @@ class Calls:
         return [tensors[id(output)] for output in net.outputs]
 
     def _call(self, role, call, args, kwargs, reserved):
-        operation, named = call.operation, _by_name(call.operation, args, kwargs)
+        operation, arguments = call.operation, _by_name(call.operation, args, kwargs)
         is_function = not isinstance(operation, keras.Layer)
-        alike = [
+        candidates = [
             made
             for made in self._made.setdefault(_key(operation), [])
             if (is_function or role not in made.roles)
             and made.is_of(operation)
-            and _same(made.named, named)
+            and _same(made.arguments, arguments)
         ]
         # Another net's same call comes first; the calls that the net has yet to make are kept.
-        same = [made for made in alike if call in made.calls]
+        same = [made for made in candidates if call in made.calls]
         others = [
             made
-            for made in alike
-            if is_function or not any(id(before) in reserved for before in made.calls)
+            for made in candidates
+            if is_function or not any(id(earlier) in reserved for earlier in made.calls)
         ]
         made = next(iter(same + others), None)
         if made is None:
-            self._check_masks_stay(role, operation, named)
+            self._check_masks_stay(role, operation, arguments)
             if self._reads_copies(role, operation):
                 args, kwargs = keras.tree.map_structure(
-                    lambda value: self._own(role, value), (args, kwargs)
+                    lambda value: self._own_copy(role, value), (args, kwargs)
                 )
-            made = _Made(operation, named, operation(*args, **kwargs))
+            made = _Made(operation, arguments, operation(*args, **kwargs))
             self._made[_key(operation)].append(made)
             self._makers |= {id(result): made for result in keras.tree.flatten(made.results)}
         made.roles.add(role)
         made.calls.append(call)
         return made.results
 
-    def _check_masks_stay(self, role, operation, named):
+    def _check_masks_stay(self, role, operation, arguments):
         """Refuses attention that would read tensors after another net's call took their masks."""
         if not isinstance(operation, keras.layers.MultiHeadAttention):
             return
-        masked = _masked_tensors(named)
+        masked = _masked_tensors(arguments)
         for made in self._made[_key(operation)]:
-            if made.roles - {role} and masked & _masked_tensors(made.named):
+            if made.roles - {role} and masked & _masked_tensors(made.arguments):
                 raise ValueError(
                     "keras.layers.MultiHeadAttention takes the mask from the tensors that it "
                     "reads, and so from the next call that reads them. Received: layer "
@@ -135,7 +135,7 @@ class Calls:
         is_copy = operation.name.startswith(f"{role}_copy_of_")  # in a net that was joined before
         return id(operation) not in self._common and not is_copy
 
-    def _own(self, role, value):
+    def _own_copy(self, role, value):
         """A copy of a masked tensor that another net also has; other values unchanged."""
         made = self._makers.get(id(value))
         if made is None or id(made.operation) not in self._common:
@@ -168,8 +168,8 @@ def common_where_masks_are_taken(*nets):
     common = set.intersection(*map(set, layers))
     takes = any(
         isinstance(layer, keras.layers.MultiHeadAttention) and key not in common
-        for each in layers
-        for key, layer in each.items()
+        for by_id in layers
+        for key, layer in by_id.items()
     )
     return common if takes else None
 
@@ -177,18 +177,18 @@ def common_where_masks_are_taken(*nets):
 class _Made:
     """A call that was made: its arguments and results, and the nets' calls that it replaces."""
 
-    def __init__(self, operation, named, results):
+    def __init__(self, operation, arguments, results):
         self.operation = operation
-        self.named = named
+        self.arguments = arguments
         self.results = results
         self.roles = set()
         self.calls = []
 
     def is_of(self, operation):
         """Whether it calls this layer, or an equal function of `keras.ops`."""
-        mine = _configuration(self.operation)
+        configuration = _configuration(self.operation)
         return self.operation is operation or (
-            mine is not None and _same(mine, _configuration(operation))
+            configuration is not None and _same(configuration, _configuration(operation))
         )
 
 
@@ -228,10 +228,10 @@ def flat_inputs(model, args, kwargs):
         >>> flat_inputs(net, ({"age": 30, "price": 2},), {})
         [2, 30]
     """
-    given = args[0] if args else kwargs["inputs"]
-    if isinstance(given, dict) and not isinstance(model.input, dict):
-        return [given[tensor.name] for tensor in model.inputs]
-    return keras.tree.flatten(given)
+    inputs = args[0] if args else kwargs["inputs"]
+    if isinstance(inputs, dict) and not isinstance(model.input, dict):
+        return [inputs[tensor.name] for tensor in model.inputs]
+    return keras.tree.flatten(inputs)
 
 
 def _key(operation):
@@ -240,8 +240,8 @@ def _key(operation):
 
 def _configuration(operation):
     """A key by which two functions of `keras.ops` are equal; `None` for a layer."""
-    of_keras = type(operation).__module__.startswith("keras.")
-    if isinstance(operation, keras.Layer) or not of_keras:
+    is_of_keras = type(operation).__module__.startswith("keras.")
+    if isinstance(operation, keras.Layer) or not is_of_keras:
         return None
     try:
         configuration = operation.get_config()
@@ -256,12 +256,12 @@ def _by_name(operation, args, kwargs):
     Arguments that Keras finds itself if they are None are left out, whether passed or not.
     """
     try:
-        named = dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
+        arguments = dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
     except TypeError:  # such as `training`, of a layer that does not take it
-        named = {"args": args, **kwargs}
+        arguments = {"args": args, **kwargs}
     return {
         name: value
-        for name, value in named.items()
+        for name, value in arguments.items()
         if value is not None or not name.endswith(("training", "mask"))
     }
 
@@ -285,10 +285,10 @@ def _masks_of_keras(operation, args, kwargs):
     return {name for name, mask in masks.items() if name in kwargs and _same(kwargs[name], mask)}
 
 
-def _masked_tensors(named):
+def _masked_tensors(arguments):
     return {
         id(value)
-        for value in keras.tree.flatten(named)
+        for value in keras.tree.flatten(arguments)
         if _is_tensor(value) and getattr(value, keras_internals.MASK, None) is not None
     }
 
@@ -297,20 +297,20 @@ def _is_tensor(value):
     return isinstance(value, keras.KerasTensor)
 
 
-def _same(mine, theirs):
+def _same(first, second):
     """Whether two arguments are the same tensors, or equal values of the same types."""
-    if mine is theirs:
+    if first is second:
         return True
-    if type(mine) is not type(theirs) or _is_tensor(mine):
+    if type(first) is not type(second) or _is_tensor(first):
         return False
-    if isinstance(mine, dict):
-        return mine.keys() == theirs.keys() and all(
-            _same(mine[name], theirs[name]) for name in mine
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(
+            _same(first[name], second[name]) for name in first
         )
-    if isinstance(mine, list | tuple):
-        return len(mine) == len(theirs) and all(map(_same, mine, theirs))
-    if isinstance(mine, np.ndarray):
-        return mine.dtype == theirs.dtype and np.array_equal(mine, theirs)
-    if isinstance(mine, float):
-        return repr(mine) == repr(theirs)  # 0.0 and -0.0 differ
-    return isinstance(mine, int | str | bytes | slice | np.generic) and mine == theirs
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, np.ndarray):
+        return first.dtype == second.dtype and np.array_equal(first, second)
+    if isinstance(first, float):
+        return repr(first) == repr(second)  # 0.0 and -0.0 differ
+    return isinstance(first, int | str | bytes | slice | np.generic) and first == second

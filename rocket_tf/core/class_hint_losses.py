@@ -73,12 +73,14 @@ class DecoupledKnowledgeDistillation(WithTemperature):
             raise ValueError("'dkd' compares by the labels' classes, but there are no labels")
         is_target, has_class = _target_classes(labels, y_pred)
         tf.debugging.Assert(ops.all(has_class), [_ONE_CLASS_EACH])  # which XLA leaves out
-        followed, own = (_two_kinds(self._scaled(logits), is_target) for logits in (y_true, y_pred))
-        # At the target, both logarithms among the rest are 0, and so is their difference.
-        of_two, of_rest = (
-            ops.sum(ops.exp(q) * (q - p), axis=-1) for q, p in zip(followed, own, strict=True)
+        followed, follower = (
+            _target_and_rest(self._scaled(logits), is_target) for logits in (y_true, y_pred)
         )
-        value = self.temperature**2 * (self.alpha * of_two + self.beta * of_rest)
+        # At the target, both logarithms among the rest are 0, and so is their difference.
+        target_term, rest_term = (
+            ops.sum(ops.exp(q) * (q - p), axis=-1) for q, p in zip(followed, follower, strict=True)
+        )
+        value = self.temperature**2 * (self.alpha * target_term + self.beta * rest_term)
         return ops.where(has_class, value, math.nan)
 
     def _scaled(self, logits):
@@ -141,11 +143,18 @@ class CorrelationDistance(WithTemperature):
 
     def call(self, y_true, y_pred, weights=None):
         """One value for each example and position; `weights` of the same shape, (batch, ...)."""
-        followed, own = (ops.softmax(each / self.temperature) for each in (y_true, y_pred))
-        centred = [each - ops.mean(each, axis=-1, keepdims=True) for each in (followed, own)]
-        of_examples = _correlation(*_second_moments(*centred, lambda x: ops.mean(x, axis=-1)))
-        of_classes = _correlation_over_batch(followed, own, weights)
-        value = self.beta * (1 - of_examples) + self.gamma * (1 - ops.mean(of_classes))
+        followed, follower = (ops.softmax(logits / self.temperature) for logits in (y_true, y_pred))
+        centred = [
+            probabilities - ops.mean(probabilities, axis=-1, keepdims=True)
+            for probabilities in (followed, follower)
+        ]
+        example_correlation = _correlation(
+            *_second_moments(*centred, lambda x: ops.mean(x, axis=-1))
+        )
+        class_correlations = _correlation_over_batch(followed, follower, weights)
+        value = self.beta * (1 - example_correlation) + self.gamma * (
+            1 - ops.mean(class_correlations)
+        )
         return self.temperature**2 * value
 
     def get_config(self):
@@ -176,17 +185,19 @@ def _target_classes(labels, logits):
     return is_target & has_class[..., None], has_class
 
 
-def _two_kinds(logits, is_target):
-    """Logarithms of probabilities: of target and rest, a pair; among the rest, 0 at the target."""
-    rest = ops.where(is_target, -math.inf, logits)
-    highest = ops.stop_gradient(ops.max(rest, axis=-1, keepdims=True))
+def _target_and_rest(logits, is_target):
+    """Log-probabilities of (target, rest), and of the classes among the rest, 0 at the target."""
+    rest_logits = ops.where(is_target, -math.inf, logits)
+    highest = ops.stop_gradient(ops.max(rest_logits, axis=-1, keepdims=True))
     # A finite number replaces the target, or the gradient of exp would be NaN.
     shifted = ops.where(is_target, 0.0, logits - highest)
     exponentials = ops.where(is_target, 0.0, ops.exp(shifted))
-    of_rest = highest + ops.log(ops.sum(exponentials, axis=-1, keepdims=True))
-    of_target = ops.sum(ops.where(is_target, logits, 0.0), axis=-1, keepdims=True)
-    two = ops.log_softmax(ops.concatenate([of_target, of_rest], axis=-1), axis=-1)
-    return two, ops.where(is_target, 0.0, logits - of_rest)
+    rest_logit = highest + ops.log(ops.sum(exponentials, axis=-1, keepdims=True))
+    target_logit = ops.sum(ops.where(is_target, logits, 0.0), axis=-1, keepdims=True)
+    log_probabilities = ops.log_softmax(
+        ops.concatenate([target_logit, rest_logit], axis=-1), axis=-1
+    )
+    return log_probabilities, ops.where(is_target, 0.0, logits - rest_logit)
 
 
 def _second_moments(x, y, mean):
@@ -195,8 +206,8 @@ def _second_moments(x, y, mean):
 
 def _correlation(covariance, first, second):
     """Pearson's correlation from moments; 0, without a gradient, if a variance is tiny."""
-    least = keras.config.epsilon() ** 2
-    varies = (first > least) & (second > least)
+    tiny = keras.config.epsilon() ** 2
+    varies = (first > tiny) & (second > tiny)
     product = ops.where(varies, first, 1.0) * ops.where(varies, second, 1.0)
     return ops.where(varies, covariance * ops.rsqrt(product), 0.0)
 
@@ -216,16 +227,16 @@ def _correlation_over_batch(x, y, weights):
 
     means = mean(x), mean(y)
     moments = _second_moments(x - means[0], y - means[1], mean)
-    own = ops.concatenate([ops.full((classes,), 1.0, x.dtype) * total, *means, *moments])
-    of_replicas = ops.reshape(stacked_over_replicas(own), (-1, 6, classes))
-    totals = of_replicas[:, 0]
+    statistics = ops.concatenate([ops.full((classes,), 1.0, x.dtype) * total, *means, *moments])
+    by_replica = ops.reshape(stacked_over_replicas(statistics), (-1, 6, classes))
+    totals = by_replica[:, 0]
     shares = ops.divide_no_nan(totals, ops.sum(totals, axis=0))
 
     def mean_of_replicas(values):
         return ops.sum(shares * values, axis=0)
 
-    x_means, y_means = of_replicas[:, 1], of_replicas[:, 2]
-    within = [mean_of_replicas(of_replicas[:, place]) for place in (3, 4, 5)]
+    x_means, y_means = by_replica[:, 1], by_replica[:, 2]
+    within = [mean_of_replicas(by_replica[:, index]) for index in (3, 4, 5)]
     between = _second_moments(
         x_means - mean_of_replicas(x_means), y_means - mean_of_replicas(y_means), mean_of_replicas
     )

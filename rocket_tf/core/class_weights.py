@@ -32,11 +32,11 @@ def weighs_classes_of_positions(cls):
     def weighing(method):
         @functools.wraps(method)
         def train(self, *args, class_weight=None, **kwargs):
-            own = ()
+            pairs = ()
             if class_weight and "light" in self.output and len(self.output["light"].shape) > 2:
-                own, class_weight = tuple(class_weight.items()), None
-            if own != self.class_weights:
-                self.class_weights, self.train_function = own, None  # the function is made again
+                pairs, class_weight = tuple(class_weight.items()), None
+            if pairs != self.class_weights:
+                self.class_weights, self.train_function = pairs, None  # the function is made again
             return method(self, *args, class_weight=class_weight, **kwargs)
 
         return train

@@ -37,11 +37,13 @@ class DistributedModel(keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
-        is_data_set = isinstance(given.get("x"), tf.data.Dataset | tf.distribute.DistributedDataset)
+        arguments = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        is_data_set = isinstance(
+            arguments.get("x"), tf.data.Dataset | tf.distribute.DistributedDataset
+        )
         if (
             _has_several_workers(self)
-            and given.get("shuffle", True)
+            and arguments.get("shuffle", True)
             and not is_data_set
             and not _has_seed()
         ):
@@ -232,10 +234,10 @@ def stacked_over_replicas(value):
     if not _has_several_replicas():
         return value[tf.newaxis]
     replica = tf.distribute.get_replica_context()
-    place = tf.one_hot(
+    one_hot = tf.one_hot(
         replica.replica_id_in_sync_group, replica.num_replicas_in_sync, dtype=value.dtype
     )
-    return sum_over_replicas(tf.tensordot(place, value, axes=0))
+    return sum_over_replicas(tf.tensordot(one_hot, value, axes=0))
 
 
 def call_on_replica(graph, x, training):

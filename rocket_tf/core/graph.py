@@ -238,9 +238,9 @@ def _share_layers(*nets):
     return bool(models_to_inline(*nets))
 
 
-def _are_one_net(mine, theirs):
-    pairs = zip(keras.tree.flatten(mine), keras.tree.flatten(theirs), strict=True)
-    return all(own is other for own, other in pairs)
+def _are_one_net(first, second):
+    pairs = zip(keras.tree.flatten(first), keras.tree.flatten(second), strict=True)
+    return all(one is other for one, other in pairs)
 
 
 def _repeat_calls(nets, hidden):
@@ -250,8 +250,8 @@ def _repeat_calls(nets, hidden):
     calls = Calls(common_where_masks_are_taken(*nets.values()))
     logits, hidden_outputs = {}, {}
     for role, net in nets.items():
-        given = keras.tree.flatten(in_order_of(net.input, inputs))
-        outputs = calls.repeat(role, net, given, inlined)
+        net_inputs = keras.tree.flatten(in_order_of(net.input, inputs))
+        outputs = calls.repeat(role, net, net_inputs, inlined)
         logits[role] = keras.tree.pack_sequence_as(net.output, outputs)
         if hidden.get(role):
             hidden_outputs[role] = {
@@ -338,18 +338,18 @@ def check_pair(light, other, role):
         Traceback (most recent call last):
         ValueError: light and booster must have logits of the same shape, ...
     """
-    mine, theirs = (_shapes(net.output) for net in (light, other))
-    if mine != theirs:
+    light_shapes, other_shapes = (_shapes(net.output) for net in (light, other))
+    if light_shapes != other_shapes:
         raise ValueError(
             f"light and {role} must have logits of the same shape, and outputs of the same names. "
-            f"Received: light {mine}, {role} {theirs}"
+            f"Received: light {light_shapes}, {role} {other_shapes}"
         )
-    mine, theirs = specification(light.input), specification(other.input)
+    light_inputs, other_inputs = specification(light.input), specification(other.input)
     if not take_the_same(light, other, f"light and {role}", may_have_more=role == "booster"):
         more = "; a booster may have more of them, matched by name" if role == "booster" else ""
         raise ValueError(
             f"light and {role} must take inputs of the same structure, shape and dtype{more}. "
-            f"Received: light {mine}, {role} {theirs}"
+            f"Received: light {light_inputs}, {role} {other_inputs}"
         )
 
 

@@ -56,18 +56,21 @@ class HeadMetrics:
     """
 
     def __init__(self, heads, outputs, losses, metrics=None, weighted_metrics=None):
-        given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        arguments = {"metrics": metrics, "weighted_metrics": weighted_metrics}
         self.by_head = {
             argument: _metrics_by_head(argument, value, outputs, heads, losses)
-            for argument, value in given.items()
+            for argument, value in arguments.items()
         }
-        self.of_keras = {argument: _without_ranking(own) for argument, own in self.by_head.items()}
+        self.of_keras = {
+            argument: _without_ranking(head_metrics)
+            for argument, head_metrics in self.by_head.items()
+        }
         self.ranking = RankingMetrics(heads, **self.by_head)
         self.measured = {
             head
             for by_head in self.by_head.values()
-            for head, own in (by_head or {}).items()
-            if own
+            for head, head_metrics in (by_head or {}).items()
+            if head_metrics
         }
         self.names = sorted([*_names_by_keras(**self.of_keras), *self.ranking.names])
 
@@ -122,15 +125,15 @@ def logs_in_order(measure):
 
     @functools.wraps(measure)
     def measure_in_order(self, *args, **kwargs):
-        given = signature.bind(self, *args, **kwargs)
-        return_dict = given.arguments.get("return_dict", False)
-        given.arguments["return_dict"] = True
-        logs = measure(*given.args, **given.kwargs)
+        bound = signature.bind(self, *args, **kwargs)
+        return_dict = bound.arguments.get("return_dict", False)
+        bound.arguments["return_dict"] = True
+        logs = measure(*bound.args, **bound.kwargs)
         if measure.__name__ != "train_on_batch":
             is_whole = set(self.objective.names) <= set(logs)
             if not is_whole:  # of the light net alone; Keras sums whole ones over replicas
-                found = self.get_metrics_result()
-                logs = {name: float(found[name]) for name in logs}
+                results = self.get_metrics_result()
+                logs = {name: float(results[name]) for name in logs}
             logs |= self.head_metrics.ranking.results(None if is_whole else "light")
         logs = _in_order(self.metrics_names, logs)
         return logs if return_dict else list(logs.values())
@@ -190,40 +193,40 @@ class RankingMetrics:
     def __init__(self, heads, metrics=None, weighted_metrics=None):
         self._heads = heads
         # By their names in the logs: the head, the metric, whether it has weights.
-        self._named = _ranking_by_name(metrics, weighted_metrics)
+        self._by_name = _ranking_by_name(metrics, weighted_metrics)
 
     @property
     def metrics(self):
         """The metrics, a list."""
-        return [metric for _, metric, _ in self._named.values()]
+        return [metric for _, metric, _ in self._by_name.values()]
 
     @property
     def names(self):
         """Their names in the logs, a list."""
-        return list(self._named)
+        return list(self._by_name)
 
     @property
     def largest_errors(self):
         """Dict from the names of approximate ones to the largest error of their last results."""
         errors = {
             name: getattr(metric, "largest_error", None)
-            for name, (_, metric, _) in self._named.items()
+            for name, (_, metric, _) in self._by_name.items()
         }
         return {name: error for name, error in errors.items() if error is not None}
 
     def update(self, x, y, logits, sample_weight=None):
         """Adds a batch to what is ranked; the arguments are as in `RocketModel.compute_loss`."""
-        for head, metric, is_weighted in self._named.values():
-            if head not in logits:  # when the light net is evaluated alone
+        for name, metric, is_weighted in self._by_name.values():
+            if name not in logits:  # when the light net is evaluated alone
                 continue
             group_by = getattr(metric, "group_by", None)
-            own = self._heads[head]
+            head = self._heads[name]
             weight = None
             if is_weighted:
-                weight = metric_weight(own, self._heads, logits[head], sample_weight)
+                weight = metric_weight(head, self._heads, logits[name], sample_weight)
             metric.update_state(
-                label_of(own.output, y),
-                logits[head],
+                label_of(head.output, y),
+                logits[name],
                 weight,
                 # If there are none, the metric says what it needs.
                 groups=x.get(group_by) if isinstance(x, dict) else None,
@@ -233,7 +236,7 @@ class RankingMetrics:
         """Dict from the metrics' names in the logs to floats, of all nets or of one."""
         return {
             name: float(metric.result())
-            for name, (head, metric, _) in self._named.items()
+            for name, (head, metric, _) in self._by_name.items()
             if net in (None, self._heads[head].net)
         }
 
@@ -245,10 +248,11 @@ def _without_ranking(metrics):
     """
     if metrics is None:
         return None
-    others = {
-        head: [metric for metric in own if not _ranks(metric)] for head, own in metrics.items()
+    remaining = {
+        head: [metric for metric in head_metrics if not _ranks(metric)]
+        for head, head_metrics in metrics.items()
     }
-    return others if any(others.values()) else None
+    return remaining if any(remaining.values()) else None
 
 
 def _metrics_by_head(argument, metrics, outputs, heads, losses):
@@ -256,10 +260,12 @@ def _metrics_by_head(argument, metrics, outputs, heads, losses):
     if metrics is None:
         return None
     by_head = {
-        head: [_instance(metric) for metric in keras.tree.flatten(own) if metric is not None]
-        for head, own in spread(argument, metrics, heads).items()
+        head: [
+            _instance(metric) for metric in keras.tree.flatten(head_metrics) if metric is not None
+        ]
+        for head, head_metrics in spread(argument, metrics, heads).items()
     }
-    given = [id(metric) for own in by_head.values() for metric in own]
+    ids = [id(metric) for head_metrics in by_head.values() for metric in head_metrics]
     # A head without a label loss has labels like those of the other net's.
     by_output = {heads[head].output: loss for head, loss in losses.items()}
     return {
@@ -269,11 +275,11 @@ def _metrics_by_head(argument, metrics, outputs, heads, losses):
                 losses.get(head, by_output.get(heads[head].output)),
                 metric,
                 # A metric that ranks is made again under the model's strategy, where it runs.
-                copy=given.count(id(metric)) > 1 or _ranks(metric),
+                copy=ids.count(id(metric)) > 1 or _ranks(metric),
             )
-            for metric in own
+            for metric in head_metrics
         ]
-        for head, own in by_head.items()
+        for head, head_metrics in by_head.items()
     }
 
 
@@ -320,8 +326,8 @@ def _names_by_keras(metrics, weighted_metrics):
     """The names that Keras gives to metrics in the logs, each prefixed with its head's name."""
     names, counts = [], {}
     for kind, by_head in (("", metrics), ("weighted_", weighted_metrics)):
-        for head, own in (by_head or {}).items():
-            for metric in map(keras_internals.name_in_logs, own):
+        for head, head_metrics in (by_head or {}).items():
+            for metric in map(keras_internals.name_in_logs, head_metrics):
                 name = f"{head}_{metric}"
                 if kind and name in counts:
                     name = f"{head}_{kind}{metric}"
@@ -336,19 +342,19 @@ def _ranks(metric):
 
 
 def _ranking_by_name(metrics, weighted_metrics):
-    named = {}
+    by_name = {}
     for is_weighted, by_head in ((False, metrics), (True, weighted_metrics)):
-        for head, own in (by_head or {}).items():
-            for metric in own:
+        for head, head_metrics in (by_head or {}).items():
+            for metric in head_metrics:
                 if not _ranks(metric):
                     continue
                 name = f"{head}_{metric.name}"
-                if is_weighted and name in named:
+                if is_weighted and name in by_name:
                     name = f"{head}_weighted_{metric.name}"  # as Keras calls it
-                if name in named:
+                if name in by_name:
                     raise ValueError(
                         f"Metrics need different names in the logs. Received: {name!r} twice; name "
                         "one, as in GroupAUC('item', name='gauc_by_item')"
                     )
-                named[name] = head, metric, is_weighted
-    return named
+                by_name[name] = head, metric, is_weighted
+    return by_name

@@ -97,13 +97,13 @@ def spread(argument, value, heads):
     if set(value) <= set(nets):
         spread_values = {}
         for net in nets:
-            own = {name: head for name, head in heads.items() if head.net == net}
+            heads_of_net = {name: head for name, head in heads.items() if head.net == net}
             is_by_output = isinstance(value.get(net), dict)
             if is_by_output and not set(value[net]) <= set(outputs):
                 raise ValueError(_message(argument, value, outputs))
             spread_values |= {
                 name: value[net].get(head.output) if is_by_output else value.get(net)
-                for name, head in own.items()
+                for name, head in heads_of_net.items()
             }
         return spread_values
     if set(value) <= set(heads):

@@ -38,11 +38,11 @@ def check_hints(hints, light, booster, teacher):
     """
     names = [hint.name for hint in hints]
     heads = heads_of({"light": light.output, "booster": light.output})
-    taken = {"loss", *(f"{head}_loss" for head in heads)}
-    if len(set(names)) < len(names) or taken & set(names):
+    reserved = {"loss", *(f"{head}_loss" for head in heads)}
+    if len(set(names)) < len(names) or reserved & set(names):
         raise ValueError(
-            f"Hints must have different names, none of {sorted(taken)}: they are the names in the "
-            f"logs. Received: {names}; name them, as in Hint(..., name='low_hint_loss')"
+            f"Hints must have different names, none of {sorted(reserved)}: they are the names in "
+            f"the logs. Received: {names}; name them, as in Hint(..., name='low_hint_loss')"
         )
     followed = {hint.follows for hint in hints}
     for role, net in (("booster", booster), ("teacher", teacher)):
@@ -94,23 +94,26 @@ def check_hidden(hints, outputs):
         ValueError: cosine cannot compare the light net's layer 'low' with the booster's 'high': ...
     """
     for hint in hints:
-        for mine, theirs in (hint.layers or {}).items():
-            shapes = outputs[hint.follower][mine].shape, outputs[hint.follows][theirs].shape
-            what = compares(hint.loss)
+        for follower_layer, followed_layer in (hint.layers or {}).items():
+            shapes = (
+                outputs[hint.follower][follower_layer].shape,
+                outputs[hint.follows][followed_layer].shape,
+            )
+            kind = compares(hint.loss)
             compared = shapes
-            if what == "maps" or hint.projection:
+            if kind == "maps" or hint.projection:
                 # Maps are over positions: channels are averaged, or changed by projections.
                 compared = [shape[:-1] for shape in shapes]
-            least = 3 if what == "maps" else 2
-            fit = what is None or _may_be_equal(*compared)
-            if not fit or min(map(len, shapes)) < least:
+            minimum_rank = 3 if kind == "maps" else 2
+            fits = kind is None or _may_be_equal(*compared)
+            if not fits or min(map(len, shapes)) < minimum_rank:
                 raise ValueError(
-                    f"{hint.loss.name} cannot compare {NET[hint.follower]}'s layer {mine!r} with "
-                    f"{NET[hint.follows]}'s {theirs!r}: shapes {shapes[0]} and {shapes[1]}; pair "
-                    "layers of one shape (for attention, of one height and width), or of other "
-                    "widths with Hint(..., projection=True)"
+                    f"{hint.loss.name} cannot compare {NET[hint.follower]}'s layer "
+                    f"{follower_layer!r} with {NET[hint.follows]}'s {followed_layer!r}: shapes "
+                    f"{shapes[0]} and {shapes[1]}; pair layers of one shape (for attention, of one "
+                    "height and width), or of other widths with Hint(..., projection=True)"
                 )
-            _check_classes(hint, f"{NET[hint.follows]}'s layer {theirs!r}", shapes[1])
+            _check_classes(hint, f"{NET[hint.follows]}'s layer {followed_layer!r}", shapes[1])
 
 
 def check_label_losses(hints, heads, label_losses):
@@ -151,11 +154,11 @@ def check_label_losses(hints, heads, label_losses):
             if takes(hint.loss, "labels") and not (
                 losses and all(is_of_one_class(loss) for loss in losses.values())
             ):
-                given = {name: loss.name for name, loss in losses.items()}
+                received = {name: loss.name for name, loss in losses.items()}
                 raise ValueError(
                     f"{hint.loss.name!r} reads the class of each label, so its nets must train on "
                     "keras.losses.SparseCategoricalCrossentropy, without ignore_class, or "
-                    f"CategoricalCrossentropy. Received: label losses {given}"
+                    f"CategoricalCrossentropy. Received: label losses {received}"
                     f"{'' if output is None else f' of the output {output!r}'}; take another "
                     "hint, such as 'kd'"
                 )
@@ -163,13 +166,13 @@ def check_label_losses(hints, heads, label_losses):
 
 def _check_classes(hint, what, shape):
     """Checks that there are as many classes as a loss needs, if their number is known."""
-    least = _least_classes(hint.loss)
-    if shape[-1] is not None and shape[-1] < least:
+    minimum = _least_classes(hint.loss)
+    if shape[-1] is not None and shape[-1] < minimum:
         standardized = " with standardize=True" if hint.loss.name == "kd" else ""
         raise ValueError(
-            f"{hint.loss.name!r}{standardized} needs {least} classes or more: with fewer, nothing "
-            f"is left to compare but which one is more likely. Received: {what} of shape {shape}; "
-            "take another hint, such as 'logits_mse' or 'kd'"
+            f"{hint.loss.name!r}{standardized} needs {minimum} classes or more: with fewer, "
+            f"nothing is left to compare but which one is more likely. Received: {what} of shape "
+            f"{shape}; take another hint, such as 'logits_mse' or 'kd'"
         )
 
 
@@ -180,5 +183,5 @@ def _least_classes(loss):
 def _may_be_equal(first, second):
     """Whether two shapes are equal, as far as their sizes are known."""
     return len(first) == len(second) and all(
-        None in (mine, theirs) or mine == theirs for mine, theirs in zip(first, second, strict=True)
+        None in (one, other) or one == other for one, other in zip(first, second, strict=True)
     )

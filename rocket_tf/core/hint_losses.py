@@ -65,7 +65,7 @@ class SoftmaxMSE(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
-        difference = ops.softmax(_two_or_more(y_pred)) - ops.softmax(_two_or_more(y_true))
+        difference = ops.softmax(_with_two_classes(y_pred)) - ops.softmax(_with_two_classes(y_true))
         return ops.sum(ops.square(difference), axis=-1)
 
 
@@ -140,7 +140,7 @@ class KnowledgeDistillation(WithTemperature):
         self.least_classes = 3 if standardize else 1
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = _two_or_more(y_true), _two_or_more(y_pred)
+        y_true, y_pred = _with_two_classes(y_true), _with_two_classes(y_pred)
         if self.standardize:
             y_true, y_pred = _standardized(y_true), _standardized(y_pred)
         target = ops.softmax(y_true / self.temperature)
@@ -259,7 +259,7 @@ class CosineDistance(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
-        return 1 - ops.sum(_of_length_one(y_true) * _of_length_one(y_pred), axis=-1)
+        return 1 - ops.sum(_unit_vectors(y_true) * _unit_vectors(y_pred), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="rocket_tf")
@@ -284,8 +284,8 @@ class EuclideanDistance(keras.losses.Loss):
     def call(self, y_true, y_pred):
         squares = ops.sum(ops.square(y_pred - y_true), axis=-1)
         # The gradient of the root at 0 is infinite, and times 0 it is NaN.
-        apart = squares > 0
-        return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0)
+        positive = squares > 0
+        return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
 
 
 def attention_map(activations, mask=None):
@@ -310,10 +310,10 @@ def attention_map(activations, mask=None):
     if mask is not None:
         squares = ops.where(mask, squares, 0.0)
     positions = math.prod(ops.shape(squares)[1:])
-    return _of_length_one(ops.reshape(squares, (-1, positions)))
+    return _unit_vectors(ops.reshape(squares, (-1, positions)))
 
 
-def _of_length_one(vectors):
+def _unit_vectors(vectors):
     """Vectors over the last axis, scaled to length 1; zeros if they are shorter than epsilon."""
     squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
     has_length = squares > keras.config.epsilon() ** 2
@@ -321,7 +321,7 @@ def _of_length_one(vectors):
     return ops.where(has_length, vectors * ops.rsqrt(ops.where(has_length, squares, 1.0)), 0.0)
 
 
-def _two_or_more(logits):
+def _with_two_classes(logits):
     """Logits of at least two classes: a 0 is added to a single logit."""
     if logits.shape[-1] != 1:
         return logits
@@ -331,4 +331,4 @@ def _two_or_more(logits):
 def _standardized(logits):
     """Logits of mean 0 and population standard deviation 1 over classes; 0 if all are equal."""
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    return _of_length_one(centred) * math.sqrt(logits.shape[-1])
+    return _unit_vectors(centred) * math.sqrt(logits.shape[-1])

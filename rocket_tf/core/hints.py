@@ -182,7 +182,7 @@ class Hint:
     def temperature(self, value: float) -> None:
         if self.temperature is None:
             raise ValueError(
-                f"temperature belongs to loss={_named(_WITH_TEMPERATURE)}. Received: "
+                f"temperature belongs to loss={_quoted(_WITH_TEMPERATURE)}. Received: "
                 f"temperature={value!r} of a hint with loss={self.loss.name!r}"
             )
         self.loss.temperature = value
@@ -237,7 +237,7 @@ def _maps_names(layers):
     )
 
 
-def _named(names):
+def _quoted(names):
     """Names in quotes, as in '"kd" and "dist"'."""
     *first, last = (f'"{name}"' for name in names)
     return f"{', '.join(first)} and {last}"
@@ -253,7 +253,7 @@ def _resolve(loss, temperature, standardize):
         )
     if temperature is not None and loss not in _WITH_TEMPERATURE:
         raise ValueError(
-            f"temperature belongs to loss={_named(_WITH_TEMPERATURE)}; a loss of your own holds "
+            f"temperature belongs to loss={_quoted(_WITH_TEMPERATURE)}; a loss of your own holds "
             f"its own. Received: loss={loss!r}, temperature={temperature}"
         )
     if isinstance(loss, str):
@@ -303,9 +303,9 @@ def resolve_hints(hint, weight, temperature):
     else:
         weight = _DEFAULT_WEIGHT if weight is None else weight
         hints = [Hint(hint, weight, temperature=temperature)]
-    for each in hints:
-        if not isinstance(each, Hint):
-            raise ValueError(f"A list of hints holds Hint objects. Received: {each!r}")
+    for item in hints:
+        if not isinstance(item, Hint):
+            raise ValueError(f"A list of hints holds Hint objects. Received: {item!r}")
     return hints
 
 
@@ -316,12 +316,12 @@ def hidden_layers(hints):
         >>> hidden_layers([Hint("cosine", layers={"low": "high"})])
         {'light': ['low'], 'booster': ['high'], 'teacher': []}
     """
-    read = {"light": [], "booster": [], "teacher": []}
+    layers = {"light": [], "booster": [], "teacher": []}
     for hint in hints:
-        for mine, theirs in (hint.layers or {}).items():
-            read[hint.follower].append(mine)
-            read[hint.follows].append(theirs)
-    return read
+        for follower_layer, followed_layer in (hint.layers or {}).items():
+            layers[hint.follower].append(follower_layer)
+            layers[hint.follows].append(followed_layer)
+    return layers
 
 
 def make_projections(hints, outputs):
@@ -346,19 +346,24 @@ def make_projections(hints, outputs):
     """
     projections = {}
     for hint in hints:
-        for mine, theirs in (hint.layers or {}).items() if hint.projection else ():
-            shapes = outputs[hint.follower][mine].shape, outputs[hint.follows][theirs].shape
+        for follower_layer, followed_layer in (
+            (hint.layers or {}).items() if hint.projection else ()
+        ):
+            shapes = (
+                outputs[hint.follower][follower_layer].shape,
+                outputs[hint.follows][followed_layer].shape,
+            )
             if None in (shapes[0][-1], shapes[1][-1]):
                 raise ValueError(
                     f"A projection is between layers of known widths. Received: shapes {shapes[0]} "
-                    f"({mine!r}) and {shapes[1]} ({theirs!r})"
+                    f"({follower_layer!r}) and {shapes[1]} ({followed_layer!r})"
                 )
             projection = keras.layers.Dense(
                 shapes[1][-1],
                 use_bias=False,
                 dtype=keras.config.floatx(),  # like hints, under every dtype policy
-                name=f"{hint.name}_{mine}_projection",
+                name=f"{hint.name}_{follower_layer}_projection",
             )
             projection.build(shapes[0])
-            projections[hint.name, mine] = projection
+            projections[hint.name, follower_layer] = projection
     return projections

@@ -29,27 +29,32 @@ def order_of(reference, inputs, what="nets"):
         >>> order_of([price, age], [age, price]), order_of([price], [age, price])
         ([1, 0], [1])
     """
-    places = list(range(len(keras.tree.flatten(reference))))
-    if len(places) < len(keras.tree.flatten(inputs)):
-        keys, given = keys_of(reference), keys_of(inputs)
-        if not set(keys) <= set(given):
+    positions = list(range(len(keras.tree.flatten(reference))))
+    if len(positions) < len(keras.tree.flatten(inputs)):
+        keys, available = keys_of(reference), keys_of(inputs)
+        if not set(keys) <= set(available):
             raise ValueError(
                 f"{what} have inputs that cannot be matched by name. Received: {keys}, not all "
-                f"among {given}"
+                f"among {available}"
             )
-        return [given.index(key) for key in keys]
+        return [available.index(key) for key in keys]
     if isinstance(reference, dict):
-        return places
-    wanted, given = (_names(tensors) for tensors in (reference, inputs))
-    if isinstance(reference, list | tuple) and sorted(wanted) == sorted(given):
-        return [given.index(name) for name in wanted]
-    moved = [name for name in wanted if name in given and given.index(name) != wanted.index(name)]
+        return positions
+    reference_names, input_names = (_names(tensors) for tensors in (reference, inputs))
+    if isinstance(reference, list | tuple) and sorted(reference_names) == sorted(input_names):
+        return [input_names.index(name) for name in reference_names]
+    moved = [
+        name
+        for name in reference_names
+        if name in input_names and input_names.index(name) != reference_names.index(name)
+    ]
     if moved:
         raise ValueError(
             f"{what} have inputs of the same names at different positions, and other inputs. "
-            f"Received: {given} and {wanted}; give both the same names, or make both take a dict"
+            f"Received: {input_names} and {reference_names}; give both the same names, or make "
+            "both take a dict"
         )
-    return places
+    return positions
 
 
 def in_order_of(reference, inputs):
@@ -62,7 +67,7 @@ def in_order_of(reference, inputs):
         ['price', 'age']
     """
     flat = keras.tree.flatten(inputs)
-    ordered = [flat[place] for place in order_of(reference, inputs)]
+    ordered = [flat[position] for position in order_of(reference, inputs)]
     return keras.tree.pack_sequence_as(reference, ordered)
 
 
@@ -106,8 +111,8 @@ def only_of(booster, light):
     """
     if booster is None or len(booster.inputs) <= len(light.inputs):
         return ()
-    own = keys_of(light.input)
-    return tuple(key for key in keys_of(booster.input) if key not in own)
+    light_keys = keys_of(light.input)
+    return tuple(key for key in keys_of(booster.input) if key not in light_keys)
 
 
 def take_the_same(light, other, what, may_have_more=False):
@@ -130,8 +135,8 @@ def take_the_same(light, other, what, may_have_more=False):
         >>> take_the_same(net, net, "both")
         True
     """
-    more = may_have_more and len(other.inputs) > len(light.inputs)
-    if more:
+    has_more = may_have_more and len(other.inputs) > len(light.inputs)
+    if has_more:
         if isinstance(light.input, dict) != isinstance(other.input, dict):
             return False
         if not set(keys_of(light.input)) <= set(keys_of(other.input)):
@@ -141,8 +146,10 @@ def take_the_same(light, other, what, may_have_more=False):
             keras.tree.assert_same_structure(light.input, other.input)
         except ValueError:
             return False
-    places = order_of(light.input, other.input, what)
-    return specification([other.inputs[place] for place in places]) == specification(light.inputs)
+    positions = order_of(light.input, other.input, what)
+    return specification([other.inputs[position] for position in positions]) == specification(
+        light.inputs
+    )
 
 
 def specification(inputs):
@@ -174,18 +181,22 @@ def inputs_like(*nets):
     """
     reference = nets[-1].input
 
-    needed = set()
+    required = set()
     for net in nets:
-        places = order_of(net.input, reference)
-        needed |= {p for p, own in zip(places, net.inputs, strict=True) if not _is_optional(own)}
+        positions = order_of(net.input, reference)
+        required |= {
+            position
+            for position, tensor in zip(positions, net.inputs, strict=True)
+            if not _is_optional(tensor)
+        }
 
-    def like(place, tensor):
+    def like(position, tensor):
         return keras.Input(
             batch_shape=tensor.shape,
             dtype=tensor.dtype,
             sparse=tensor.sparse,
             ragged=tensor.ragged,
-            optional=place not in needed,
+            optional=position not in required,
             name=tensor.name,
         )
 

@@ -295,7 +295,7 @@ def object_sharing():
     from keras.src.backend.common import global_state
     from keras.src.saving.serialization_lib import ObjectSharingScope
 
-    names = [f"shared_objects/id_to_{what}_map" for what in ("obj", "config")]
+    names = [f"shared_objects/id_to_{kind}_map" for kind in ("obj", "config")]
     outer = {name: global_state.get_global_attribute(name) for name in names}
     try:
         with ObjectSharingScope():

@@ -73,7 +73,7 @@ def inputs_of_net(net, rocket, x):
     flat = keras.tree.flatten(x)
     if isinstance(x, dict) or len(flat) == len(net.inputs):
         return inputs_of(net, x)
-    chosen = [flat[place] for place in order_of(net.input, rocket.input)]
+    chosen = [flat[position] for position in order_of(net.input, rocket.input)]
     return keras.tree.pack_sequence_as(net.input, chosen)
 
 
@@ -116,11 +116,11 @@ def of_light(rocket, logs):
         >>> of_light(rocket, {"light_loss": 1, "booster_loss": 2, "hint_loss": 3})
         {'light_loss': 1}
     """
-    others = {hint.name for hint in rocket.hints}
+    hint_names = {hint.name for hint in rocket.hints}
     return {
         name: value
         for name, value in logs.items()
-        if name not in others and not name.startswith("booster_")
+        if name not in hint_names and not name.startswith("booster_")
     }
 
 
@@ -139,12 +139,12 @@ def completed(rocket, data_batch):
     x, *others = data_batch
     if not lacks_booster_only(rocket, x):
         return data_batch
-    own = inputs_of_net(rocket.light, rocket, x)
-    named = dict(zip(keys_of(rocket.light.input), keras.tree.flatten(own), strict=True))
+    light_inputs = inputs_of_net(rocket.light, rocket, x)
+    inputs = dict(zip(keys_of(rocket.light.input), keras.tree.flatten(light_inputs), strict=True))
     for name, tensor in zip(keys_of(rocket.input), rocket.inputs, strict=True):
         if name in rocket.booster_only_inputs:
-            named[name] = tf.zeros((tf.shape(others[0])[0], *tensor.shape[1:]), tensor.dtype)
-    return (named, *others)
+            inputs[name] = tf.zeros((tf.shape(others[0])[0], *tensor.shape[1:]), tensor.dtype)
+    return (inputs, *others)
 
 
 def _with_stand_ins(rocket, logits):
@@ -152,5 +152,5 @@ def _with_stand_ins(rocket, logits):
 
     Keras's metrics need logits of all heads. Those of the booster are not logged.
     """
-    of_output = {rocket.heads[name].output: own for name, own in logits.items()}
-    return {name: of_output[head.output] for name, head in rocket.heads.items()}
+    logits_by_output = {rocket.heads[name].output: tensor for name, tensor in logits.items()}
+    return {name: logits_by_output[head.output] for name, head in rocket.heads.items()}

@@ -32,20 +32,20 @@ def models_to_inline(*nets):
     """
     inlined = {}
     while True:
-        places, whole = {}, set()
+        chains_of, kept_whole = {}, set()
         for net in nets:
-            _note_places(net, (), inlined, places, whole)
-        more = {
+            _note_chains(net, (), inlined, chains_of, kept_whole)
+        to_inline = {
             id(model): model
-            for chains in places.values()
+            for chains in chains_of.values()
             if len({chain[-1:] for chain in chains}) > 1
             for chain in chains
             for model in chain
-            if id(model) not in whole
+            if id(model) not in kept_whole
         }
-        if more.keys() <= inlined.keys():
+        if to_inline.keys() <= inlined.keys():
             return list(inlined.values())
-        inlined |= more
+        inlined |= to_inline
 
 
 def overrides_call(model):
@@ -60,31 +60,31 @@ def overrides_call(model):
         >>> overrides_call(Doubled(inputs, inputs + 1)), overrides_call(keras.Sequential())
         (True, False)
     """
-    plain = keras.Sequential if isinstance(model, keras.Sequential) else type(as_plain(model))
-    return type(model).call is not plain.call
+    plain_class = keras.Sequential if isinstance(model, keras.Sequential) else type(as_plain(model))
+    return type(model).call is not plain_class.call
 
 
-def _note_places(model, chain, inlined, places, whole):
+def _note_chains(model, chain, inlined, chains_of, kept_whole):
     """Notes for each layer with variables the nested models around it, outermost first.
 
     Args:
         model: functional model.
         chain: tuple of the nested models around its calls.
-        inlined: dict by id of the models that do not count as places.
-        places: dict from layers to sets of chains, filled here.
-        whole: set of ids of models that must stay whole, filled here.
+        inlined: dict by id of the models that chains leave out.
+        chains_of: dict from layers to sets of chains, filled here.
+        kept_whole: set of ids of models that must stay whole, filled here.
     """
     for call in calls_of_graph(model):
         layer = call.operation
         if not isinstance(layer, keras.Layer):
             continue
         if id(layer) not in inlined and layer.variables:
-            places.setdefault(layer, set()).add(chain)
+            chains_of.setdefault(layer, set()).add(chain)
         if _is_graph(layer):
             if not _fits(call, layer):
-                whole.add(id(layer))
+                kept_whole.add(id(layer))
             inner = chain if id(layer) in inlined else (*chain, layer)
-            _note_places(as_plain(layer), inner, inlined, places, whole)
+            _note_chains(as_plain(layer), inner, inlined, chains_of, kept_whole)
 
 
 def _is_graph(layer):
@@ -95,11 +95,11 @@ def _is_graph(layer):
 def _fits(call, model):
     """Whether the model takes the call's tensors unchanged, without a mask from the caller."""
     args, kwargs = call.arguments.args, call.arguments.kwargs
-    given = flat_inputs(model, args, kwargs)
+    tensors = flat_inputs(model, args, kwargs)
     masks = keras.tree.flatten(kwargs.get("mask"))
-    own = [getattr(tensor, keras_internals.MASK, None) for tensor in given]
-    return (kwargs.get("mask") is None or list(map(id, masks)) == list(map(id, own))) and all(
+    own_masks = [getattr(tensor, keras_internals.MASK, None) for tensor in tensors]
+    return (kwargs.get("mask") is None or list(map(id, masks)) == list(map(id, own_masks))) and all(
         isinstance(tensor, keras.KerasTensor)
-        and (tensor.dtype, len(tensor.shape)) == (wanted.dtype, len(wanted.shape))
-        for tensor, wanted in zip(given, model.inputs, strict=True)
+        and (tensor.dtype, len(tensor.shape)) == (expected.dtype, len(expected.shape))
+        for tensor, expected in zip(tensors, model.inputs, strict=True)
     )

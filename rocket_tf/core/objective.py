@@ -134,7 +134,7 @@ class Objective:
             weight = hint.weight(step) if by_step else self._hint_weights[hint.name]
             weight = tf.cast(weight, keras.config.floatx())
             compared = self._compared(hint, y, logits, hidden, sample_weight)
-            terms[hint.name] = weight, sum(mean_of(hint.loss, *each) for each in compared)
+            terms[hint.name] = weight, sum(mean_of(hint.loss, *arguments) for arguments in compared)
         return terms
 
     def label_terms(self, y, logits, sample_weight=None):
@@ -195,10 +195,10 @@ class Objective:
         """
         if not self.has_parts:
             return tape.gradient(list(losses.values()), variables)
-        kept = {id(variable) for variable in shared}
+        shared_ids = {id(variable) for variable in shared}
         gradients = {id(variable): [] for variable in variables}
         for part, loss in losses.items():
-            moved = [v for v in variables if part != "light" or id(v) not in kept]
+            moved = [v for v in variables if part != "light" or id(v) not in shared_ids]
             for variable, gradient in zip(moved, tape.gradient(loss, moved), strict=True):
                 if gradient is not None:
                     gradients[id(variable)].append(gradient)
@@ -214,13 +214,13 @@ class Objective:
     def _compared(self, hint, y, logits, hidden, sample_weight):
         """What a hint compares: followed and follower's values, weights, a mask, labels."""
         compared = []
-        for followed, own, output in self._pairs(hint, logits, hidden):
+        for followed, follower, output in self._pairs(hint, logits, hidden):
             mask = getattr(followed, MASK, None)
             if self.gradient_block or hint.follows != "booster":
                 followed = tf.stop_gradient(followed)
             weights = self._weights(sample_weight, hint.follower, output)
             labels = label_of(output, y) if takes(hint.loss, "labels") else None
-            compared.append((followed, own, weights, mask, labels))
+            compared.append((followed, follower, weights, mask, labels))
         return compared
 
     def _pairs(self, hint, logits, hidden):
@@ -233,11 +233,11 @@ class Objective:
                     followed = logits[self._names[hint.follows][output]]
                 yield followed, logits[name], output
             return
-        for mine, theirs in hint.layers.items():
-            own = hidden[hint.follower][mine]
+        for follower_layer, followed_layer in hint.layers.items():
+            follower = hidden[hint.follower][follower_layer]
             if hint.projection:
-                own = self.projections[hint.name, mine](own)
-            yield hidden[hint.follows][theirs], own, None
+                follower = self.projections[hint.name, follower_layer](follower)
+            yield hidden[hint.follows][followed_layer], follower, None
 
 
 def sum_in_order(values):
@@ -283,7 +283,9 @@ def sum_of_gradients(gradients, otherwise):
         >>> float(sum_of_gradients(gradients, tf.add_n))
         1.0
     """
-    dense = all(isinstance(each, tf.Tensor) and each.dtype.is_floating for each in gradients)
+    dense = all(
+        isinstance(gradient, tf.Tensor) and gradient.dtype.is_floating for gradient in gradients
+    )
     return sum_in_order(gradients) if dense and len(gradients) > 2 else otherwise(gradients)
 
 

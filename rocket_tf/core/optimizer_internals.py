@@ -39,7 +39,9 @@ def hooks_of_optimizer(cls):
         return self.clip_gradients(grads, super(cls, self)._clip_gradients)
 
     def _apply_weight_decay(self, variables):
-        dense = [each for each in variables if self._var_key(each) not in self._undecayed]
+        dense = [
+            variable for variable in variables if self._var_key(variable) not in self._undecayed
+        ]
         super(cls, self)._apply_weight_decay(dense)
 
     cls._backend_apply_gradients = _backend_apply_gradients

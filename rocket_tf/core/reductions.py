@@ -45,7 +45,7 @@ class StepReductions:
 
     def awaits(self, owner):
         """Whether values of an owner wait."""
-        return any(owner is each for _, _, each in self._waiting)
+        return any(owner is waiting_owner for _, _, waiting_owner in self._waiting)
 
     def reduce(self, gradients=()):
         """Sums gradients over all replicas; reduces waiting values with them, and follows these.
@@ -61,11 +61,11 @@ class StepReductions:
         waiting, self._waiting = self._waiting, []
         values = [value for group, _, _ in waiting for value in group]
         is_sparse = [isinstance(gradient, tf.IndexedSlices) for gradient in gradients]
-        slices = [each for each, sparse in zip(gradients, is_sparse, strict=True) if sparse]
+        slices = [gradient for gradient, sparse in zip(gradients, is_sparse, strict=True) if sparse]
         dense = [
-            each
-            for each, sparse in zip(gradients, is_sparse, strict=True)
-            if each is not None and not sparse
+            gradient
+            for gradient, sparse in zip(gradients, is_sparse, strict=True)
+            if gradient is not None and not sparse
         ]
         sums = _sums([*dense, *values])
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
@@ -93,12 +93,12 @@ def collected():
         >>> step.awaits(layer)
         True
     """
-    before = getattr(_HERE, "step", None)
+    outer = getattr(_HERE, "step", None)
     _HERE.step = StepReductions()
     try:
         yield _HERE.step
     finally:
-        _HERE.step = before
+        _HERE.step = outer
 
 
 def follow_mean(values, follow, owner):
@@ -150,12 +150,12 @@ def _sums(tensors):
     options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=_BYTES_A_PACK)
     sums = [None] * len(tensors)
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-        places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        indices = [index for index, tensor in enumerate(tensors) if tensor.dtype == dtype]
         # TensorFlow packs a list from its end, where the last layers' gradients are; these are
         # ready first.
-        group = replica.all_reduce("SUM", [tensors[place] for place in places], options)
-        for place, total in zip(places, group, strict=True):
-            sums[place] = total
+        group = replica.all_reduce("SUM", [tensors[index] for index in indices], options)
+        for index, total in zip(indices, group, strict=True):
+            sums[index] = total
     return sums
 
 
@@ -168,19 +168,19 @@ def _rows_of_all_replicas(slices):
     if not slices:
         return []
     replica = tf.distribute.get_replica_context()
-    lengths = tf.stack([tf.shape(each.indices, tf.int32)[0] for each in slices])
-    parts = [part for each in slices for part in (each.indices, each.values)]
+    lengths = tf.stack([tf.shape(tensor.indices, tf.int32)[0] for tensor in slices])
+    parts = [part for tensor in slices for part in (tensor.indices, tensor.values)]
     message = tf.concat([_to_floats(lengths), *map(_to_floats, parts)], axis=0)
     received = _Reader(replica.all_gather(message, axis=0))
     gathered = [[] for _ in parts]
     for _ in range(replica.num_replicas_in_sync):
         own_lengths = tf.unstack(received.next(len(slices), lengths), len(slices))
-        for place, part in enumerate(parts):
-            gathered[place].append(received.next(own_lengths[place // 2], part))
-    gathered = [tf.concat(each, axis=0) for each in gathered]
+        for index, part in enumerate(parts):
+            gathered[index].append(received.next(own_lengths[index // 2], part))
+    gathered = [tf.concat(pieces, axis=0) for pieces in gathered]
     return [
-        tf.IndexedSlices(values, indices, each.dense_shape)
-        for each, indices, values in zip(slices, gathered[::2], gathered[1::2], strict=True)
+        tf.IndexedSlices(values, indices, tensor.dense_shape)
+        for tensor, indices, values in zip(slices, gathered[::2], gathered[1::2], strict=True)
     ]
 
 
@@ -189,14 +189,14 @@ class _Reader:
 
     def __init__(self, floats):
         self._floats = floats
-        self._at = 0
+        self._position = 0
 
     def next(self, length, like):
         """The next tensor, with a number of rows; their dtype and shape are those of `like`."""
         words = max(1, like.dtype.size // 4)
         row = like.shape[1:]
-        end = self._at + length * row.num_elements() * words
-        floats, self._at = self._floats[self._at : end], end
+        end = self._position + length * row.num_elements() * words
+        floats, self._position = self._floats[self._position : end], end
         shape = [-1, *row, words] if words > 1 else [-1, *row]
         floats = tf.reshape(floats, shape)
         return (

@@ -108,8 +108,8 @@ class RocketModel(DistributedModel):
         resolved = hints.resolve_hints(hint, hint_weight, temperature)
         hint_checks.check_hints(resolved, light, booster, teacher)
         check_routing(shared_layers_learn_from, booster)
-        read = hints.hidden_layers(resolved)
-        inputs, outputs, hidden = graph.join(light, booster, read)
+        layers_read = hints.hidden_layers(resolved)
+        inputs, outputs, hidden = graph.join(light, booster, layers_read)
         heads, outputs = heads_of(outputs), flat(outputs)
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self.heads = heads
@@ -127,7 +127,7 @@ class RocketModel(DistributedModel):
         self._read_nets = keras.Model(inputs, (outputs, hidden)).__call__ if hidden else None
         self._read_teacher = None
         if teacher is not None:
-            reader = taking(inputs, graph.reader("teacher", teacher, read["teacher"]))
+            reader = taking(inputs, graph.reader("teacher", teacher, layers_read["teacher"]))
             self._read_teacher = reader.__call__
             hidden = {**hidden, "teacher": reader.output[1]}
         hint_checks.check_hidden(resolved, hidden)
@@ -168,7 +168,7 @@ class RocketModel(DistributedModel):
         if kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16":
             optimizer = with_loss_scaling(optimizer)
         with self.distribute_strategy.scope():  # where variables must be made
-            own = HeadMetrics(self.heads, self.output, losses, metrics, weighted_metrics)
+            head_metrics = HeadMetrics(self.heads, self.output, losses, metrics, weighted_metrics)
             objective = Objective(
                 self.heads,
                 losses,
@@ -178,16 +178,16 @@ class RocketModel(DistributedModel):
                 self.shared_layers_learn_from,
                 self._projections,
             )
-        names_in_logs(objective.names, own.names)  # checks them
-        if own.ranking.metrics and kwargs.get("jit_compile", "auto") == "auto":
+        names_in_logs(objective.names, head_metrics.names)  # checks them
+        if head_metrics.ranking.metrics and kwargs.get("jit_compile", "auto") == "auto":
             kwargs["jit_compile"] = False  # their state grows, and XLA needs fixed shapes
         keras_internals.forget_compiled_metrics(self)
-        super().compile(optimizer=optimizer, **own.of_keras, **kwargs)
-        self.objective, self.head_metrics = objective, own
+        super().compile(optimizer=optimizer, **head_metrics.of_keras, **kwargs)
+        self.objective, self.head_metrics = objective, head_metrics
         self._own_compile_arguments = {
             "loss": given_by_head(loss, self.heads),
             "loss_weights": weights,
-            **own.by_head,
+            **head_metrics.by_head,
         }
         self.term_means = {name: keras.metrics.Mean(name=name) for name in objective.names}
         self.loss_mean, compiled = keras_internals.running_metrics(self)
@@ -314,8 +314,8 @@ class RocketModel(DistributedModel):
 
     def record(self, terms, net, logits):
         """Records terms for the logs; returns the objective by parts, and what layers add."""
-        of_layers = without(net.losses, getattr(self.teacher, "losses", ()))
-        return self.objective.record(terms, of_layers, logits, self.term_means, self.loss_mean)
+        layer_losses = without(net.losses, getattr(self.teacher, "losses", ()))
+        return self.objective.record(terms, layer_losses, logits, self.term_means, self.loss_mean)
 
     complete = light_alone.completed
 
@@ -329,9 +329,9 @@ class RocketModel(DistributedModel):
         """The logs as a dict, each metric of `compile` under the name of its head."""
         logs = {mean.name: mean.result() for mean in (self.loss_mean, *self.term_means.values())}
         # Keras leaves out the output's name where there is one alone.
-        before = f"{next(iter(self.heads))}_" if len(self.heads) == 1 else ""
+        prefix = f"{next(iter(self.heads))}_" if len(self.heads) == 1 else ""
         for metric in self._compiled_metrics:
-            logs |= {f"{before}{name}": value for name, value in metric.result().items()}
+            logs |= {f"{prefix}{name}": value for name, value in metric.result().items()}
         return logs
 
     @property

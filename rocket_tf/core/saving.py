@@ -32,7 +32,9 @@ def refuses_cloning(init: Init) -> Init:
 
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-        if args and any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(args)):
+        if args and any(
+            isinstance(argument, keras.KerasTensor) for argument in keras.tree.flatten(args)
+        ):
             name = type(self).__name__
             raise ValueError(
                 f"keras.models.clone_model would make a plain functional model of a {name}, "
@@ -151,7 +153,7 @@ def check_loadable(rocket):
         ValueError: The rocket could not be loaded again, once saved: ...
     """
     for model in (_joint(rocket), _without_optimizer(rocket.teacher)):
-        shared = {} if model is None else _held_by_several(model)
+        shared = {} if model is None else _shared_layers(model)
         if not shared:
             continue
         try:
@@ -174,18 +176,18 @@ def _problem_of_loading(model, config):
     state = random.getstate()  # from which Keras draws seeds
     try:
         with keras_internals.object_sharing():
-            again = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
+            rebuilt = keras.saving.deserialize_keras_object(config, classes, safe_mode=False)
     except Exception as error:  # layers and Keras raise many kinds
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     finally:
         random.setstate(state)
-    counts = len(model.variables), len(again.variables)
+    counts = len(model.variables), len(rebuilt.variables)
     return None if counts[0] == counts[1] else "{} variables would become {}".format(*counts)
 
 
 def _configuration(model):
     """A model's configuration, with marks on layers that several others hold."""
-    held = {} if model is None else _held_by_several(model)
+    held = {} if model is None else _shared_layers(model)
     if not held:
         return keras.saving.serialize_keras_object(model)
     return _with_ids_of(held, _serialized_with_ids(model))
@@ -204,7 +206,7 @@ def _with_ids_of(held, config):
     }
 
 
-def _held_by_several(model):
+def _shared_layers(model):
     """Layers with variables that several layers hold, or whose variables do; names by id."""
     layers = keras_internals.all_layers(model)
     holders, owners = {}, {}
@@ -213,12 +215,12 @@ def _held_by_several(model):
         for part in inner:
             if part.variables:
                 holders.setdefault(id(part), []).append(part)
-        below = {id(variable) for part in inner for variable in part.variables}
+        inner_variables = {id(variable) for part in inner for variable in part.variables}
         for variable in layer.variables:
-            if id(variable) not in below:
+            if id(variable) not in inner_variables:
                 owners.setdefault(id(variable), []).append(layer)
-    several = [each for each in (*holders.values(), *owners.values()) if len(each) > 1]
-    return {id(layer): layer.name for each in several for layer in each}
+    shared = [group for group in (*holders.values(), *owners.values()) if len(group) > 1]
+    return {id(layer): layer.name for group in shared for layer in group}
 
 
 def _joint(rocket):

@@ -44,9 +44,9 @@ class SmoothedCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
-        even = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)
+        uniform = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)
         smoothing = self.label_smoothing
-        return (1 - smoothing) * super().call(y_true, y_pred) + smoothing * even
+        return (1 - smoothing) * super().call(y_true, y_pred) + smoothing * uniform
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}

@@ -48,8 +48,8 @@ def aggregate_gradients_by(aggregate):
     from tensorflow.python.eager import backprop
 
     space = backprop._default_vspace
-    ours = functools.partial(aggregate, otherwise=space.aggregate_fn)
-    pywrap_tfe.TFE_Py_RegisterVSpace(space._replace(aggregate_fn=ours))
+    replacement = functools.partial(aggregate, otherwise=space.aggregate_fn)
+    pywrap_tfe.TFE_Py_RegisterVSpace(space._replace(aggregate_fn=replacement))
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ def from_json(content):
             columns["features"] = tuple(read_features(columns["features"]).values())
         content["columns"] = Columns(**columns)
     for facts in ("moments", "vocabularies"):
-        content[facts] = {name: tuple(own) for name, own in content.get(facts, {}).items()}
+        content[facts] = {name: tuple(entry) for name, entry in content.get(facts, {}).items()}
     return DatasetCard(**content)
 
 

@@ -83,8 +83,8 @@ def of_files(files, names):
     if sum(sizes) > _READ_WHOLE and len(files) > _FILES:
         chosen = np.linspace(0, len(files) - 1, _FILES).astype(int)
     content = 0
-    for place in chosen:
-        content = _checksum(files[place], sizes[place], content)
+    for index in chosen:
+        content = _checksum(files[index], sizes[index], content)
     return {"files": listed.hexdigest()[:16], "content": f"{content:08x}"}
 
 
@@ -96,8 +96,8 @@ def of_places(file, size, start=0):
         size: size of the file, in bytes.
         start: the checksum of what comes before.
     """
-    for place in np.linspace(0, max(size - _PLACE, 0), _PLACES, dtype=np.int64):
-        file.seek(int(place))
+    for offset in np.linspace(0, max(size - _PLACE, 0), _PLACES, dtype=np.int64):
+        file.seek(int(offset))
         start = zlib.crc32(file.read(_PLACE), start)
     return start
 
@@ -115,9 +115,9 @@ def _checksum(path, size, start):
     if not os.path.isfile(path):
         return start
     pieces = [(0, size)] if size <= 3 * _PIECE else []
-    pieces = pieces or [(place, _PIECE) for place in (0, (size - _PIECE) // 2, size - _PIECE)]
+    pieces = pieces or [(offset, _PIECE) for offset in (0, (size - _PIECE) // 2, size - _PIECE)]
     with contextlib.suppress(OSError), open(path, "rb") as file:  # reported where the file is read
-        for place, length in pieces:
-            file.seek(place)
+        for offset, length in pieces:
+            file.seek(offset)
             start = zlib.crc32(file.read(length), start)
     return start

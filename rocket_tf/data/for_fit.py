@@ -162,9 +162,9 @@ def _batches(
     """Batches of a split, as a `tf.data.Dataset` of known length."""
     import tensorflow as tf
 
-    left = math.ceil(split.examples / batch_size)
+    remaining = math.ceil(split.examples / batch_size)
     if part == "train":
-        left = left * (epochs - first_epoch) - first_step
+        remaining = remaining * (epochs - first_epoch) - first_step
         batches = split.training_batches(
             batch_size,
             epochs,
@@ -179,4 +179,4 @@ def _batches(
         batches = split.evaluation_batches(
             batch_size, weight_column=weight_column, label_names=label_names
         )
-    return batches.apply(tf.data.experimental.assert_cardinality(left))
+    return batches.apply(tf.data.experimental.assert_cardinality(remaining))

@@ -258,11 +258,11 @@ class Split(abc.ABC):
         )
         schedule = Schedule(batch_size, epochs, seed, first_epoch, first_step)
         parts = self.training_parts(schedule, augment, share)
-        if any(each is not None for each in (mixing, num_classes, class_weights)):
+        if any(option is not None for option in (mixing, num_classes, class_weights)):
             pipeline.check_have_one_class(parts)
         if mixing is not None:
-            of_partners = dataclasses.replace(schedule, order=1)
-            partners = self.training_parts(of_partners, augment, share)
+            partner_schedule = dataclasses.replace(schedule, order=1)
+            partners = self.training_parts(partner_schedule, augment, share)
             places = pipeline.places_of_parts(self.examples, schedule, share)
             parts = pipeline.mix(parts, partners, places, mixing, seed, num_classes)
             num_classes = None
@@ -333,7 +333,7 @@ def by_name(labels, names):
     """
     if not names:
         return labels
-    return {name: labels[:, place : place + 1] for place, name in enumerate(names)}
+    return {name: labels[:, index : index + 1] for index, name in enumerate(names)}
 
 
 def counts_of(labels, num_classes):

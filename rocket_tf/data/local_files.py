@@ -107,10 +107,10 @@ def close_gaps(images, kept):
     """The images that are kept; moved in place, since a copy might not fit into memory."""
     if kept.all():
         return images
-    places = np.flatnonzero(kept)
-    for place, source in enumerate(places):
-        images[place] = images[source]
-    return images[: len(places)]
+    kept_indices = np.flatnonzero(kept)
+    for index, source in enumerate(kept_indices):
+        images[index] = images[source]
+    return images[: len(kept_indices)]
 
 
 def without_unreadable(images, labels, readable, training):

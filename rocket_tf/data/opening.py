@@ -156,30 +156,30 @@ class _CatalogDataSet(_InMemoryDataSet):
 
 
 class _OwnDataSet(_InMemoryDataSet):
-    def __init__(self, settings, own):
-        super().__init__(settings, own.card)
-        self._own = own
+    def __init__(self, settings, content):
+        super().__init__(settings, content.card)
+        self._content = content
 
     @property
     def fingerprint(self):
-        return self._own.fingerprint
+        return self._content.fingerprint
 
     def reopen(self, mapping):
         settings = settings_of(mapping)
         if not have_one_source(settings, self._settings):
             return open_data(mapping)
-        return self if settings == self._settings else _OwnDataSet(settings, self._own)
+        return self if settings == self._settings else _OwnDataSet(settings, self._content)
 
     def _read(self, *cut):
-        own = self._own
+        content = self._content
         return assemble(
             self._settings["dataset"],
-            own.card,
-            [own.train],
-            own.test,
-            own.class_names,
+            content.card,
+            [content.train],
+            content.test,
+            content.class_names,
             *cut,
-            make_split=own.split,
+            make_split=content.split,
         )
 
 
@@ -202,21 +202,21 @@ def _reopened(data, mapping):
 
 def settings_of(mapping):
     """The fields of a configuration that are read, with lists (from JSON) as tuples."""
-    given = {name: mapping.get(name, value) for name, value in DEFAULTS.items()}
-    given["dataset"] = mapping["dataset"]
-    given["image_size"] = given["image_size"] or DEFAULTS["image_size"]
-    given["features"] = plain(given["features"])
+    settings = {name: mapping.get(name, value) for name, value in DEFAULTS.items()}
+    settings["dataset"] = mapping["dataset"]
+    settings["image_size"] = settings["image_size"] or DEFAULTS["image_size"]
+    settings["features"] = plain(settings["features"])
     return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
 
 
 def have_one_source(first, second):
     """Whether two configurations read the same data of the user."""
-    return _of_source(settings_of(first)) == _of_source(settings_of(second))
+    return _source_settings(settings_of(first)) == _source_settings(settings_of(second))
 
 
-def _of_source(settings):
+def _source_settings(settings):
     """The settings that decide what is read of the user's own data."""
     unread = {"data_dir"} if settings["dataset"] != "tfds" else set()
     return [settings[name] for name in ("dataset", *own_data.DEFAULTS) if name not in unread]

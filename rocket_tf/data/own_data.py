@@ -148,10 +148,10 @@ def read_test(config, card, class_names, kept, listing):
         return _read_test_of_log(config, card, kept, listing)
     if config["dataset"] != "image_folder":
         return None
-    path, size, how = _of_folder(config)
-    images = image_folder.read_test(path, size, class_names, **how)
+    path, size, options = _folder_arguments(config)
+    images = image_folder.read_test(path, size, class_names, **options)
     number = len(images.test[1])
-    fingerprint = {name: own for name, own in images.fingerprint.items() if "test" in name}
+    fingerprint = {name: value for name, value in images.fingerprint.items() if "test" in name}
     split = OwnData(None, images.train, images.test, class_names, None, images.source).split
     return split(*images.test), {"test_examples": number, **fingerprint}
 
@@ -163,7 +163,7 @@ def columns_of(config):
         ValueError: if features are wrong.
     """
     label, *more_labels = config["label_columns"] or (config["label_column"],)
-    both = {
+    common = {
         "label": label,
         "more_labels": tuple(more_labels),
         "user": config["user_column"],
@@ -171,7 +171,7 @@ def columns_of(config):
         "weight": config["weight_column"],
     }
     if config["features"]:
-        return Columns.of_features(tuple(read_features(config["features"]).values()), **both)
+        return Columns.of_features(tuple(read_features(config["features"]).values()), **common)
     return Columns(
         categories=tuple(config["category_columns"]),
         numbers=tuple(config["number_columns"]),
@@ -179,38 +179,38 @@ def columns_of(config):
         item=config["item_column"],
         history_length=config["history_length"],
         missing=config["missing_values"] == "own_row",
-        **both,
+        **common,
     )
 
 
 def _read_npz(path):
-    return _of_images(npz_images.read(path))
+    return _data_of_images(npz_images.read(path))
 
 
 def _read_folder(config):
-    path, size, how = _of_folder(config)
-    return _of_images(image_folder.read(path, size, **how))
+    path, size, options = _folder_arguments(config)
+    return _data_of_images(image_folder.read(path, size, **options))
 
 
-def _of_folder(config):
+def _folder_arguments(config):
     """Path, image size, and how a folder of images is read, a dict of arguments."""
     labels = None
     if config["labels_file"]:
         fields = ("labels_file", "image_column", "class_column", "part_column", "class_separator")
         labels = LabelsFile(*(config[name] for name in fields))
-    how = {
+    options = {
         "unreadable": config["unreadable_images"],
         "streaming": config["streaming"],
         "test_fraction": config["test_fraction"],
         "labels": labels,
     }
-    return config["data_path"], config["image_size"], how
+    return config["data_path"], config["image_size"], options
 
 
 def _read_records(config):
     from rocket_tf.data.images import records  # which loads TensorFlow
 
-    return _of_images(records.read(config))
+    return _data_of_images(records.read(config))
 
 
 def read_clicks(files, columns, config):
@@ -281,7 +281,7 @@ def _checksum(part):
     return checksum
 
 
-def _of_images(images):
+def _data_of_images(images):
     pixels, labels = images.train
     # Computed from the counts of each value, without the pixels as floats in memory.
     counts = pixel_counts(pixels) if images.counts is None else images.counts

@@ -53,10 +53,10 @@ def finish(
     if class_weights is not None:
         by_class = tf.constant(class_weights, tf.float32)
         parts = parts.map(
-            lambda inputs, labels, *own: (
+            lambda inputs, labels, *weights: (
                 inputs,
                 labels,
-                math.prod(own, start=tf.gather(by_class, labels)),
+                math.prod(weights, start=tf.gather(by_class, labels)),
             )
         )
     if num_classes is not None:
@@ -73,8 +73,8 @@ def finish(
 
 
 def _with_weights(inputs, labels, column):
-    others = {name: values for name, values in inputs.items() if name != column}
-    return others, labels, inputs[column]
+    remaining = {name: values for name, values in inputs.items() if name != column}
+    return remaining, labels, inputs[column]
 
 
 def check_have_one_class(parts):
@@ -146,7 +146,7 @@ def mix(parts, partners, places, mixing, seed, num_classes):
         epoch, begin, end = place
         stream = _stateless_seed(seed, epoch, _MIXING_STREAM)
         draws = uniform_rows(stream, tf.range(begin, end), mixing_of_images.DRAWS)
-        labels = [tf.one_hot(each[1], num_classes) for each in (part, partner)]
+        labels = [tf.one_hot(example[1], num_classes) for example in (part, partner)]
         return function(part[0], partner[0], *labels, draws, alpha)
 
     together = tf.data.Dataset.zip((parts, partners, places))
@@ -188,7 +188,7 @@ def permuted(places, sizes, seed, epoch, number=0):
     order, epoch = tf.unstack(_stateless_seed(seed, epoch, _ORDER_STREAM))
     numbers = [_SEED_START + tf.cast(number, tf.int64), order, epoch]
     if sizes.shape.rank:
-        numbers = [tf.broadcast_to(each, tf.shape(places)) for each in numbers]
+        numbers = [tf.broadcast_to(values, tf.shape(places)) for values in numbers]
         sizes = tf.pad(sizes, [[0, 1]], constant_values=1)
     seeds = tf.stack(numbers, axis=-1)
     if seeds.shape.rank > 1:
@@ -218,8 +218,8 @@ def epoch_by_epoch(examples, schedule, share, parts_of_epoch):
         first = tf.where(
             epoch == schedule.first_epoch, tf.constant(schedule.first_step, tf.int64), 0
         )
-        left = tf.data.Dataset.range(first * share.own, batches * share.own)
-        return parts_of_epoch(epoch, left)
+        remaining = tf.data.Dataset.range(first * share.own, batches * share.own)
+        return parts_of_epoch(epoch, remaining)
 
     return tf.data.Dataset.range(schedule.first_epoch, schedule.epochs).flat_map(of_epoch)
 
@@ -239,9 +239,9 @@ def bounds_of_part(part, examples, batch_size, share):
     batch, replica = part // share.own, share.worker * share.own + part % share.own
     start = batch * batch_size
     size = tf.minimum(tf.constant(batch_size, tf.int64), examples - start)
-    each, rest = size // share.replicas, size % share.replicas
-    begin = start + replica * each + tf.minimum(replica, rest)
-    return begin, begin + each + tf.cast(replica < rest, tf.int64)
+    per_replica, rest = size // share.replicas, size % share.replicas
+    begin = start + replica * per_replica + tf.minimum(replica, rest)
+    return begin, begin + per_replica + tf.cast(replica < rest, tf.int64)
 
 
 def distribute(make_dataset, strategy):
@@ -265,5 +265,5 @@ def distribute(make_dataset, strategy):
 
 
 def _stateless_seed(seed, epoch, stream):
-    own = seed * 2 + stream if stream < 2 else seed + (stream << _BITS_OF_SEEDS)
-    return tf.stack([tf.constant(own, tf.int64), epoch])
+    stream_seed = seed * 2 + stream if stream < 2 else seed + (stream << _BITS_OF_SEEDS)
+    return tf.stack([tf.constant(stream_seed, tf.int64), epoch])

@@ -33,10 +33,10 @@ def uniform_rows(seed, rows, width):
     """
     # The lower half of the counter begins at 0, so counting never carries.
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
-    places = rows[:, None] * width + tf.range(width, dtype=tf.int64)
-    counts = tf.cast(places // _WORDS, tf.uint64) + counter[0]
+    positions = rows[:, None] * width + tf.range(width, dtype=tf.int64)
+    counts = tf.cast(positions // _WORDS, tf.uint64) + counter[0]
     words = _philox(tf.stack([counts, tf.broadcast_to(counter[1], tf.shape(counts))], -1), key[0])
-    words = tf.gather(words, places % _WORDS, batch_dims=2)
+    words = tf.gather(words, positions % _WORDS, batch_dims=2)
     # TensorFlow makes a float from the 23 lower bits of a word, the fraction of a number in [1, 2).
     return tf.cast(tf.bitwise.bitwise_and(words, _constant(0x7FFFFF)), tf.float32) * 2.0**-23
 
@@ -55,13 +55,13 @@ def _philox(halves, key):
     xor = tf.bitwise.bitwise_xor
     low, by_32, multipliers = _constant(_LOW), _constant(32), _constant(_MULTIPLIERS)
     split = tf.stack([tf.bitwise.bitwise_and(key, low), tf.bitwise.right_shift(key, by_32)])
-    grown = split + _constant([[turn * step for step in _WEYL] for turn in range(_ROUNDS)])
+    round_keys = split + _constant([[turn * step for step in _WEYL] for turn in range(_ROUNDS)])
     last = tf.constant([-1])
     # The first and the third of four words; the second and the fourth.
     outer, inner = tf.bitwise.bitwise_and(halves, low), tf.bitwise.right_shift(halves, by_32)
-    for own_key in tf.unstack(tf.bitwise.bitwise_and(grown, low)):
+    for round_key in tf.unstack(tf.bitwise.bitwise_and(round_keys, low)):
         products = tf.reverse(outer * multipliers, last)
-        outer = xor(xor(tf.bitwise.right_shift(products, by_32), inner), own_key)
+        outer = xor(xor(tf.bitwise.right_shift(products, by_32), inner), round_key)
         inner = tf.bitwise.bitwise_and(products, low)
     words = tf.stack([outer, inner], axis=-1)
     return tf.reshape(words, tf.concat([tf.shape(halves)[:-1], [_WORDS]], 0))

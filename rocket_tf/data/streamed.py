@@ -94,7 +94,7 @@ class StreamedSplit(Split):
 
         # Declared stateless; otherwise, determinism would forbid reading several batches at once.
         images = tf.numpy_function(
-            lambda places: self.source.read(self.references[places]),
+            lambda indices: self.source.read(self.references[indices]),
             [chosen],
             tf.uint8,
             stateful=False,

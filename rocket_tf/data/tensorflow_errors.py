@@ -24,7 +24,7 @@ def damage_named():
     try:
         yield
     except tf.errors.OpError as error:
-        found = re.search(r"DamagedDataError: (.*)", error.message)
-        if found is None:
+        match = re.search(r"DamagedDataError: (.*)", error.message)
+        if match is None:
             raise
-        raise DamagedDataError(found[1]) from error
+        raise DamagedDataError(match[1]) from error

@@ -102,15 +102,17 @@ def wait_for_all(cluster, seconds=_SECONDS_TO_COME, tell=print):
         ConfigError: if this worker cannot listen on its own port.
         WorkerLostError: if some workers do not come in time.
     """
-    own = cluster.addresses[cluster.worker]
+    own_address = cluster.addresses[cluster.worker]
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("", _host_and_port(own)[1]))
+            listener.bind(("", _host_and_port(own_address)[1]))
             listener.listen(len(cluster.addresses))
         except OSError as error:
-            raise _error(f"{own} for this worker ({error})", "a port that is free here") from None
-        missing = [address for address in cluster.addresses if address != own]
+            raise _error(
+                f"{own_address} for this worker ({error})", "a port that is free here"
+            ) from None
+        missing = [address for address in cluster.addresses if address != own_address]
         began = reported = time.monotonic()
         while missing := [address for address in missing if not _answers(address)]:
             now = time.monotonic()
@@ -148,9 +150,9 @@ def _host_and_port(address):
     return host.strip("[]"), int(port)
 
 
-def _error(given, expected):
-    given = given if len(given) <= 200 else f"{given[:200]} …"
+def _error(value, expected):
+    value = value if len(value) <= 200 else f"{value[:200]} …"
     return ConfigError(
-        f"TF_CONFIG: got {given}, expected {expected}; mend the environment variable, or unset it "
+        f"TF_CONFIG: got {value}, expected {expected}; mend the environment variable, or unset it "
         "to train on this machine alone"
     )

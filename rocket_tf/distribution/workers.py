@@ -56,12 +56,12 @@ class Workers:
             return [numbers.numpy()]
         # Summed over all replicas; the first replica of each worker contributes its row.
         row = tf.one_hot(self._cluster.worker, self.count, dtype=tf.int64)
-        own = row[:, None] * numbers[None, :]
+        contribution = row[:, None] * numbers[None, :]
 
         def add_up():
             replica = tf.distribute.get_replica_context()
             local = replica.replica_id_in_sync_group % self._replicas_here
-            return replica.all_reduce("SUM", tf.where(local == 0, own, 0))
+            return replica.all_reduce("SUM", tf.where(local == 0, contribution, 0))
 
         rows = self._strategy.experimental_local_results(self._strategy.run(add_up))[0]
         return list(rows.numpy())
@@ -70,8 +70,8 @@ class Workers:
         """Gathers each worker's text: a list of strings, in the order of workers."""
         content = list(text.encode())
         longest = max(int(length[0]) for length in self.gather([len(content)]))
-        found = self.gather(content + [-1] * (longest - len(content)))
-        return [bytes(int(byte) for byte in row if byte >= 0).decode() for row in found]
+        rows = self.gather(content + [-1] * (longest - len(content)))
+        return [bytes(int(byte) for byte in row if byte >= 0).decode() for row in rows]
 
     @property
     def _replicas_here(self):

@@ -65,10 +65,10 @@ class BinnedAUC(MetricOfSums):
         bins = tf.floor((scores + _LARGEST_LOGIT) * (_BINS / (2 * _LARGEST_LOGIT)))
         bins = tf.cast(tf.clip_by_value(bins, 0, _BINS - 1), tf.int64)
         columns = tf.cast(labels == 1, tf.int64)
-        places = tf.constant([[_BINS, 0], [_BINS, 1], [_BINS + 1, 0]], tf.int64)
+        fault_indices = tf.constant([[_BINS, 0], [_BINS, 1], [_BINS + 1, 0]], tf.int64)
         tf.raw_ops.ResourceScatterNdAdd(
             ref=self.totals.handle,
-            indices=tf.concat([tf.stack([bins, columns], axis=1), places], axis=0),
+            indices=tf.concat([tf.stack([bins, columns], axis=1), fault_indices], axis=0),
             updates=tf.concat([weights, faults], axis=0),
         )
 

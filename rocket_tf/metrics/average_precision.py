@@ -55,7 +55,7 @@ class MeanAveragePrecision(MetricOfAllExamples):
                 f"{self.name} does not weigh examples. Received: sample_weight; pass it among "
                 "metrics, not weighted_metrics"
             )
-        y_true, y_pred = (tf.cast(each, tf.float32) for each in (y_true, y_pred))
+        y_true, y_pred = (tf.cast(tensor, tf.float32) for tensor in (y_true, y_pred))
         for name, values in (("y_true", y_true), ("y_pred", y_pred)):
             if not values.shape.is_compatible_with((None, self.num_classes)):
                 raise ValueError(
@@ -82,14 +82,14 @@ class MeanAveragePrecision(MetricOfAllExamples):
         rows = rows[rows[:, 0] != 0]
         if (rows[:, 0] == 2).any():
             raise ValueError(f"{self.name}: labels must be 0 or 1. Received others among them")
-        found = []
+        precisions = []
         for column in rows.T[1:]:
             scores, labels = (column >> 1).astype(np.int32).view(np.float32), column & 1
             if np.isnan(scores).any():
                 return math.nan
             if labels.any():
-                found.append(_average_precision(scores, labels))
-        return float(np.mean(found)) if found else math.nan
+                precisions.append(_average_precision(scores, labels))
+        return float(np.mean(precisions)) if precisions else math.nan
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}
@@ -99,5 +99,5 @@ def _average_precision(scores, labels):
     order = np.argsort(-scores)
     scores, hits = scores[order], np.cumsum(labels[order])
     last_of_ties = np.append(scores[1:] != scores[:-1], True)
-    hits, taken = hits[last_of_ties], np.flatnonzero(last_of_ties) + 1
-    return float(np.sum(np.diff(hits, prepend=0) * (hits / taken)) / hits[-1])
+    hits, ranks = hits[last_of_ties], np.flatnonzero(last_of_ties) + 1
+    return float(np.sum(np.diff(hits, prepend=0) * (hits / ranks)) / hits[-1])

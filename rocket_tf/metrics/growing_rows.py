@@ -44,8 +44,8 @@ class GrowingRows:
         capacity = tf.raw_ops.VariableShape(input=self._rows.handle, out_type=tf.int64)[0]
 
         def grow():
-            more = tf.maximum(capacity, end - capacity)
-            free = tf.zeros(tf.stack([more, self._width]), tf.int64)
+            added_rows = tf.maximum(capacity, end - capacity)
+            free = tf.zeros(tf.stack([added_rows, self._width]), tf.int64)
             self._rows.assign(tf.concat([self._rows.read_value(), free], axis=0))
             return end
 

@@ -51,7 +51,7 @@ def branch(
         ['low', 'light_logits']
     """
     booster = graph.as_functional("booster", booster)
-    names = [each.name for each in booster.layers]
+    names = [booster_layer.name for booster_layer in booster.layers]
     if layer not in names:
         near = difflib.get_close_matches(layer, names, n=3, cutoff=0.3)
         raise ValueError(
@@ -68,11 +68,13 @@ def branch(
         )
     [[features]] = features
     logits = _default_head(features, booster, name) if head is None else head(features)
-    mine, theirs = (keras.tree.map_structure(_shape, net) for net in (logits, booster.output))
-    if mine != theirs:
+    head_shape, booster_shape = (
+        keras.tree.map_structure(_shape, net) for net in (logits, booster.output)
+    )
+    if head_shape != booster_shape:
         raise ValueError(
-            f"The head's logits have shape {mine}, expected the booster's {theirs}; pass a head "
-            "that gives such logits, a layer or a function that calls layers"
+            f"The head's logits have shape {head_shape}, expected the booster's {booster_shape}; "
+            "pass a head that gives such logits, a layer or a function that calls layers"
         )
     return keras.Model(booster.input, logits, name=name)
 

@@ -86,7 +86,9 @@ def click_pair(
     _check_outputs(outputs)
     _check_booster_only(by_name, booster_only)
     _check_vocabularies(by_name)
-    of_light = {name: own for name, own in by_name.items() if name not in booster_only}
+    light_features = {
+        name: feature for name, feature in by_name.items() if name not in booster_only
+    }
     inputs = inputs_of(by_name)
 
     def side_by_side(owner, features):
@@ -94,21 +96,23 @@ def click_pair(
 
     def build(owner, features, vector, widths, batch_normalization, dropout):
         tower = _Tower(owner, widths, batch_normalization, dropout, seed)
-        read = {name: inputs[name] for name in names_of(features)}
-        return keras.Model(read, tower(vector, logits, outputs), name=owner)
+        net_inputs = {name: inputs[name] for name in names_of(features)}
+        return keras.Model(net_inputs, tower(vector, logits, outputs), name=owner)
 
     if share:
-        light_vector = booster_vector = side_by_side("shared", of_light)
+        light_vector = booster_vector = side_by_side("shared", light_features)
         if booster_only:
-            more = {name: own for name, own in by_name.items() if name in booster_only}
-            both = [light_vector, side_by_side("booster", more)]
-            booster_vector = layers.Concatenate(name="booster_all_features")(both)
+            booster_features = {
+                name: feature for name, feature in by_name.items() if name in booster_only
+            }
+            vectors = [light_vector, side_by_side("booster", booster_features)]
+            booster_vector = layers.Concatenate(name="booster_all_features")(vectors)
     else:
         light_vector, booster_vector = (
-            side_by_side("light", of_light),
+            side_by_side("light", light_features),
             side_by_side("booster", by_name),
         )
-    light = build("light", of_light, light_vector, light_tower, False, 0.0)
+    light = build("light", light_features, light_vector, light_tower, False, 0.0)
     booster = build(
         "booster",
         by_name,
@@ -205,8 +209,8 @@ class _Tower:
         self._seed = seed
 
     def __call__(self, x, logits, outputs=()):
-        for place, width in enumerate(self._widths):
-            x = self._hidden(x, width, f"{self._owner}_hidden{place}")
+        for index, width in enumerate(self._widths):
+            x = self._hidden(x, width, f"{self._owner}_hidden{index}")
         if outputs:
             names = {output: f"{self._owner}_{output}_logits" for output in outputs}
             return {output: self._logits(x, logits, name) for output, name in names.items()}

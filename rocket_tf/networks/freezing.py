@@ -31,10 +31,10 @@ def layers_until(net, name):
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.3)
         raise ValueError(f"the net has no layer {name!r}; nearest by name: {', '.join(near)}")
-    wanted, frozen = set(), []
+    tensor_ids, frozen = set(), []
     for call in reversed(calls):
-        if call.operation.name == name or wanted.intersection(map(id, call.outputs)):
-            wanted.update(map(id, call.input_tensors))
+        if call.operation.name == name or tensor_ids.intersection(map(id, call.outputs)):
+            tensor_ids.update(map(id, call.input_tensors))
             frozen.append(call.operation)
     return list(dict.fromkeys(reversed(frozen)))
 

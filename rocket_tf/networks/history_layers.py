@@ -90,10 +90,10 @@ class ActivationUnit(layers.Layer):
         )
 
     def build(self, embeddings_shape, candidate_shape, present_shape):
-        *places, dimension = embeddings_shape
-        self.hidden.build((*places, 4 * dimension))
-        self.activation.build((*places, self.units))
-        self.weight.build((*places, self.units))
+        *leading, dimension = embeddings_shape
+        self.hidden.build((*leading, 4 * dimension))
+        self.activation.build((*leading, self.units))
+        self.weight.build((*leading, self.units))
         super().build(embeddings_shape)
 
     def call(self, embeddings, candidate, present):

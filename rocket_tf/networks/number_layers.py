@@ -32,8 +32,8 @@ class CentredNumber(layers.Layer):
     def call(self, numbers):
         mean = self.mean
         if numbers.dtype == tf.int64:
-            whole = int(mean)
-            numbers, mean = numbers - tf.constant(whole, tf.int64), mean - whole
+            integer_part = int(mean)
+            numbers, mean = numbers - tf.constant(integer_part, tf.int64), mean - integer_part
         centred = tf.cast(numbers, tf.float64) - tf.constant(mean, tf.float64)
         scaled = centred / tf.constant(self.variance**0.5, tf.float64)
         return tf.cast(scaled, tf.float32)[:, None]

@@ -222,18 +222,18 @@ def _load_preset(preset):
 
 def _load_application(weights, backbone, input_shape):
     make = getattr(keras.applications, backbone)
-    named = IMAGENET if weights == IMAGENET else None
+    keras_weights = IMAGENET if weights == IMAGENET else None
     try:
         images = keras.Input(input_shape, name="images")
-        net = make(include_top=False, weights=named, input_tensor=images)
+        net = make(include_top=False, weights=keras_weights, input_tensor=images)
     except Exception as error:  # also network errors
-        if named is None:
+        if keras_weights is None:
             raise ValueError(_one_line(error)) from error
         raise ValueError(
             f"Keras cannot load {backbone} with its weights of ImageNet ({_one_line(error)}); "
             + ways_out(backbone)
         ) from error
-    if named is None:
+    if keras_weights is None:
         _read_weights(weights, net)
     return net
 
@@ -259,11 +259,11 @@ def _read_weights(path, net):
             raise ValueError(
                 f"it has no layer {layer.name!r}, which {net.name} has; is it another net's?"
             )
-        wanted = [tuple(weight.shape) for weight in layer.weights]
-        if [array.shape for array in arrays] != wanted:
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        if [array.shape for array in arrays] != expected:
             raise ValueError(
                 f"its layer {layer.name!r} has weights of shapes "
-                f"{[array.shape for array in arrays]}, expected {wanted}"
+                f"{[array.shape for array in arrays]}, expected {expected}"
             )
         layer.set_weights(arrays)
 
@@ -271,7 +271,7 @@ def _read_weights(path, net):
 def _note_layer(group, saved):
     """Records a layer's weights in a file under its name, if a group has both."""
     if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
-        arrays = [group[str(place)] for place in range(len(group)) if str(place) in group]
+        arrays = [group[str(index)] for index in range(len(group)) if str(index) in group]
         saved[group.attrs["name"]] = [np.array(array) for array in arrays]
 
 
@@ -333,10 +333,10 @@ def _without_classifier(net):
             f"it ends in layer {call.operation.name!r} with output {tuple(net.output.shape)}, "
             "expected a Dense layer, or features of an image"
         )
-    before = features
+    unpooled = features
     passed(_BEFORE_CLASSIFIER)
     # An average over the image is left to the new classifier; a dropout alone stays.
-    return (features if len(features.shape) == 4 else before), classifier
+    return (features if len(features.shape) == 4 else unpooled), classifier
 
 
 def _is_pointwise(operation):

@@ -30,8 +30,8 @@ def inputs_of(features):
 
 def names_of(features):
     """Names of the inputs of features, a list."""
-    both = ((name, feature.weights) for name, feature in features.items())
-    return [name for names in both for name in names if name is not None]
+    pairs = ((name, feature.weights) for name, feature in features.items())
+    return [name for names in pairs for name in names if name is not None]
 
 
 class SideBySide:
@@ -105,11 +105,11 @@ class SideBySide:
             return IntegersAsRows(ids.buckets, name=name)
         if ids.vocabulary is None:
             return layers.Hashing(ids.buckets, name=name)
-        known = {"vocabulary": list(ids.vocabulary), "num_oov_indices": 1, "name": name}
+        arguments = {"vocabulary": list(ids.vocabulary), "num_oov_indices": 1, "name": name}
         if ids.dtype == "string":
-            return layers.StringLookup(**known)
+            return layers.StringLookup(**arguments)
         # The mark of a missing value is not in the vocabulary.
-        return layers.IntegerLookup(oov_token=ids.padding, **known)
+        return layers.IntegerLookup(oov_token=ids.padding, **arguments)
 
     def _table(self, feature):
         name = self._name(feature, "embedding")
@@ -164,5 +164,5 @@ class SideBySide:
     def _time(self, time, seconds):
         mark = time.padding if time.missing else None
         rows = HourAndWeekday(mark, name=self._name(time, "rows"))
-        both = self._table(time)(rows(seconds))
-        return layers.Reshape((2 * time.dimension,), name=self._name(time, "both"))(both)
+        embedded = self._table(time)(rows(seconds))
+        return layers.Reshape((2 * time.dimension,), name=self._name(time, "both"))(embedded)

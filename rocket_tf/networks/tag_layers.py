@@ -36,8 +36,8 @@ class TagsPool(layers.Layer):
             shares = shares * ops.cast(weights, embeddings.dtype)
         if self.missing:
             first = ops.one_hot(ops.zeros_like(present[:, 0], "int32"), present.shape[1])
-            none = ops.logical_not(ops.any(present, axis=1, keepdims=True))
-            shares = ops.where(none, ops.cast(first, shares.dtype), shares)
+            is_empty = ops.logical_not(ops.any(present, axis=1, keepdims=True))
+            shares = ops.where(is_empty, ops.cast(first, shares.dtype), shares)
         total = ops.sum(
             ops.where(shares[..., None] != 0, embeddings * shares[..., None], 0), axis=1
         )

@@ -121,9 +121,9 @@ def ways_out(backbone):
 def _problem_of_download(backbone):
     import requests
 
-    folder, wanted = Path(keras_folder()), _plain(backbone)
-    kept = folder.glob("*top*.h5") if folder.is_dir() else ()
-    if any(wanted in _plain(path.name) for path in kept):
+    folder, plain_name = Path(keras_folder()), _plain(backbone)
+    cached = folder.glob("*top*.h5") if folder.is_dir() else ()
+    if any(plain_name in _plain(path.name) for path in cached):
         return ""
     try:
         requests.head(_KERAS_DOWNLOADS, timeout=_SECONDS)
@@ -146,16 +146,16 @@ def _read_config(path):
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read("config.json")), ""
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        said = " ".join(str(error).split())
-        return {}, f"it cannot be read as a .keras file ({type(error).__name__}: {said})"
+        message = " ".join(str(error).split())
+        return {}, f"it cannot be read as a .keras file ({type(error).__name__}: {message})"
 
 
 def _input_shapes(config):
     """The shapes of a net's image inputs, (batch, height, width, channels)."""
     layers = config.get("config", {}).get("layers", [])
     for layer in layers:
-        own = layer.get("config", {})
-        shape = own.get("batch_shape") or own.get("batch_input_shape")
+        layer_config = layer.get("config", {})
+        shape = layer_config.get("batch_shape") or layer_config.get("batch_input_shape")
         if layer.get("class_name") == "InputLayer" and shape is not None and len(shape) == 4:
             yield shape
 

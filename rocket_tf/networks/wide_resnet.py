@@ -165,11 +165,11 @@ def _lowest_blocks(light_depth, booster_depth, booster):
             'light_depth must be 2n + 4 with layout="constant" (6, 8, 10, ...), and at most '
             f"booster_depth. Received: light_depth={light_depth}, booster_depth={booster_depth}"
         )
-    left = (light_depth - 4) // 2
+    remaining = (light_depth - 4) // 2
     light = []
     for group_blocks in booster:
-        light.append(min(left, group_blocks))
-        left -= light[-1]
+        light.append(min(remaining, group_blocks))
+        remaining -= light[-1]
     return [blocks for blocks in light if blocks]
 
 
@@ -232,8 +232,8 @@ class _Convolutions:
 
     def __call__(self, owner, group, block, part, channels, kernel_size, strides):
         shared = self.is_shared(group, block)
-        place = "stem" if group < 0 else f"group{group}_block{block}_{part}"
-        name = f"{'shared' if shared else owner}_{place}"
+        position = "stem" if group < 0 else f"group{group}_block{block}_{part}"
+        name = f"{'shared' if shared else owner}_{position}"
         if name in self._shared:
             return self._shared[name]
         layer = layers.Conv2D(
@@ -279,19 +279,19 @@ class _WideResNet:
         )(x)
 
     def _block(self, x, group, block, channels, stride):
-        place = f"group{group}_block{block}"
-        y = self._activate(x, f"{place}_0")
+        position = f"group{group}_block{block}"
+        y = self._activate(x, f"{position}_0")
         shortcut = x
         if x.shape[-1] != channels or stride > 1:
             shortcut = self._convolve(y, group, block, "shortcut", channels, 1, stride)
         y = self._convolve(y, group, block, "conv0", channels, 3, stride)
-        y = self._activate(y, f"{place}_1")
+        y = self._activate(y, f"{position}_1")
         y = self._convolve(y, group, block, "conv1", channels, 3)
-        return layers.Add(name=f"{self._owner}_{place}_add")([y, shortcut])
+        return layers.Add(name=f"{self._owner}_{position}_add")([y, shortcut])
 
-    def _activate(self, x, place):
+    def _activate(self, x, position):
         """The net's own batch normalisation, and ReLU."""
-        name = f"{self._owner}_{place}"
+        name = f"{self._owner}_{position}"
         arguments = {
             "momentum": 0.9,
             "epsilon": 1e-5,

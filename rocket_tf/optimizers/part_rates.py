@@ -47,13 +47,13 @@ def with_part_rates(optimizer, factor_of, late_of=None, first_step=0):
 @functools.cache
 def _with_rates(cls):
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    made = type(cls.__name__, (_PartRates, cls), names)
+    rated_class = type(cls.__name__, (_PartRates, cls), names)
     package, registered, name = keras.saving.get_registered_name(cls).partition(">")
     if registered:
         # Both classes are saved under one name; the one registered last is loaded.
-        for each in (made, cls):
-            keras.saving.register_keras_serializable(package, name)(each)
-    return made
+        for class_ in (rated_class, cls):
+            keras.saving.register_keras_serializable(package, name)(class_)
+    return rated_class
 
 
 class _PartRates:
@@ -85,8 +85,8 @@ class _PartRates:
             self.assign_sub(variable, variable * rate)
         if is_late and isinstance(self, keras.optimizers.Adam):
             steps = tf.cast(self.iterations + 1, learning_rate.dtype)
-            own = self._correction(steps - self.first_step)
-            learning_rate *= own / self._correction(steps)
+            own_correction = self._correction(steps - self.first_step)
+            learning_rate *= own_correction / self._correction(steps)
         super().update_step(gradient, variable, learning_rate)
 
     def _correction(self, steps):

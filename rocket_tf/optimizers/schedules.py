@@ -58,8 +58,8 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         learning_rate = self.schedule(step)
-        done = tf.cast(step, learning_rate.dtype) + 1
-        return learning_rate * tf.minimum(done / self.steps, 1)
+        steps_done = tf.cast(step, learning_rate.dtype) + 1
+        return learning_rate * tf.minimum(steps_done / self.steps, 1)
 
     def get_config(self) -> dict[str, Any]:
         schedule = keras.saving.serialize_keras_object(self.schedule)

@@ -29,8 +29,8 @@ def each_id_once(gradient):
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    ids, places = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(ids))
+    ids, positions = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, positions, tf.size(ids))
     return tf.IndexedSlices(values, ids, gradient.dense_shape)
 
 
@@ -215,9 +215,9 @@ class SparseSGD(SparseUpdates, keras.optimizers.SGD):
         if self.momentum:
             velocity = optimizer_internals.slot_of(self, "momentums", variable)
             momentum = tf.constant(self.momentum, variable.dtype)
-            new = rows_of(velocity, ids) * momentum + moves
-            self.assign(velocity, tf.IndexedSlices(new, ids))
-            moves = new * momentum + moves if self.nesterov else new
+            new_velocity = rows_of(velocity, ids) * momentum + moves
+            self.assign(velocity, tf.IndexedSlices(new_velocity, ids))
+            moves = new_velocity * momentum + moves if self.nesterov else new_velocity
         self.assign_add(variable, tf.IndexedSlices(moves, ids))
 
 

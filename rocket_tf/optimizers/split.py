@@ -64,8 +64,8 @@ class SplitOptimizer(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._built_on = tuple(variables)
-        for optimizer, own in self._split(variables, variables):
-            optimizer.build([variable for _, variable in own])
+        for optimizer, pairs in self._split(variables, variables):
+            optimizer.build([variable for _, variable in pairs])
 
     def apply(self, grads, trainable_variables=None):
         """Applies each optimizer to the gradients of its variables."""
@@ -75,8 +75,8 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         if self.global_clipnorm:
             grads = [each_id_once(gradient) for gradient in grads]
             grads, _ = tf.clip_by_global_norm(grads, self.global_clipnorm)
-        for optimizer, own in self._split(grads, variables):
-            optimizer.apply(*zip(*own, strict=True))
+        for optimizer, pairs in self._split(grads, variables):
+            optimizer.apply(*zip(*pairs, strict=True))
         self.iterations.assign_add(1)
 
     @property
@@ -92,8 +92,8 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         self.rest.learning_rate = learning_rate
 
     def finalize_variable_values(self, var_list):
-        for optimizer, own in self._split(var_list, var_list):
-            optimizer.finalize_variable_values([variable for _, variable in own])
+        for optimizer, pairs in self._split(var_list, var_list):
+            optimizer.finalize_variable_values([variable for _, variable in pairs])
 
     def _split(self, values, variables):
         """`(optimizer, [(value, variable), ...])` of both optimizers, if they have variables."""
@@ -102,7 +102,7 @@ class SplitOptimizer(keras.optimizers.Optimizer):
             self.tables: [pair for pair in pairs if pair[1].name == "embeddings"],
             self.rest: [pair for pair in pairs if pair[1].name != "embeddings"],
         }
-        return [(optimizer, own) for optimizer, own in parts.items() if own]
+        return [(optimizer, part) for optimizer, part in parts.items() if part]
 
     def get_config(self):
         return {

@@ -37,10 +37,13 @@ def closing_table(summary, workdir):
             nets |= _by_label(f"{net} before", summary["before"][net])
         if net in summary:
             nets |= _by_label(net, summary[net])
-    columns = [column for column in _COLUMNS if any(_has(own, column[1]) for own in nets.values())]
+    columns = [
+        column for column in _COLUMNS if any(_has(figures, column[1]) for figures in nets.values())
+    ]
     rows = [("net", *(title for title, _, _ in columns))]
     rows += [
-        (net, *(_shown(own, name, show) for _, name, show in columns)) for net, own in nets.items()
+        (net, *(_shown(figures, name, show) for _, name, show in columns))
+        for net, figures in nets.items()
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
@@ -52,7 +55,7 @@ def closing_table(summary, workdir):
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     measured = f"{summary['test_examples']} test examples"
-    if not any("test_error" in own for own in nets.values()):
+    if not any("test_error" in figures for figures in nets.values()):
         measured = "the validation examples; the test examples are closed"
     lines.append(f"after epoch {summary['epoch']}, on {measured}; details in {workdir}")
     if "before" in summary:
@@ -68,7 +71,7 @@ def _by_label(net, figures):
     if "labels" not in figures:
         return {net: figures}
     costs = {name: figures[name] for name in ("parameters", "multiply_adds") if name in figures}
-    rows = {f"{net} {label}": own for label, own in figures["labels"].items()}
+    rows = {f"{net} {label}": label_figures for label, label_figures in figures["labels"].items()}
     first = next(iter(rows))
     return {**rows, first: rows[first] | costs}
 

@@ -35,8 +35,8 @@ def as_text(result):
 
 def grid_page(result):
     """A self-contained HTML page: picture, table, configuration."""
-    own = {*result["grid"], "seed", "split_seed", "validation_examples"}
-    config = [item for item in result["config"].items() if item[0] not in own]
+    varied = {*result["grid"], "seed", "split_seed", "validation_examples"}
+    config = [item for item in result["config"].items() if item[0] not in varied]
     parts = [
         page.paragraph(_about(result)),
         *page.images({"The light net's gain": as_png(picture(result))}),
@@ -61,16 +61,16 @@ def picture(*results):
         figsize=(8 if len(results) == 1 else 5 * len(results), 4.5), layout="constrained"
     )
     one_unit = len({result["in_per_cent"] for result in results}) == 1
-    beside = figure.subplots(1, len(results), squeeze=False, sharey=one_unit)[0]
-    for axes, result in zip(beside, results, strict=True):
+    panels = figure.subplots(1, len(results), squeeze=False, sharey=one_unit)[0]
+    for axes, result in zip(panels, results, strict=True):
         _draw(axes, result)
         if len(results) > 1:
             axes.set_title(result["config"]["dataset"])
-    about = "above 0 it helps; bars: 95 % intervals, paired by seed"
+    caption = "above 0 it helps; bars: 95 % intervals, paired by seed"
     if len(results) == 1:
-        beside[0].set_title(about, fontsize=9)
+        panels[0].set_title(caption, fontsize=9)
     else:
-        figure.suptitle(about, fontsize=9)
+        figure.suptitle(caption, fontsize=9)
     return figure
 
 
@@ -78,24 +78,30 @@ def _draw(axes, result):
     lines = {}
     for point in result["points"]:
         for row in _compared(point):
-            lines.setdefault(_line_of(result, point, row), []).append((_place(result, point), row))
+            lines.setdefault(_line_of(result, point, row), []).append(
+                (_position(result, point), row)
+            )
     axis = next(iter(result["grid"]))
-    places = [_place(result, point) for point in result["points"]]
-    is_log = all(isinstance(place, int | float) and place > 0 for place in places)
+    positions = [_position(result, point) for point in result["points"]]
+    is_log = all(isinstance(position, int | float) and position > 0 for position in positions)
     for number, (label, colour) in enumerate(zip(lines, cycle(len(lines)), strict=True)):
         shift = _SIDE_BY_SIDE * (number - (len(lines) - 1) / 2)
-        at = [place * (1 + 2 * shift) if is_log else place for place, _ in lines[label]]
+        shifted = [
+            position * (1 + 2 * shift) if is_log else position for position, _ in lines[label]
+        ]
         gains = [_gain(row) for _, row in lines[label]]
         means = [mean for mean, _ in gains]
         bars = [
             [mean - (interval or (mean, mean))[0] for mean, interval in gains],
             [(interval or (mean, mean))[1] - mean for mean, interval in gains],
         ]
-        axes.errorbar(at, means, yerr=bars, fmt="o-", color=colour, capsize=3, label=label or None)
+        axes.errorbar(
+            shifted, means, yerr=bars, fmt="o-", color=colour, capsize=3, label=label or None
+        )
     axes.axhline(0, color=GREY, linewidth=1)
     if is_log:
         axes.set_xscale("log")
-        axes.set_xticks(sorted(set(places)))
+        axes.set_xticks(sorted(set(positions)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("training examples" if axis == "train_examples" else axis)
@@ -117,17 +123,17 @@ def _gain(row):
     return row["gain"]["mean"], row["gain"]["interval"]
 
 
-def _place(result, point):
-    """A point's place on the axis; for training examples, their number without those held out."""
+def _position(result, point):
+    """A point's position on the axis; held-out examples do not count as training examples."""
     axis = next(iter(result["grid"]))
     return point["examples"]["training"] if axis == "train_examples" else point["settings"][axis]
 
 
 def _line_of(result, point, row):
     """The name of the line that a point's row belongs to."""
-    _, *others = result["grid"]
-    words = [f"{name}={point['settings'][name]}" for name in others]
-    methods = {each["method"] for each in result["points"] for each in _compared(each)}
+    _, *other_fields = result["grid"]
+    words = [f"{name}={point['settings'][name]}" for name in other_fields]
+    methods = {net["method"] for other in result["points"] for net in _compared(other)}
     return ", ".join([*words, *([row["title"]] if len(methods) > 1 else [])])
 
 

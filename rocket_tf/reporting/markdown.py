@@ -130,7 +130,7 @@ def difference_in_words(difference, digits=2):
     words, interval = f"{difference['mean']:+.{digits}f}", difference["interval"]
     if not interval:
         return words
-    return f"{words} [{', '.join(f'{each:+.{digits}f}' for each in interval)}]"
+    return f"{words} [{', '.join(f'{bound:+.{digits}f}' for bound in interval)}]"
 
 
 def count_in_words(count):

@@ -68,12 +68,12 @@ def run_page(folder, pictures):
     nets = [
         (
             net,
-            f"{each['test_error']:.2f} %",
-            f"{each['parameters']:,}",
-            markdown.count_in_words(each["multiply_adds"]),
+            f"{net_figures['test_error']:.2f} %",
+            f"{net_figures['parameters']:,}",
+            markdown.count_in_words(net_figures["multiply_adds"]),
         )
-        for net, each in summary.items()
-        if isinstance(each, dict) and "test_error" in each
+        for net, net_figures in summary.items()
+        if isinstance(net_figures, dict) and "test_error" in net_figures
     ]
     labels = [
         (f"{net}: {label}", *(_figure(figures, name) for name in _OF_LABELS))

@@ -43,18 +43,18 @@ def learning_curves(histories):
         for net, style in _STYLES.items():
             heads = _heads(net, history)
             colours = cycle(len(heads)) if len(histories) == 1 else [colour] * len(heads)
-            for head, own in zip(heads, colours, strict=True):
+            for head, head_colour in zip(heads, colours, strict=True):
                 _curve(
                     error_axes,
                     history,
                     f"val_{head}_accuracy",
                     lambda accuracy: 100 * (1 - accuracy),
-                    color=own,
+                    color=head_colour,
                     linestyle=style,
                     marker="." if len(history) <= 50 else "",
                     label=_label(name, head.replace("_", " ", 1), histories),
                 )
-                _curve(loss_axes, history, f"{head}_loss", color=own, linestyle=style)
+                _curve(loss_axes, history, f"{head}_loss", color=head_colour, linestyle=style)
         hints = [key for key in history[0] if key in _HINTS] if history else []
         for key, style in zip(hints, ("-", ":", "--"), strict=False):
             _curve(
@@ -91,25 +91,27 @@ def reliability(bins, examples):
     figure = Figure(figsize=(5 * len(bins), 5.6), layout="constrained")
     grid = figure.subplots(2, len(bins), squeeze=False, sharex="col", height_ratios=(3, 1))
     for (label, by_net), axes, shares in zip(bins.items(), *grid, strict=True):
-        most = 0.05
+        limit = 0.05
         for (net, style), colour in zip(_STYLES.items(), COLOURS, strict=False):
             if net not in by_net:
                 continue
             weights, predicted, clicks = by_net[net]
-            there = weights > 0
-            places, rates = (own[there] / weights[there] for own in (predicted, clicks))
-            most = max(most, *places, *rates)
+            filled = weights > 0
+            predicted_rates, observed_rates = (
+                counts[filled] / weights[filled] for counts in (predicted, clicks)
+            )
+            limit = max(limit, *predicted_rates, *observed_rates)
             look = {"color": colour, "linestyle": style, "marker": ".", "label": net}
-            axes.plot(places, rates, **look)
-            shares.plot(places, weights[there] / weights.sum(), **look)
-        axes.plot([0, most], [0, most], color=GREY, linewidth=0.8)
+            axes.plot(predicted_rates, observed_rates, **look)
+            shares.plot(predicted_rates, weights[filled] / weights.sum(), **look)
+        axes.plot([0, limit], [0, limit], color=GREY, linewidth=0.8)
         axes.set_title(f"{label}: reliability" if label else "reliability", fontsize=10)
         axes.set_ylabel("observed rate")
         shares.set_ylabel("share")
         shares.set_yscale("log")
         shares.set_xlabel("predicted probability")
-        for each in (axes, shares):
-            each.grid(alpha=0.3)
+        for panel in (axes, shares):
+            panel.grid(alpha=0.3)
         if any(by_net):
             axes.legend(fontsize=8)
     words = f"on {examples}; grey: calibrated; below: the share of examples in each bin"
@@ -138,16 +140,16 @@ def table_errors(result):
     grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for axes, row in zip(grid, rows, strict=True):
         names = [cell["title"] for cell in row["cells"]]
-        places = np.arange(len(names))
+        positions = np.arange(len(names))
         colours = [COLOURS[cell["net"] == "booster"] for cell in row["cells"]]
-        for place, cell, colour in zip(places, row["cells"], colours, strict=True):
-            _error_bar(axes[0], place, cell, colour)
+        for position, cell, colour in zip(positions, row["cells"], colours, strict=True):
+            _error_bar(axes[0], position, cell, colour)
         _label_rows(axes[0], names)
         axes[0].set_title(f"measured: {row['title']}, {row['dataset']}", fontsize=9)
         if with_paper:
-            for place, cell, colour in zip(places, row["cells"], colours, strict=True):
+            for position, cell, colour in zip(positions, row["cells"], colours, strict=True):
                 if cell["paper"] is not None:
-                    axes[1].plot(cell["paper"], place, "D", color=colour)
+                    axes[1].plot(cell["paper"], position, "D", color=colour)
             _label_rows(axes[1], names)
             axes[1].set_title("the paper's medians of three seeds", fontsize=9)
     for axes in grid[-1]:
@@ -250,12 +252,12 @@ def cycle(count):
 
 def _heads(net, history):
     """The names of a net's heads in a run's metrics: the net's own, or one for each label."""
-    found = (re.fullmatch(rf"({net}(_.+)?)_accuracy", name) for name in (history or [{}])[-1])
-    return [each[1] for each in found if each] or [net]
+    matches = (re.fullmatch(rf"({net}(_.+)?)_accuracy", name) for name in (history or [{}])[-1])
+    return [match[1] for match in matches if match] or [net]
 
 
-def _label(name, what, histories):
-    return what if len(histories) == 1 else f"{name}: {what}"
+def _label(name, text, histories):
+    return text if len(histories) == 1 else f"{name}: {text}"
 
 
 def _curve(axes, history, metric, transform=lambda value: value, **style):
@@ -274,15 +276,15 @@ def _finish(axes, title, unit, empty=""):
         axes.text(0.5, 0.5, empty, ha="center", transform=axes.transAxes, color=GREY)
 
 
-def _error_bar(axes, place, cell, colour):
+def _error_bar(axes, position, cell, colour):
     errors = list(cell["by_seed"].values())
     if not errors:
         return
-    axes.plot(errors, [place + 0.18] * len(errors), ".", color=colour, alpha=0.35, markersize=4)
+    axes.plot(errors, [position + 0.18] * len(errors), ".", color=colour, alpha=0.35, markersize=4)
     spread = cell["standard_deviation"]
     axes.errorbar(
         cell["mean"],
-        place,
+        position,
         xerr=spread if spread and math.isfinite(spread) else None,
         fmt="o",
         color=colour,

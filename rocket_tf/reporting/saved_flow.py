@@ -34,14 +34,14 @@ def flow_of_files(model_path, batch_path):
         batch = dict(np.load(batch_path))
     except Exception as error:  # zipfile and NumPy raise many kinds of errors
         raise ConfigError(
-            f"--batch: {batch_path} cannot be read ({_said(error)}); expected a .npz file"
+            f"--batch: {batch_path} cannot be read ({_message(error)}); expected a .npz file"
         ) from None
     try:
         model = keras.models.load_model(model_path)
     except Exception as error:  # zipfile, h5py and Keras raise many kinds of errors
         raise ConfigError(
-            f"--model: {model_path} cannot be read ({_said(error)}); expected a RocketModel saved "
-            "as .keras"
+            f"--model: {model_path} cannot be read ({_message(error)}); expected a RocketModel "
+            "saved as .keras"
         ) from None
     # A model with several inputs has an array for each, such as x.user and x.item.
     inputs = {name.removeprefix("x."): batch[name] for name in batch if name.startswith("x.")}
@@ -55,12 +55,12 @@ def flow_of_files(model_path, batch_path):
         return gradient_flow(model, inputs, batch["y"], batch.get("sample_weight"))
     except Exception as error:  # raised by layers for inputs that do not fit
         raise ConfigError(
-            f"--model, --batch: do not fit together: {_said(error)}; expected a RocketModel, and "
-            "inputs and labels for it"
+            f"--model, --batch: do not fit together: {_message(error)}; expected a RocketModel, "
+            "and inputs and labels for it"
         ) from None
 
 
-def _said(error):
+def _message(error):
     """The message of an exception in one line, shortened."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]} …"

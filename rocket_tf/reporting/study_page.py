@@ -78,12 +78,12 @@ def study_page(result):
 
 def as_configuration(result):
     """A configuration file with the study's final fields."""
-    own = ("seed", "split_seed", "booster_run", "method", "evaluate_test", "data_dir", "pictures")
-    own += ("own_functions", "own_code", "own_code_sha256")  # in that file, --config finds them
+    skip = ("seed", "split_seed", "booster_run", "method", "evaluate_test", "data_dir", "pictures")
+    skip += ("own_functions", "own_code", "own_code_sha256")  # in that file, --config finds them
     lines = [
         f"    config.{name} = {_as_code(value)}"
         for name, value in result["config"].items()
-        if name not in own and _as_field(value) != options.FIELDS[name].default
+        if name not in skip and _as_field(value) != options.FIELDS[name].default
     ]
     return "\n".join(
         [
@@ -129,37 +129,43 @@ def _about(result):
 def _choice(result):
     """Describes which hint was chosen, and whether others are equally good."""
     candidates = result["search"]["candidates"]
-    best = next((each for each in candidates if each["chosen"]), None)
+    best = next((candidate for candidate in candidates if candidate["chosen"]), None)
     if best is None:
         return "The search for the hint is not finished."
-    same = sorted(
-        (each for each in candidates if each["hint"] == best["hint"]),
-        key=lambda each: each["weight"],
+    same_hint = sorted(
+        (candidate for candidate in candidates if candidate["hint"] == best["hint"]),
+        key=lambda candidate: candidate["weight"],
     )
-    place = same.index(best)
-    neighbours = same[max(place - 1, 0) : place] + same[place + 1 : place + 2]
-    rest = [each for each in candidates if each is not best and each not in neighbours]
+    index = same_hint.index(best)
+    neighbours = same_hint[max(index - 1, 0) : index] + same_hint[index + 1 : index + 2]
+    rest = [
+        candidate
+        for candidate in candidates
+        if candidate is not best and candidate not in neighbours
+    ]
     words = [
         f"Chosen hint: {best['hint']} with weight {best['weight']:g}, of {len(candidates)} on "
         "seeds and splits that the table does not use."
     ]
     if neighbours:
-        within = [_place_in_noise(each["difference"]) == _WITHIN for each in neighbours]
+        within = [
+            _compared_with_noise(candidate["difference"]) == _WITHIN for candidate in neighbours
+        ]
         words.append(
             "The choice is flat; its neighbours are within the noise:"
             if all(within)
             else "Its neighbours on the same seeds:"
         )
-        words.append(f"{'; '.join(map(_beside_chosen, neighbours))}.")
+        words.append(f"{'; '.join(map(_difference_to_chosen, neighbours))}.")
     if rest:
-        words.append(f"The others: {'; '.join(map(_beside_chosen, rest))}.")
+        words.append(f"The others: {'; '.join(map(_difference_to_chosen, rest))}.")
     return " ".join(words)
 
 
 _WITHIN = "within the noise"
 
 
-def _place_in_noise(difference):
+def _compared_with_noise(difference):
     """Whether a candidate's difference to the chosen one exceeds the noise, in words."""
     if difference["interval"] is None:
         return "one seed cannot show it"
@@ -167,13 +173,13 @@ def _place_in_noise(difference):
     return _WITHIN if low <= 0 <= high else "beyond the noise"
 
 
-def _beside_chosen(candidate):
+def _difference_to_chosen(candidate):
     difference = candidate["difference"]
     words = f"{candidate['hint']} with weight {candidate['weight']:g} {difference['mean']:+.2f}"
     if difference["interval"] is not None:
         low, high = difference["interval"]
         words += f" [{low:+.2f}, {high:+.2f}] points over {difference['seeds']} seeds"
-    return f"{words}, {_place_in_noise(difference)}"
+    return f"{words}, {_compared_with_noise(difference)}"
 
 
 def _latency(result):

@@ -22,9 +22,9 @@ def by_seed(result):
     figure = Figure(figsize=(1.5 + 2.2 * max(len(rows), 1), 4), layout="constrained")
     axes = figure.subplots()
     for seed in dict.fromkeys(seed for row in rows for seed in row["by_seed"]):
-        places = [place for place, row in enumerate(rows) if seed in row["by_seed"]]
-        values = [rows[place]["by_seed"][seed] for place in places]
-        axes.plot(places, values, "-o", color=GREY, alpha=0.5, markersize=3, linewidth=1)
+        indices = [index for index, row in enumerate(rows) if seed in row["by_seed"]]
+        values = [rows[index]["by_seed"][seed] for index in indices]
+        axes.plot(indices, values, "-o", color=GREY, alpha=0.5, markersize=3, linewidth=1)
     axes.plot(range(len(rows)), [row["mean"] for row in rows], "-D", color=COLOURS[0])
     axes.set_xticks(range(len(rows)), [row["title"] for row in rows], fontsize=8)
     axes.margins(x=0.25)
@@ -45,20 +45,28 @@ def search(found):
         candidate's difference to it on the same seeds with its interval. A hollow marker has one
         seed, and so no interval.
     """
-    chosen = any(each["chosen"] for each in found["candidates"])
+    chosen = any(candidate["chosen"] for candidate in found["candidates"])
     columns = 2 if chosen else 1
     figure = Figure(figsize=(2 + 5.5 * columns, 4), layout="constrained")
     panels = figure.subplots(1, columns, squeeze=False)[0]
-    hints = list(dict.fromkeys(each["hint"] for each in found["candidates"]))
+    hints = list(dict.fromkeys(candidate["hint"] for candidate in found["candidates"]))
     for hint, colour in zip(hints, cycle(len(hints)), strict=True):
-        own = [each for each in found["candidates"] if each["hint"] == hint]
-        _weights(panels[0], own, lambda each: (each["mean"], each["interval"]), colour, hint)
-        for each in own:
-            errors = each["by_seed"]
-            panels[0].plot([each["weight"]] * len(errors), errors, ".", color=colour, alpha=0.4)
+        candidates = [candidate for candidate in found["candidates"] if candidate["hint"] == hint]
+        _weights(
+            panels[0],
+            candidates,
+            lambda candidate: (candidate["mean"], candidate["interval"]),
+            colour,
+            hint,
+        )
+        for candidate in candidates:
+            errors = candidate["by_seed"]
+            panels[0].plot(
+                [candidate["weight"]] * len(errors), errors, ".", color=colour, alpha=0.4
+            )
         if chosen:
-            _weights(panels[1], own, _difference, colour, hint)
-    positive = [each["weight"] for each in found["candidates"] if each["weight"] > 0]
+            _weights(panels[1], candidates, _difference, colour, hint)
+    positive = [candidate["weight"] for candidate in found["candidates"] if candidate["weight"] > 0]
     for axes in panels:
         if positive:
             axes.set_xscale("symlog", linthresh=min(positive))
@@ -77,18 +85,20 @@ def search(found):
 
 def _weights(axes, candidates, figures, colour, label):
     """Draws a hint's line; `figures` returns a candidate's mean and interval."""
-    candidates = sorted(candidates, key=lambda each: each["weight"])
-    means = [figures(each)[0] for each in candidates]
-    axes.plot([each["weight"] for each in candidates], means, "-", color=colour, label=label)
-    for each, mean in zip(candidates, means, strict=True):
-        interval = figures(each)[1]
+    candidates = sorted(candidates, key=lambda candidate: candidate["weight"])
+    means = [figures(candidate)[0] for candidate in candidates]
+    axes.plot(
+        [candidate["weight"] for candidate in candidates], means, "-", color=colour, label=label
+    )
+    for candidate, mean in zip(candidates, means, strict=True):
+        interval = figures(candidate)[1]
         axes.errorbar(
-            each["weight"],
+            candidate["weight"],
             mean,
             yerr=[[mean - interval[0]], [interval[1] - mean]] if interval else None,
-            fmt="*" if each["chosen"] else "o",
-            markersize=14 if each["chosen"] else 5,
-            markerfacecolor=colour if len(each["by_seed"]) > 1 else "white",
+            fmt="*" if candidate["chosen"] else "o",
+            markersize=14 if candidate["chosen"] else 5,
+            markerfacecolor=colour if len(candidate["by_seed"]) > 1 else "white",
             color=colour,
             capsize=3,
         )
@@ -127,10 +137,10 @@ def errors_by_class(result):
     figure = Figure(figsize=(min(14, 3 + 0.5 * classes), 3.6), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(rows)
-    for place, (row, colour) in enumerate(zip(rows, cycle(len(rows)), strict=True)):
+    for index, (row, colour) in enumerate(zip(rows, cycle(len(rows)), strict=True)):
         counts = row["errors_by_class"]
-        where = np.arange(len(counts)) + width * (place - (len(rows) - 1) / 2)
-        axes.bar(where, counts, width, color=colour, label=row["title"])
+        positions = np.arange(len(counts)) + width * (index - (len(rows) - 1) / 2)
+        axes.bar(positions, counts, width, color=colour, label=row["title"])
     axes.set_xlabel("class")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("errors, all seeds together")

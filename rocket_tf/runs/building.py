@@ -128,12 +128,12 @@ def _losses(config, card, own):
 
 def _loss_weights(config, card, model):
     """The weights of label losses, as `RocketModel.compile` takes them."""
-    of_nets = {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else {}
+    net_weights = {"light": 1 - config["distillation_weight"]} if config["method"] == "kd" else {}
     if not config["label_weights"]:
-        return of_nets or None
-    of_labels = dict(zip(card.outputs, config["label_weights"], strict=True))
+        return net_weights or None
+    label_weights = dict(zip(card.outputs, config["label_weights"], strict=True))
     return {
-        net: {label: of_nets.get(net, 1.0) * weight for label, weight in of_labels.items()}
+        net: {label: net_weights.get(net, 1.0) * weight for label, weight in label_weights.items()}
         for net in dict.fromkeys(head.net for head in model.heads.values())
     }
 
@@ -160,11 +160,11 @@ def _ranking_metrics(config, card):
     evaluated = max(card.test_examples, config["validation_examples"])
     exact = config["exact_ranking_examples"]
     if evaluated > exact:
-        of_users, auc = functools.partial(SampledGroupAUC, share=exact / evaluated), BinnedAUC()
+        group_auc, auc = functools.partial(SampledGroupAUC, share=exact / evaluated), BinnedAUC()
     else:
-        of_users, auc = GroupAUC, ExactAUC()
+        group_auc, auc = GroupAUC, ExactAUC()
     user = card.columns.user
-    return [auc, of_users(user)] if user else [auc]
+    return [auc, group_auc(user)] if user else [auc]
 
 
 def mixes_labels(config):
@@ -287,15 +287,18 @@ def _copy_shared_layers(teacher, light, booster, by_name):
     Layers of built-in nets are matched by name. Otherwise, teacher and booster were built alike and
     have the same layers in the same order.
     """
-    of_booster, of_teacher = list(leaf_layers(booster)), list(leaf_layers(teacher))
+    booster_layers, teacher_layers = list(leaf_layers(booster)), list(leaf_layers(teacher))
     if by_name:
-        trained = {_place(layer): layer for layer in of_teacher}
-        of_teacher = [trained.get(_place(layer)) for layer in of_booster]
-    counterparts = {id(own): other for own, other in zip(of_booster, of_teacher, strict=True)}
+        trained = {_position(layer): layer for layer in teacher_layers}
+        teacher_layers = [trained.get(_position(layer)) for layer in booster_layers]
+    counterparts = {
+        id(booster_layer): teacher_layer
+        for booster_layer, teacher_layer in zip(booster_layers, teacher_layers, strict=True)
+    }
     for layer in common_layers(light, booster):
         layer.set_weights(counterparts[id(layer)].get_weights())
 
 
-def _place(layer):
-    """A layer's place in the booster. Layouts differ in which layers they name "shared"."""
+def _position(layer):
+    """A layer's position in the booster. Layouts differ in which layers they name "shared"."""
     return re.sub("^(shared|booster)_", "", layer.name)

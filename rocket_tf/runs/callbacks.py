@@ -128,12 +128,12 @@ class SaveCheckpoints(keras.callbacks.Callback):
         done = self._first_step + batch + 1
         if done == self._steps:
             return  # the epoch ends, and its evaluation belongs to it
-        in_all = self._epoch * self._steps + done
+        overall_step = self._epoch * self._steps + done
         preempted = self._is_preempted()
-        if preempted or (self._every_steps and in_all % self._every_steps == 0):
+        if preempted or (self._every_steps and overall_step % self._every_steps == 0):
             self._checkpoints.save(self._epoch, done)
         if preempted:
-            raise Preempted(f"step {in_all} (epoch {self._epoch + 1}, step {done})")
+            raise Preempted(f"step {overall_step} (epoch {self._epoch + 1}, step {done})")
 
     def on_epoch_end(self, epoch, logs=None):
         self._checkpoints.save(epoch + 1)
@@ -293,8 +293,8 @@ class ShowProgress(keras.callbacks.Callback):
             self._first_taken = now  # the first step takes longer, for it is traced
         elif self._is_due(now) and done % self._steps:
             self._last_line = now
-            left = self._epochs * self._steps - done
-            seconds = (now - self._first_taken) / (self._taken - 1) * left
+            steps_left = self._epochs * self._steps - done
+            seconds = (now - self._first_taken) / (self._taken - 1) * steps_left
             epoch, step = divmod(done, self._steps)
             print(
                 f"epoch {epoch + 1}/{self._epochs}, step {step}/{self._steps}, "
@@ -321,8 +321,8 @@ class ShowProgress(keras.callbacks.Callback):
         if done == 0:
             self._began = time.monotonic()
             return ""
-        left = (time.monotonic() - self._began) / done * (self._epochs - epoch - 1)
-        return f", {duration(left)} left"
+        seconds_left = (time.monotonic() - self._began) / done * (self._epochs - epoch - 1)
+        return f", {duration(seconds_left)} left"
 
     def _describe(self, logs):
         logs = self._rename(logs)
@@ -346,15 +346,15 @@ class EventFiles(keras.callbacks.TensorBoard):
         super().__init__(str(folder), write_graph=False)
 
     def __getattribute__(self, name):
-        found = super().__getattribute__(name)
+        attribute = super().__getattribute__(name)
         if not name.startswith(("on_", "set_model")):
-            return found
+            return attribute
         folder = super().__getattribute__("log_dir")
 
-        @functools.wraps(found)
-        def write(*arguments, **named):
+        @functools.wraps(attribute)
+        def write(*args, **kwargs):
             try:
-                return found(*arguments, **named)
+                return attribute(*args, **kwargs)
             except tf.errors.OpError as error:
                 raise OSError(f"{folder}: cannot be written: {reason(error)}") from error
 

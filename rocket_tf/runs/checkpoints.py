@@ -67,12 +67,16 @@ class Checkpoints:
         averages = averages_of(model.optimizer)
         if averages:
             # Named by the positions of their weights, so that they can be read in their stead.
-            places = {id(variable): place for place, variable in enumerate(model.variables)}
-            self._state[_AVERAGES] = {
-                str(places[id(weight)]): average.value for weight, average in averages
+            positions = {
+                id(variable): position for position, variable in enumerate(model.variables)
             }
-            mine = {id(average.value) for _, average in averages}
-            self._state["optimizer"] = [v for v in self._state["optimizer"] if id(v) not in mine]
+            self._state[_AVERAGES] = {
+                str(positions[id(weight)]): average.value for weight, average in averages
+            }
+            average_ids = {id(average.value) for _, average in averages}
+            self._state["optimizer"] = [
+                v for v in self._state["optimizer"] if id(v) not in average_ids
+            ]
 
     def save(self, epochs, steps=0):
         """Saves the state after a number of epochs, and of steps of the next one.
@@ -119,7 +123,7 @@ class Checkpoints:
         Also removes what a killed process left of an unfinished save.
         """
         self._clear()
-        self._forget(found for found in checkpoints_in(self._directory) if found > progress)
+        self._forget(saved for saved in checkpoints_in(self._directory) if saved > progress)
 
     def restore(self):
         """Restores the newest checkpoint that can be read.
@@ -130,8 +134,8 @@ class Checkpoints:
         Raises:
             CheckpointError: if there are checkpoints but none can be read.
         """
-        found = checkpoints_in(self._directory)
-        for progress in found:
+        checkpoints = checkpoints_in(self._directory)
+        for progress in checkpoints:
             path = progress.checkpoint_in(self._directory)
             try:
                 reader = _reader(path)
@@ -145,7 +149,7 @@ class Checkpoints:
                 )
             else:
                 return restored
-        if found:
+        if checkpoints:
             raise CheckpointError(
                 f"None of the checkpoints in {self._directory} can be read; move the folder of the "
                 "run away to start anew"
@@ -161,10 +165,10 @@ class Checkpoints:
         paths = partial.parent.glob(f"{partial.name}*")
         return sum(map(files.size_of, paths))
 
-    def _forget(self, found):
+    def _forget(self, checkpoints):
         if not self._writes:
             return
-        for progress in found:
+        for progress in checkpoints:
             for part in _files(progress.checkpoint_in(self._directory)):
                 part.unlink(missing_ok=True)
 
@@ -217,27 +221,27 @@ def _read(reader, state, path, new_rows=None):
         ValueError: if its value has another shape or dtype.
     """
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    named, new_rows = dict(_named(state)), new_rows or {}
-    for name, variable in named.items():
+    variables, new_rows = dict(_named(state)), new_rows or {}
+    for name, variable in variables.items():
         shape = list(variable.shape)
         if id(variable) in new_rows:
             shape[0] -= new_rows[id(variable)].number
-        there, wanted = (dtypes[name], shapes[name]), (variable.dtype, shape)
-        if there != wanted:
-            raise ValueError(f"{name} is {there} there, but {wanted} here")
-    with shown(f"Reading {path}", sum(map(size_of, named.values()))):
-        for name, variable in named.items():
+        saved, expected = (dtypes[name], shapes[name]), (variable.dtype, shape)
+        if saved != expected:
+            raise ValueError(f"{name} is {saved} there, but {expected} here")
+    with shown(f"Reading {path}", sum(map(size_of, variables.values()))):
+        for name, variable in variables.items():
             value = reader.get_tensor(name)
-            own = new_rows.get(id(variable))
-            variable.assign(value if own is None else own.put_into(value))
+            rows = new_rows.get(id(variable))
+            variable.assign(value if rows is None else rows.put_into(value))
 
 
 def _named(state):
     """The variables of a state, each with its name in checkpoints."""
     for group, variables in state.items():
-        by_place = variables if isinstance(variables, dict) else dict(enumerate(variables))
-        for place, variable in by_place.items():
-            yield f"{group}/{place}{_VALUE}", variable
+        by_position = variables if isinstance(variables, dict) else dict(enumerate(variables))
+        for position, variable in by_position.items():
+            yield f"{group}/{position}{_VALUE}", variable
 
 
 def _read_beside_state(reader, progress):
@@ -292,9 +296,9 @@ def restore_weights(directory, epoch, model, new_rows=None):
         reader = _reader(path)
         names = reader.get_variable_to_shape_map()
         state = {"model": {}, _AVERAGES: {}}
-        for place, variable in enumerate(model.variables):
-            has_average = f"{_AVERAGES}/{place}{_VALUE}" in names
-            state[_AVERAGES if has_average else "model"][str(place)] = variable.value
+        for position, variable in enumerate(model.variables):
+            has_average = f"{_AVERAGES}/{position}{_VALUE}" in names
+            state[_AVERAGES if has_average else "model"][str(position)] = variable.value
         _read(reader, state, path, new_rows)
     except Exception as error:  # TensorFlow's reader raises many kinds for damaged files
         raise CheckpointError(

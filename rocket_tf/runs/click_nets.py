@@ -20,7 +20,9 @@ def click_nets(config, card):
     field = "features" if config["features"] else "category_columns"
     try:
         return click_pair(
-            _given(config, card) if config["features"] else _of_columns(config, card),
+            _completed_features(config, card)
+            if config["features"]
+            else _features_of_columns(config, card),
             light_tower=tuple(config["light_tower"]),
             booster_tower=tuple(config["booster_tower"]),
             share=config["share"],
@@ -35,7 +37,7 @@ def click_nets(config, card):
         raise ConfigError(f"config.{field}: {error}") from error
 
 
-def _of_columns(config, card):
+def _features_of_columns(config, card):
     """The features given by the fields for simple columns, a list."""
     columns = card.columns
     features = [
@@ -69,13 +71,13 @@ def _of_columns(config, card):
     return features
 
 
-def _given(config, card):
+def _completed_features(config, card):
     """The features of `config.features`, completed from the data, a list."""
-    given = options.features_of(config)
-    return [_with_facts(feature, given, card) for feature in given.values()]
+    features = options.features_of(config)
+    return [_with_facts(feature, features, card) for feature in features.values()]
 
 
-def _with_facts(feature, given, card):
+def _with_facts(feature, features, card):
     name = feature.name
     facts = {"dtype": card.dtypes[name]}
     if feature.dtype not in (feature.default_dtype, facts["dtype"]) and feature.kind != "history":

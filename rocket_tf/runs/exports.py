@@ -188,7 +188,9 @@ class _Prover:
         run = _LoadedNet(path) if path.suffix == ".keras" else runtimes.load(path)
         names = input_names(self._light)
         wrong, largest, error = 0, [], None
-        own = {output: own_name(output, CLASSIFICATION) for output in by_output(self._light.output)}
+        answer_names = {
+            output: own_name(output, CLASSIFICATION) for output in by_output(self._light.output)
+        }
         for (inputs, labels), expected in zip(self._batches(), self._logits, strict=True):
             arrays = dict(zip(names, keras.tree.flatten(inputs), strict=True))
             # A converter may rename a single input.
@@ -196,11 +198,11 @@ class _Prover:
                 arrays = dict(zip(run.inputs, arrays.values(), strict=True))
             answers = run({name: arrays[name] for name in run.inputs})
             for output, logits in by_output(expected).items():
-                largest.append(difference(logits, answers[own[output]]))
+                largest.append(difference(logits, answers[answer_names[output]]))
             if labels is not None:
                 # With several labels, the error is that of the first.
-                labels = labels if None in own else labels[:, :1]
-                wrong += _wrong(answers[next(iter(own.values()))], labels)
+                labels = labels if None in answer_names else labels[:, :1]
+                wrong += _count_wrong(answers[next(iter(answer_names.values()))], labels)
         largest = float(np.max(largest))  # NaN if any of them is
         if allowed is not None and not largest <= allowed:
             raise ExportError(
@@ -229,7 +231,7 @@ class _Prover:
             yield inputs, labels
 
 
-def _wrong(logits, labels):
+def _count_wrong(logits, labels):
     """The number of wrong answers; for multi-label examples, the share of wrong classes counts."""
     if labels.ndim > 1:
         return float(np.mean((logits > 0) != (labels > 0), axis=-1).sum())
@@ -289,7 +291,7 @@ def _write(directory, contents, provers, class_names, origin):
             exports.append(prover.prove(kind, folder / name, allowed))
         companions.write_labels(folder / companions.LABELS, class_names)
         companions.write_provenance(folder / companions.PROVENANCE, origin)
-        measured = [{**dataclasses.asdict(one), "name": one.path.name} for one in exports]
+        measured = [{**dataclasses.asdict(export), "name": export.path.name} for export in exports]
         model_card.write(exports[0].path, contents=measured)
 
     final = files.write_version(directory, write)

@@ -100,12 +100,12 @@ def export_arguments(data, light, test_is_open=True):
     card = data.card
     if card.kind != "clicks":
         return {"multi_label": True} if card.multi_label else {}
-    histories = {each.name for each in card.columns.lists if each.kind == "history"}
-    of_request = {*card.request_columns, *histories}
+    histories = {column.name for column in card.columns.lists if column.kind == "history"}
+    request_columns = {*card.request_columns, *histories}
     split = data.test if test_is_open else data.validation
     examples, _ = split.first(_WARM_UP_EXAMPLES)
     served = list(served_net(light).input)
-    user_inputs = [name for name in served if name in of_request]
+    user_inputs = [name for name in served if name in request_columns]
     return {
         "examples": {name: examples[name] for name in served},
         "user_inputs": user_inputs if len(user_inputs) < len(served) else [],
@@ -120,9 +120,9 @@ def _example_defaults(card, net):
     express.
     """
     columns = card.columns
-    if any(len(each.shape) > 2 or None in each.shape[1:] for each in net.inputs):
+    if any(len(tensor.shape) > 2 or None in tensor.shape[1:] for tensor in net.inputs):
         return None
-    lists = {each.name: each for each in columns.lists}
+    lists = {column.name: column for column in columns.lists}
     defaults = {}
     for name in net.input:
         dtype = card.dtypes[name]
@@ -279,6 +279,6 @@ def _best_epoch(config, evaluated):
     names = [f"val_{head}_{metric}" for metric in ("auc", "map", "accuracy")]
     metric = next((name for name in names if evaluated and name in evaluated[0]), names[-1])
     # The AUC is undefined if all examples have the same label.
-    known = [line for line in evaluated if math.isfinite(line[metric])] or evaluated
-    best = max(known, key=lambda line: line[metric], default={})
+    finite = [line for line in evaluated if math.isfinite(line[metric])] or evaluated
+    best = max(finite, key=lambda line: line[metric], default={})
     return best.get("epoch")

@@ -222,7 +222,7 @@ def _fit(run, restored, last_epoch):
         )
 
 
-def _callbacks(run, restored, own):
+def _callbacks(run, restored, own_callbacks):
     config, folder = run.config, run.folder
     epochs, steps = config["epochs"], options.steps_per_epoch(config, run.data.card)
     first_epoch, first_step = restored.progress.epochs, restored.progress.steps
@@ -233,7 +233,7 @@ def _callbacks(run, restored, own):
         run_callbacks.StopOnNonFiniteLoss(first_step=first_epoch * steps + first_step),
         *([run_callbacks.RestoreMetrics(restored.metrics)] if first_step else []),
         *([run_callbacks.Freeze(run.starts.freeze)] if config["unfreeze_epoch"] else []),
-        *own,  # before anything is written: they may still change the epoch's results
+        *own_callbacks,  # before anything is written: they may still change the epoch's results
         run_callbacks.LogEpochs(
             folder.append_metrics,
             rename,
@@ -288,5 +288,5 @@ def renamed(config, logs):
     """Keras's logs under a run's names: a booster that trains alone is called "booster"."""
     if config["method"] != "booster":
         return dict(logs)
-    own = re.compile("^(val_)?light_")
-    return {own.sub(r"\1booster_", name): value for name, value in logs.items()}
+    prefix = re.compile("^(val_)?light_")
+    return {prefix.sub(r"\1booster_", name): value for name, value in logs.items()}

@@ -88,9 +88,9 @@ class RunFolder:
             )
         check_folder("--workdir", self.path)
         if self.holds_run():
-            done = max(checkpoints_in(self.checkpoints), default=Progress())
+            progress = max(checkpoints_in(self.checkpoints), default=Progress())
             before = self.read_config()
-            different = refused_changes(before, config, done, data.card)
+            different = refused_changes(before, config, progress, data.card)
             if different:
                 older = options.is_before_0_2(before) and not options.is_before_0_2(config)
                 raise ConfigError(
@@ -109,20 +109,20 @@ class RunFolder:
 
     def _check_begun(self):
         """Checks that there are no files of a run without its configuration."""
-        left = [path for path in (self._summary, self._metrics) if path.exists()]
-        left += [self.checkpoints] if checkpoints_in(self.checkpoints) else []
-        if left:
+        remains = [path for path in (self._summary, self._metrics) if path.exists()]
+        remains += [self.checkpoints] if checkpoints_in(self.checkpoints) else []
+        if remains:
             raise ConfigError(
-                f"--workdir: {self.path} has {left[0].name} of a run, but no config.json, so it is "
-                "not known which run it is; put that back, or name another folder"
+                f"--workdir: {self.path} has {remains[0].name} of a run, but no config.json, so it "
+                "is not known which run it is; put that back, or name another folder"
             )
 
     def _way_back_to_own_code(self, before, now):
         """The message for a run whose own functions have changed since it began."""
         if before["own_code_sha256"] in ("", now["own_code_sha256"]):
             return ""
-        given = now["own_code"] or "the configuration file"
-        return f", or put back its own functions: cp {self.own_code} {given}"
+        path = now["own_code"] or "the configuration file"
+        return f", or put back its own functions: cp {self.own_code} {path}"
 
     def check_data(self, config, data):
         """Checks by its fingerprint that the data is still that of the training.
@@ -148,11 +148,11 @@ class RunFolder:
         Raises:
             ConfigError: if the card cannot be read.
         """
-        kept = records.read_object(self._card)
-        if kept is None:
+        content = records.read_object(self._card)
+        if content is None:
             return None
         try:
-            card, class_names = catalog.from_json(kept["card"]), list(kept["class_names"])
+            card, class_names = catalog.from_json(content["card"]), list(content["class_names"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise records.damaged(self._card, f"{type(error).__name__}: {error}") from error
         check = functools.partial(self._check_fingerprint, config)
@@ -237,12 +237,12 @@ class RunFolder:
             if booster_folder.own_code.exists():
                 files.write_bytes(self.own_code_of_booster, booster_folder.own_code.read_bytes())
         lines = [line for line in self.read_metrics() if line["epoch"] <= progress.epochs]
-        done = [line["epoch"] for line in lines]
-        if done != list(range(1, progress.epochs + 1)):
+        epochs = [line["epoch"] for line in lines]
+        if epochs != list(range(1, progress.epochs + 1)):
             raise records.damaged(
                 self._metrics,
-                f"it has the epochs {options.shortened(str(done))}, and the checkpoint is of epoch "
-                f"{progress.epochs}",
+                f"it has the epochs {options.shortened(str(epochs))}, and the checkpoint is of "
+                f"epoch {progress.epochs}",
             )
         if self._metrics.exists():
             files.write_text(self._metrics, "".join(f"{files.as_json(line)}\n" for line in lines))
@@ -291,10 +291,10 @@ class RunFolder:
             ConfigError: if this folder is a file, or holds a run whose booster does not fit.
         """
         if not self.holds_run():
-            own = options.booster_config(config)
-            self.check(own, data)
-            return own
-        own = self.read_config()
+            trained = options.booster_config(config)
+            self.check(trained, data)
+            return trained
+        trained = self.read_config()
         matched = _MATCHED_BY_BOOSTER
         if config["method"] == "no_joint_training":
             matched += _MATCHED_BY_COPY
@@ -303,15 +303,15 @@ class RunFolder:
             matched += ("validation_examples", "train_examples")
         ignored = [name for name in options.FIELDS if name not in matched]
         # The bottom layout has the booster of the interval layout.
-        has = {**own, **options.booster_settings(own), "method": own["method"]}
-        wanted = {**config, **options.booster_settings(config)}
-        different = options.differences(has, wanted, ignored)
+        actual = {**trained, **options.booster_settings(trained), "method": trained["method"]}
+        expected = {**config, **options.booster_settings(config)}
+        different = options.differences(actual, expected, ignored)
         if different:
             raise ConfigError(
                 f"config.booster_run: {self.path} holds a run whose booster does not fit "
                 f"({'; '.join(different)}); name another folder; in a new one, it is trained"
             )
-        return own
+        return trained
 
     def write_config(self, config):
         """Makes the folder and writes `config.json`."""

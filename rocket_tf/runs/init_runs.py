@@ -40,8 +40,10 @@ def check(config):
     if not CLICK_NETS.reads(old):
         kind = "nets of its own" if old["own_functions"] else f"dataset={old['dataset']}"
         raise _refusal(path, f"holds a run with {kind}, not the built-in nets on clicks")
-    of_nets = [n for n, own in options.FIELDS.items() if own.read_by in (BUILT_IN_NETS, CLICK_NETS)]
-    ignored = [name for name in options.FIELDS if name not in (*of_nets, "method", "features")]
+    net_fields = [
+        n for n, field in options.FIELDS.items() if field.read_by in (BUILT_IN_NETS, CLICK_NETS)
+    ]
+    ignored = [name for name in options.FIELDS if name not in (*net_fields, "method", "features")]
     _check_same(path, options.differences(old, config, ignored))
 
 
@@ -71,19 +73,21 @@ def with_old_scales(config, folder, data):
     _check_same(path, [f"{n}: {before[n]!r} → {now[n]!r}" for n in now if before[n] != now[n]])
     numbers = data.card.columns.numbers
     columns = data.card.columns
-    for name in (*columns.categories, *numbers, *(each.name for each in columns.lists)):
-        own, other = data.card.dtypes[name], old.dtypes[name]
+    for name in (*columns.categories, *numbers, *(column.name for column in columns.lists)):
+        dtype, old_dtype = data.card.dtypes[name], old.dtypes[name]
         # A net casts numbers to its own float dtype, as it does with a server's requests.
-        if own != other and not (name in numbers and other.startswith("float")):
-            raise _refusal(path, f"holds a run whose nets read {name!r} as {other}, here {own}")
-    as_before = {name: old.dtypes[name] for name in numbers}
+        if dtype != old_dtype and not (name in numbers and old_dtype.startswith("float")):
+            raise _refusal(
+                path, f"holds a run whose nets read {name!r} as {old_dtype}, here {dtype}"
+            )
+    old_dtypes = {name: old.dtypes[name] for name in numbers}
     card = dataclasses.replace(
         data.card,
-        dtypes={**data.card.dtypes, **as_before},
+        dtypes={**data.card.dtypes, **old_dtypes},
         moments={name: old.moments[name] for name in numbers},
         vocabularies={
-            name: _continued(known, data.card.vocabularies.get(name, ()))
-            for name, known in old.vocabularies.items()
+            name: _continued(values, data.card.vocabularies.get(name, ()))
+            for name, values in old.vocabularies.items()
         },
     )
     return WithCard(data, card)
@@ -96,10 +100,10 @@ def _old_card(config):
     return (folder.known_data(old_config) or open_data(old_config)).card
 
 
-def _continued(known, found):
+def _continued(known, values):
     """The known values of a vocabulary, followed by the new ones of another."""
-    before = set(known)
-    return (*known, *(value for value in found if value not in before))
+    known_values = set(known)
+    return (*known, *(value for value in values if value not in known_values))
 
 
 def start(run, progress):
@@ -144,7 +148,7 @@ def start(run, progress):
 
         if run.of_any_worker(folder.writes and before is None):
             # New ids get the row of unknown ids, so the nets compute the same as in the old run.
-            restore({each: dataclasses.replace(own, rows=None) for each, own in new_rows.items()})
+            restore({key: dataclasses.replace(rows, rows=None) for key, rows in new_rows.items()})
             if run.verbose:
                 print(f"Evaluating the nets of {old.path} on the new data", flush=True)
             figures = figures_now(run)
@@ -167,7 +171,7 @@ def _new_rows(run):
     from rocket_tf.runs.checkpoints import NewRows
 
     old = _old_card(run.config).vocabularies
-    found = {}
+    new_rows = {}
     for name, values in run.data.card.vocabularies.items():
         begin, number = 1 + len(old[name]), len(values) - len(old[name])
         if not number:
@@ -178,14 +182,14 @@ def _new_rows(run):
                     if layer.name == f"{owner}_{name}_embedding":
                         table = layer.embeddings.value
                         rows = table[begin : begin + number].numpy()
-                        found[id(table)] = NewRows(begin, number, rows)
-    return found
+                        new_rows[id(table)] = NewRows(begin, number, rows)
+    return new_rows
 
 
 def figures_before(folder):
     """The figures of the old nets on the new data: dicts by net; `None` for a run from scratch."""
-    kept = records.read_object(_kept_in(folder))
-    return None if kept is None else kept["figures"]
+    content = records.read_object(_kept_in(folder))
+    return None if content is None else content["figures"]
 
 
 def _kept_in(folder):

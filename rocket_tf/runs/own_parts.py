@@ -119,8 +119,8 @@ class OwnParts:
                     f"returns a Hint with follows={hint.follows!r}, expected 'booster'; methods kd "
                     "and rocket_kd follow a trained booster by themselves",
                 )
-            given = [name for pair in (hint.layers or {}).items() for name in pair]
-            for name in filter(self._is_made_up, given):
+            names = [name for pair in (hint.layers or {}).items() for name in pair]
+            for name in filter(self._is_made_up, names):
                 raise self.mistake(
                     "build_hints",
                     f"reads layer {name!r}, a name that Keras generates and that changes when the "
@@ -244,7 +244,7 @@ class OwnParts:
         shape = card.image_shape
         fits = hasattr(inputs, "shape") and len(inputs.shape) == 1 + len(shape)
         sizes = zip(inputs.shape[1:], shape, strict=True) if fits else [(0, None)]
-        if not all(own in (None, size) for own, size in sizes):
+        if not all(input_size in (None, size) for input_size, size in sizes):
             raise self.mistake(
                 "build_nets",
                 f"returns a {role} with input {_structure(inputs)}, expected one, "

@@ -38,20 +38,22 @@ def draw(model, data, folder, num_classes=None):
         split = getattr(data, kind)
         bins = reliability_of(model, split, data.card, trained_net(config))
         number = min(split.examples, _BATCHES_OF_RELIABILITY * _BATCH)
-        drawn = pictures.reliability(bins, f"{number} {kind} examples")
-        pictures.save(drawn, folder.pictures / "reliability.png")
+        figure = pictures.reliability(bins, f"{number} {kind} examples")
+        pictures.save(figure, folder.pictures / "reliability.png")
     flow = flow_of(model, data, num_classes)
     if flow is None:
         return
     pictures.save(pictures.gradient_flow(flow), folder.pictures / "gradient_flow.png")
 
-    other = {"booster": model.booster} if model.booster is not None else {"teacher": model.teacher}
+    other_net = (
+        {"booster": model.booster} if model.booster is not None else {"teacher": model.teacher}
+    )
     if not group_outputs(model.light):
         return
     images, _ = data.test.first(_IMAGES_SHOWN)
     maps = {
         name: attention_maps(net, images, group_outputs(net))
-        for name, net in ({"light": model.light} | other).items()
+        for name, net in ({"light": model.light} | other_net).items()
     }
     pictures.save(pictures.attention_maps(images, maps), folder.pictures / "attention_maps.png")
 

@@ -106,10 +106,10 @@ def read_summary(path):
 
 def _check_before(path, value):
     by_net = value if isinstance(value, dict) else {}
-    if not by_net or not all(isinstance(own, dict) for own in by_net.values()):
+    if not by_net or not all(isinstance(figures, dict) for figures in by_net.values()):
         raise damaged(path, f"before is {_shown(value)}, not an object of figures by net")
-    for own in by_net.values():
-        _check_figures(path, own)
+    for figures in by_net.values():
+        _check_figures(path, figures)
 
 
 def _check_figures(path, figures):
@@ -117,10 +117,10 @@ def _check_figures(path, figures):
         if key == "errors_by_class" and isinstance(value, list):
             continue  # a study adds it
         if key == "labels" and isinstance(value, dict):
-            for label, own in value.items():
-                if not isinstance(own, dict):
-                    raise damaged(path, f"{key}.{label} is {_shown(own)}, not an object")
-                _check_figures(path, own)
+            for label, label_figures in value.items():
+                if not isinstance(label_figures, dict):
+                    raise damaged(path, f"{key}.{label} is {_shown(label_figures)}, not an object")
+                _check_figures(path, label_figures)
             continue
         # An AUC may be NaN, and multiply-adds may be unknown.
         may_lack = not (key.endswith("_error") or key == "parameters")
@@ -142,17 +142,17 @@ def read_metrics(path):
         if error.errno not in _NOT_THERE:
             raise
         return []
-    lines, found = content.split(b"\n"), []
+    lines, records = content.split(b"\n"), []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found.append(_metrics(_object(line), path, number))
+            records.append(_metrics(_object(line), path, number))
         except ValueError as error:
             if number == len(lines) and not line.endswith(b"}"):
                 break
             raise damaged(path, f"line {number}: {error}") from None
-    return found
+    return records
 
 
 def _metrics(line, path, number):
@@ -167,12 +167,12 @@ def _metrics(line, path, number):
 
 def _object(content):
     try:
-        found = json.loads(content.decode())
+        parsed = json.loads(content.decode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"it holds {type(found).__name__}, not an object")
-    return found
+    if not isinstance(parsed, dict):
+        raise ValueError(f"it holds {type(parsed).__name__}, not an object")
+    return parsed
 
 
 def _is_number(value):

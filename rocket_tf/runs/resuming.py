@@ -44,14 +44,14 @@ def refused_changes(before, now, progress, card):
     if changed and steps and now["learning_rate_schedule"] == "cosine":
         changed[-1] += ", which would change the cosine of the learning rate, even of past steps"
         return changed
-    seen, wanted = (_drops_within(config, steps, card) for config in (before, now))
-    if changed and seen != wanted:
+    past_drops, new_drops = (_drops_within(config, steps, card) for config in (before, now))
+    if changed and past_drops != new_drops:
         scale = before["epochs"] / now["epochs"]
-        kept = tuple(round(drop * scale, 6) for drop in before["learning_rate_drops"])
+        scaled_drops = tuple(round(drop * scale, 6) for drop in before["learning_rate_drops"])
         changed[-1] += (
-            f", which would move past drops of the learning rate: they were at steps {seen}, and "
-            f"would be at {wanted} of the {steps} steps done; "
-            f"--config.learning_rate_drops='{kept}' keeps them"
+            f", which would move past drops of the learning rate: they were at steps {past_drops}, "
+            f"and would be at {new_drops} of the {steps} steps done; "
+            f"--config.learning_rate_drops='{scaled_drops}' keeps them"
         )
         return changed
     return []

@@ -46,7 +46,9 @@ def measure(run):
     validation = figures(logs, "validation", data.card.outputs)
     # Only the light net is tested if the booster's columns are missing.
     tested = figures(test_logs, "test", data.card.outputs)
-    return {net: together(tested.get(net, {}), own) for net, own in validation.items()}
+    return {
+        net: together(tested.get(net, {}), net_figures) for net, net_figures in validation.items()
+    }
 
 
 def figures_now(run):
@@ -57,20 +59,20 @@ def figures_now(run):
     by_net = {}
     for examples, split in splits.items():
         logs = fitting.evaluate(run.model, split, config, data.card, run.strategy)
-        for net, own in figures(logs, examples, data.card.outputs).items():
-            by_net[net] = together(own, by_net.get(net, {}))
+        for net, net_figures in figures(logs, examples, data.card.outputs).items():
+            by_net[net] = together(net_figures, by_net.get(net, {}))
     return by_net
 
 
 def together(first, second):
     """Merges the nets' figures of two evaluations; those of the second take precedence."""
-    both = {**first, **second}
-    if "labels" in both:
-        before, after = (own.get("labels", {}) for own in (first, second))
-        both["labels"] = {
-            label: before.get(label, {}) | after.get(label, {}) for label in both["labels"]
+    merged = {**first, **second}
+    if "labels" in merged:
+        before, after = (net_figures.get("labels", {}) for net_figures in (first, second))
+        merged["labels"] = {
+            label: before.get(label, {}) | after.get(label, {}) for label in merged["labels"]
         }
-    return both
+    return merged
 
 
 def figures(logs, examples, labels=()):
@@ -90,7 +92,7 @@ def figures(logs, examples, labels=()):
     """
     by_net = {}
     for net in ("light", "booster"):
-        by_head = [_figures_of_head(logs, examples, Head(net, own)) for own in labels or [None]]
+        by_head = [_figures_of_head(logs, examples, Head(net, label)) for label in labels or [None]]
         if not by_head[0]:
             continue
         by_net[net] = dict(by_head[0])
@@ -104,19 +106,19 @@ def _figures_of_head(logs, examples, head):
     head = head.name
     if f"{head}_accuracy" not in logs:
         return {}
-    found = {f"{examples}_error": round(100 * (1 - logs[f"{head}_accuracy"]), 4)}
+    result = {f"{examples}_error": round(100 * (1 - logs[f"{head}_accuracy"]), 4)}
     if f"{head}_map" in logs:
-        found[f"{examples}_map"] = _rounded(logs[f"{head}_map"])
+        result[f"{examples}_map"] = _rounded(logs[f"{head}_map"])
     if f"{head}_auc" in logs:
         log_loss = "log_loss" if f"{head}_log_loss" in logs else "loss"
         names = {"auc": "auc", "gauc": "gauc", "log_loss": log_loss}
         # Missing without users, and in runs of earlier versions.
         names |= {n: n for n in _CALIBRATION}
         names = {n: log for n, log in names.items() if f"{head}_{log}" in logs}
-        found |= {
+        result |= {
             f"{examples}_{name}": _rounded(logs[f"{head}_{log}"]) for name, log in names.items()
         }
-    return found
+    return result
 
 
 def _rounded(value):
@@ -144,11 +146,11 @@ def summarize(run, measured, teacher=None):
     }
     if config["patience"]:
         summary["epochs_done"] = folder.read_metrics()[-1]["epoch"]
-    for role, own in measured.items():
+    for role, net_figures in measured.items():
         # A net that was trained alone is the model's light net.
         net = run.model.light if role == trained_net(config) else run.model.booster
         costs = {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)}
-        summary[role] = own | costs
+        summary[role] = net_figures | costs
     errors = run.model.head_metrics.ranking.largest_errors
     if data.card.test_lacks and not config["validation_examples"]:
         errors = of_light(run.model, errors)

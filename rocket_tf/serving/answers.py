@@ -63,29 +63,29 @@ def tasks_of(model, task=None, multi_label=None, named=False):
             user's own label loss does not imply a task.
     """
     outputs = by_output(getattr(model, "light", model).output)
-    given = task if isinstance(task, dict) else dict.fromkeys(outputs, task)
-    if not set(given) <= set(outputs) or not set(given.values()) <= {None, *TASKS}:
+    requested = task if isinstance(task, dict) else dict.fromkeys(outputs, task)
+    if not set(requested) <= set(outputs) or not set(requested.values()) <= {None, *TASKS}:
         of_outputs = "" if None in outputs else f", or a dict of them by output of {list(outputs)}"
         raise ValueError(f"task must be one of {TASKS}{of_outputs}. Received: task={task!r}")
     tasks = {}
     for output, logits in outputs.items():
-        own = given.get(output) or _implied_by_loss(model, output, logits)
-        if own is None and (named or multi_label is not None):
-            own = CLASSIFICATION
-        if own is None:
+        output_task = requested.get(output) or _implied_by_loss(model, output, logits)
+        if output_task is None and (named or multi_label is not None):
+            output_task = CLASSIFICATION
+        if output_task is None:
             raise ValueError(
                 f"The label loss {_label_loss(model, output).name!r} of the light net does not "
                 f"say what {'the output' if output is None else f'output {output!r}'} means; "
                 "pass task='classification', 'multi_label' or 'regression' to export_light"
             )
-        if own == REGRESSION and multi_label:
+        if output_task == REGRESSION and multi_label:
             raise ValueError(
                 "multi_label is for classes. Received: multi_label=True for "
                 f"{'a regression' if output is None else f'output {output!r}, a regression'}"
             )
-        if own != REGRESSION and multi_label is not None and given.get(output) is None:
-            own = MULTI_LABEL if multi_label else CLASSIFICATION
-        tasks[output] = own
+        if output_task != REGRESSION and multi_label is not None and requested.get(output) is None:
+            output_task = MULTI_LABEL if multi_label else CLASSIFICATION
+        tasks[output] = output_task
     return tasks
 
 
@@ -136,13 +136,13 @@ def read(outputs, tasks, class_table=None):
         Dict from names to tensors, as `export_light` describes them.
     """
     answers = {}
-    for output, own in by_output(outputs).items():
+    for output, values in by_output(outputs).items():
         task = tasks[output]
-        own = tf.cast(own, tf.float32)
-        answers[own_name(output, task)] = own
+        values = tf.cast(values, tf.float32)
+        answers[own_name(output, task)] = values
         if task != REGRESSION:
-            of_classes = _classes(own, task, class_table)
-            answers |= {f"{_prefix(output)}{what}": value for what, value in of_classes.items()}
+            classes = _classes(values, task, class_table)
+            answers |= {f"{_prefix(output)}{name}": value for name, value in classes.items()}
     return answers
 
 

@@ -138,25 +138,23 @@ class LoadedModel:
         """
         if not self._free_session.alive:
             raise LoaderError("the model has been closed", FAILED_PRECONDITION)
-        wanted = self._wanted(signature)
-        if inputs.keys() != wanted.inputs.keys():
+        info = self._signature(signature)
+        if inputs.keys() != info.inputs.keys():
             raise LoaderError(
-                f"{signature} takes {sorted(wanted.inputs)}, got {sorted(inputs)}",
+                f"{signature} takes {sorted(info.inputs)}, got {sorted(inputs)}",
                 INVALID_ARGUMENT,
             )
-        arrays = {
-            name: _checked(name, array, wanted.inputs[name]) for name, array in inputs.items()
-        }
-        outputs = list(wanted.outputs) if outputs is None else outputs
-        unknown = set(outputs) - wanted.outputs.keys()
+        arrays = {name: _checked(name, array, info.inputs[name]) for name, array in inputs.items()}
+        outputs = list(info.outputs) if outputs is None else outputs
+        unknown = set(outputs) - info.outputs.keys()
         if unknown:
             raise LoaderError(
-                f"{signature} returns {sorted(wanted.outputs)}, not {sorted(unknown)}",
+                f"{signature} returns {sorted(info.outputs)}, not {sorted(unknown)}",
                 INVALID_ARGUMENT,
             )
         tensors = [_to_tensor(array) for array in arrays.values()]
         try:
-            return self._run(wanted, list(arrays), tensors, outputs)
+            return self._run(info, list(arrays), tensors, outputs)
         finally:
             for array, tensor in zip(arrays.values(), tensors, strict=True):
                 _free_tensor(array, tensor)
@@ -171,7 +169,7 @@ class LoadedModel:
     def __exit__(self, *_):
         self.close()
 
-    def _wanted(self, signature):
+    def _signature(self, signature):
         if signature not in self.signatures:
             raise LoaderError(
                 f"Serving signature key {signature!r} not found; there are "
@@ -180,12 +178,12 @@ class LoadedModel:
             )
         return self.signatures[signature]
 
-    def _run(self, signature, names, tensors, wanted):
+    def _run(self, signature, names, tensors, output_names):
         inputs = (Output * len(names))(
             *[self._output(signature.inputs[name].tensor) for name in names]
         )
-        outputs = (Output * len(wanted))(
-            *[self._output(signature.outputs[name].tensor) for name in wanted]
+        outputs = (Output * len(output_names))(
+            *[self._output(signature.outputs[name].tensor) for name in output_names]
         )
         results = (ctypes.c_void_p * len(outputs))()
         call(
@@ -202,18 +200,18 @@ class LoadedModel:
             0,
             None,
         )
-        return {name: _to_array(tensor) for name, tensor in zip(wanted, results, strict=True)}
+        return {name: _to_array(tensor) for name, tensor in zip(output_names, results, strict=True)}
 
     def _check_tensor(self, signature, info):
         """Checks that the graph has a tensor; a session would read any memory for a missing one."""
-        library, found = load_library(), self._output(info.tensor)
+        library, output = load_library(), self._output(info.tensor)
         problem = None
-        if not found.operation:
+        if not output.operation:
             problem = "which is not in its graph"
-        elif not 0 <= found.index < library.TF_OperationNumOutputs(found.operation):
+        elif not 0 <= output.index < library.TF_OperationNumOutputs(output.operation):
             problem = "which its operation does not output"
         else:
-            number = library.TF_OperationOutputType(found) % _REFERENCE
+            number = library.TF_OperationOutputType(output) % _REFERENCE
             dtype = _DTYPES.get(number, f"dtype {number}")
             if dtype != info.dtype:
                 problem = f"{dtype} in its graph, as {info.dtype}"
@@ -245,9 +243,9 @@ def _free_session(session, graph):
     load_library().TF_DeleteGraph(graph)
 
 
-def _checked(name, given, info):
+def _checked(name, value, info):
     """An input as an array of the signature's dtype; strings as an array of objects."""
-    array = np.asarray(given, object if info.dtype == "string" else None)
+    array = np.asarray(value, object if info.dtype == "string" else None)
     if info.dtype == "string":
         strays = {type(text).__name__ for text in array.flat if not isinstance(text, bytes | str)}
         dtype = ", ".join(sorted(strays)) or "string"
@@ -271,9 +269,9 @@ def _to_tensor(array):
         return tensor
     for index, text in enumerate(array.flat):
         content = text.encode() if isinstance(text, str) else text
-        place = data + index * _STRING_BYTES
-        library.TF_StringInit(place)
-        library.TF_StringCopy(place, content, len(content))
+        address = data + index * _STRING_BYTES
+        library.TF_StringInit(address)
+        library.TF_StringCopy(address, content, len(content))
     return tensor
 
 
@@ -290,9 +288,9 @@ def _to_array(tensor):
         array = np.empty(shape, object)
         flat = array.reshape(-1)
         for index in range(array.size):
-            place = data + index * _STRING_BYTES
-            start = library.TF_StringGetDataPointer(place)
-            flat[index] = ctypes.string_at(start, library.TF_StringGetSize(place))
+            address = data + index * _STRING_BYTES
+            start = library.TF_StringGetDataPointer(address)
+            flat[index] = ctypes.string_at(start, library.TF_StringGetSize(address))
     else:
         array = np.empty(shape, dtype)
         ctypes.memmove(array.ctypes.data, data, array.nbytes)

@@ -39,27 +39,27 @@ def prove(directory, workdir=None, restore=None):
         CheckFailed: for the first check that fails; the message begins with its name.
     """
     directory = Path(directory)
-    yield _carry_out("files", _check_files, directory)
+    yield _run_check("files", _check_files, directory)
     with contextlib.ExitStack() as stack:
         start = time.perf_counter()
-        model = stack.enter_context(_carry_out("loader", _load, directory)[1])
+        model = stack.enter_context(_run_check("loader", _load, directory)[1])
         seconds = time.perf_counter() - start
         without = "" if "tensorflow" in sys.modules else ", without importing tensorflow"
         yield "loader", f"TensorFlow's C++ loader loads it in {seconds:.1f} s{without}"
-        yield _carry_out("signatures", _check_signatures, model)
-        _, examples = _carry_out("inputs", _examples, model)
-        yield _carry_out("batches", _check_batches, model, examples)
-        yield _carry_out("agreement", _check_agreement, model, examples)
-        yield _carry_out("labels", _check_labels, model, directory)
+        yield _run_check("signatures", _check_signatures, model)
+        _, examples = _run_check("inputs", _examples, model)
+        yield _run_check("batches", _check_batches, model, examples)
+        yield _run_check("agreement", _check_agreement, model, examples)
+        yield _run_check("labels", _check_labels, model, directory)
         load_tensorflow_quietly()
-        yield _carry_out("variables", _check_variables, directory)
-        yield _carry_out("warm-up", _check_warmup, model, directory)
-        yield _carry_out(
+        yield _run_check("variables", _check_variables, directory)
+        yield _run_check("warm-up", _check_warmup, model, directory)
+        yield _run_check(
             "checkpoint", _check_checkpoint, model, directory, workdir, restore, examples
         )
 
 
-def _carry_out(name, check, *arguments):
+def _run_check(name, check, *arguments):
     """The check's name and result; any exception counts as a failure of the export."""
     try:
         return name, check(*arguments)
@@ -95,10 +95,12 @@ def _check_signatures(model):
         raise CheckFailed(f"there is no serving_default; there are {', '.join(model.signatures)}")
     described = []
     for name, signature in model.signatures.items():
-        own = _own(signature.outputs)
-        prefixes = [key.removesuffix("logits") for key in own if key.endswith("logits")]
-        wanted = {f"{prefix}{what}" for prefix in prefixes for what in ("probabilities", "classes")}
-        if not own or not wanted <= signature.outputs.keys():
+        net_outputs = _net_outputs(signature.outputs)
+        prefixes = [key.removesuffix("logits") for key in net_outputs if key.endswith("logits")]
+        expected = {
+            f"{prefix}{kind}" for prefix in prefixes for kind in ("probabilities", "classes")
+        }
+        if not net_outputs or not expected <= signature.outputs.keys():
             raise CheckFailed(
                 f"{name} gives {', '.join(signature.outputs)}; expected predictions, or logits, "
                 "probabilities and classes at least"
@@ -110,7 +112,7 @@ def _check_signatures(model):
     return "; ".join(described)
 
 
-def _own(outputs):
+def _net_outputs(outputs):
     """The names of the net's own outputs: "logits" or, for a regression, "predictions".
 
     With several outputs, they are "<output>_logits" and "<output>_predictions".
@@ -132,7 +134,7 @@ def _examples(model):
         tried.append(_made_up(model, made_of))
         with contextlib.suppress(CheckFailed):  # such as ids that are out of range
             outputs = _predict(model, tried[-1]["serving_default"])
-            if all(np.isfinite(outputs[name]).all() for name in _own(outputs)):
+            if all(np.isfinite(outputs[name]).all() for name in _net_outputs(outputs)):
                 return tried[-1]
     return tried[0]
 
@@ -171,21 +173,21 @@ def _encoded(images):
 
 
 def _check_batches(model, examples):
-    asked = set()
+    checked_sizes = set()
     for name, inputs in examples.items():
         rows = {key: info.shape[0] for key, info in model.signatures[name].inputs.items()}
         # Inputs that a request holds once, such as a user's for candidates, are not batches.
         sizes = BATCH_SIZES if None in rows.values() else [max(rows.values())]
-        whole = _predict(model, _first_rows(inputs, rows, max(sizes)), name)
+        reference = _predict(model, _first_rows(inputs, rows, max(sizes)), name)
         for size in sizes:
-            asked.add(size)
+            checked_sizes.add(size)
             outputs = _predict(model, _first_rows(inputs, rows, size), name)
             for key, array in outputs.items():
                 if len(array) != size:
                     raise CheckFailed(f"{name} gives {len(array)} {key} for a batch of {size}")
-            for key in _own(outputs):
-                _compare(f"{key} of {name}, batch {size},", whole[key][:size], outputs[key])
-    return f"of {', '.join(map(str, sorted(asked)))} examples agree row by row"
+            for key in _net_outputs(outputs):
+                _compare(f"{key} of {name}, batch {size},", reference[key][:size], outputs[key])
+    return f"of {', '.join(map(str, sorted(checked_sizes)))} examples agree row by row"
 
 
 def _first_rows(inputs, rows, size):
@@ -194,13 +196,15 @@ def _first_rows(inputs, rows, size):
 
 def _check_agreement(model, examples):
     default = _predict(model, examples["serving_default"])
-    same = "serve_float", "serve_bytes", "serve_examples"
-    others = [name for name in same if name in examples]
-    for name in others:
+    signatures = "serve_float", "serve_bytes", "serve_examples"
+    compared = [name for name in signatures if name in examples]
+    for name in compared:
         outputs = _predict(model, examples[name], name)
-        for key in _own(default):
+        for key in _net_outputs(default):
             _compare(f"{key} of {name}", default[key], outputs[key])
-    return f"{', '.join(others)} as serving_default" if others else "one signature, nothing to do"
+    return (
+        f"{', '.join(compared)} as serving_default" if compared else "one signature, nothing to do"
+    )
 
 
 def _check_labels(model, directory):
@@ -291,16 +295,16 @@ def _check_checkpoint(model, directory, workdir, restore, examples):
         for name, tensor in zip(names, light.inputs, strict=True)
     ]
     expected = light(keras.tree.pack_sequence_as(light.input, tensors), training=False)
-    found, differences = _predict(model, inputs), []
-    for output, own in by_output(expected).items():
+    answers, differences = _predict(model, inputs), []
+    for output, logits in by_output(expected).items():
         name = own_name(output, CLASSIFICATION)  # nets of runs always classify
-        shape = found[name].shape if name in found else None
-        if own.shape != shape:
+        shape = answers[name].shape if name in answers else None
+        if logits.shape != shape:
             raise CheckFailed(
-                f"the net in {workdir} gives {name} of shape {tuple(own.shape)}, and the export "
+                f"the net in {workdir} gives {name} of shape {tuple(logits.shape)}, and the export "
                 f"{shape}"
             )
-        differences.append(_compare(name, own, found[name], allowed_difference(light)))
+        differences.append(_compare(name, logits, answers[name], allowed_difference(light)))
     largest = max(differences)
     return f"computes what the checkpoint of {workdir} does; logits differ by {largest:.1e} at most"
 

@@ -65,8 +65,8 @@ def read_provenance(export):
 def comes_from(export, origin):
     """Whether an export has this origin, a dict of JSON values."""
     try:
-        read = read_provenance(export)
+        provenance = read_provenance(export)
     except (ValueError, RecursionError):
         return False
     origin = json.loads(files.as_json(origin))
-    return isinstance(read, dict) and origin.items() <= read.items()
+    return isinstance(provenance, dict) and origin.items() <= provenance.items()

@@ -61,7 +61,7 @@ def serialized(columns, padding=None):
 def _padded(values, padding):
     """How many values at the end of each row are padding."""
     texts = [value.decode() if isinstance(value, bytes) else value for value in values[::-1]]
-    return next((place for place, value in enumerate(texts) if value != padding), len(texts))
+    return next((index for index, value in enumerate(texts) if value != padding), len(texts))
 
 
 def _feature(values):
@@ -81,9 +81,9 @@ def _field(number, content):
 
 def _varint(value):
     """A non-negative integer: seven bits per byte, the lowest first."""
-    found = bytearray()
+    encoded = bytearray()
     while value > 127:
-        found.append(value & 127 | 128)
+        encoded.append(value & 127 | 128)
         value >>= 7
-    found.append(value)
-    return bytes(found)
+    encoded.append(value)
+    return bytes(encoded)

@@ -67,18 +67,18 @@ def served_net(net: keras.Model) -> keras.Model:
     }
     if not values:
         return net
-    rest = {name: tensor for name, tensor in net.input.items() if name not in values}
-    if not rest:
+    remaining = {name: tensor for name, tensor in net.input.items() if name not in values}
+    if not remaining:
         raise ValueError(
             f"All inputs of the net have served_as: {sorted(values)}; at least one must remain an "
             "input"
         )
-    example = next(iter(rest.values()))
-    given = [
+    example = next(iter(remaining.values()))
+    net_inputs = [
         FixedValue(values[tensor.name], tensor.dtype, name=f"fixed_{tensor.name}")(example)
         if tensor.name in values
         else tensor
         for tensor in net.inputs
     ]
-    outputs = Calls().repeat(net.name, net, given)
-    return keras.Model(rest, keras.tree.pack_sequence_as(net.output, outputs), name=net.name)
+    outputs = Calls().repeat(net.name, net, net_inputs)
+    return keras.Model(remaining, keras.tree.pack_sequence_as(net.output, outputs), name=net.name)

@@ -59,12 +59,12 @@ def turn(image, orientation):
     def is_one_of(*orientations):
         return tf.reduce_any(orientation == tf.constant(orientations))
 
-    for does, change in (
+    for applies, change in (
         (is_one_of(5, 6, 7, 8), lambda image: tf.transpose(image, (1, 0, 2))),
         (is_one_of(2, 3, 6, 7), lambda image: tf.reverse(image, (1,))),
         (is_one_of(3, 4, 7, 8), lambda image: tf.reverse(image, (0,))),
     ):
-        image = tf.cond(does, lambda i=image, c=change: c(i), lambda i=image: i)
+        image = tf.cond(applies, lambda i=image, c=change: c(i), lambda i=image: i)
     return image
 
 
@@ -88,38 +88,38 @@ def centre(image, height, width):
     starts = tf.range(0, bottom - top, _ROWS)
     blocks = tf.TensorArray(tf.float64, tf.size(starts), infer_shape=False)
 
-    def resize_rows(place, blocks):
-        block = tf.cast(image[starts[place] : starts[place] + _ROWS], tf.float64)
+    def resize_rows(index, blocks):
+        block = tf.cast(image[starts[index] : starts[index] + _ROWS], tf.float64)
         resized = _rounded(tf.einsum("rxc,ox->roc", block, columns))
-        return place + 1, blocks.write(place, resized)
+        return index + 1, blocks.write(index, resized)
 
     _, blocks = tf.while_loop(
-        lambda place, _: place < tf.size(starts), resize_rows, (0, blocks), parallel_iterations=1
+        lambda index, _: index < tf.size(starts), resize_rows, (0, blocks), parallel_iterations=1
     )
     return _rounded(tf.einsum("rxc,or->oxc", blocks.concat(), rows))
 
 
-def _weights(side, scale, wanted):
+def _weights(side, scale, target):
     """Pillow's weights for one axis.
 
     Returns:
         `(weights, (first, end))`: how much each pixel from `first` to `end` - 1 counts in each
-        pixel of the result, in units of 2^-22, float64 of shape (wanted, end - first).
+        pixel of the result, in units of 2^-22, float64 of shape (target, end - first).
     """
     resized = tf.round(side * scale)
-    begin = tf.math.floordiv(resized - wanted, 2.0)
+    begin = tf.math.floordiv(resized - target, 2.0)
     # Pillow computes the bounds of the resized region in single precision.
     low = tf.cast(begin * side / resized, tf.float32)
-    high = tf.cast(tf.minimum((begin + wanted) * side / resized, side), tf.float32)
-    step = tf.cast(high - low, tf.float64) / wanted
+    high = tf.cast(tf.minimum((begin + target) * side / resized, side), tf.float32)
+    step = tf.cast(high - low, tf.float64) / target
     reach = tf.maximum(step, 1.0)  # the triangle's, on either side
-    centres = tf.cast(low, tf.float64) + (tf.range(wanted, dtype=tf.float64) + 0.5) * step
+    centres = tf.cast(low, tf.float64) + (tf.range(target, dtype=tf.float64) + 0.5) * step
     firsts = tf.maximum(tf.floor(centres - reach + 0.5), 0.0)
     ends = tf.minimum(tf.floor(centres + reach + 0.5), side)
     first, end = tf.reduce_min(firsts), tf.reduce_max(ends)
-    places = tf.range(first, end, dtype=tf.float64)
-    weights = tf.maximum(1 - tf.abs((places - centres[:, None] + 0.5) * (1 / reach)), 0)
-    weights = tf.where((places >= firsts[:, None]) & (places < ends[:, None]), weights, 0)
+    positions = tf.range(first, end, dtype=tf.float64)
+    weights = tf.maximum(1 - tf.abs((positions - centres[:, None] + 0.5) * (1 / reach)), 0)
+    weights = tf.where((positions >= firsts[:, None]) & (positions < ends[:, None]), weights, 0)
     # Added one after the other.
     weights /= tf.cumsum(weights, axis=1)[:, -1:]
     return tf.floor(weights * 2**_BITS + 0.5), (tf.cast(first, tf.int32), tf.cast(end, tf.int32))
@@ -142,38 +142,38 @@ def read_orientation(content):
     values = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.uint8)
     is_jpeg = tf.strings.substr(content, 0, 2) == orientation.JPEG
     is_png = tf.strings.substr(content, 0, len(orientation.PNG)) == orientation.PNG
-    nothing = tf.zeros(0, tf.uint8)
+    empty = tf.zeros(0, tf.uint8)
     tiff = tf.cond(
         is_jpeg,
         lambda: _segment(values),
-        lambda: tf.cond(is_png, lambda: _chunk(values), lambda: nothing),
+        lambda: tf.cond(is_png, lambda: _chunk(values), lambda: empty),
     )
     order = tiff[:4]
     little = _begins(order, b"II*\0")
     is_tiff = little | _begins(order, b"MM\0*")
-    return tf.cond(is_tiff, lambda: _of_tiff(tiff, little), lambda: orientation.UPRIGHT)
+    return tf.cond(is_tiff, lambda: _orientation_in_tiff(tiff, little), lambda: orientation.UPRIGHT)
 
 
 def _segment(values):
     """As `orientation._segment`, of a file's bytes."""
     length = tf.size(values, tf.int64)
-    alone = tf.constant(orientation.WITHOUT_LENGTH, tf.int64)
+    without_length = tf.constant(orientation.WITHOUT_LENGTH, tf.int64)
     last = tf.constant(orientation.LAST, tf.int64)
 
-    def goes_on(place, begin, end):
-        return (end == 0) & (place + 4 <= length) & (_number(values, place, 1) == 0xFF)
+    def goes_on(offset, begin, end):
+        return (end == 0) & (offset + 4 <= length) & (_number(values, offset, 1) == 0xFF)
 
-    def look(place, begin, end):
-        marker, size = _number(values, place + 1, 1), _number(values, place + 2, 2)
-        step = tf.where(tf.reduce_any(marker == alone), tf.constant(2, tf.int64), 2 + size)
+    def look(offset, begin, end):
+        marker, size = _number(values, offset + 1, 1), _number(values, offset + 2, 2)
+        step = tf.where(tf.reduce_any(marker == without_length), tf.constant(2, tf.int64), 2 + size)
         step = tf.where(marker == 0xFF, tf.constant(1, tf.int64), step)
         is_last = tf.reduce_any(marker == last) | ((step == 2 + size) & (size < 2))
-        stop = tf.minimum(place + 2 + size, length)
-        begins = place + 4
-        found = (marker == 0xE1) & _begins(values[begins:stop], orientation.EXIF)
-        begin = tf.where(found, begins + len(orientation.EXIF), begin)
-        end = tf.where(found, stop, end)
-        return tf.where(is_last, length, place + step), begin, end
+        stop = tf.minimum(offset + 2 + size, length)
+        begins = offset + 4
+        is_exif = (marker == 0xE1) & _begins(values[begins:stop], orientation.EXIF)
+        begin = tf.where(is_exif, begins + len(orientation.EXIF), begin)
+        end = tf.where(is_exif, stop, end)
+        return tf.where(is_last, length, offset + step), begin, end
 
     zero = tf.constant(0, tf.int64)
     _, begin, end = tf.while_loop(goes_on, look, (zero + 2, zero, zero))
@@ -184,15 +184,15 @@ def _chunk(values):
     """As `orientation._chunk`, of a file's bytes."""
     length, exif = tf.size(values, tf.int64), orientation.EXIF
 
-    def goes_on(place, begin, end):
-        return (end == 0) & (place + 8 <= length)
+    def goes_on(offset, begin, end):
+        return (end == 0) & (offset + 8 <= length)
 
-    def look(place, begin, end):
-        size = _number(values, place, 4)
-        found = _begins(values[place + 4 : place + 8], b"eXIf")
-        begin = tf.where(found, place + 8, begin)
-        end = tf.where(found, tf.minimum(place + 8 + size, length), end)
-        return place + 12 + size, begin, end
+    def look(offset, begin, end):
+        size = _number(values, offset, 4)
+        is_exif = _begins(values[offset + 4 : offset + 8], b"eXIf")
+        begin = tf.where(is_exif, offset + 8, begin)
+        end = tf.where(is_exif, tf.minimum(offset + 8 + size, length), end)
+        return offset + 12 + size, begin, end
 
     zero = tf.constant(0, tf.int64)
     start = zero + len(orientation.PNG)
@@ -201,27 +201,27 @@ def _chunk(values):
     return values[begin:end]
 
 
-def _of_tiff(tiff, little):
-    """As `orientation._of_tiff`, of a header with its first directory, in one order of bytes."""
+def _orientation_in_tiff(tiff, little):
+    """As `orientation._orientation_in_tiff`, for a header in one byte order."""
     first = _number(tiff, tf.constant(4, tf.int64), 4, little)
     entries = _number(tiff, first, 2, little)
-    places = tf.minimum((tf.size(tiff, tf.int64) - first - 2) // 12, entries)
-    places = first + 2 + 12 * tf.range(tf.maximum(places, 0))
-    tags = _number(tiff, places, 2, little)
-    place = places[tags == orientation.ORIENTATION][:1]
-    value = _number(tiff, place + 8, 2, little)
-    is_right = _number(tiff, place + 2, 2, little) == orientation.SHORT
+    offsets = tf.minimum((tf.size(tiff, tf.int64) - first - 2) // 12, entries)
+    offsets = first + 2 + 12 * tf.range(tf.maximum(offsets, 0))
+    tags = _number(tiff, offsets, 2, little)
+    offset = offsets[tags == orientation.ORIENTATION][:1]
+    value = _number(tiff, offset + 8, 2, little)
+    is_right = _number(tiff, offset + 2, 2, little) == orientation.SHORT
     is_right &= (value >= 1) & (value <= 8)
-    found = tf.boolean_mask(value, is_right)
-    return tf.cast(tf.concat([found, [orientation.UPRIGHT]], 0)[0], tf.int32)
+    valid = tf.boolean_mask(value, is_right)
+    return tf.cast(tf.concat([valid, [orientation.UPRIGHT]], 0)[0], tf.int32)
 
 
-def _number(values, places, size, little=False):
+def _number(values, offsets, size, little=False):
     """Reads whole numbers of several bytes each, as int64; 0 beyond the end of the file."""
     steps = tf.range(size, dtype=tf.int64)
     powers = 256 ** tf.where(little, steps, steps[::-1])
-    inside = places + size <= tf.size(values, tf.int64)
-    safe = tf.where(inside, places, 0)[..., None] + steps
+    inside = offsets + size <= tf.size(values, tf.int64)
+    safe = tf.where(inside, offsets, 0)[..., None] + steps
     # The gather reads at least this many bytes, even if there are none inside.
     digits = tf.cast(tf.gather(tf.pad(values, [[0, size]]), safe), tf.int64)
     return tf.where(inside, tf.reduce_sum(digits * powers, -1), 0)
@@ -229,8 +229,8 @@ def _number(values, places, size, little=False):
 
 def _begins(values, text):
     """Whether bytes begin with a text."""
-    wanted = tf.constant(list(text), tf.uint8)
+    expected = tf.constant(list(text), tf.uint8)
     begin = values[: len(text)]
     return tf.cond(
-        tf.size(begin) == len(text), lambda: tf.reduce_all(begin == wanted), lambda: False
+        tf.size(begin) == len(text), lambda: tf.reduce_all(begin == expected), lambda: False
     )

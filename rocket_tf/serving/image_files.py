@@ -22,9 +22,10 @@ def check_size(content):
 
     def number(first, size, big_endian=False):
         field = tf.io.decode_raw(tf.strings.substr(padded, first, size), tf.uint8)
-        places = range(size)[::-1] if big_endian else range(size)
+        exponents = range(size)[::-1] if big_endian else range(size)
         return tf.reduce_sum(
-            tf.cast(field, tf.int64) * tf.constant([256**place for place in places], tf.int64)
+            tf.cast(field, tf.int64)
+            * tf.constant([256**exponent for exponent in exponents], tf.int64)
         )
 
     def begins(text, first=0):

@@ -50,14 +50,14 @@ def measure(exports, rounds, threads=THREADS, batches=BATCHES, tell=print, loads
             for batch in batches
             for net in exports[name][1]
         }
-        for each in calls.values():
-            each.warm_up()
+        for call in calls.values():
+            call.warm_up()
         tell("warmed up")
         turns = Turns(calls, tell)
         for done in range(rounds):
             turns.take(done, rounds)
         load_seconds = _time_loading(workers, exports, min(threads), loads)
-    return [_row(*key, taken) for key, taken in turns.seconds.items()], load_seconds
+    return [_row(*key, seconds) for key, seconds in turns.seconds.items()], load_seconds
 
 
 class _Calls:
@@ -78,12 +78,12 @@ class _Calls:
 
 def ratio(rows, first, second, **which):
     """The ratio of two nets' median latencies, with the other columns as given."""
-    found = {
+    medians = {
         row["net"]: row["p50_ms"]
         for row in rows
         if all(row[column] == value for column, value in which.items())
     }
-    return found[first] / found[second]
+    return medians[first] / medians[second]
 
 
 def _start(runtime, threads, paths):
@@ -99,7 +99,7 @@ def _time_loading(workers, exports, threads, loads):
     turns = Turns({net: functools.partial(worker.ask, load=net) for net in nets})
     for done in range(loads):
         turns.take(done, loads)
-    return {net: round(statistics.median(taken), 4) for net, taken in turns.seconds.items()}
+    return {net: round(statistics.median(seconds), 4) for net, seconds in turns.seconds.items()}
 
 
 def _row(runtime, threads, batch, net, seconds):

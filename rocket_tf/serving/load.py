@@ -41,10 +41,10 @@ def measure(export, batches, rates, clients, seconds, tell=print):
     with WorkerProcess("rocket_tf.serving.load_worker", str(export)) as worker:
         for signature in worker.ask(signatures=SIGNATURES):
             for batch in batches:
-                which = {"signature": signature, "batch": batch}
+                request = {"signature": signature, "batch": batch}
                 for rate in (None, *rates):
-                    found = worker.ask(**which, rate=rate, clients=clients, seconds=seconds)
-                    rows.append({**which, "rate": rate, **_row(**found)})
+                    result = worker.ask(**request, rate=rate, clients=clients, seconds=seconds)
+                    rows.append({**request, "rate": rate, **_row(**result)})
                     tell(json.dumps(rows[-1]))
     return rows
 
@@ -58,7 +58,10 @@ def _row(requests, seconds, latencies, cpu_seconds):
         "requests": requests,
         "answered": answered,
         "answered_per_second": round(answered / seconds, 1),
-        **{n: None if own is None else round(1000 * float(own), 3) for n, own in times.items()},
+        **{
+            n: None if value is None else round(1000 * float(value), 3)
+            for n, value in times.items()
+        },
     }
 
 
@@ -87,15 +90,15 @@ def ask_at_rate(ask, rate, clients, seconds, most=MOST_REQUESTS, clock=time):
     number = most if rate is None else max(1, min(most, round(rate * seconds)))
     start = clock.perf_counter()
     end = start + seconds * (1 if rate is None else 2)
-    places, lock, latencies, errors = iter(range(number)), threading.Lock(), [], []
+    indices, lock, latencies, errors = iter(range(number)), threading.Lock(), [], []
 
     def serve_client():
         while not errors:
             with lock:
-                place = next(places, None)
-            if place is None:
+                index = next(indices, None)
+            if index is None:
                 return
-            due = clock.perf_counter() if rate is None else start + place / rate
+            due = clock.perf_counter() if rate is None else start + index / rate
             wait = due - clock.perf_counter()
             if wait > 0:
                 clock.sleep(wait)
@@ -115,5 +118,5 @@ def ask_at_rate(ask, rate, clients, seconds, most=MOST_REQUESTS, clock=time):
         thread.join()
     if errors:
         raise errors[0]
-    taken = clock.perf_counter() - start
-    return (len(latencies) if rate is None else number), taken, latencies
+    duration = clock.perf_counter() - start
+    return (len(latencies) if rate is None else number), duration, latencies

@@ -33,7 +33,7 @@ def main():
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _load(model, signature, batch, **how):
+def _load(model, signature, batch, **arguments):
     inputs = request_of(model, signature, batch)
 
     def ask():
@@ -41,13 +41,13 @@ def _load(model, signature, batch, **how):
 
     for _ in range(_WARM_UP):
         ask()
-    before = time.process_time()
-    requests, seconds, latencies = load.ask_at_rate(ask, **how)
+    cpu_start = time.process_time()
+    requests, seconds, latencies = load.ask_at_rate(ask, **arguments)
     return {
         "requests": requests,
         "seconds": seconds,
         "latencies": latencies,
-        "cpu_seconds": time.process_time() - before,
+        "cpu_seconds": time.process_time() - cpu_start,
     }
 
 

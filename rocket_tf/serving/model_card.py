@@ -73,16 +73,16 @@ def write(export, ways=(), tasks=("classification",), contents=()):
     origin = companions.read_provenance(export)
     labels = companions.read_labels(export)
     parts = (
-        _what_it_is(origin, labels, tasks),
+        _introduction(origin, labels, tasks),
         _training(origin),
         _figures(origin, contents),
-        _asking(ways) if ways else _inputs(origin["net"]),
+        _usage(ways) if ways else _inputs(origin["net"]),
         _limits(origin, ways),
     )
     files.write_text(card_of(export), "\n".join(line for part in parts for line in [*part, ""]))
 
 
-def _what_it_is(origin, labels, tasks):
+def _introduction(origin, labels, tasks):
     net, software = origin["net"], origin["software"]
     revision = f", revision {software['revision']}" if "revision" in software else ""
     lines = [
@@ -118,13 +118,13 @@ def _training(origin):
     ]
     heading = ["## Training and data", ""]
     if not is_of_run(origin):
-        given = [
+        entries = [
             f"- {name}: {json.dumps(value, ensure_ascii=False)}"
             for name, value in origin.items()
             if name not in _OWN
         ]
-        where = "this is what was given with it:" if given else "neither is recorded here."
-        lines = [f"It was exported from Python. Of its data and training, {where}", "", *given]
+        where = "this is what was given with it:" if entries else "neither is recorded here."
+        lines = [f"It was exported from Python. Of its data and training, {where}", "", *entries]
         return [*heading, *lines, *hints]
     config, data = origin["config"], origin["data"]
     path = f" (`{Path(config['data_path']).name}`)" if config["data_path"] else ""
@@ -142,18 +142,18 @@ def _training(origin):
 
 def _figures(origin, contents):
     nets = _nets(origin)
-    names = [name for name in _FIGURES if any(name in own for own in nets.values())]
+    names = [name for name in _FIGURES if any(name in figures for figures in nets.values())]
     rows = []
-    for net, own in nets.items():
+    for net, figures in nets.items():
         if net not in _ROLES:
             continue
-        rows.append([_ROLES[net], *(_shown(name, own) for name in names)])
-        if "labels" in own:
-            first, *others = own["labels"]
+        rows.append([_ROLES[net], *(_shown(name, figures) for name in names)])
+        if "labels" in figures:
+            first, *other_labels = figures["labels"]
             rows[-1][0] += f"; label {first}"
             rows += [
-                [f"label {label}", *(_of_label(name, own["labels"][label]) for name in names)]
-                for label in others
+                [f"label {label}", *(_of_label(name, figures["labels"][label]) for name in names)]
+                for label in other_labels
             ]
     heading = ["net", *(_FIGURES[name][0] for name in names)]
     lines = ["## Errors and cost", "", *_table(heading, rows)]
@@ -162,13 +162,13 @@ def _figures(origin, contents):
     if contents:
         rows = [
             [
-                f"`{one['name']}`",
-                one["kind"],
-                f"{one['size']:,}",
-                "not measured" if one["test_error"] is None else f"{one['test_error']:.2f} %",
-                f"{one['difference']:.1e}",
+                f"`{file['name']}`",
+                file["kind"],
+                f"{file['size']:,}",
+                "not measured" if file["test_error"] is None else f"{file['test_error']:.2f} %",
+                f"{file['difference']:.1e}",
             ]
-            for one in contents
+            for file in contents
         ]
         heading = ["file", "format", "bytes", "test error", "largest difference from the model"]
         lines += ["", *_table(heading, rows)]
@@ -179,15 +179,15 @@ def _nets(origin):
     """The figures of each net, those in `test_error` and `validation_error` among them."""
     nets = {net: dict(figures) for net, figures in origin["nets"].items()}
     for name in ("test_error", "validation_error"):
-        given = origin.get(name)
-        for net, error in given.items() if isinstance(given, dict) else ():
+        errors = origin.get(name)
+        for net, error in errors.items() if isinstance(errors, dict) else ():
             if net in nets and isinstance(error, int | float):
                 nets[net].setdefault(name, error)
     return nets
 
 
 def _has_errors(origin):
-    return any("error" in name for own in _nets(origin).values() for name in own)
+    return any("error" in name for figures in _nets(origin).values() for name in figures)
 
 
 def _shown(name, figures):
@@ -199,11 +199,11 @@ def _of_label(name, figures):
     return _shown(name, figures) if name in figures else ""
 
 
-def _asking(ways):
+def _usage(ways):
     rows = [
         [
             f"`{way.signature}`",
-            ", ".join(f"`{name}` {_kind(*each)}" for name, each in way.inputs.items()),
+            ", ".join(f"`{name}` {_kind(*spec)}" for name, spec in way.inputs.items()),
             ", ".join(f"`{name}`" for name in way.outputs),
         ]
         for way in ways
@@ -241,7 +241,7 @@ def _asking(ways):
 
 
 def _inputs(net):
-    rows = [[f"`{one['name']}`", _kind(one["dtype"], one["shape"])] for one in net["inputs"]]
+    rows = [[f"`{info['name']}`", _kind(info["dtype"], info["shape"])] for info in net["inputs"]]
     return ["## Asking it", "", *_table(["input", "dtype and shape"], rows)]
 
 
@@ -314,7 +314,7 @@ def _body(way):
 
 def _encoded(value, is_file):
     if isinstance(value, list):
-        return [_encoded(each, is_file) for each in value]
+        return [_encoded(item, is_file) for item in value]
     if isinstance(value, bytes):
         return {"b64": base64.b64encode(value).decode()} if is_file else value.decode()
     return value

@@ -41,12 +41,12 @@ def find_export(path):
         raise ConfigError(f"{path}: does not exist; expected an export")
     if not path.is_dir() or (path / "saved_model.pb").exists():
         return path
-    found = [part for part in sorted(path.iterdir()) if part.suffix in _EXPORT_SUFFIXES]
-    if len(found) > 1:
-        names = ", ".join(part.name for part in found)
+    exports = [part for part in sorted(path.iterdir()) if part.suffix in _EXPORT_SUFFIXES]
+    if len(exports) > 1:
+        names = ", ".join(part.name for part in exports)
         raise ConfigError(f"{path}: holds several exports ({names}); name one of them")
-    if found:
-        return found[0]
+    if exports:
+        return exports[0]
     newest = files.newest_version(path)
     if newest is None:
         raise ConfigError(
@@ -178,14 +178,16 @@ def _saved_model(export):
     except LoaderError as error:
         raise ConfigError(f"{export}: TensorFlow cannot load it: {error}") from error
     signature = model.signatures.get(_SIGNATURE)
-    given = [] if signature is None else [name for name in _ANSWERS if name in signature.outputs]
-    if not given:
+    answer_names = (
+        [] if signature is None else [name for name in _ANSWERS if name in signature.outputs]
+    )
+    if not answer_names:
         raise ConfigError(
             f"{export}: does not classify image files (no signature {_SIGNATURE} with "
             "probabilities "
             f"or predictions; there are {', '.join(model.signatures) or 'none'})"
         )
-    answer = given[0]
+    answer = answer_names[0]
     ((name, info),) = signature.inputs.items()
     _check_batch(export, info.shape)
 

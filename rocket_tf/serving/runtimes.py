@@ -117,7 +117,7 @@ class _TensorFlow:
         self._model = LoadedModel(path, threads)
         signature = self._model.signatures["serving_default"]
         self.inputs = {name: (info.dtype, info.shape) for name, info in signature.inputs.items()}
-        self._outputs = _wanted(signature.outputs, logits_alone)
+        self._outputs = _chosen_outputs(signature.outputs, logits_alone)
 
     def __call__(self, inputs):
         return self._model.predict(inputs, outputs=self._outputs)
@@ -151,10 +151,10 @@ class _OnnxRuntime:
             str(path), options, providers=["CPUExecutionProvider"]
         )
         outputs = [output.name for output in self._session.get_outputs()]
-        self._outputs = _wanted(outputs, logits_alone)
+        self._outputs = _chosen_outputs(outputs, logits_alone)
         self.inputs = {
-            given.name: (_ONNX_DTYPES.get(given.type, given.type), _open_shape(given.shape))
-            for given in self._session.get_inputs()
+            tensor.name: (_ONNX_DTYPES.get(tensor.type, tensor.type), _open_shape(tensor.shape))
+            for tensor in self._session.get_inputs()
         }
 
     def __call__(self, inputs):
@@ -172,16 +172,16 @@ class _OpenVino:
         compiled = core.compile_model(core.read_model(str(path)), "CPU", options)
         self._request = compiled.create_infer_request()
         outputs = [output.get_any_name() for output in compiled.outputs]
-        self._outputs = _wanted(outputs, logits_alone)
+        self._outputs = _chosen_outputs(outputs, logits_alone)
         self.inputs = {
-            given.get_any_name(): (
-                given.element_type.to_dtype().name,
+            tensor.get_any_name(): (
+                tensor.element_type.to_dtype().name,
                 tuple(
                     None if size.is_dynamic else size.get_length()
-                    for size in given.get_partial_shape()
+                    for size in tensor.get_partial_shape()
                 ),
             )
-            for given in compiled.inputs
+            for tensor in compiled.inputs
         }
 
     def __call__(self, inputs):
@@ -204,7 +204,7 @@ _ONNX_DTYPES = {
 }
 
 
-def _wanted(outputs, logits_alone):
+def _chosen_outputs(outputs, logits_alone):
     return ["logits"] if logits_alone and "logits" in outputs else list(outputs)
 
 

@@ -178,10 +178,12 @@ def export_light(
             size = sum(size_of(variable.value) for variable in light.variables)
             with shown(f"Saving {directory}", size, functools.partial(files.size_of, folder)):
                 _save(light, functions, class_names, folder)
-            requests = {each.name: each.request(warmup_example) for each in signatures}
+            requests = {
+                signature.name: signature.request(warmup_example) for signature in signatures
+            }
             warmup.write(folder, requests)
             companions.write_provenance(companions.provenance_of(folder), origin)
-            ways = [way(name, functions[name], asked) for name, asked in requests.items()]
+            ways = [way(name, functions[name], request) for name, request in requests.items()]
             model_card.write(folder, ways, tasks.values())
             _prove(light, tasks, signatures, folder, examples)
         except tf.errors.OpError as error:  # of TensorFlow's own file system
@@ -230,9 +232,9 @@ def _check_class_names(light, class_names, tasks):
             f"class_names must name each of the {classes} classes. "
             f"Received {len(class_names)}: {list(class_names)}"
         )
-    broken = [name for name in class_names if str(name).splitlines() not in ([], [str(name)])]
-    if broken:
-        raise ValueError(f"class_names must be of one line each. Received: {broken}")
+    multiline = [name for name in class_names if str(name).splitlines() not in ([], [str(name)])]
+    if multiline:
+        raise ValueError(f"class_names must be of one line each. Received: {multiline}")
 
 
 def _examples(light, examples):
@@ -246,14 +248,14 @@ def _examples(light, examples):
         ]
         return first, made_up
     keras.tree.assert_same_structure(light.input, examples)
-    given = [
+    arrays = [
         np.asarray(array, object if tensor.dtype == "string" else tensor.dtype)
         for tensor, array in zip(light.inputs, keras.tree.flatten(examples), strict=True)
     ]
-    first = [_first(array, tensor) for array, tensor in zip(given, light.inputs, strict=True)]
+    first = [_first(array, tensor) for array, tensor in zip(arrays, light.inputs, strict=True)]
     compared = [
         array[: tensor.shape[0] or _COMPARED_EXAMPLES]
-        for tensor, array in zip(light.inputs, given, strict=True)
+        for tensor, array in zip(light.inputs, arrays, strict=True)
     ]
     if not all(np.isfinite(output).any() for output in _outputs(light, compared)):
         raise ExportError(
@@ -364,8 +366,8 @@ def _prove(light, tasks, signatures, directory, examples):
     for signature in signatures:
         answer = served[signature.name](**_as_tensors(signature.request(examples)))
         largest = max(
-            difference(own, answer[answers.own_name(output, tasks[output])])
-            for output, own in signature.expected(examples).items()
+            difference(logits, answer[answers.own_name(output, tasks[output])])
+            for output, logits in signature.expected(examples).items()
         )
         if not largest <= allowed:  # also if it is NaN
             raise ExportError(

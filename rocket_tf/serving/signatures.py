@@ -80,14 +80,19 @@ class Signature:
         Args:
             answer: concrete function from the net's inputs by name to all outputs.
         """
-        own = _specifications(self.net)
+        net_specifications = _specifications(self.net)
         specifications = self._specifications()
-        if specifications == own:
+        if specifications == net_specifications:
             return answer
 
         @tf.function(autograph=False)
         def serve(**tensors):
-            return answer(**{name: tf.cast(tensors[name], own[name].dtype) for name in own})
+            return answer(
+                **{
+                    name: tf.cast(tensors[name], net_specifications[name].dtype)
+                    for name in net_specifications
+                }
+            )
 
         return serve.get_concrete_function(**specifications)
 
@@ -109,7 +114,7 @@ class Signature:
 
     def expected(self, examples):
         """The net's own outputs for the request, by name; `None` names the only one."""
-        arrays = self._as_asked(examples)
+        arrays = self._as_requested(examples)
         tensors = [
             tf.cast(tf.convert_to_tensor(array), tensor.dtype)
             for array, tensor in zip(arrays, self.net.inputs, strict=True)
@@ -120,7 +125,7 @@ class Signature:
     def _specifications(self):
         return _specifications(self.net, self._dtype)
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         """The examples in the dtype and batch size of the request."""
         return list(self.request(examples).values())
 
@@ -148,10 +153,10 @@ class ImageFileSignature(Signature):
         )
 
     def request(self, examples):
-        encoded = [tf.io.encode_png(image).numpy() for image in self._as_asked(examples)[0]]
+        encoded = [tf.io.encode_png(image).numpy() for image in self._as_requested(examples)[0]]
         return {self._input_name: np.array(encoded, object)}
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         return [array.astype(np.uint8) for array in examples]
 
 
@@ -189,7 +194,7 @@ class CandidateSignature(Signature):
         )
         return [names[name] for name in self._user_inputs]
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         request = self.request(examples)
         given_once = self._given_once()
         return [
@@ -215,14 +220,14 @@ class ExampleSignature(Signature):
         self.defaults = dict(defaults)
 
     def trace(self, answer):
-        own = _specifications(self.net)
-        features = {name: self._feature(name, spec) for name, spec in own.items()}
+        net_specifications = _specifications(self.net)
+        features = {name: self._feature(name, spec) for name, spec in net_specifications.items()}
 
         @tf.function(autograph=False)
         def serve(**given):
             parsed = tf.io.parse_example(given["examples"], features)
             tensors = {}
-            for name, spec in own.items():
+            for name, spec in net_specifications.items():
                 values = parsed[name]
                 if isinstance(features[name], tf.io.FixedLenSequenceFeature):
                     length = spec.shape[1]
@@ -232,7 +237,7 @@ class ExampleSignature(Signature):
                 tensors[name] = tf.cast(values, spec.dtype)
             return answer(**tensors)
 
-        (batch, *_) = next(iter(own.values())).shape
+        (batch, *_) = next(iter(net_specifications.values())).shape
         return serve.get_concrete_function(
             examples=tf.TensorSpec([batch], tf.string, name="examples")
         )
@@ -241,7 +246,7 @@ class ExampleSignature(Signature):
         columns = super().request(examples)
         return {"examples": example_messages.serialized(columns, self.defaults)}
 
-    def _as_asked(self, examples):
+    def _as_requested(self, examples):
         return list(super().request(examples).values())
 
     def _feature(self, name, spec):
@@ -300,8 +305,8 @@ def signatures_of(net, input_dtype=None, user_inputs=(), example_defaults=None):
         if user_inputs:
             signatures.append(CandidateSignature(net, user_inputs))
         if example_defaults is not None:
-            own = [tensor.name for tensor in net.inputs]
-            names = dict(zip(own, input_names(net), strict=True))
+            net_names = [tensor.name for tensor in net.inputs]
+            names = dict(zip(net_names, input_names(net), strict=True))
             defaults = {names[name]: value for name, value in example_defaults.items()}
             signatures.append(ExampleSignature(net, defaults))
         return signatures

@@ -65,7 +65,7 @@ class ClickComparison(Study):
         """
         rows = []
         for (arm, net), title in self.rows.items():
-            summaries = {seed: each[net] for seed, each in self.summaries(arm).items()}
+            summaries = {seed: summary[net] for seed, summary in self.summaries(arm).items()}
             row = {"title": title, "multiply_adds": summaries[0]["multiply_adds"]}
             for figure in self.figures:
                 by_seed = {seed: summary[figure] for seed, summary in summaries.items()}

@@ -54,8 +54,8 @@ class DwellComparison(ClickComparison):
         rocket = result["rows"][1]
         for row in result["rows"]:
             for figure in FIGURES:
-                own, base = row[figure]["by_seed"], rocket[figure]["by_seed"]
-                row[figure]["difference_to_rocket"] = statistics.paired_difference(own, base)
+                by_seed, base = row[figure]["by_seed"], rocket[figure]["by_seed"]
+                row[figure]["difference_to_rocket"] = statistics.paired_difference(by_seed, base)
         return result
 
 
@@ -74,8 +74,8 @@ def as_markdown(result):
         head = [f"difference to: {title} [95 % interval]", *FIGURES.values()]
         rows = [
             [row["title"], *(_difference(row[name][key]) for name in FIGURES)]
-            for place, row in enumerate(result["rows"])
-            if place != first
+            for index, row in enumerate(result["rows"])
+            if index != first
         ]
         lines += ["", *markdown.table(head, rows)]
     return "\n".join([*lines, "", f"    {result['command']}", ""])

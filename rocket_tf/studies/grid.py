@@ -75,16 +75,16 @@ class Grid:
             which also have "gain", the difference with the sign of what is better; and "seeds",
             "in_per_cent", "config" (that of the first point), "versions" and "machine".
         """
-        found = [(settings, result_of(study, command)) for settings, study in self.points]
+        results = [(settings, result_of(study, command)) for settings, study in self.points]
         points = [
             {
                 "settings": settings,
                 **{name: result[name] for name in _OF_POINT},
                 "rows": [_row(row, result["in_per_cent"]) for row in result["rows"]],
             }
-            for settings, result in found
+            for settings, result in results
         ]
-        _, first = found[0]
+        _, first = results[0]
         return {
             "command": command,
             "grid": {name: list(values) for name, values in self.fields.items()},
@@ -97,7 +97,7 @@ def _row(row, less_is_better):
     gain = row["difference"]
     if gain is not None and less_is_better:
         # Subtracted from 0, because a minus sign would make -0 of 0.
-        interval = gain["interval"] and [0 - each for each in reversed(gain["interval"])]
+        interval = gain["interval"] and [0 - bound for bound in reversed(gain["interval"])]
         gain = {**gain, "mean": 0 - gain["mean"], "interval": interval}
     row = {**row, "gain": gain}
     return {name: row[name] for name in _OF_ROW}

@@ -63,14 +63,16 @@ class WeightSearch:
         to_do = [run for run in self._search.state()["runs"] if not has_diverged(run)]
         running.complete(to_do, self._data, diverged=say)
         errors = self._search.state()["errors"]
-        return compare({candidate.weight: found for candidate, found in errors.items()})
+        return compare({candidate.weight: values for candidate, values in errors.items()})
 
     def _run(self, candidate, seed):
         weight = candidate.weight
-        own = {**self._config, "hint_weight": weight, "seed": seed}
-        own["booster_run"] = str(self._folder / "booster" / f"seed{seed}")
-        place = self._folder / f"weight{weight:g}" / f"seed{seed}"
-        run, self._data = running.planned(f"weight {weight:g}, seed {seed}", own, place, self._data)
+        config = {**self._config, "hint_weight": weight, "seed": seed}
+        config["booster_run"] = str(self._folder / "booster" / f"seed{seed}")
+        workdir = self._folder / f"weight{weight:g}" / f"seed{seed}"
+        run, self._data = running.planned(
+            f"weight {weight:g}, seed {seed}", config, workdir, self._data
+        )
         return run
 
 
@@ -87,5 +89,5 @@ def compare(errors):
     }
     return {
         "chosen": min(figures, key=lambda weight: figures[weight]["mean"]),
-        "validation_errors": {f"{weight:g}": each for weight, each in figures.items()},
+        "validation_errors": {f"{weight:g}": entry for weight, entry in figures.items()},
     }

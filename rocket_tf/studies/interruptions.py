@@ -71,7 +71,7 @@ def disturb(
                 kill(workdir, 0, PHASES[0], checkpoints=3, run=run)
                 trial = {"damage": kind, "checkpoint": damage(workdir, kind, chance)}
             else:
-                trial = _kill_for_certain(workdir, chance, seconds, phase, run)
+                trial = _kill_in_phase(workdir, chance, seconds, phase, run)
             trial["warnings"] = finish(workdir, run)
             trial["different"] = differences(workdir, reference)
             trials.append(trial)
@@ -94,14 +94,14 @@ def finish(workdir, run=RUN):
     Raises:
         ProcessEnded: if it does not end with exit code 0.
     """
-    done = subprocess.run(_command(workdir, run), capture_output=True, text=True)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise ProcessEnded(f"a run has ended with exit code {done.returncode}: {lines[-1]}")
-    return [line.replace(str(workdir), "…") for line in done.stderr.splitlines()]
+    process = subprocess.run(_command(workdir, run), capture_output=True, text=True)
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or ["no message"]
+        raise ProcessEnded(f"a run has ended with exit code {process.returncode}: {lines[-1]}")
+    return [line.replace(str(workdir), "…") for line in process.stderr.splitlines()]
 
 
-def _kill_for_certain(workdir, chance, seconds, phase, run):
+def _kill_in_phase(workdir, chance, seconds, phase, run):
     # Not while Python starts, when nothing can be lost; an evaluation may be missed narrowly.
     earliest = (seconds / 3, seconds) if phase in (None, PHASES[0]) else (0, 0)
     while True:
@@ -166,8 +166,8 @@ def _is_in(phase, workdir):
         return any((Path(workdir) / "light").glob(".*.partial"))
     # After the checkpoint before an epoch's last step, and before its metrics are written. The
     # first epoch's metrics give the number of steps.
-    done = RunFolder(workdir).read_metrics()
-    last = Progress(len(done), done[-1]["step"] // len(done) - 1) if done else None
+    lines = RunFolder(workdir).read_metrics()
+    last = Progress(len(lines), lines[-1]["step"] // len(lines) - 1) if lines else None
     return checkpoints_in(directory)[:1] == [last]
 
 
@@ -180,13 +180,13 @@ def damage(workdir, kind, chance):
         chance: a `random.Random`.
     """
     newest = checkpoints_in(Path(workdir) / "checkpoints")[0].checkpoint_in("").name
-    what, part = kind.split()
+    action, part = kind.split()
     pattern = f"{newest}.index" if part == "index" else f"{newest}.data-*"
     (path,) = (Path(workdir) / "checkpoints").glob(pattern)
     content = bytearray(path.read_bytes())
-    if what == "cut":
+    if action == "cut":
         path.write_bytes(content[: chance.randrange(len(content))])
-    elif what == "flip":
+    elif action == "flip":
         for _ in range(8):
             content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
         path.write_bytes(content)
@@ -197,8 +197,10 @@ def damage(workdir, kind, chance):
 
 def differences(workdir, reference):
     """The differences of two finished runs: names of tensors and files; empty if there are none."""
-    mine, theirs = _state(workdir), _state(reference)
-    different = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+    state, reference_state = _state(workdir), _state(reference)
+    different = sorted(
+        name for name in state | reference_state if state.get(name) != reference_state.get(name)
+    )
     for name in ("metrics.jsonl", "summary.json", "config.json"):
         texts = (
             re.sub(r'"examples_per_second": [^,]*', "", (Path(folder) / name).read_text())

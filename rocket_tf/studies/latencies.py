@@ -156,10 +156,12 @@ class Latencies:
             return {}
         from rocket_tf.serving import load
 
-        how = dataclasses.asdict(self._load)
+        settings = dataclasses.asdict(self._load)
         tell(f"Sending requests of {self._load.clients} clients to the export on one core")
         export = RunFolder(self._workdir).newest_export()
-        return {"load": {**how, "rows": load.measure(export, self._batches, **how, tell=tell)}}
+        return {
+            "load": {**settings, "rows": load.measure(export, self._batches, **settings, tell=tell)}
+        }
 
 
 def _check_runtimes(workdir, chosen):
@@ -190,15 +192,17 @@ def _errors(workdirs, light_alone):
     for path, summary in zip(light_alone, alone, strict=True):
         if summary["method"] != "light":
             raise ConfigError(f"--light_alone: {path} holds a run of method {summary['method']}")
-    found = {"light_alone": [summary["light"]["test_error"] for summary in alone]}
-    found |= {net: [each[net]["test_error"] for each in summaries] for net in ("light", "booster")}
+    errors_by_net = {"light_alone": [summary["light"]["test_error"] for summary in alone]}
+    errors_by_net |= {
+        net: [summary[net]["test_error"] for summary in summaries] for net in ("light", "booster")
+    }
     return {
         net: {
             "mean": round(statistics.mean(errors), 4),
             "standard_deviation": round(statistics.stdev(errors), 4) if len(errors) > 1 else 0.0,
             "runs": len(errors),
         }
-        for net, errors in found.items()
+        for net, errors in errors_by_net.items()
         if errors
     }
 
@@ -218,14 +222,14 @@ def _export(workdir, data, chosen, folder):
     kinds = {RUNTIMES[name][1] for name in chosen}
     paths = {kind: {} for kind in kinds}
     for net in ("light", "booster"):
-        own = getattr(model, net)
+        net_model = getattr(model, net)
         images = None
         if kinds - {"savedmodel"}:
             random = np.random.default_rng(0)
-            images = random.integers(0, 256, (_CALIBRATION_EXAMPLES, *own.input_shape[1:]))
+            images = random.integers(0, 256, (_CALIBRATION_EXAMPLES, *net_model.input_shape[1:]))
         if "savedmodel" in kinds:
             paths["savedmodel"][net] = export_light(
-                own, folder / net, class_names, provenance=origin
+                net_model, folder / net, class_names, provenance=origin
             )
         for kind, convert in {
             "litert": converters.to_litert,
@@ -235,7 +239,7 @@ def _export(workdir, data, chosen, folder):
             if kind in kinds:
                 suffix = "onnx" if kind == "onnx" else "tflite"
                 paths[kind][net] = folder / f"{net}_{kind}.{suffix}"
-                paths[kind][net].write_bytes(convert(own))
+                paths[kind][net].write_bytes(convert(net_model))
     if "savedmodel" in kinds:
         paths["savedmodel"][_OPTIMIZED] = export_light(
             model.light, folder / _OPTIMIZED, class_names, optimize=True, provenance=origin
@@ -259,17 +263,17 @@ def _ratios(rows, sizes, load_seconds, batches, ratio):
     }
     if load_seconds:
         batch = min(batches)
-        which = {"runtime": "tensorflow", "batch": batch, "threads": 1}
+        columns = {"runtime": "tensorflow", "batch": batch, "threads": 1}
         size = sizes["savedmodel"]
         ratios |= {
             "SavedModel ÷ plain model.export(), size": size["light"] / size[_PLAIN],
             "SavedModel ÷ plain model.export(), load time": load_seconds["light"]
             / load_seconds[_PLAIN],
             f"SavedModel ÷ plain model.export(), batch {batch}": ratio(
-                rows, "light", _PLAIN, **which
+                rows, "light", _PLAIN, **columns
             ),
             f"optimized SavedModel ÷ plain model.export(), batch {batch}": ratio(
-                rows, _OPTIMIZED, _PLAIN, **which
+                rows, _OPTIMIZED, _PLAIN, **columns
             ),
         }
     return {name: round(value, 4) for name, value in ratios.items()}

@@ -80,15 +80,15 @@ class Table:
         Raises:
             ConfigError: if the table is not meant for that data set.
         """
-        own = dict.fromkeys(row.dataset for row in self.rows)
-        if dataset in own:
+        datasets = dict.fromkeys(row.dataset for row in self.rows)
+        if dataset in datasets:
             rows = [row for row in self.rows if row.dataset == dataset]
         elif dataset in self.other_datasets:
             rows = [dataclasses.replace(row, dataset=dataset, paper={}) for row in self.rows]
         else:
             raise ConfigError(
                 f"--dataset: got {dataset!r} with table {self.name}, expected one of "
-                f"{', '.join([*own, *self.other_datasets])}"
+                f"{', '.join([*datasets, *self.other_datasets])}"
             )
         return dataclasses.replace(self, rows=tuple(rows))
 

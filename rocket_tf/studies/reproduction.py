@@ -109,7 +109,7 @@ class Reproduction:
             "versions": {
                 "python": platform.python_version(),
                 **{
-                    package: ", ".join(sorted({each[package] for each in versions}))
+                    package: ", ".join(sorted({by_package[package] for by_package in versions}))
                     for package in ("tensorflow", "keras")
                 },
             },
@@ -255,11 +255,11 @@ class Reproduction:
         config = run.config
         if _is_finished_before_0_2(run):
             config = run.folder.read_config()
-        own = ("seed", *self.table.varied, "method", "data_dir", "booster_run", "pictures")
+        left_out = ("seed", *self.table.varied, "method", "data_dir", "booster_run", "pictures")
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in config.items()
-            if name not in own
+            if name not in left_out
         }
 
     def _errors(self, row, column):

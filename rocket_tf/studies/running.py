@@ -122,12 +122,12 @@ def in_turn(task, do, runs, data, pool=None, started=lambda run: None):
             {"task": task, "config": run.config, "path": str(run.folder.path)} for run in runs
         ]
         done, boosters = set(), [_untrained_booster(run) for run in runs]
-        places = {run.folder.path: index for index, run in enumerate(runs)}
+        indices = {run.folder.path: index for index, run in enumerate(runs)}
 
         def may_start(index, busy):
             booster = boosters[index]
-            if booster in places:  # it answers after its summary is written and its lock released
-                return places[booster] in done
+            if booster in indices:  # it answers after its summary is written and its lock released
+                return indices[booster] in done
             # The first run that follows it trains it.
             trains_it = booster is not None and _untrained_booster(runs[index]) is not None
             return not trains_it or booster not in [boosters[other] for other in busy]
@@ -173,11 +173,11 @@ def _preempted_by_sigterm(how_far):
     def stop(*_):
         raise Preempted(how_far())
 
-    before = signal.signal(signal.SIGTERM, stop)
+    previous = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _time_left(runs, to_do, processes=1):
@@ -186,8 +186,8 @@ def _time_left(runs, to_do, processes=1):
     if not done:
         return ""
     seconds = sum(map(seconds_of, done)) / processes
-    left = seconds / sum(map(_cost, done)) * sum(map(_cost, to_do))
-    return f"; about {duration(left)} left"
+    seconds_left = seconds / sum(map(_cost, done)) * sum(map(_cost, to_do))
+    return f"; about {duration(seconds_left)} left"
 
 
 def seconds_of(run):

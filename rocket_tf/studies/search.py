@@ -59,11 +59,11 @@ class Search:
         alive, errors = self._candidates, {}
         for seeds in self._turns:
             runs = [self._plan(candidate, seed) for seed in seeds for candidate in alive]
-            found = [error_of(run) for run in runs]
-            for candidate, error in zip(alive * len(seeds), found, strict=True):
+            turn_errors = [error_of(run) for run in runs]
+            for candidate, error in zip(alive * len(seeds), turn_errors, strict=True):
                 if error is not None:
                     errors.setdefault(candidate, []).append(error)
-            if None in found:
+            if None in turn_errors:
                 return {"errors": errors, "runs": runs, "chosen": None}
             ranked = sorted(
                 alive,

@@ -61,11 +61,11 @@ class Shard:
 
     def own(self, runs):
         """Every n-th run for n shards, shifted in each round, so that methods are mixed."""
-        own = self.number - 1
+        remainder = self.number - 1
         return [
             run
-            for place, run in enumerate(runs)
-            if (place + place // self.shards) % self.shards == own
+            for index, run in enumerate(runs)
+            if (index + index // self.shards) % self.shards == remainder
         ]
 
 
@@ -161,9 +161,9 @@ class Study:
     def step(self):
         """The runs that can be made now, of one turn of the search or of the comparison."""
         if self.searches:
-            found = self.search()
-            if found["chosen"] is None:
-                return found["runs"]
+            search = self.search()
+            if search["chosen"] is None:
+                return search["runs"]
         return self.comparison()
 
     def complete(self, processes=1):
@@ -184,23 +184,23 @@ class Study:
 
     def nets(self):
         """The nets of the table, a dict from (method, net) to the first run that has it."""
-        found = {}
+        first_runs = {}
         for method in self.methods:
             for seed, summary in self.summaries(method).items():
                 for net in ("light", "booster"):
                     if net in summary:
-                        found.setdefault((method, net), self.planned(method, seed))
-        return found
+                        first_runs.setdefault((method, net), self.planned(method, seed))
+        return first_runs
 
     def summaries(self, method):
         """The results of a method, a dict from seeds to summaries, with test figures if open."""
-        found = {}
+        by_seed = {}
         for seed in self.seeds:
             run = self.planned(method, seed)
             summary = final_figures.read(run) or run.folder.read_summary()
             if summary is not None:
-                found[seed] = summary
-        return found
+                by_seed[seed] = summary
+        return by_seed
 
     def planned(self, method, seed):
         """One run of the comparison, a `PlannedRun`."""
@@ -222,17 +222,17 @@ class Study:
         return self._run(config, rocket, seed, root, f"search, {candidate.name}")
 
     def _run(self, config, arm, seed, root, title):
-        own = options.default()
-        own.update(config)
-        own = {**with_method(own, arm.method), **arm.settings, "seed": seed}
-        if own["dataset"] in SPLIT_BY_SEED:
-            own["split_seed"] = seed
-        if own["method"] in options.METHODS_WITH_TEACHER:
-            own["booster_run"] = str(self.root / "booster" / f"seed{seed}")
-        own = options.with_unread_at_defaults(own)
-        place = root / f"seed{seed}"
+        run_config = options.default()
+        run_config.update(config)
+        run_config = {**with_method(run_config, arm.method), **arm.settings, "seed": seed}
+        if run_config["dataset"] in SPLIT_BY_SEED:
+            run_config["split_seed"] = seed
+        if run_config["method"] in options.METHODS_WITH_TEACHER:
+            run_config["booster_run"] = str(self.root / "booster" / f"seed{seed}")
+        run_config = options.with_unread_at_defaults(run_config)
+        workdir = root / f"seed{seed}"
         title = f"{self._title}{title}, seed {seed}"
-        run, self._data = running.planned(title, own, place, self._data)
+        run, self._data = running.planned(title, run_config, workdir, self._data)
         return run
 
     def _held_out(self, config):
@@ -245,12 +245,12 @@ class Study:
         return config
 
     def _check_settings(self, settings, candidates):
-        own = set(OWN_FIELDS)
+        own_fields = set(OWN_FIELDS)
         for arm in self._arms.values():
-            own |= {*METHODS[arm.method].settings, *arm.settings}
-        own |= {"hint", "hint_weight"} if candidates else set()
-        if own & set(settings):
-            name = min(own & set(settings))
+            own_fields |= {*METHODS[arm.method].settings, *arm.settings}
+        own_fields |= {"hint", "hint_weight"} if candidates else set()
+        if own_fields & set(settings):
+            name = min(own_fields & set(settings))
             raise ConfigError(f"--set: got {name}, which the {self.kind_in_messages} itself sets")
 
 
@@ -267,11 +267,11 @@ def complete(studies, processes=1):
     with Pool(processes) if processes != 1 else contextlib.nullcontext() as pool:
         while True:
             steps = [(study, study.step()) for study in studies]
-            own = [run for study, runs in steps for run in study.shard.own(runs)]
-            if all(map(is_done, own)):
+            own_runs = [run for study, runs in steps for run in study.shard.own(runs)]
+            if all(map(is_done, own_runs)):
                 break
             running.complete(
-                [run for run in own if not has_diverged(run)],
+                [run for run in own_runs if not has_diverged(run)],
                 studies[0].data,
                 diverged=studies[0].diverged,
                 pool=pool,
@@ -286,7 +286,7 @@ def complete(studies, processes=1):
 
 def _checked(methods):
     """Methods as `Arm`s."""
-    arms = [each if isinstance(each, Arm) else Arm(each, each) for each in methods]
+    arms = [method if isinstance(method, Arm) else Arm(method, method) for method in methods]
     for arm in arms:
         if arm.method not in METHODS:
             raise ConfigError(

@@ -52,8 +52,8 @@ def complete(nets, data, root):
     measured = []
     for row in rows:
         method, net = names[row["net"]]
-        kept = {name: row[name] for name in ("calls", "p50_ms", "p99_ms")}
-        measured.append({"method": method, "net": net, **kept})
+        figures = {name: row[name] for name in ("calls", "p50_ms", "p99_ms")}
+        measured.append({"method": method, "net": net, **figures})
     result = {"runtime": _RUNTIME, "batch": _BATCH, "threads": _THREADS, "nets": measured}
     files.write_json(Path(root) / _FILE, {**result, "machine": machine()})
 
@@ -67,17 +67,17 @@ def read(nets, root):
     path = Path(root) / _FILE
     if not path.exists():
         return None
-    found = json.loads(path.read_text())
-    medians = {(each["method"], each["net"]): each["p50_ms"] for each in found["nets"]}
+    measured = json.loads(path.read_text())
+    medians = {(row["method"], row["net"]): row["p50_ms"] for row in measured["nets"]}
     if not nets or not nets.keys() <= medians.keys():
         return None
     booster = next((key for key in nets if key[1] == "booster"), None)
     lights = [key for key in nets if key[1] == "light"]
     ratio = None
     if booster and lights:
-        own = (booster[0], "light")
-        ratio = medians[own if own in lights else lights[0]] / medians[booster]
-    return {**found, "light_to_booster": ratio}
+        pair = (booster[0], "light")
+        ratio = medians[pair if pair in lights else lights[0]] / medians[booster]
+    return {**measured, "light_to_booster": ratio}
 
 
 def _export(run, net, data, folder):
@@ -91,6 +91,6 @@ def _export(run, net, data, folder):
     data = data.reopen(run.config)
     model, _, _ = finished.restore(run.folder.path, data=data)
     # The model of a net that was trained alone has it as its light net.
-    own = model.booster if net == "booster" and model.booster is not None else model.light
-    arguments = finished.export_arguments(data, own)
-    return export_light(own, folder, class_names=finished.class_names_of(data), **arguments)
+    served = model.booster if net == "booster" and model.booster is not None else model.light
+    arguments = finished.export_arguments(data, served)
+    return export_light(served, folder, class_names=finished.class_names_of(data), **arguments)

@@ -39,9 +39,11 @@ def result_of(study, command):
     rows = []
     for method, summaries in by_method.items():
         for net in ("light", "booster"):
-            own = {seed: each[net] for seed, each in summaries.items() if net in each}
-            if own:
-                rows.append(_row(study, method, net, own, figure, rows, latency))
+            net_summaries = {
+                seed: summary[net] for seed, summary in summaries.items() if net in summary
+            }
+            if net_summaries:
+                rows.append(_row(study, method, net, net_summaries, figure, rows, latency))
     verdict = None
     base = rows[0] if rows and rows[0]["net"] == "light" else None
     rocket = next((row for row in rows if (row["method"], row["net"]) == ("rocket", "light")), None)
@@ -134,13 +136,19 @@ def _nets(by_method):
     ]
 
 
-def _row(study, method, net, own, figure, rows, latency):
-    by_seed = {seed: each[figure] for seed, each in own.items() if each.get(figure) is not None}
+def _row(study, method, net, summaries, figure, rows, latency):
+    by_seed = {
+        seed: summary[figure]
+        for seed, summary in summaries.items()
+        if summary.get(figure) is not None
+    }
     base = rows[0]["by_seed"] if rows else by_seed
     base = {int(seed): value for seed, value in base.items()}
-    first = next(iter(own.values()))
-    wrong = [each["errors_by_class"] for each in own.values() if "errors_by_class" in each]
-    seconds = [seconds_of(study.planned(method, seed)) for seed in own]
+    first = next(iter(summaries.values()))
+    class_errors = [
+        summary["errors_by_class"] for summary in summaries.values() if "errors_by_class" in summary
+    ]
+    seconds = [seconds_of(study.planned(method, seed)) for seed in summaries]
     return {
         "method": method,
         "title": study.title(method),
@@ -152,7 +160,7 @@ def _row(study, method, net, own, figure, rows, latency):
         "multiply_adds": first["multiply_adds"],
         "seconds": statistics.describe(seconds)["median"],
         "latency": _latency(latency, method, net),
-        "errors_by_class": [sum(counts) for counts in zip(*wrong, strict=True)],
+        "errors_by_class": [sum(counts) for counts in zip(*class_errors, strict=True)],
     }
 
 
@@ -160,31 +168,31 @@ def _search(study):
     """The results of the search: each candidate's errors, and its difference to the best one."""
     if not study.searches:
         return None
-    found = study.search()
-    errors = found["errors"]
-    best = dict(enumerate(errors.get(found["chosen"], [])))
+    search = study.search()
+    errors = search["errors"]
+    best = dict(enumerate(errors.get(search["chosen"], [])))
     return {
         "candidates": [
             {
                 "hint": candidate.hint,
                 "weight": candidate.weight,
-                "by_seed": own,
-                **statistics.describe(own),
-                "interval": statistics.interval_of(own),
-                "chosen": candidate == found["chosen"],
+                "by_seed": values,
+                **statistics.describe(values),
+                "interval": statistics.interval_of(values),
+                "chosen": candidate == search["chosen"],
                 # On the common seeds; `None` before a candidate is chosen.
-                "difference": statistics.paired_difference(dict(enumerate(own)), best),
+                "difference": statistics.paired_difference(dict(enumerate(values)), best),
             }
-            for candidate, own in errors.items()
+            for candidate, values in errors.items()
         ]
     }
 
 
 def _latency(latency, method, net):
     """The measurements of one net, or `None`."""
-    for each in latency["nets"] if latency else ():
-        if (each["method"], each["net"]) == (method, net):
-            return {name: each[name] for name in ("calls", "p50_ms", "p99_ms")}
+    for row in latency["nets"] if latency else ():
+        if (row["method"], row["net"]) == (method, net):
+            return {name: row[name] for name in ("calls", "p50_ms", "p99_ms")}
     return None
 
 

@@ -49,14 +49,14 @@ def argument_names(names):
         >>> argument_names(["user id", "class", "Item", "item", "1st"])
         ['user_id', 'input_class', 'Item', 'item_2', 'input_1st']
     """
-    plain = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
-    plain = [name if is_argument_name(name) else f"input_{name}" for name in plain]
-    taken, found = set(), {}
-    for index in sorted(range(len(names)), key=lambda index: plain[index] != names[index]):
-        name, number = plain[index], 1
+    cleaned = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in names]
+    cleaned = [name if is_argument_name(name) else f"input_{name}" for name in cleaned]
+    taken, unique = set(), {}
+    for index in sorted(range(len(names)), key=lambda index: cleaned[index] != names[index]):
+        name, number = cleaned[index], 1
         while name.lower() in taken:
             number += 1
-            name = f"{plain[index]}_{number}"
+            name = f"{cleaned[index]}_{number}"
         taken.add(name.lower())
-        found[index] = name
-    return [found[index] for index in range(len(names))]
+        unique[index] = name
+    return [unique[index] for index in range(len(names))]

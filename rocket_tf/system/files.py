@@ -27,7 +27,7 @@ def open_regular(path):
         NotRegularError: if it is a pipe, a device or a socket.
         OSError: if it cannot be opened.
     """
-    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - for the caller to close
+    file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115 - for the caller to close
     try:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise NotRegularError(path)
@@ -37,7 +37,7 @@ def open_regular(path):
     return file
 
 
-def _open_at_once(path, flags):
+def _open_nonblocking(path, flags):
     try:
         return os.open(path, flags | os.O_NONBLOCK)  # otherwise, it would wait for a pipe's writer
     except OSError as error:
@@ -201,10 +201,10 @@ def write_version(directory, write, version=None, overwrite=False):
         write(partial)
         _flush(partial)
         if version is not None:
-            return _give_name(partial, directory / str(version), overwrite)
+            return _rename(partial, directory / str(version), overwrite)
         while True:
             try:
-                return _give_name(partial, directory / str(_next_version(directory)), False)
+                return _rename(partial, directory / str(_next_version(directory)), False)
             except FileExistsError:
                 continue  # another process was faster: try the next number
     finally:
@@ -212,7 +212,7 @@ def write_version(directory, write, version=None, overwrite=False):
         os.close(descriptor)
 
 
-def _give_name(partial, final, overwrite):
+def _rename(partial, final, overwrite):
     if not overwrite or not final.exists():
         _check_is_new(final)
         try:

@@ -15,8 +15,10 @@ from rocket_tf.system import files
 
 def folder():
     """The folder: $ROCKET_TF_CACHE, or `rocket_tf` in $XDG_CACHE_HOME or in ~/.cache."""
-    own = os.environ.get("ROCKET_TF_CACHE")
-    return Path(own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rocket_tf"))
+    configured = os.environ.get("ROCKET_TF_CACHE")
+    return Path(
+        configured or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rocket_tf")
+    )
 
 
 def load(kind, key):

@@ -30,9 +30,9 @@ def check_folder(flag, path):
             f"{flag}: got {shown!a}, expected a path in UTF-8, which TensorFlow requires; name "
             "another"
         )
-    for place in (path, *path.parents):
+    for ancestor in (path, *path.parents):
         try:
-            is_folder = stat.S_ISDIR(place.stat().st_mode)
+            is_folder = stat.S_ISDIR(ancestor.stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -43,8 +43,10 @@ def check_folder(flag, path):
                 "another"
             ) from None
         if not is_folder:
-            where = "" if place == path else f", and {shown} would lie under it"
-            raise ConfigError(f"{flag}: {place} is a file{where}, expected a folder; name another")
+            where = "" if ancestor == path else f", and {shown} would lie under it"
+            raise ConfigError(
+                f"{flag}: {ancestor} is a file{where}, expected a folder; name another"
+            )
         return
 
 

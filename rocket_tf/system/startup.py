@@ -39,22 +39,22 @@ def _interruptible():
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set signal handlers
         return
-    before, came = signal.getsignal(signal.SIGINT), []
+    previous, received = signal.getsignal(signal.SIGINT), []
 
     def interrupt(number, frame):
-        came.append(number)
-        before(number, frame)
+        received.append(number)
+        previous(number, frame)
 
-    if callable(before):
+    if callable(previous):
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except Exception as error:
-        if came:
+        if received:
             raise KeyboardInterrupt from error
         raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextlib.contextmanager
@@ -64,17 +64,17 @@ def stderr_kept_back(*telling):
     Args:
         telling: kinds of exceptions that need no further output.
     """
-    with tempfile.TemporaryFile() as kept:
+    with tempfile.TemporaryFile() as captured:
         sys.stderr.flush()
         stderr = os.dup(2)
-        os.dup2(kept.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except telling:
             raise
         except BaseException:
-            kept.seek(0)
-            os.write(stderr, kept.read())
+            captured.seek(0)
+            os.write(stderr, captured.read())
             raise
         finally:
             os.dup2(stderr, 2)

@@ -94,6 +94,8 @@ def ratio(first, second):
     ratios = []
     for start in range(_ROUNDS_A_BLOCK, rounds, _ROUNDS_A_BLOCK):  # the first block warms up
         block = slice(start, start + _ROUNDS_A_BLOCK)
-        medians = {name: statistics.median(each[block]) for name, each in turns.seconds.items()}
+        medians = {
+            name: statistics.median(seconds[block]) for name, seconds in turns.seconds.items()
+        }
         ratios.append(medians["first"] / medians["second"])
     return statistics.median(ratios)

@@ -51,7 +51,7 @@ def measured(monkeypatch):
     }
     for function, names in parts.items():
         monkeypatch.setattr(streaming, function, give(names))
-    monkeypatch.setattr(streaming, "_late_less_early", lambda *_: MEASURED["clicks_late"])
+    monkeypatch.setattr(streaming, "_late_minus_early", lambda *_: MEASURED["clicks_late"])
 
 
 def test_figures_are_of_medians_and_say_whether_they_meet_their_targets(measured, tmp_path, capsys):

@@ -43,7 +43,7 @@ def main():
 
 def _errors_of(name, method):
     (row,) = json.loads((_RESULTS / f"{name}.json").read_text())["rows"]
-    cells = (each for each in row["cells"] if (each["method"], each["net"]) == (method, "light"))
+    cells = (cell for cell in row["cells"] if (cell["method"], cell["net"]) == (method, "light"))
     return next(cells)["by_seed"]
 
 

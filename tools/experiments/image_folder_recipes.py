@@ -49,8 +49,8 @@ def write_folder(folder):
     """Writes the digits as <folder>/<part>/<class>/<number>.png."""
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
-    for place, number in enumerate(order):
-        part = "train" if place < TRAINING_IMAGES else "test"
+    for index, number in enumerate(order):
+        part = "train" if index < TRAINING_IMAGES else "test"
         path = folder / part / str(digits.target[number]) / f"{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.minimum(digits.images[number] * 16, 255)  # from 0 to 16

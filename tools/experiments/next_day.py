@@ -60,10 +60,10 @@ def write_days(folder, seed):
     is_old = ~np.isin(columns["user"], new["user"]) & ~np.isin(columns["item"], new["item"])
     rows = np.arange(IMPRESSIONS)
     days = {"day1": rows[(rows < half) & is_old], "day2": rows[half:]}
-    for day, own in days.items():
+    for day, day_rows in days.items():
         (folder / day).mkdir(parents=True, exist_ok=True)
-        border = len(own) - len(own) // 10
-        for part, chosen in (("train", own[:border]), ("test", own[border:])):
+        border = len(day_rows) - len(day_rows) // 10
+        for part, chosen in (("train", day_rows[:border]), ("test", day_rows[border:])):
             table = {name: array[chosen] for name, array in columns.items()}
             gone = [-1, *new["item"]] if day == "day1" else [-1]
             table["history"] = [row[~np.isin(row, gone)].tolist() for row in table["history"]]
@@ -71,7 +71,10 @@ def write_days(folder, seed):
     test = days["day2"][-(len(days["day2"]) // 10) :]
     is_new = ~is_old[test]
     return {
-        **{f"{day}_training_impressions": len(own) - len(own) // 10 for day, own in days.items()},
+        **{
+            f"{day}_training_impressions": len(day_rows) - len(day_rows) // 10
+            for day, day_rows in days.items()
+        },
         "test_impressions": len(test),
         "test_impressions_of_new_users_or_items": int(is_new.sum()),
     }
@@ -117,8 +120,8 @@ def is_same(one, other):
     for workdir in (one, other):
         lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
         summary = json.loads((workdir / "summary.json").read_text())
-        found = [{n: v for n, v in line.items() if n != "examples_per_second"} for line in lines]
-        texts.append(json.dumps([found, summary], sort_keys=True))
+        metrics = [{n: v for n, v in line.items() if n != "examples_per_second"} for line in lines]
+        texts.append(json.dumps([metrics, summary], sort_keys=True))
     return texts[0] == texts[1]
 
 

@@ -89,7 +89,7 @@ def errors(runs, seed):
     folder.mkdir(parents=True, exist_ok=True)
     untrained, trained = booster_files(folder, seed)
     write_digits(folder / "high.npz", seed, range(4, 10), EXAMPLES)
-    found = {}
+    errors_by_way = {}
     for number, (way, settings) in enumerate(WAYS.items()):
         file = untrained if way == "random weights" else trained
         config = config_of(
@@ -100,9 +100,9 @@ def errors(runs, seed):
             **settings,
         )
         summary = train.train_and_evaluate(config, folder / f"run{number}", verbose=False)
-        found[way] = {net: summary[net]["test_error"] for net in ("light", "booster")}
-        print(seed, way, found[way], flush=True)
-    return found
+        errors_by_way[way] = {net: summary[net]["test_error"] for net in ("light", "booster")}
+        print(seed, way, errors_by_way[way], flush=True)
+    return errors_by_way
 
 
 def main():
@@ -124,7 +124,7 @@ def main():
                     "by_seed": [round(value, 3) for value in values],
                 }
                 for net in ("light", "booster")
-                for values in [[found[way][net] for found in by_seed]]
+                for values in [[seed_errors[way][net] for seed_errors in by_seed]]
             }
             for way in WAYS
         },

@@ -44,16 +44,16 @@ def converted(files, columns, settings, tell=print):
         DamagedDataError, DataUnavailableError: like `convert`.
     """
     root = Path(files.storage.root)
-    place = (root.parent if files.storage.is_file else root) / _FOLDER
+    folder = (root.parent if files.storage.is_file else root) / _FOLDER
     paths = [path for part in _PARTS for path in files.paths(part)]
     names = files.train, files.test, [_fingerprint(path) for path in paths]
-    own = [names, columns.all, columns.item, settings["test_column"]]
+    key = [names, columns.all, columns.item, settings["test_column"]]
     if columns.features:
-        own.append(columns.of_features_in_files)
-    own += ["missing"] if columns.missing else []
-    own += [{"weight": columns.weight}] if columns.weight else []
-    own += [{"labels": columns.outputs}] if columns.outputs else []
-    target = place / scan.key_of(own)
+        key.append(columns.of_features_in_files)
+    key += ["missing"] if columns.missing else []
+    key += [{"weight": columns.weight}] if columns.weight else []
+    key += [{"labels": columns.outputs}] if columns.outputs else []
+    target = folder / scan.key_of(key)
     if not target.exists():
         convert(files, columns, target, settings["test_column"], tell)
     return _files_in(target, files.test is not None)
@@ -87,16 +87,16 @@ def convert(files, columns, target, more_column="", tell=print):
     try:
         partial.mkdir(parents=True)
         facts = _Facts(by_part, columns)
-        for part, place, path, batch in _batches(paths, reader, by_part, "Checking"):
-            facts.add(part, batch, _where(reader, path, place))
+        for part, row, path, batch in _batches(paths, reader, by_part, "Checking"):
+            facts.add(part, batch, _where(reader, path, row))
         for part in paths:
             if not facts.rows.get(part):
                 raise DataUnavailableError(
                     f"{paths[part][0]}: no examples, nor in any other file of this part; expected "
                     "at least one"
                 )
-        for column, own in facts.histories.items():
-            own.check(column)
+        for column, history in facts.histories.items():
+            history.check(column)
         for line in facts.lines(str(files.storage.root)):
             tell(line)
         folders = {part: part if files.test is not None else "all" for part in paths}
@@ -156,33 +156,33 @@ class _Facts:
                 lists.numbers(array, column, where, tags)
 
     def _add_ids(self, part, array, name, where, may_miss):
-        whole = values.is_whole(values.present(array) if may_miss else array)
-        self._is_whole[name] = self._is_whole.get(name, True) and whole
+        is_whole = values.is_whole(values.present(array) if may_miss else array)
+        self._is_whole[name] = self._is_whole.get(name, True) and is_whole
         if may_miss:
-            values.marked(array, whole, name, where)
+            values.marked(array, is_whole, name, where)
         else:
-            self._check(array, whole, name, where)
+            self._check(array, is_whole, name, where)
         if values.is_text(array.type):
             scan.count_spellings(self._spellings.setdefault(name, {}), part, array)
 
     @staticmethod
-    def _check(array, whole, name, where):
-        values.check_category(array.cast(pa.int64()) if whole else array, name, where, array)
+    def _check(array, is_whole, name, where):
+        values.check_category(array.cast(pa.int64()) if is_whole else array, name, where, array)
 
     def _add_history(self, part, flat, items, column, where):
-        whole = values.is_whole(flat)
-        self._is_whole[column.of] &= whole
+        is_whole = values.is_whole(flat)
+        self._is_whole[column.of] &= is_whole
         check = values.marked if column.missing else self._check
-        check(flat, whole, column.name, where)
+        check(flat, is_whole, column.name, where)
         texts = np.zeros(0) if values.is_whole(items) else items
         self.histories[column].add(part, values.as_texts(flat), texts, where)
 
     def lines(self, name):
-        found = []
+        lines = []
         for column, by_part in self._spellings.items():
             if not self._is_whole[column]:
-                found += scan.spelling_lines(name, column, by_part)
-        return found
+                lines += scan.spelling_lines(name, column, by_part)
+        return lines
 
     def schema(self, part):
         """The Arrow schema of a part's files."""
@@ -207,18 +207,20 @@ class _Facts:
 
 def _batches(paths, reader, by_part, text):
     """All rows, some at a time: `(part, rows before it in its file, path, batch)`."""
-    size = sum(os.path.getsize(path) for own in paths.values() for path in own)
-    done, of_file = [0], [0]
+    size = sum(os.path.getsize(path) for part_paths in paths.values() for path in part_paths)
+    done, done_in_file = [0], [0]
     name = os.path.dirname(next(iter(paths.values()))[0])
-    with shown(f"{text} {name}", size, lambda: done[0] + of_file[0]):
-        for part, own in paths.items():
-            for path in own:
+    with shown(f"{text} {name}", size, lambda: done[0] + done_in_file[0]):
+        for part, part_paths in paths.items():
+            for path in part_paths:
                 first, columns = 0, by_part[part]
-                for batch in reader.batches(path, columns, lambda b: of_file.__setitem__(0, b)):
+                for batch in reader.batches(
+                    path, columns, lambda b: done_in_file.__setitem__(0, b)
+                ):
                     yield part, first, path, batch
                     first += len(batch[columns.label])
                 done[0] += os.path.getsize(path)
-                of_file[0] = 0
+                done_in_file[0] = 0
 
 
 def _write(folder, folders, paths, reader, by_part, schemas):
@@ -242,9 +244,9 @@ def _write(folder, folders, paths, reader, by_part, schemas):
             rows = [*waiting.get(path, []), pa.Table.from_arrays(arrays, schema=schema)]
             if sum(map(len, rows)) >= ROWS:
                 table = pa.concat_tables(rows)
-                whole = len(table) // ROWS * ROWS
-                writers[path].write_table(table.slice(0, whole), row_group_size=ROWS)
-                rows = [table.slice(whole)]
+                full_rows = len(table) // ROWS * ROWS
+                writers[path].write_table(table.slice(0, full_rows), row_group_size=ROWS)
+                rows = [table.slice(full_rows)]
             waiting[path] = rows
         for path, rows in waiting.items():
             _flush(writers[path], rows)

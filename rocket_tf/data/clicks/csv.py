@@ -166,11 +166,11 @@ def _opened(path, mode, **text):
 @contextlib.contextmanager
 def _long_values():
     """Lets Python's reader, which only finds the lines of errors, read values of any length."""
-    before = csv.field_size_limit(sys.maxsize)
+    previous = csv.field_size_limit(sys.maxsize)
     try:
         yield
     finally:
-        csv.field_size_limit(before)
+        csv.field_size_limit(previous)
 
 
 def _problem(path, error):
@@ -179,16 +179,16 @@ def _problem(path, error):
     Arrow counts the header as row 1. It could also call a function with the row, but prints its own
     exception for rows that are not UTF-8.
     """
-    found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-    if found:
-        row, expected, actual = map(int, found.groups())
+    match = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+    if match:
+        row, expected, actual = map(int, match.groups())
         return (
             f"{location(path, row - 2)} has {actual} values, expected the {expected} that the "
             "header names"
         )
-    found = re.search(r"Row #(\d+): (.*)", str(error))
-    if found:
-        return f"{location(path, int(found[1]) - 2)} cannot be read: {found[2]}"
+    match = re.search(r"Row #(\d+): (.*)", str(error))
+    if match:
+        return f"{location(path, int(match[1]) - 2)} cannot be read: {match[2]}"
     return f"cannot be read: {reason_of(error)}"
 
 
@@ -197,6 +197,6 @@ def _split(texts):
     lists = pa.compute.utf8_split_whitespace(texts)
     values = lists.flatten()
     # An empty text, and spaces at an end, give empty values.
-    kept = pa.compute.not_equal(values, "")
-    offsets = np.append(0, np.cumsum(kept.to_numpy(zero_copy_only=False)))[lists.offsets]
-    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values.filter(kept))
+    nonempty = pa.compute.not_equal(values, "")
+    offsets = np.append(0, np.cumsum(nonempty.to_numpy(zero_copy_only=False)))[lists.offsets]
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values.filter(nonempty))

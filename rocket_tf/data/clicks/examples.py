@@ -99,14 +99,16 @@ class Columns:
         Args:
             present: list of the names that there are.
         """
-        own = set(self.booster_only)
-        if not own or own & set(present):
+        booster_only = set(self.booster_only)
+        if not booster_only or booster_only & set(present):
             return self
         return dataclasses.replace(
             self,
-            categories=tuple(name for name in self.categories if name not in own),
-            numbers=tuple(name for name in self.numbers if name not in own),
-            features=tuple(each for each in self.features if each.name not in own),
+            categories=tuple(name for name in self.categories if name not in booster_only),
+            numbers=tuple(name for name in self.numbers if name not in booster_only),
+            features=tuple(
+                feature for feature in self.features if feature.name not in booster_only
+            ),
             booster_only=(),
         )
 
@@ -115,8 +117,8 @@ class Columns:
         """The columns of features, a sequence of `Feature`s; others by name."""
         return cls(
             **others,
-            categories=tuple(each.name for each in features if each.kind == "category"),
-            numbers=tuple(each.name for each in features if each.kind == "number"),
+            categories=tuple(feature.name for feature in features if feature.kind == "category"),
+            numbers=tuple(feature.name for feature in features if feature.kind == "number"),
             features=tuple(features),
         )
 
@@ -124,7 +126,7 @@ class Columns:
     def of_features_in_files(self):
         """The settings of each feature that decide how files are read; not its table's size."""
         names = ("name", "kind", "of", "length", "missing", "weights")
-        return [[getattr(each, name) for name in names] for each in self.features]
+        return [[getattr(feature, name) for name in names] for feature in self.features]
 
     @property
     def labels(self):
@@ -143,12 +145,14 @@ class Columns:
 
     def may_miss(self, name):
         """Whether a column without lists may lack values."""
-        return self.missing or any(each.name == name and each.missing for each in self.features)
+        return self.missing or any(
+            feature.name == name and feature.missing for feature in self.features
+        )
 
     @property
     def times(self):
         """Names of the columns of times."""
-        return tuple(each.name for each in self.features if each.kind == "time")
+        return tuple(feature.name for feature in self.features if feature.kind == "time")
 
     @property
     def ids(self):
@@ -160,17 +164,19 @@ class Columns:
     def lists(self):
         """The columns of lists, each a `ListColumn`; weights stand after their tags."""
         if self.history:
-            own = (self.history, "history", self.item, self.history_length, self.missing)
-            return (ListColumn(*own),)
-        found = []
-        for each in self.features:
-            if each.kind not in ("history", "tags", "vector"):
+            fields = (self.history, "history", self.item, self.history_length, self.missing)
+            return (ListColumn(*fields),)
+        columns = []
+        for feature in self.features:
+            if feature.kind not in ("history", "tags", "vector"):
                 continue
-            of = each.of or (each.name if each.kind == "tags" else "")
-            found.append(ListColumn(each.name, each.kind, of, each.length, each.missing))
-            if each.weights is not None:
-                found.append(ListColumn(each.weights, "weights", each.name, each.length))
-        return tuple(found)
+            of = feature.of or (feature.name if feature.kind == "tags" else "")
+            columns.append(
+                ListColumn(feature.name, feature.kind, of, feature.length, feature.missing)
+            )
+            if feature.weights is not None:
+                columns.append(ListColumn(feature.weights, "weights", feature.name, feature.length))
+        return tuple(columns)
 
     @property
     def scalars(self):
@@ -181,7 +187,7 @@ class Columns:
     @property
     def all(self):
         """Names of all columns, each once, the labels first and lists last."""
-        return (*self.scalars, *(each.name for each in self.lists))
+        return (*self.scalars, *(column.name for column in self.lists))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,22 +279,22 @@ def histories(users, items, clicked, times, length):
         Integers are padded at the end with -1, and strings with "".
     """
     users, items, clicked = np.asarray(users), np.asarray(items), np.asarray(clicked, bool)
-    places = np.arange(len(items))
+    positions = np.arange(len(items))
     _, users = np.unique(users, return_inverse=True)
     order = np.lexsort((times, users))
     users, times, clicked = users[order], np.asarray(times)[order], clicked[order]
     clicks = items[order][clicked]
     # The number of clicks before each example, in this order.
-    before = np.cumsum(clicked) - clicked
+    clicks_before = np.cumsum(clicked) - clicked
     new_user = np.append(True, users[1:] != users[:-1])[: len(items)]
     new_time = new_user | np.append(True, times[1:] != times[:-1])[: len(items)]
-    first = before[np.maximum.accumulate(np.where(new_user, places, 0))]
-    end = before[np.maximum.accumulate(np.where(new_time, places, 0))]
+    first = clicks_before[np.maximum.accumulate(np.where(new_user, positions, 0))]
+    end = clicks_before[np.maximum.accumulate(np.where(new_time, positions, 0))]
     padded = np.append(clicks, np.array([padding_of(items)], items.dtype))
     result = np.empty((len(items), length), items.dtype)
-    for place in range(length):
-        chosen = end - 1 - place
-        result[order, place] = padded[np.where(chosen >= first, chosen, len(clicks))]
+    for index in range(length):
+        chosen = end - 1 - index
+        result[order, index] = padded[np.where(chosen >= first, chosen, len(clicks))]
     return result
 
 

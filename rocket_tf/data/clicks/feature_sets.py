@@ -44,7 +44,7 @@ def check_features(features):
             continue
         category = by_name.get(feature.of)
         if category is None or category.kind != "category":
-            categories = [each.name for each in features if each.kind == "category"]
+            categories = [candidate.name for candidate in features if candidate.kind == "category"]
             raise ValueError(
                 f"Feature {feature.name!r}: got of={feature.of!r}, expected one of the categories "
                 f"{categories}"
@@ -76,18 +76,18 @@ def plain(features):
 
 def _plain(feature):
     if isinstance(feature, Mapping):
-        given = dict(feature)
+        fields = dict(feature)
     elif isinstance(feature, Feature):
-        given = {
+        fields = {
             field.name: getattr(feature, field.name)
             for field in dataclasses.fields(Feature)
             if getattr(feature, field.name) != field.default
         }
         if feature.dtype == feature.default_dtype:
-            del given["dtype"]
+            del fields["dtype"]
     else:
         return feature  # reading it reports the error
-    return {name: _as_json(value) for name, value in given.items()}
+    return {name: _as_json(value) for name, value in fields.items()}
 
 
 def _as_json(value):
@@ -108,15 +108,15 @@ def read_features(features):
     Raises:
         ValueError: if one is wrong, or they contradict each other.
     """
-    read = [_read(feature) for feature in features]
-    dtypes = {feature.name: feature.dtype for feature in read}
-    read = [
+    parsed = [_read(feature) for feature in features]
+    dtypes = {feature.name: feature.dtype for feature in parsed}
+    parsed = [
         dataclasses.replace(feature, dtype=dtypes[feature.of])
         if feature.kind == "history" and dtypes.get(feature.of) in DTYPES["history"]
         else feature
-        for feature in read
+        for feature in parsed
     ]
-    return check_features(read)
+    return check_features(parsed)
 
 
 def _read(feature):
@@ -131,5 +131,5 @@ def _read(feature):
     lacking = [name for name in ("name", "kind") if name not in feature]
     if lacking:
         raise ValueError(f"got {dict(feature)}, expected a {lacking[0]}, too")
-    values = {n: tuple(own) if isinstance(own, list) else own for n, own in feature.items()}
+    values = {n: tuple(value) if isinstance(value, list) else value for n, value in feature.items()}
     return Feature(**values)

@@ -133,8 +133,8 @@ class Feature:
     def default_dtype(self) -> str:
         """The default dtype."""
         if self.kind in _WITH_TABLE:
-            known = self.vocabulary if isinstance(self.vocabulary, list | tuple) else ()
-            if self.integers or _is_whole(self.served_as) or any(map(_is_whole, known[:1])):
+            vocabulary = self.vocabulary if isinstance(self.vocabulary, list | tuple) else ()
+            if self.integers or _is_whole(self.served_as) or any(map(_is_whole, vocabulary[:1])):
                 return "int64"
         return DTYPES[self.kind][0]
 
@@ -177,7 +177,7 @@ class Feature:
         if self.kind not in _OWN_FIELDS:
             raise self._error("kind", f"one of {tuple(_OWN_FIELDS)}")
         for field in dataclasses.fields(self):
-            owners = [kind for kind, own in _OWN_FIELDS.items() if field.name in own]
+            owners = [kind for kind, fields in _OWN_FIELDS.items() if field.name in fields]
             if owners and self.kind not in owners and getattr(self, field.name) != field.default:
                 belongs = " or ".join(map(_with_article, owners))
                 raise self._error(
@@ -263,9 +263,9 @@ class Feature:
             raise self._error(field, "a positive integer")
 
     def _error(self, field, expected):
-        given = repr(getattr(self, field))
-        given = given if len(given) <= 80 else f"{given[:77]}..."
-        return ValueError(f"Feature {self.name!r}: got {field}={given}, expected {expected}")
+        value = repr(getattr(self, field))
+        value = value if len(value) <= 80 else f"{value[:77]}..."
+        return ValueError(f"Feature {self.name!r}: got {field}={value}, expected {expected}")
 
 
 def _is_whole(value):

@@ -80,9 +80,9 @@ class Listing:
         """
         storage = self._storage
         if not storage.exists():
-            what = "file or folder" if self._is_cut or self._test_path else "folder"
+            kind = "file or folder" if self._is_cut or self._test_path else "folder"
             raise DataUnavailableError(
-                f"{storage.root}: no such {what}; expected one with {EXPECTED}"
+                f"{storage.root}: no such {kind}; expected one with {EXPECTED}"
             )
         names = self._names
         if self._test_path:
@@ -93,11 +93,11 @@ class Listing:
                 )
             test = self._test_names
             form, train = _one_form(storage, names)
-            other, test = _one_form(test_storage, test)
-            if form != other:
+            test_form, test = _one_form(test_storage, test)
+            if form != test_form:
                 raise DataUnavailableError(
-                    f"{test_storage.root}: is in {other}, but the training part in {form}; give "
-                    "both the same form"
+                    f"{test_storage.root}: is in {test_form}, but the training part in {form}; "
+                    "give both the same form"
                 )
             return _checked(LogFiles(form, storage, train, test_storage, test))
         if self._is_cut:
@@ -114,9 +114,11 @@ class Listing:
             if not forms or not by_part[part].get(forms[0]):
                 raise DataUnavailableError(_missing_part(storage, part))
         (form,) = forms
-        others = [name for own in names.values() for name in own if _part(name) is None]
-        if others:
-            listed = _listed(others)
+        ignored = [
+            name for form_names in names.values() for name in form_names if _part(name) is None
+        ]
+        if ignored:
+            listed = _listed(ignored)
             self._tell(f"{storage.root}: not read, being neither train* nor test*: {listed}")
         train, test = (by_part[part][form] for part in ("train", "test"))
         return _checked(LogFiles(form, storage, train, storage, test))
@@ -136,10 +138,10 @@ class Listing:
                 f"{storage.root}: no such file or folder; expected one with test examples"
             )
         names = self._test_names
-        own = names if self._test_path else _of_part("test", names)
-        if not any(own.values()):
+        by_form = names if self._test_path else _of_part("test", names)
+        if not any(by_form.values()):
             raise DataUnavailableError(_missing_part(storage, "test"))
-        form, test = _one_form(storage, own)
+        form, test = _one_form(storage, by_form)
         return _checked(LogFiles(form, storage, [], storage, test))
 
     @functools.cached_property
@@ -184,29 +186,33 @@ def _sorted_by_form(storage, tell, whole_log):
         return {form: [""]}
     names = storage.names()
     by_form = {form: [n for n in names if _form(n) == form] for form in _FORMS}
-    odd = [name for name in names if _form(name) is None]
-    almost = [n for n in odd if (whole_log or _part(n)) and re.search(_DATA, n, re.IGNORECASE)]
-    if almost:
+    unknown = [name for name in names if _form(name) is None]
+    misnamed = [
+        n for n in unknown if (whole_log or _part(n)) and re.search(_DATA, n, re.IGNORECASE)
+    ]
+    if misnamed:
         raise DataUnavailableError(
-            f"{storage.path(almost[0])}: would be skipped because of its name; expected .csv, "
+            f"{storage.path(misnamed[0])}: would be skipped because of its name; expected .csv, "
             ".csv.gz, .tfrecord or .parquet, so convert or rename it, or move it elsewhere"
         )
-    similar = [n for n in odd if _part(n) or re.search(_DATA, n, re.IGNORECASE)]
+    similar = [n for n in unknown if _part(n) or re.search(_DATA, n, re.IGNORECASE)]
     if similar and any(by_form.values()):
         tell(f"{storage.root}: not read: {_listed(similar)}")
     return by_form
 
 
 def _of_part(part, by_form):
-    return {form: [n for n in own if _part(n) == part] for form, own in by_form.items()}
+    return {form: [n for n in names if _part(n) == part] for form, names in by_form.items()}
 
 
 def _one_form(storage, by_form):
-    there = {form: names for form, names in by_form.items() if names}
-    if len(there) != 1:
-        what = f"has both {' and '.join(there)} files" if there else "has no file of a click log"
-        raise DataUnavailableError(f"{storage.root}: {what}; expected those of one form")
-    return next(iter(there.items()))
+    present = {form: names for form, names in by_form.items() if names}
+    if len(present) != 1:
+        problem = (
+            f"has both {' and '.join(present)} files" if present else "has no file of a click log"
+        )
+        raise DataUnavailableError(f"{storage.root}: {problem}; expected those of one form")
+    return next(iter(present.items()))
 
 
 def _checked(files):

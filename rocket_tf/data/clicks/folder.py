@@ -49,14 +49,14 @@ def read(path, columns, tell=print, files=None):
     labels, inputs, lines = _arrays(_read_parts(files, columns), columns, folder)
     counters = vocabularies.counters(columns)
     vocabularies.add(counters, columns, inputs[0])
-    found = vocabularies.found(counters, columns, str(folder))
+    vocabulary_of = vocabularies.found(counters, columns, str(folder))
     by_part = dict(zip(("train", "test"), labels, strict=True))
-    clicks = {part: own.sum(axis=0) for part, own in by_part.items()}
-    examples = {part: len(own) for part, own in by_part.items()}
+    clicks = {part: part_labels.sum(axis=0) for part, part_labels in by_part.items()}
+    examples = {part: len(part_labels) for part, part_labels in by_part.items()}
     tell(line_of_labels(folder, clicks, examples, columns))
     for line in lines:
         tell(line)
-    return ClickData(*map(ClickExamples, inputs, labels), found)
+    return ClickData(*map(ClickExamples, inputs, labels), vocabulary_of)
 
 
 def read_test(files, columns, dtypes):
@@ -97,33 +97,36 @@ def _arrays(parts, columns, folder, dtypes=None):
     labels = [values.all_labels(part.columns, columns.labels, part.where) for part in parts]
     inputs = [{} for _ in parts]
     if columns.weight:
-        for mine, part in zip(inputs, parts, strict=True):
+        for part_inputs, part in zip(inputs, parts, strict=True):
             array = part.columns[columns.weight]
-            mine[columns.weight] = values.weights(array, columns.weight, part.where)
+            part_inputs[columns.weight] = values.weights(array, columns.weight, part.where)
     for name in columns.numbers:
-        own = [part for part in parts if name in part.columns]
-        found = [
+        parts_with_column = [part for part in parts if name in part.columns]
+        arrays = [
             values.numbers(part.columns[name], name, part.where, columns.may_miss(name))
-            for part in own
+            for part in parts_with_column
         ]
-        if any(numbers.dtype.kind == "f" for numbers in found):
-            found = [numbers.astype(np.float64) for numbers in found]
-        for mine, numbers in zip(inputs, found, strict=False):
-            mine[name] = numbers.astype(dtypes[name] if dtypes else _dtype_of(found[0]))
+        if any(numbers.dtype.kind == "f" for numbers in arrays):
+            arrays = [numbers.astype(np.float64) for numbers in arrays]
+        for part_inputs, numbers in zip(inputs, arrays, strict=False):
+            part_inputs[name] = numbers.astype(dtypes[name] if dtypes else _dtype_of(arrays[0]))
     for name in columns.times:
-        for mine, part in zip(inputs, parts, strict=True):
+        for part_inputs, part in zip(inputs, parts, strict=True):
             if name in part.columns:
                 array, may_miss = part.columns[name], columns.may_miss(name)
-                mine[name] = values.times(array, name, part.where, may_miss)
+                part_inputs[name] = values.times(array, name, part.where, may_miss)
     lines = []
     for name in _ids(columns):
         lines += _read_ids(parts, inputs, columns, name, folder, dtypes)
     for column in columns.lists:
-        for mine, part in zip(inputs, parts, strict=True):
+        for part_inputs, part in zip(inputs, parts, strict=True):
             if not column.has_ids and column.name in part.columns:
-                mine[column.name] = _numbers(part, column)
+                part_inputs[column.name] = _numbers(part, column)
     # In the order of columns, as they are given.
-    inputs = [{name: own[name] for name in columns.all if name in own} for own in inputs]
+    inputs = [
+        {name: part_inputs[name] for name in columns.all if name in part_inputs}
+        for part_inputs in inputs
+    ]
     return labels, inputs, lines
 
 
@@ -135,7 +138,7 @@ def _dtype_of(numbers):
 
 def _ids(columns):
     """Names of ids with their own dtype: columns with one value, and tags."""
-    return [*columns.ids, *(each.name for each in columns.lists if each.kind == "tags")]
+    return [*columns.ids, *(column.name for column in columns.lists if column.kind == "tags")]
 
 
 def _read_ids(parts, inputs, columns, name, folder, dtypes):
@@ -144,27 +147,27 @@ def _read_ids(parts, inputs, columns, name, folder, dtypes):
     Returns:
         Lines about how they are spelled.
     """
-    with_lists = [each for each in columns.lists if each.has_ids and each.of == name]
-    histories = [each for each in with_lists if each.kind == "history"]
-    own = [part for part in parts if name in part.columns]
+    with_lists = [column for column in columns.lists if column.has_ids and column.of == name]
+    histories = [column for column in with_lists if column.kind == "history"]
+    parts_with_column = [part for part in parts if name in part.columns]
     may_miss = columns.may_miss(name)
-    tables = [part.columns[name] for part in own]
+    tables = [part.columns[name] for part in parts_with_column]
     if with_lists and not histories:
         tables = [table.flatten() for table in tables]
     for history in histories:
         tables += [part.columns[history.name].flatten() for part in parts]
-    found = [values.present(array) for array in tables] if may_miss else tables
-    is_whole = all(map(values.is_whole, found))
+    present = [values.present(array) for array in tables] if may_miss else tables
+    is_whole = all(map(values.is_whole, present))
     if dtypes:
-        known = next(
-            dtypes[each] for each in (name, *(own.name for own in with_lists)) if each in dtypes
+        dtype = next(
+            dtypes[key] for key in (name, *(column.name for column in with_lists)) if key in dtypes
         )
-        if known == "int64" and not is_whole:
+        if dtype == "int64" and not is_whole:
             raise DamagedDataError(
                 f"{parts[0].files[0]}: {name!r} has other values than whole numbers, which it has "
                 "in the training part"
             )
-        is_whole = known == "int64"
+        is_whole = dtype == "int64"
     lines = []
     if not is_whole:
         for history in histories:
@@ -174,11 +177,11 @@ def _read_ids(parts, inputs, columns, name, folder, dtypes):
             for part, array in zip(("train", "test"), tables, strict=False)
         }
         lines = spelling_lines(folder, name, spellings)
-    for mine, part in zip(inputs, own, strict=False):
-        if name not in (each.name for each in with_lists):
-            mine[name] = _category(part.columns[name], name, part.where, is_whole, may_miss)
+    for part_inputs, part in zip(inputs, parts_with_column, strict=False):
+        if name not in (column.name for column in with_lists):
+            part_inputs[name] = _category(part.columns[name], name, part.where, is_whole, may_miss)
         for column in with_lists:
-            mine[column.name] = _list_of_ids(part, column, is_whole)
+            part_inputs[column.name] = _list_of_ids(part, column, is_whole)
     return lines
 
 
@@ -213,7 +216,9 @@ def _read_parts(files, columns):
     """The training and the test part."""
     paths = {part: files.paths(part) for part in ("train", "test")}
     by_part, reader = columns_by_part(files.form, paths, columns)
-    train, test = (_read_part(paths[part], own, reader) for part, own in by_part.items())
+    train, test = (
+        _read_part(paths[part], part_columns, reader) for part, part_columns in by_part.items()
+    )
     for column in columns.lists:
         if column.kind == "history" and not len(train.columns[column.name].flatten()):
             raise DataUnavailableError(
@@ -242,11 +247,11 @@ def columns_by_part(form, paths, columns):
     if "test" in paths and columns.booster_only:
         by_part["test"] = columns.of_test(reader.header(paths["test"][0]))
     if form == "CSV":
-        together = list(paths.values())
+        file_lists = list(paths.values())
         if by_part.get("test", columns) is columns:
-            together = [[path for own in together for path in own]]
-        for own, names in zip(together, by_part.values(), strict=False):
-            check_headers(own, names)
+            file_lists = [[path for files in file_lists for path in files]]
+        for files, part_columns in zip(file_lists, by_part.values(), strict=False):
+            check_headers(files, part_columns)
     return by_part, reader
 
 
@@ -265,11 +270,13 @@ def check_headers(files, columns):
     for path in files[1:]:
         names = click_csv.header(path)
         if names != first:
-            odd = [name for name in (*names, *first) if name not in names or name not in first]
+            differing = [
+                name for name in (*names, *first) if name not in names or name not in first
+            ]
             raise DataUnavailableError(
                 f"{path}: line 1 names other columns than {files[0]}: "
-                f"{', '.join(map(repr, odd)) if odd else 'in another order'}; give all files the "
-                "same header"
+                f"{', '.join(map(repr, differing)) if differing else 'in another order'}; give all "
+                "files the same header"
             )
 
 
@@ -305,17 +312,17 @@ def _category(array, name, where, is_whole, missing):
 def _list_of_ids(part, column, is_whole):
     """The first values of each list, shape (examples, length), padded at the end."""
     name, array = column.name, part.columns[column.name]
-    found = _category(array.flatten(), name, part.where_of(name), is_whole, column.missing)
+    ids = _category(array.flatten(), name, part.where_of(name), is_whole, column.missing)
     lengths = lists.lengths_of(array)
     padding = column.padding(is_text=not is_whole)
-    return values.padded(found, np.cumsum(lengths) - lengths, lengths, column.length, padding)
+    return values.padded(ids, np.cumsum(lengths) - lengths, lengths, column.length, padding)
 
 
 def _numbers(part, column):
     """Weights or vectors, float32, shape (examples, length)."""
     tags = lists.lengths_of(part.columns[column.of]) if column.of else None
-    found = lists.numbers(part.columns[column.name], column, part.where, tags)
-    return found.take(None, column.length)
+    numbers = lists.numbers(part.columns[column.name], column, part.where, tags)
+    return numbers.take(None, column.length)
 
 
 def _check_separator(parts, column):

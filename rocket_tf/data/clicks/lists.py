@@ -43,12 +43,12 @@ class Lists:
         lengths = np.minimum(lengths, width)
         # Only the values of these rows, one row after the other.
         ends = np.cumsum(lengths)
-        own = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
+        indices = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
         flat = self.values
         if isinstance(flat, np.ndarray):
-            flat = flat[own]
+            flat = flat[indices]
         else:
-            flat = values.as_objects(flat.take(pa.array(own)))
+            flat = values.as_objects(flat.take(pa.array(indices)))
         return values.padded(flat, ends - lengths, lengths, width, self.padding)
 
 
@@ -79,8 +79,8 @@ def without(flat, lengths, kept):
 
 
 def rows_of(lengths, where):
-    """Function from a value's place among those of all lists to the place of its row."""
-    return lambda place: where(int(np.searchsorted(np.cumsum(lengths), place, "right")))
+    """Function from a value's index, among the values of all lists, to where its row is."""
+    return lambda index: where(int(np.searchsorted(np.cumsum(lengths), index, "right")))
 
 
 def numbers(array, column, where, tags=None):
@@ -103,16 +103,17 @@ def numbers(array, column, where, tags=None):
         array = split(array)
     lengths, flat = lengths_of(array), array.flatten()
     if is_text(flat.type):
-        kept = compute.not_equal(flat, "")  # an empty text gives one empty value
-        if not compute.all(kept, min_count=0).as_py():
-            flat, lengths = without(flat, lengths, kept)
+        nonempty = compute.not_equal(flat, "")  # an empty text gives one empty value
+        if not compute.all(nonempty, min_count=0).as_py():
+            flat, lengths = without(flat, lengths, nonempty)
     name, row_of = column.name, rows_of(lengths, where)
-    found = values.numbers(flat, name, row_of).astype(np.float32)
+    result = values.numbers(flat, name, row_of).astype(np.float32)
     if column.kind == "weights":
-        below = np.flatnonzero(found < 0)
-        if len(below):
+        negative = np.flatnonzero(result < 0)
+        if len(negative):
             raise DamagedDataError(
-                f"{row_of(below[0])}: {found[below[0]]} in {name!r}; expected weights of at least 0"
+                f"{row_of(negative[0])}: {result[negative[0]]} in {name!r}; expected weights of at "
+                "least 0"
             )
         if tags is not None:
             _check_lengths(lengths, tags, column, where, f", as {column.of!r} has")
@@ -121,7 +122,7 @@ def numbers(array, column, where, tags=None):
         if column.missing:
             expected[lengths == 0] = 0
         _check_lengths(lengths, expected, column, where, "")
-    return Lists(found, np.cumsum(lengths) - lengths, lengths, column.padding(is_text=False))
+    return Lists(result, np.cumsum(lengths) - lengths, lengths, column.padding(is_text=False))
 
 
 def _check_lengths(lengths, expected, column, where, why):

@@ -50,49 +50,53 @@ class ParquetLog:
         if files.test is not None:
             if columns.booster_only:
                 of_test = columns.of_test(names_in(files.test_storage, files.test[0]))
-            own = [name for name in names if name in of_test.all]
-            test = ParquetFiles(files.test_storage, files.test, own)
+            test_names = [name for name in names if name in of_test.all]
+            test = ParquetFiles(files.test_storage, files.test, test_names)
         check_schemas(train, test, may_miss=columns.may_miss)
         dtypes = dtypes_of(train.footers[0].schema, columns, train.path(0))
-        both = [train] if files.test is None else [train, test]
-        if any(part.keys and any(part.keys) for part in both):
-            dtypes |= _dtypes_of_keys(both, columns)
+        file_sets = [train] if files.test is None else [train, test]
+        if any(part.keys and any(part.keys) for part in file_sets):
+            dtypes |= _dtypes_of_keys(file_sets, columns)
         rows = {
-            part: Rows(own, own_columns, dtypes, (*cut, part) if cut else None)
-            for part, own, own_columns in (("train", train, columns), ("test", test, of_test))
+            part: Rows(part_files, part_columns, dtypes, (*cut, part) if cut else None)
+            for part, part_files, part_columns in (
+                ("train", train, columns),
+                ("test", test, of_test),
+            )
         }
-        identity = [_identity(own) for own in both]
+        identity = [_identity(part_files) for part_files in file_sets]
         key = scan.key_of(
             {
                 "files": identity,
                 "columns": [repr(columns)],
                 "cut": [settings[name] for name in _CUT_FIELDS],
                 **({"missing": True} if columns.missing else {}),
-                **(_of_features(columns) if columns.features else {}),
+                **(_feature_settings(columns) if columns.features else {}),
                 **({"weight": columns.weight} if columns.weight else {}),
                 **({"labels": columns.outputs} if columns.outputs else {}),
             }
         )
-        found = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
-        self.parts = {part: (own, _pieces(found[part])) for part, own in rows.items()}
+        scanned = scan.kept(key, lambda: self._find(rows, settings["test_fraction"]))
+        self.parts = {part: (part_rows, _pieces(scanned[part])) for part, part_rows in rows.items()}
         examples = {part: _rows_of(pieces) for part, (_, pieces) in self.parts.items()}
-        facts = found["facts"]
+        facts = scanned["facts"]
         for line in scan.lines(self.name, facts, examples, columns):
             tell(line)
-        left = sum(map(sum, (f.groups for own in both for f in own.footers))) - sum(
-            examples.values()
-        )
-        if left:
+        left_out = sum(
+            map(sum, (f.groups for part_files in file_sets for f in part_files.footers))
+        ) - sum(examples.values())
+        if left_out:
             tell(
-                f"{self.name}: {left} rows ({left / (left + sum(examples.values())):.1%}) from "
+                f"{self.name}: {left_out} rows "
+                f"({left_out / (left_out + sum(examples.values())):.1%}) from "
                 f"{settings['test_until']} on are in no part"
             )
-        for own in both:
-            for number, footer in enumerate(own.footers):
+        for part_files in file_sets:
+            for number, footer in enumerate(part_files.footers):
                 if not sum(footer.groups):
-                    tell(f"{own.path(number)}: has no rows")
+                    tell(f"{part_files.path(number)}: has no rows")
         dtypes |= facts["dtypes"] | dict.fromkeys(columns.times, row_groups.WHOLE)
-        dtypes |= {each.name: each.dtype(dtypes) for each in columns.lists}
+        dtypes |= {column.name: column.dtype(dtypes) for column in columns.lists}
         self.card = DatasetCard(
             train_examples=examples["train"],
             test_examples=examples["test"],
@@ -101,8 +105,8 @@ class ParquetLog:
             columns=columns,
             request_columns=tuple(settings["request_columns"]),
             dtypes=dtypes,
-            moments={name: tuple(own) for name, own in facts["moments"].items()},
-            vocabularies={n: tuple(own) for n, own in facts.get("vocabularies", {}).items()},
+            moments={name: tuple(value) for name, value in facts["moments"].items()},
+            vocabularies={n: tuple(value) for n, value in facts.get("vocabularies", {}).items()},
             test_lacks=tuple(name for name in columns.all if name not in of_test.all),
         )
         self.fingerprint = {
@@ -111,7 +115,7 @@ class ParquetLog:
             "class_names": list(CLICK_CLASSES),
             # Not the key, which changes with the statistics of a log.
             "checksum": _checksum((identity, cut)),
-            **(_of_test_files(test) if files.test is not None else {}),
+            **(_test_fingerprint(test) if files.test is not None else {}),
         }
 
     @property
@@ -123,7 +127,7 @@ class ParquetLog:
 
     def _find(self, rows, fraction):
         """The rows of each part, and the facts."""
-        pieces = {part: _all_pieces(own) for part, own in rows.items()}
+        pieces = {part: _all_pieces(part_rows) for part, part_rows in rows.items()}
         if fraction:
             total = _rows_of(pieces["train"])
             border = min(max(total - round(total * fraction), 1), total - 1)
@@ -131,19 +135,20 @@ class ParquetLog:
                 "train": cut_pieces(pieces["train"], 0, border),
                 "test": cut_pieces(pieces["train"], border, total),
             }
-        for part, own in pieces.items():
-            if not _rows_of(own):
+        for part, part_pieces in pieces.items():
+            if not _rows_of(part_pieces):
                 raise DataUnavailableError(
                     f"{self.name}: no {part} examples: "
                     f"{rows[part].files.path(0)} and other files have no such rows; expected at "
                     "least one"
                 )
-        parts = {part: (rows[part], own) for part, own in pieces.items()}
+        parts = {part: (rows[part], part_pieces) for part, part_pieces in pieces.items()}
         facts = scan.scan(parts, self.name)
-        found = {
-            part: [[p.file, p.group, p.begin, p.end] for p in own] for part, own in pieces.items()
+        numbers = {
+            part: [[p.file, p.group, p.begin, p.end] for p in part_pieces]
+            for part, part_pieces in pieces.items()
         }
-        return {**found, "facts": facts}
+        return {**numbers, "facts": facts}
 
 
 def read_test(settings, columns, card, files):
@@ -173,7 +178,7 @@ def read_test(settings, columns, card, files):
     split = (StreamedClicks if is_large else _in_memory)(
         rows, pieces, settings["shuffle_row_groups"], settings["shuffle"]
     )
-    return split, {"test_examples": number, **_of_test_files(test)}
+    return split, {"test_examples": number, **_test_fingerprint(test)}
 
 
 class ParquetClicks(DataSet):
@@ -268,22 +273,22 @@ def _in_memory(rows, pieces, window, shuffle):
     names = columns.inputs
     parts = []
     for piece in pieces:
-        read = rows.read(piece)
-        labels = read.pop(columns.label)
-        widths = {own.name: own.length for own in columns.lists}
-        arrays = {n: row_groups.take(read[n], None, widths.get(n)) for n in names}
+        values = rows.read(piece)
+        labels = values.pop(columns.label)
+        widths = {column.name: column.length for column in columns.lists}
+        arrays = {n: row_groups.take(values[n], None, widths.get(n)) for n in names}
         parts.append((arrays, labels))
     if not parts:
         shape = (0, len(columns.outputs)) if columns.outputs else 0
-        parts = [({name: _nothing(name, rows) for name in names}, np.zeros(shape, np.int64))]
+        parts = [({name: _empty(name, rows) for name in names}, np.zeros(shape, np.int64))]
     inputs = map_inputs(lambda *arrays: np.concatenate(arrays), *(inputs for inputs, _ in parts))
     labels = np.concatenate([labels for _, labels in parts])
     sizes = tuple(piece.rows for piece in pieces)
     return OrderedArrays(inputs, labels, sizes, window, shuffle)
 
 
-def _nothing(name, rows):
-    widths = {own.name: (own.length,) for own in rows.columns.lists}
+def _empty(name, rows):
+    widths = {column.name: (column.length,) for column in rows.columns.lists}
     dtype = rows.dtype_of(name)
     shape = (0, *widths.get(name, ()))
     return np.zeros(shape, object if dtype == row_groups.TEXT else dtype)
@@ -292,14 +297,14 @@ def _nothing(name, rows):
 def _bytes_in_memory(card, files, examples):
     """The approximate size in bytes of examples in `ParquetFiles` as arrays."""
     columns = card.columns
-    lists = sum((8 if own.has_ids else 4) * own.length for own in columns.lists)
-    each = 8 * len(columns.scalars) + lists
+    lists = sum((8 if column.has_ids else 4) * column.length for column in columns.lists)
+    bytes_per_row = 8 * len(columns.scalars) + lists
     texts = {name for name in columns.all if card.dtypes.get(name) == row_groups.TEXT}
-    sizes = (own.bytes_in_memory.get(n, 0) for f in files for own in f.footers for n in texts)
-    return each * examples + 2 * sum(sizes)
+    sizes = (footer.bytes_in_memory.get(n, 0) for f in files for footer in f.footers for n in texts)
+    return bytes_per_row * examples + 2 * sum(sizes)
 
 
-def _of_test_files(files):
+def _test_fingerprint(files):
     return {"test_files": _checksum(_identity(files))}
 
 
@@ -311,10 +316,10 @@ def _checksum(identity):
     return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
 
 
-def _of_features(columns):
+def _feature_settings(columns):
     """The settings of features that decide the facts of a log, fit for JSON."""
-    least = [each.min_count for each in columns.features]
-    return {"features": columns.of_features_in_files, "min_count": least}
+    min_counts = [feature.min_count for feature in columns.features]
+    return {"features": columns.of_features_in_files, "min_count": min_counts}
 
 
 def _cut_of(settings):
@@ -328,9 +333,11 @@ def _dtypes_of_keys(parts, columns):
     """The values of a column that folders give: integers if all folders have them."""
     dtypes = {}
     for name in columns.ids:
-        own = [keys.get(name) for part in parts for keys in part.keys if name in part.columns]
-        if all(value is not None for value in own):
-            is_int = is_whole(pa.array(own, pa.string()))
+        keys_of_column = [
+            keys.get(name) for part in parts for keys in part.keys if name in part.columns
+        ]
+        if all(value is not None for value in keys_of_column):
+            is_int = is_whole(pa.array(keys_of_column, pa.string()))
             dtypes[name] = row_groups.WHOLE if is_int else row_groups.TEXT
     return dtypes
 
@@ -345,8 +352,8 @@ def _all_pieces(rows):
     return pieces
 
 
-def _pieces(found):
-    return [Piece(*numbers) for numbers in found]
+def _pieces(saved):
+    return [Piece(*numbers) for numbers in saved]
 
 
 def _rows_of(pieces):

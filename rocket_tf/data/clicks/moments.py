@@ -43,9 +43,9 @@ class Moments:
         values = values.astype(np.longdouble) - np.longdouble(self._base)
         number, mean = len(values), values.mean()
         squares = np.square(values - mean).sum()
-        total, apart = self._number + number, mean - self._mean
-        self._mean += apart * number / total
-        self._squares += squares + apart * apart * self._number * number / total
+        total, delta = self._number + number, mean - self._mean
+        self._mean += delta * number / total
+        self._squares += squares + delta * delta * self._number * number / total
         self._number = total
 
     @property
@@ -97,8 +97,8 @@ class NumberFacts:
     @property
     def moments(self):
         """Mean and variance of the values in that dtype."""
-        own = self._rounded if self.dtype == "float32" else self._exact
-        return own.mean, own.variance
+        moments = self._rounded if self.dtype == "float32" else self._exact
+        return moments.mean, moments.variance
 
 
 def moments_of(values):

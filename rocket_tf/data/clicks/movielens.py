@@ -131,9 +131,9 @@ def _problem_of(ratings):
 
 def _joined(bits, names):
     """The names of the genres whose bits are set, joined by "|"."""
-    combinations, places = np.unique(bits, return_inverse=True)
+    combinations, indices = np.unique(bits, return_inverse=True)
     texts = [
-        "|".join(name for place, name in enumerate(names) if value >> place & 1) or _NO_GENRES
+        "|".join(name for bit, name in enumerate(names) if value >> bit & 1) or _NO_GENRES
         for value in combinations
     ]
-    return np.array(texts, object)[places]
+    return np.array(texts, object)[indices]

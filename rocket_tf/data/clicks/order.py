@@ -62,15 +62,15 @@ class EpochOrder:
                 in_file_order, tf.constant(number, tf.int64), _ORDER_OF_GROUPS
             )
         # Rows before each row group, in the epoch's order and in that of files.
-        self._before = _before(tf.gather(order.sizes, self.groups))
-        self._in_files = tf.gather(_before(order.sizes)[:-1], self.groups)
+        self._group_starts = _sums_before(tf.gather(order.sizes, self.groups))
+        self._in_files = tf.gather(_sums_before(order.sizes)[:-1], self.groups)
         self._window_starts = tf.gather(
-            self._before,
+            self._group_starts,
             tf.minimum(tf.range(order.windows + 1, dtype=tf.int64) * order.window, number),
         )
 
     def places(self, begin, end):
-        """Where the rows at the places `begin` to `end` - 1 of the epoch are.
+        """Where the rows `begin` to `end` - 1 of the epoch are.
 
         Args:
             begin: int64.
@@ -80,11 +80,13 @@ class EpochOrder:
             `(windows, offsets)`, int64 of shape (end - begin,): the window of each row, and the row
             among those of the window's row groups, one after the other.
         """
-        places = tf.range(begin, end)
-        places = tf.cast(places, tf.int64)
-        windows = tf.searchsorted(self._window_starts, places, side="right", out_type=tf.int64) - 1
+        positions = tf.range(begin, end)
+        positions = tf.cast(positions, tf.int64)
+        windows = (
+            tf.searchsorted(self._window_starts, positions, side="right", out_type=tf.int64) - 1
+        )
         starts = tf.gather(self._window_starts, windows)
-        offsets = places - starts
+        offsets = positions - starts
         if self._order.shuffle:
             sizes = tf.gather(self._window_starts, windows + 1) - starts
             offsets = self._permuted(offsets, sizes, windows)
@@ -92,14 +94,14 @@ class EpochOrder:
 
     def rows(self, windows, offsets):
         """The same rows by their numbers in the order of files, int64."""
-        places = tf.gather(self._window_starts, windows) + offsets
-        groups = tf.searchsorted(self._before, places, side="right", out_type=tf.int64) - 1
-        return places - tf.gather(self._before, groups) + tf.gather(self._in_files, groups)
+        positions = tf.gather(self._window_starts, windows) + offsets
+        groups = tf.searchsorted(self._group_starts, positions, side="right", out_type=tf.int64) - 1
+        return positions - tf.gather(self._group_starts, groups) + tf.gather(self._in_files, groups)
 
-    def _permuted(self, places, sizes, number):
-        return pipeline.permuted(places, sizes, self._seed, self._epoch, number)
+    def _permuted(self, positions, sizes, number):
+        return pipeline.permuted(positions, sizes, self._seed, self._epoch, number)
 
 
-def _before(sizes):
+def _sums_before(sizes):
     """The sums of the sizes before each, and of all."""
     return tf.concat([[0], tf.cumsum(tf.cast(sizes, tf.int64))], axis=0)

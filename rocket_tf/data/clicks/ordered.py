@@ -33,13 +33,13 @@ class OrderedArrays(ArraySplit):
         inputs, labels = map(indexed_batches.on_host, (self.inputs, self.labels))
 
         def parts_of_epoch(epoch, parts):
-            of_epoch = order.of_epoch(schedule.seed, epoch)
+            epoch_order = order.of_epoch(schedule.seed, epoch)
 
             def load(part):
                 bounds = pipeline.bounds_of_part(part, self.examples, schedule.batch_size, share)
-                rows = of_epoch.rows(*of_epoch.places(*bounds))
-                own = {name: tf.gather(array, rows) for name, array in inputs.items()}
-                return own, tf.gather(labels, rows)
+                rows = epoch_order.rows(*epoch_order.places(*bounds))
+                part_inputs = {name: tf.gather(array, rows) for name, array in inputs.items()}
+                return part_inputs, tf.gather(labels, rows)
 
             return parts.map(load, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -83,7 +83,7 @@ class ParquetFiles:
                 if tuple(counts) != expected:
                     raise DamagedDataError(f"{path}: has changed since it was opened")
                 # Without a column, Arrow gives no rows.
-                table = parquet.read_row_group(group, columns=stored or [self._any(parquet)])
+                table = parquet.read_row_group(group, columns=stored or [self._any_column(parquet)])
         except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             if isinstance(error, DamagedDataError):
                 raise
@@ -102,7 +102,7 @@ class ParquetFiles:
         """Function from a row of a row group to where it is, for messages."""
         return lambda row: f"{self.path(file)}: row group {group + 1}, row {int(row) + 1}"
 
-    def _any(self, parquet):
+    def _any_column(self, parquet):
         return parquet.schema_arrow.names[0]
 
     def _open(self, file):
@@ -241,14 +241,14 @@ def _one_chunk(column):
 def _sizes(metadata, columns):
     """Bytes by column, not compressed."""
     tops = (
-        metadata.schema.column(place).path.split(".")[0] for place in range(metadata.num_columns)
+        metadata.schema.column(index).path.split(".")[0] for index in range(metadata.num_columns)
     )
-    places = [(place, name) for place, name in enumerate(tops) if name in columns]
+    indexed = [(index, name) for index, name in enumerate(tops) if name in columns]
     sizes = {}
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        for place, name in places:
-            size = row_group.column(place).total_uncompressed_size
+        for index, name in indexed:
+            size = row_group.column(index).total_uncompressed_size
             sizes[name] = sizes.get(name, 0) + size
     return sizes
 

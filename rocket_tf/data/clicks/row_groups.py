@@ -76,26 +76,26 @@ class Rows:
             chosen = self._chosen(table[self.cut[0]], where)
             rows = np.flatnonzero(chosen)[piece.begin : piece.end]
             table = {name: array.take(pa.array(rows)) for name, array in table.items()}
-            found = lambda row: where(rows[row])  # noqa: E731
+            location = lambda row: where(rows[row])  # noqa: E731
         else:
             table = {name: array.slice(piece.begin, piece.rows) for name, array in table.items()}
-            found = lambda row: where(row + piece.begin)  # noqa: E731
-        result = {columns.label: values.all_labels(table, columns.labels, found)}
+            location = lambda row: where(row + piece.begin)  # noqa: E731
+        result = {columns.label: values.all_labels(table, columns.labels, location)}
         if columns.weight:
-            result[columns.weight] = values.weights(table[columns.weight], columns.weight, found)
+            result[columns.weight] = values.weights(table[columns.weight], columns.weight, location)
         for name in columns.numbers:
-            result[name] = self._number(table[name], name, found)
+            result[name] = self._number(table[name], name, location)
         for name in columns.times:
-            result[name] = values.times(table[name], name, found, columns.may_miss(name))
+            result[name] = values.times(table[name], name, location, columns.may_miss(name))
         for name in columns.ids:
-            result[name] = self._category(table[name], name, found, checked)
+            result[name] = self._category(table[name], name, location, checked)
         for column in columns.lists:
             array = table[column.name]
             if column.has_ids:
-                result[column.name] = self._ids(array, column, found, checked)
+                result[column.name] = self._ids(array, column, location, checked)
             else:
                 tags = result[column.of].lengths if checked and column.of else None
-                result[column.name] = lists.numbers(array, column, found, tags)
+                result[column.name] = lists.numbers(array, column, location, tags)
         return result
 
     def count(self, file, group):
@@ -122,9 +122,9 @@ class Rows:
 
     def _category(self, array, name, where, checked):
         if self.columns.may_miss(name):
-            whole = self.dtypes[name] == WHOLE
-            array = values.marked(array, whole, name, where)
-            return array.to_numpy(zero_copy_only=False) if whole else array
+            is_whole = self.dtypes[name] == WHOLE
+            array = values.marked(array, is_whole, name, where)
+            return array.to_numpy(zero_copy_only=False) if is_whole else array
         if self.dtypes[name] == WHOLE:
             array = _to_int64(array, name, where)
         elif not is_text(array.type):
@@ -143,11 +143,11 @@ class Rows:
         # An empty text gives one empty value.
         if (is_text(flat.type) or missing) and len(lengths):
             if missing:
-                kept = compute.invert(values.missing_in(flat))
+                present = compute.invert(values.missing_in(flat))
             else:
-                kept = compute.not_equal(flat, "")
-            if not compute.all(kept, min_count=0).as_py():
-                flat, lengths = lists.without(flat, lengths, kept)
+                present = compute.not_equal(flat, "")
+            if not compute.all(present, min_count=0).as_py():
+                flat, lengths = lists.without(flat, lengths, present)
         row_of, dtype = lists.rows_of(lengths, where), self.dtypes[column.of]
         flat = self._flat(flat, dtype, column, row_of)
         if missing:
@@ -161,11 +161,11 @@ class Rows:
     def _flat(self, flat, dtype, column, where):
         if dtype == WHOLE:
             if is_text(flat.type) and not values.is_whole(flat):
-                place = compute.index(
+                index = compute.index(
                     compute.match_substring_regex(flat, r"^-?[0-9]{1,18}$"), False
                 ).as_py()
                 raise DamagedDataError(
-                    f"{where(max(place, 0))}: {flat[max(place, 0)].as_py()!r} in "
+                    f"{where(max(index, 0))}: {flat[max(index, 0)].as_py()!r} in "
                     f"{column.name!r}; expected whole numbers, as {column.of!r} "
                     "has, with spaces between"
                 )
@@ -208,15 +208,15 @@ def dtypes_of(schema, columns, path):
     dtypes = {}
     for name in columns.ids:
         kind = schema[name]
-        whole = types.is_integer(kind) or types.is_boolean(kind)
-        if not (whole or is_text(kind) or (columns.may_miss(name) and types.is_floating(kind))):
+        is_whole = types.is_integer(kind) or types.is_boolean(kind)
+        if not (is_whole or is_text(kind) or (columns.may_miss(name) and types.is_floating(kind))):
             refuse(name, "integers or strings (ids as floats are what pandas makes of gaps)")
         dtypes[name] = TEXT if is_text(kind) else WHOLE
     for column in columns.lists:
         kind = schema[column.name]
         if not is_text(kind) and not lists.is_list(kind):
-            what = "items" if column.kind == "history" else "values"
-            refuse(column.name, f"lists, or strings with spaces between the {what}")
+            contents = "items" if column.kind == "history" else "values"
+            refuse(column.name, f"lists, or strings with spaces between the {contents}")
         inner = kind if is_text(kind) else kind.value_type
         inner = inner.value_type if types.is_dictionary(inner) else inner
         if not column.has_ids:

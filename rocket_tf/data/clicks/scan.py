@@ -34,12 +34,12 @@ def kept(key, find):
         key: the key that `key_of` gives for what they depend on.
         find: function that returns facts that JSON can hold.
     """
-    before = keeping.load("click_log", key)
-    if before is not None:
-        return json.loads(str(before["found"]))
-    found = find()
-    keeping.save("click_log", key, found=np.array(json.dumps(found)))
-    return found
+    saved = keeping.load("click_log", key)
+    if saved is not None:
+        return json.loads(str(saved["found"]))
+    facts = find()
+    keeping.save("click_log", key, found=np.array(json.dumps(facts)))
+    return facts
 
 
 def scan(parts, name):
@@ -74,49 +74,53 @@ def scan(parts, name):
         for part, (rows, pieces) in parts.items():
             clicks = []
             for piece in pieces:
-                read = rows.read(piece, checked=True)
-                clicks.append(read[columns.label].sum(axis=0))
+                arrays = rows.read(piece, checked=True)
+                clicks.append(arrays[columns.label].sum(axis=0))
                 if part == "train":
-                    for column, own in numbers.items():
-                        own.add(read[column])
-                    counted = {column: read[column] for column in counters}
-                    for each in columns.lists:
-                        if each.name in counted:
-                            counted[each.name] = read[each.name].take(None, each.length)
+                    for column, number_facts in numbers.items():
+                        number_facts.add(arrays[column])
+                    counted = {column: arrays[column] for column in counters}
+                    for list_column in columns.lists:
+                        if list_column.name in counted:
+                            counted[list_column.name] = arrays[list_column.name].take(
+                                None, list_column.length
+                            )
                     vocabularies.add(counters, columns, counted)
-                for column, array in read.items():
+                for column, array in arrays.items():
                     if isinstance(array, pa.Array):
                         count_spellings(facts["spellings"].setdefault(column, {}), part, array)
                 where = f"{rows.files.path(piece.file)}: row group {piece.group + 1}"
-                for column, facts_of in histories.items():
-                    lists = read[column.name].values
-                    facts_of.add(part, lists, read[column.of], lambda _, where=where: where)
+                for column, history in histories.items():
+                    lists = arrays[column.name].values
+                    history.add(part, lists, arrays[column.of], lambda _, where=where: where)
                 done[0] += piece.rows
             facts["clicks"][part] = np.sum(clicks, axis=0, dtype=np.int64).tolist()
-    for column, facts_of in histories.items():
-        facts_of.check_some(name, column)
-    facts["dtypes"] = {column: own.dtype for column, own in numbers.items()}
-    facts["moments"] = {column: list(own.moments) for column, own in numbers.items()}
+    for column, history in histories.items():
+        history.check_some(name, column)
+    facts["dtypes"] = {column: number_facts.dtype for column, number_facts in numbers.items()}
+    facts["moments"] = {
+        column: list(number_facts.moments) for column, number_facts in numbers.items()
+    }
     facts["vocabularies"] = vocabularies.found(counters, columns, name)
-    for column, facts_of in histories.items():
-        facts_of.check(column)
+    for column, history in histories.items():
+        history.check(column)
     return facts
 
 
 def history_facts(columns):
     """Dict from the histories among columns, `examples.ListColumn`s, to `HistoryFacts`."""
-    return {each: HistoryFacts() for each in columns.lists if each.kind == "history"}
+    return {column: HistoryFacts() for column in columns.lists if column.kind == "history"}
 
 
 def count_spellings(by_part, part, texts):
     """Adds a part's strings to what `spelling_lines` takes, a dict of lists."""
-    before = by_part.get(part, [0, 0, 0, None])
+    earlier = by_part.get(part, [0, 0, 0, None])
     whole, almost, example = values.spellings(texts)
     by_part[part] = [
-        before[0] + len(texts),
-        before[1] + whole,
-        before[2] + almost,
-        before[3] or example,
+        earlier[0] + len(texts),
+        earlier[1] + whole,
+        earlier[2] + almost,
+        earlier[3] or example,
     ]
 
 
@@ -138,7 +142,7 @@ class HistoryFacts:
             part: "train" or "test".
             values: Arrow array of strings, or an array of integers.
             items: the same.
-            where: function from a value's place among `values` to where it is.
+            where: function from a value's index in `values` to its location, for messages.
         """
         self.values[part] = self.values.get(part, 0) + len(values)
         for sign in SEPARATORS:
@@ -146,12 +150,12 @@ class HistoryFacts:
                 self._in_items.add(sign)
             if not isinstance(values, pa.Array):
                 continue
-            found = compute.match_substring(values, sign)
-            number = compute.sum(found, min_count=0).as_py()
+            contains = compute.match_substring(values, sign)
+            number = compute.sum(contains, min_count=0).as_py()
             self._with[sign] = self._with.get(sign, 0) + number
             if number and sign not in self._example:
-                place = compute.index(found, True).as_py()
-                self._example[sign] = f"{where(place)}: {values[place].as_py()!r}"
+                index = compute.index(contains, True).as_py()
+                self._example[sign] = f"{where(index)}: {values[index].as_py()!r}"
 
     def check_some(self, source, column):
         """Refuses a history that is empty in all training examples.
@@ -201,10 +205,10 @@ def lines(name, facts, examples, columns):
         examples: dict from parts to numbers of examples.
         columns: `examples.Columns`.
     """
-    found = [line_of_labels(name, facts["clicks"], examples, columns)]
+    result = [line_of_labels(name, facts["clicks"], examples, columns)]
     for column, by_part in facts["spellings"].items():
-        found += spelling_lines(name, column, by_part)
-    return found
+        result += spelling_lines(name, column, by_part)
+    return result
 
 
 def line_of_labels(name, clicks, examples, columns):
@@ -219,8 +223,8 @@ def line_of_labels(name, clicks, examples, columns):
     train, test = (np.atleast_1d(clicks[part]) / examples[part] for part in ("train", "test"))
     kinds = [f"have {label}=1" for label in columns.outputs] or ["are clicks"]
     shares = [
-        f"{mine:.1%} and {other:.1%} {kind}"
-        for mine, other, kind in zip(train, test, kinds, strict=True)
+        f"{train_share:.1%} and {test_share:.1%} {kind}"
+        for train_share, test_share, kind in zip(train, test, kinds, strict=True)
     ]
     return (
         f"{name}: {examples['train']} training and {examples['test']} test examples, of which "
@@ -236,10 +240,10 @@ def spelling_lines(name, column, by_part):
         column: the column's.
         by_part: dict from parts to `(values, whole, almost, example)`, as for `values.spellings`.
     """
-    whole = sum(own[1] for own in by_part.values())
+    whole_numbers = sum(counts[1] for counts in by_part.values())
     return [
         f"{name}: {column!r}: {almost} of {total} {part} values ({almost / total:.1%}) are whole "
         f"numbers in another spelling, such as {example!r}: texts, and so other ids than without"
         for part, (total, _, almost, example) in by_part.items()
-        if almost and whole
+        if almost and whole_numbers
     ]

@@ -83,8 +83,8 @@ def simulate(
 
     category = category_of[item]
     position = random.integers(0, _POSITIONS, examples)
-    at_hand = random.integers(0, len(_DEVICES), examples)
-    device = np.where(random.random(examples) < 0.7, device_of[user], at_hand)
+    random_device = random.integers(0, len(_DEVICES), examples)
+    device = np.where(random.random(examples) < 0.7, device_of[user], random_device)
 
     log_odds = (
         _taste(random, users, items, 1.0)[user, item]
@@ -127,8 +127,8 @@ def _dwell(log_odds, strength, seed):
 
 def _bought(log_odds, seed):
     """Whether each item would be bought once it is clicked, from a stream of its own, too."""
-    drawn = np.random.default_rng([seed, _BOUGHT_STREAM]).random(len(log_odds))
-    return (drawn < _sigmoid(_BOUGHT_LOGIT + _interest(log_odds))).astype(np.int64)
+    draws = np.random.default_rng([seed, _BOUGHT_STREAM]).random(len(log_odds))
+    return (draws < _sigmoid(_BOUGHT_LOGIT + _interest(log_odds))).astype(np.int64)
 
 
 def _interest(log_odds):

@@ -56,21 +56,21 @@ class LocalStorage:
         def refuse(error):
             raise DataUnavailableError(f"{error.filename}: cannot be read: {error.strerror}")
 
-        found, seen = [], set()
+        names, seen = [], set()
         for folder, folders, files in os.walk(self.root, onerror=refuse, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:
+            real_path = os.path.realpath(folder)
+            if real_path in seen:
                 raise DataUnavailableError(
                     f"{folder}: links to a folder that is already read; remove the link"
                 )
-            seen.add(real)
+            seen.add(real_path)
             folders[:] = [name for name in folders if _is_shown(name)]
-            found += [
+            names += [
                 (Path(folder) / name).relative_to(self.root).as_posix()
                 for name in files
                 if _is_shown(name)
             ]
-        return sorted(found)
+        return sorted(names)
 
     def path(self, name):
         return str(self.root / name) if name else str(self.root)
@@ -105,7 +105,7 @@ class RemoteStorage:
 
     def names(self):
         start = self._root.rstrip("/") + "/"
-        names = [each.removeprefix(start) for each in self._system.find(self._root)]
+        names = [path.removeprefix(start) for path in self._system.find(self._root)]
         return sorted(name for name in names if all(map(_is_shown, name.split("/"))))
 
     def path(self, name):

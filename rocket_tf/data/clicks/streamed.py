@@ -102,15 +102,15 @@ class StreamedClicks(Split):
         """
         pieces = [self._pieces[number] for number in numbers]
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-            read = threads.map(self._rows.read, pieces)
-            return joined(read, sum(piece.rows for piece in pieces))
+            loaded = threads.map(self._rows.read, pieces)
+            return joined(loaded, sum(piece.rows for piece in pieces))
 
     def take(self, columns, names, offsets):
         """Rows of a window's columns, a list of arrays; the labels come last."""
-        own = self._rows.columns
+        log_columns = self._rows.columns
         widths = self._widths
-        taken = [row_groups.take(columns[name], offsets, widths.get(name)) for name in names]
-        return [*taken, columns[own.label][offsets]]
+        arrays = [row_groups.take(columns[name], offsets, widths.get(name)) for name in names]
+        return [*arrays, columns[log_columns.label][offsets]]
 
 
 class _Reader:
@@ -127,41 +127,43 @@ class _Reader:
         """The rows at places of an epoch, as `StreamedClicks.take` gives them."""
         epoch = int(epoch)
         if not len(windows):
-            some = self._columns(epoch, 0) if not self._windows else self._any()
-            return self._split.take(some, names, offsets)
-        needed = list(dict.fromkeys(windows.tolist()))
+            any_window = self._columns(epoch, 0) if not self._windows else self._any_window()
+            return self._split.take(any_window, names, offsets)
+        unique_windows = list(dict.fromkeys(windows.tolist()))
         parts = []
-        for window in needed:
+        for window in unique_windows:
             columns = self._columns(epoch, window)
             parts.append(self._split.take(columns, names, offsets[windows == window]))
         if len(parts) == 1:
             return parts[0]
         # Rows of one window need not be adjacent.
-        back = np.argsort(np.concatenate([np.flatnonzero(windows == w) for w in needed]))
-        return [np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True)]
+        inverse = np.argsort(np.concatenate([np.flatnonzero(windows == w) for w in unique_windows]))
+        return [np.concatenate(arrays)[inverse] for arrays in zip(*parts, strict=True)]
 
-    def _any(self):
+    def _any_window(self):
         with self._lock:
             future = next(iter(self._windows.values()))
         return future.result()
 
     def _columns(self, epoch, window):
         """The columns of a window; starts to read the next one, and drops others."""
-        place = (epoch, window)
+        key = (epoch, window)
         with self._lock:
-            following = (epoch, window + 1) if window + 1 < self.order.windows else (epoch + 1, 0)
-            for other in [each for each in self._windows if each not in (place, following)]:
-                del self._windows[other]
-            for wanted in (place, following):
-                if wanted not in self._windows and wanted[0] < self._epochs:
-                    numbers = self._numbers(*wanted)
-                    self._windows[wanted] = self._ahead.submit(self._split.load_window, numbers)
-            future = self._windows[place]
+            next_key = (epoch, window + 1) if window + 1 < self.order.windows else (epoch + 1, 0)
+            for stale_key in [
+                other_key for other_key in self._windows if other_key not in (key, next_key)
+            ]:
+                del self._windows[stale_key]
+            for wanted_key in (key, next_key):
+                if wanted_key not in self._windows and wanted_key[0] < self._epochs:
+                    numbers = self._numbers(*wanted_key)
+                    self._windows[wanted_key] = self._ahead.submit(self._split.load_window, numbers)
+            future = self._windows[key]
         try:
             return future.result()
         except BaseException:
             with self._lock:
-                self._windows.pop(place, None)  # a file that is put back is read again
+                self._windows.pop(key, None)  # a file that is put back is read again
             raise
 
     def _numbers(self, epoch, window):
@@ -170,7 +172,7 @@ class _Reader:
 
         if epoch not in self._groups:
             order = self.order.of_epoch(self.seed, tf.constant(epoch, tf.int64))
-            self._groups = {n: own for n, own in self._groups.items() if n >= epoch - 1}
+            self._groups = {n: groups for n, groups in self._groups.items() if n >= epoch - 1}
             self._groups[epoch] = order.groups.numpy()
         width = self.order.window
         return self._groups[epoch][window * width : (window + 1) * width]

@@ -120,12 +120,12 @@ def _features(path, columns, record, records):
     from google.protobuf.message import DecodeError
 
     try:
-        found = tf.train.Example.FromString(record).features.feature
+        record_features = tf.train.Example.FromString(record).features.feature
     except DecodeError as error:
         raise DamagedDataError(
             f"{path}: record 1 cannot be read: not a tf.train.Example: {reason_of(error)}"
         ) from error
-    kinds = {name: feature.WhichOneof("kind") for name, feature in found.items()}
+    kinds = {name: feature.WhichOneof("kind") for name, feature in record_features.items()}
     check_columns(f"{path}: record 1", columns.scalars, list(kinds))
     dtypes = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
     features = {}
@@ -200,10 +200,10 @@ def _array(path, columns, name, values, lengths, first):
         try:
             array = pa.array(values, pa.large_binary()).cast(pa.large_string())
         except pa.ArrowInvalid as error:
-            place = next(place for place, value in enumerate(values) if not _is_text(value))
-            row = int(np.searchsorted(offsets, place, side="right")) - 1
+            index = next(index for index, value in enumerate(values) if not _is_text(value))
+            row = int(np.searchsorted(offsets, index, side="right")) - 1
             raise DamagedDataError(
-                f"{path}: {location(path, first + row)} has {values[place]!r} in {name!r}, "
+                f"{path}: {location(path, first + row)} has {values[index]!r} in {name!r}, "
                 "which is not UTF-8"
             ) from error
     else:

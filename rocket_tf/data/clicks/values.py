@@ -59,8 +59,8 @@ def all_labels(arrays, names, where):
     Raises:
         DamagedDataError: as `labels`.
     """
-    found = [labels(arrays[name], name, where) for name in names]
-    return found[0] if len(found) == 1 else np.stack(found, axis=1)
+    label_columns = [labels(arrays[name], name, where) for name in names]
+    return label_columns[0] if len(label_columns) == 1 else np.stack(label_columns, axis=1)
 
 
 def weights(array, name, where):
@@ -74,15 +74,15 @@ def weights(array, name, where):
     """
     values = _to_float64(array)
     with np.errstate(over="ignore"):
-        found = values.astype(np.float32)
-    wrong = ~(np.isfinite(found) & (found >= 0))
+        result = values.astype(np.float32)
+    wrong = ~(np.isfinite(result) & (result >= 0))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DamagedDataError(
             f"{where(row)}: {_shown(array, row)} in {name!r}; expected a weight: a finite number "
             "of at least 0"
         )
-    return found
+    return result
 
 
 def as_texts(array):
@@ -142,10 +142,10 @@ def marked(array, whole, name, where):
             f"{where(0).rpartition(',')[0] or where(0)}: {name!r} has values that are not whole "
             f"numbers of 64 bits: {error}"
         ) from error
-    place = compute.index(array, pa.scalar(MISSING, pa.int64())).as_py()
-    if place >= 0:
+    index = compute.index(array, pa.scalar(MISSING, pa.int64())).as_py()
+    if index >= 0:
         raise DamagedDataError(
-            f"{where(place)}: {MISSING} in {name!r}; expected a larger number: this one stands for "
+            f"{where(index)}: {MISSING} in {name!r}; expected a larger number: this one stands for "
             "values that are missing"
         )
     return compute.fill_null(array, MISSING)
@@ -199,10 +199,10 @@ def times(array, name, where, missing=False):
         fits = compute.is_valid(array)
     if missing:
         fits = compute.or_(fits, missing_in(array))
-    place = compute.index(fits, False).as_py()
-    if place >= 0:
+    index = compute.index(fits, False).as_py()
+    if index >= 0:
         raise DamagedDataError(
-            f"{where(place)}: {_shown(array, place)} in {name!r}; expected whole seconds since 1970"
+            f"{where(index)}: {_shown(array, index)} in {name!r}; expected whole seconds since 1970"
         )
     return marked(array, True, name, where).to_numpy(zero_copy_only=False)
 
@@ -231,9 +231,9 @@ def spellings(array):
     """
     whole = compute.match_substring_regex(array, _WHOLE)
     almost = compute.and_not(compute.match_substring_regex(array, _ALMOST_WHOLE), whole)
-    found = compute.index(almost, True).as_py()
-    counts = (compute.sum(each, min_count=0).as_py() for each in (whole, almost))
-    return (*counts, array[found].as_py() if found >= 0 else None)
+    index = compute.index(almost, True).as_py()
+    counts = (compute.sum(matches, min_count=0).as_py() for matches in (whole, almost))
+    return (*counts, array[index].as_py() if index >= 0 else None)
 
 
 def check_category(array, name, where, written=None):
@@ -254,10 +254,10 @@ def check_category(array, name, where, written=None):
     else:
         blank = compute.fill_null(compute.less(array, 0), True)
         expected = "a number from 0 on, or text"
-    place = compute.index(blank, True).as_py()
-    if place >= 0:
+    index = compute.index(blank, True).as_py()
+    if index >= 0:
         raise DamagedDataError(
-            f"{where(place)}: {_shown(array if written is None else written, place)} in {name!r}; "
+            f"{where(index)}: {_shown(array if written is None else written, index)} in {name!r}; "
             f"expected {expected}"
         )
 
@@ -283,9 +283,9 @@ def padded(values, starts, lengths, width, padding):
         Array of shape (rows, width).
     """
     values = np.append(values, np.array([padding], values.dtype))
-    places = np.arange(width)
+    positions = np.arange(width)
     last = len(values) - 1
-    return values[np.where(places < lengths[:, None], starts[:, None] + places, last)]
+    return values[np.where(positions < lengths[:, None], starts[:, None] + positions, last)]
 
 
 def _to_float64(array):

@@ -30,9 +30,9 @@ class ValueCounts:
         if isinstance(values, np.ndarray):
             kind = pa.large_string() if values.dtype == object else pa.int64()
             values = pa.array(values.ravel(), kind)
-        none = "" if not pa.types.is_integer(values.type) else MISSING
-        counted = compute.value_counts(values.filter(compute.not_equal(values, none)))
-        table = pa.table({"value": counted.field("values"), "number": counted.field("counts")})
+        missing_value = "" if not pa.types.is_integer(values.type) else MISSING
+        counts = compute.value_counts(values.filter(compute.not_equal(values, missing_value)))
+        table = pa.table({"value": counts.field("values"), "number": counts.field("counts")})
         if self._counts is not None:
             table = pa.concat_tables([self._counts, table])
             table = table.group_by("value").aggregate([("number", "sum")])
@@ -53,7 +53,7 @@ class ValueCounts:
 
 def counters(columns):
     """Dict from the features with vocabularies from the training examples to `ValueCounts`."""
-    return {each.name: ValueCounts() for each in columns.features if each.min_count}
+    return {feature.name: ValueCounts() for feature in columns.features if feature.min_count}
 
 
 def add(counters, columns, examples):
@@ -65,12 +65,12 @@ def add(counters, columns, examples):
         examples: dict from columns to values: arrays, of lists padded at the end; of ids, also
             Arrow arrays of strings.
     """
-    padded = {each.name: each for each in columns.lists}
+    list_columns = {column.name: column for column in columns.lists}
     for name, counter in counters.items():
         values = examples[name]
-        if name in padded:
+        if name in list_columns:
             is_text = values.dtype == object
-            values = values[values != padded[name].padding(is_text)]
+            values = values[values != list_columns[name].padding(is_text)]
         counter.add(values)
 
 
@@ -85,13 +85,13 @@ def found(counters, columns, name):
     Raises:
         DataUnavailableError: if no value is as frequent as it must be.
     """
-    least = {each.name: each.min_count for each in columns.features}
+    min_counts = {column.name: column.min_count for column in columns.features}
     vocabularies = {}
     for feature, counter in counters.items():
-        vocabularies[feature] = counter.at_least(least[feature])
+        vocabularies[feature] = counter.at_least(min_counts[feature])
         if not vocabularies[feature]:
             raise DataUnavailableError(
-                f"{name}: no value of {feature!r} occurs {least[feature]} times in the training "
-                "part, as min_count asks; lower it"
+                f"{name}: no value of {feature!r} occurs {min_counts[feature]} times in the "
+                "training part, as min_count asks; lower it"
             )
     return vocabularies

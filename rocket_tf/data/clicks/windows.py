@@ -87,7 +87,7 @@ class _JointTexts:
 
     def __init__(self, first, capacity, times):
         bounds, content = _parts_of(first)
-        self._content = _JointArrays(content, _spared(len(content), times))
+        self._content = _JointArrays(content, _with_spare(len(content), times))
         self._bounds = _JointArrays(bounds, capacity + 1)
         self._bounds.add(np.zeros(1, np.int64))
 
@@ -106,12 +106,12 @@ class _JointTexts:
 class _JointLists:
     def __init__(self, first, rows):
         times = rows / max(len(first.lengths), 1)
-        number = _spared(len(first.values), times)
+        number = _with_spare(len(first.values), times)
         is_array = isinstance(first.values, np.ndarray)
-        more = () if is_array else (times,)
-        self._values = (_JointArrays if is_array else _JointTexts)(first.values, number, *more)
+        arguments = () if is_array else (times,)
+        self._values = (_JointArrays if is_array else _JointTexts)(first.values, number, *arguments)
         self._starts, self._lengths = (
-            _JointArrays(own, rows) for own in (first.starts, first.lengths)
+            _JointArrays(array, rows) for array in (first.starts, first.lengths)
         )
         self._padding = first.padding
 
@@ -126,7 +126,7 @@ class _JointLists:
         return Lists(*(part.result for part in parts), self._padding)
 
 
-def _spared(length, times):
+def _with_spare(length, times):
     return math.ceil(length * times * _SPARE)
 
 

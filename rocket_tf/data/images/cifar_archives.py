@@ -130,13 +130,13 @@ def read(folder, dataset):
             f"{folder}: does not contain {dataset}; expected one of {', '.join(names)} from "
             "https://www.cs.toronto.edu/~kriz/cifar.html"
         )
-    place, form = found
-    contents = _read_files(place, form)
-    class_names = _class_names(f"{place}: {form.names}", contents[form.names], form)
-    train = [_examples(f"{place}: {name}", contents.pop(name), form) for name in form.train]
+    path, form = found
+    contents = _read_files(path, form)
+    class_names = _class_names(f"{path}: {form.names}", contents[form.names], form)
+    train = [_examples(f"{path}: {name}", contents.pop(name), form) for name in form.train]
     return LocalImages(
         train=tuple(np.concatenate(arrays) for arrays in zip(*train, strict=True)),
-        test=_examples(f"{place}: {form.test}", contents[form.test], form),
+        test=_examples(f"{path}: {form.test}", contents[form.test], form),
         class_names=class_names,
     )
 
@@ -154,36 +154,36 @@ def _find(folder, dataset):
     return None
 
 
-def _read_files(place, form):
+def _read_files(path, form):
     """The content of a format's files, by name."""
     wanted = (*form.train, form.test, form.names)
     contents = {}
-    if place.is_dir():
+    if path.is_dir():
         for name in wanted:
             try:
-                with files.open_regular(place / name) as file:
-                    _check_size(f"{place}: {name}", os.fstat(file.fileno()).st_size)
+                with files.open_regular(path / name) as file:
+                    _check_size(f"{path}: {name}", os.fstat(file.fileno()).st_size)
                     contents[name] = file.read()
             except FileNotFoundError:
                 break
             except OSError as error:
-                raise DamagedDataError(f"{place}: {name}: {reason_of(error)}") from error
+                raise DamagedDataError(f"{path}: {name}: {reason_of(error)}") from error
     else:
         try:
-            with tarfile.open(place) as archive:
+            with tarfile.open(path) as archive:
                 for member in archive:
-                    _check_size(f"{place}: {member.name!a}", member.size)
+                    _check_size(f"{path}: {member.name!a}", member.size)
                     name = PurePosixPath(member.name).name
                     if member.isfile() and name in wanted:
                         contents[name] = archive.extractfile(member).read()
                 # Read to the very end, where the checksum is.
                 if len(archive.fileobj.read(_MOST_BEHIND)) == _MOST_BEHIND:
-                    raise DamagedDataError(f"{place}: has data after its end; download it again")
+                    raise DamagedDataError(f"{path}: has data after its end; download it again")
         except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-            raise DamagedDataError(f"{place}: {reason_of(error)}; download it again") from error
+            raise DamagedDataError(f"{path}: {reason_of(error)}; download it again") from error
     missing = [name for name in wanted if name not in contents]
     if missing:
-        raise DamagedDataError(f"{place}: {missing[0]}: missing; download the archive again")
+        raise DamagedDataError(f"{path}: {missing[0]}: missing; download the archive again")
     return contents
 
 

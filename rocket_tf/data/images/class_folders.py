@@ -70,27 +70,27 @@ def list_test_images(path, class_names, test_fraction=0.0):
     else:
         folder = _test_folder(path)
     _check_names(folder, class_names, "the run")
-    found = _files_of_classes(folder, class_names)
+    examples = _files_of_classes(folder, class_names)
     if test_fraction:
-        found = _split(folder, found, test_fraction)[1]
-    return _listing(class_names, {"test": folder}, ([], np.zeros(0, np.int64)), found)
+        examples = _split(folder, examples, test_fraction)[1]
+    return _listing(class_names, {"test": folder}, ([], np.zeros(0, np.int64)), examples)
 
 
 def _list_by_fraction(path, test_fraction):
     _check_has_no_test_folder(path, test_fraction)
     folder = _folder_of_all(path)
     class_names = _classes_of(folder, _layout(path, test_fraction))
-    found = _files_of_classes(folder, class_names)
-    _check_training(folder, class_names, found[1])
-    train, test = _split(folder, found, test_fraction)
-    for label in np.setdiff1d(found[1], train[1]):
+    examples = _files_of_classes(folder, class_names)
+    _check_training(folder, class_names, examples[1])
+    train, test = _split(folder, examples, test_fraction)
+    for label in np.setdiff1d(examples[1], train[1]):
         raise DataUnavailableError(
             f"{folder / class_names[label]}: with config.test_fraction={test_fraction}, all of its "
             "images are test images; add images or lower the fraction"
         )
     if not test[0]:
         raise DataUnavailableError(
-            f"{folder}: with config.test_fraction={test_fraction}, none of its {len(found[0])} "
+            f"{folder}: with config.test_fraction={test_fraction}, none of its {len(examples[0])} "
             "images is a test image; raise the fraction"
         )
     return _listing(class_names, {"train": folder, "test": folder}, train, test)
@@ -110,12 +110,12 @@ def _layout(path, test_fraction=0.0):
 
 
 def _test_folder(path):
-    found = _test_folders(path)
-    if not found:
+    folders = _test_folders(path)
+    if not folders:
         raise DataUnavailableError(
             f"{path}: has no folder test, val or validation; {_layout(path)}"
         )
-    return found[0]
+    return folders[0]
 
 
 def _test_folders(path):
@@ -173,20 +173,20 @@ def _files_of_classes(folder, class_names):
     """Paths by class and path, a list of strings, and labels, int64."""
     files, labels = [], []
     for label, name in enumerate(class_names):
-        found = image_files.find(folder / name)[0] if (folder / name).is_dir() else []
-        files += found
-        labels += [label] * len(found)
+        paths = image_files.find(folder / name)[0] if (folder / name).is_dir() else []
+        files += paths
+        labels += [label] * len(paths)
     return files, np.array(labels, np.int64)
 
 
-def _split(folder, found, test_fraction):
+def _split(folder, examples, test_fraction):
     """Divides what was found into training and test part."""
-    files, labels = found
+    files, labels = examples
     chosen = np.array(
         [is_test(Path(os.path.relpath(file, folder)).as_posix(), test_fraction) for file in files],
         bool,
     )
     return [
-        ([file for file, is_own in zip(files, own, strict=True) if is_own], labels[own])
-        for own in (~chosen, chosen)
+        ([file for file, is_own in zip(files, mask, strict=True) if is_own], labels[mask])
+        for mask in (~chosen, chosen)
     ]

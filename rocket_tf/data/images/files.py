@@ -68,14 +68,14 @@ def find(folder):
                 images.append(path)
             elif is_image or not name.startswith("."):
                 others.append(path)
-    return tuple(sorted(each, key=lambda path: path.split(os.sep)) for each in (images, others))
+    return tuple(sorted(paths, key=lambda path: path.split(os.sep)) for paths in (images, others))
 
 
 def as_png(content):
     """Converts the content of an image file in any supported format to that of a PNG file."""
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         file = io.BytesIO()
-        _of_8_bits(_upright(image, content)).convert("RGB").save(file, "PNG", compress_level=1)
+        _to_8_bits(_upright(image, content)).convert("RGB").save(file, "PNG", compress_level=1)
         return file.getvalue()
 
 
@@ -99,11 +99,13 @@ def decode(files, size, read=None):
     """
     images = np.zeros((len(files), size, size, 3), np.uint8)
 
-    def decode_chunk(places):
-        return [decode_one(files[place], images[place], read) for place in places]
+    def decode_chunk(indices):
+        return [decode_one(files[index], images[index], read) for index in indices]
 
-    places = range(len(files))
-    reasons = [reason for chunk in in_threads(decode_chunk, places, len(files)) for reason in chunk]
+    indices = range(len(files))
+    reasons = [
+        reason for chunk in in_threads(decode_chunk, indices, len(files)) for reason in chunk
+    ]
     return images, reasons
 
 
@@ -207,7 +209,7 @@ def pixels(content, height, width, mode="RGB"):
     """
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         check_size(image)
-        image = _of_8_bits(_upright(image, content))
+        image = _to_8_bits(_upright(image, content))
         image = image if image.mode == mode else image.convert(mode)  # which would copy it
         return centre(image, height, width)
 
@@ -233,7 +235,7 @@ def _upright(image, content):
     return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
-def _of_8_bits(image):
+def _to_8_bits(image):
     if image.mode.startswith("I;16"):  # Pillow would clip it at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
@@ -256,13 +258,13 @@ def centre(image, height, width):
     """
     scale = max(width / image.width, height / image.height)
     box = []
-    for side, wanted in zip(image.size, (width, height), strict=True):
+    for side, target in zip(image.size, (width, height), strict=True):
         resized = round(side * scale)
-        first = (resized - wanted) // 2
-        box.append((first * side / resized, min((first + wanted) * side / resized, side)))
+        first = (resized - target) // 2
+        box.append((first * side / resized, min((first + target) * side / resized, side)))
     (left, right), (upper, lower) = box
     # Only the centre is computed, from all pixels that it depends on. It is resized horizontally,
     # then vertically, and rounded each time: Pillow's own order differs between versions.
-    before = (width, image.height)
-    image = image.resize(before, Image.Resampling.BILINEAR, (left, 0, right, image.height))
+    intermediate = (width, image.height)
+    image = image.resize(intermediate, Image.Resampling.BILINEAR, (left, 0, right, image.height))
     return image.resize((width, height), Image.Resampling.BILINEAR, (0, upper, width, lower))

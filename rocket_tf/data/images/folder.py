@@ -71,9 +71,9 @@ def read(
             listing = class_folders.list_images(path, test_fraction)
         else:
             listing = labels_file.list_images(path, labels, test_fraction, tell)
-    files, of_files = listing.train
+    files, file_labels = listing.train
     order = np.random.default_rng(0).permutation(len(files))
-    train = [files[place] for place in order], of_files[order]
+    train = [files[index] for index in order], file_labels[order]
     listing = dataclasses.replace(listing, train=train)
     return _read_files(path, image_size, unreadable, tell, streaming, listing)
 
@@ -128,11 +128,13 @@ def _read_files(path, image_size, unreadable, tell, streaming, listing):
     parts = {"train": listing.train, "test": listing.test}
     (train_files, _), (test_files, _) = parts.values()
     number, files = len(train_files), train_files + test_files
-    labels = np.concatenate([own for _, own in parts.values()])
+    labels = np.concatenate([part_labels for _, part_labels in parts.values()])
     fingerprint = {}
-    for part, (own, _) in parts.items():
-        found = fingerprints.of_files(own, [os.path.relpath(file, path) for file in own])
-        fingerprint |= {f"{part}_{name}": value for name, value in found.items()}
+    for part, (part_files, _) in parts.items():
+        part_fingerprint = fingerprints.of_files(
+            part_files, [os.path.relpath(file, path) for file in part_files]
+        )
+        fingerprint |= {f"{part}_{name}": value for name, value in part_fingerprint.items()}
     source = counts = None
     if is_streamed(streaming, size_of(len(files), image_size)):
         source = FileSource(image_size)
@@ -143,17 +145,17 @@ def _read_files(path, image_size, unreadable, tell, streaming, listing):
         images, reasons = image_files.decode(files, image_size)
     readable, skipped = pass_over(path, map(_shown, files), reasons, unreadable, tell)
     if skipped:
-        for part, places in (("train", slice(None, number)), ("test", slice(number, None))):
-            _check_classes(listing, part, labels[places], readable[places])
-    others = [
+        for part, part_slice in (("train", slice(None, number)), ("test", slice(number, None))):
+            _check_classes(listing, part, labels[part_slice], readable[part_slice])
+    not_served = [
         os.path.splitext(file)[1].lower()
         for file, is_readable in zip(files, readable, strict=True)
         if is_readable and not file.lower().endswith(image_files.SERVED_SUFFIXES)
     ]
-    if others:
+    if not_served:
         tell(
-            f"{path}: {len(others)} of {len(files)} images are {', '.join(sorted(set(others)))}; "
-            "an export's serve_bytes reads "
+            f"{path}: {len(not_served)} of {len(files)} images are "
+            f"{', '.join(sorted(set(not_served)))}; an export's serve_bytes reads "
             f"only {', '.join(image_files.SERVED_SUFFIXES)}"
         )
     train, test = without_unreadable(images, labels, readable, number)
@@ -181,10 +183,10 @@ class FileSource(Source):
 def _check_classes(listing, part, labels, readable):
     """Checks that at least one image of each class that has images can be read."""
     for label, name in enumerate(listing.class_names):
-        of_class = labels[:, label] > 0 if labels.ndim > 1 else labels == label
-        if of_class.any() and not of_class[readable].any():
+        in_class = labels[:, label] > 0 if labels.ndim > 1 else labels == label
+        if in_class.any() and not in_class[readable].any():
             raise DamagedDataError(
-                f"{listing.place_of_class(part, name)}: none of its {of_class.sum()} images can be "
+                f"{listing.place_of_class(part, name)}: none of its {in_class.sum()} images can be "
                 f"read; repair them, or {listing.way_out}"
             )
 

@@ -65,8 +65,8 @@ def list_images(path, labels, test_fraction, tell):
     """
     rows = _Rows(path, labels, test_fraction, tell)
     train, test = rows.of_part("train"), rows.of_part("test")
-    for name, own in (("train", train), ("test", test)):
-        if not own:
+    for name, part_rows in (("train", train), ("test", test)):
+        if not part_rows:
             raise DataUnavailableError(rows.without_images(name))
     class_names = _in_order({name for row in train for name in rows.classes[row]})
     check_class_names(rows.path, class_names)
@@ -132,12 +132,12 @@ class _Rows:
         self.classes = self._classes(arrays[labels.class_column])
         self._names = self._paths(arrays[labels.image_column])
         self._parts = self._parts_of_rows(arrays)
-        self._rows = self._each_once()  # the first row of each image
+        self._rows = self._first_rows()  # the first row of each image
 
     def of_part(self, part):
         """The rows of a part's images, sorted by path."""
-        own = [row for row in self._rows if self._parts[row] == part]
-        return sorted(own, key=lambda row: self._names[row].split("/"))
+        rows = [row for row in self._rows if self._parts[row] == part]
+        return sorted(rows, key=lambda row: self._names[row].split("/"))
 
     def without_images(self, part):
         """The message for a part without images."""
@@ -155,9 +155,9 @@ class _Rows:
     def check_images(self, rows):
         """Checks that the images of rows exist, and reports how many others there are."""
         images, _ = image_files.find(self._folder)
-        there = {Path(os.path.relpath(image, self._folder)).as_posix() for image in images}
+        present = {Path(os.path.relpath(image, self._folder)).as_posix() for image in images}
         # Images in linked folders, for example, are found only by name.
-        missing = [row for row in rows if self._names[row] not in there and self._is_missing(row)]
+        missing = [row for row in rows if self._names[row] not in present and self._is_missing(row)]
         if missing:
             row = min(missing)
             raise DamagedDataError(
@@ -170,10 +170,10 @@ class _Rows:
                     f"{self._cell(row)}: does not have an image's suffix; expected one of "
                     f"{' '.join(image_files.SUFFIXES)}"
                 )
-        unnamed = len(there.difference(self._names))
+        unnamed = len(present.difference(self._names))
         if unnamed:
             self._tell(
-                f"{self.path}: names {len(there) - unnamed} of the {len(there)} images in "
+                f"{self.path}: names {len(present) - unnamed} of the {len(present)} images in "
                 f"{self._folder}; the other {unnamed} are not read"
             )
 
@@ -181,13 +181,13 @@ class _Rows:
         """A `Listing` of rows; `otherwise` is the message for a test image of another class."""
         fingerprint, parts = {}, {}
         for part, rows in (("train", train), ("test", test)):
-            found = self._labels(rows, class_names, otherwise)
+            labels = self._labels(rows, class_names, otherwise)
             checksum = hashlib.sha256()
             for row in rows:
                 texts = (self._names[row], *sorted(self.classes[row]), "\0")
                 checksum.update("\0".join(texts).encode("utf-8", "surrogateescape"))
             fingerprint[f"{part}_labels"] = checksum.hexdigest()[:16]
-            parts[part] = [str(self._folder / self._names[row]) for row in rows], found
+            parts[part] = [str(self._folder / self._names[row]) for row in rows], labels
 
         def place_of_class(part, name):
             return f"{self.path}: class {name!r} in {part}"
@@ -201,19 +201,19 @@ class _Rows:
         )
 
     def _labels(self, rows, class_names, otherwise):
-        places = {name: place for place, name in enumerate(class_names)}
+        indices = {name: index for index, name in enumerate(class_names)}
         for row in rows:
             for name in self.classes[row]:
-                if name not in places:
+                if name not in indices:
                     raise DamagedDataError(
                         f"{self.where(row)}: {name!r} in {self._columns.class_column!r}: "
                         f"{otherwise}; name another class, or delete the row"
                     )
         if not self.are_multi_label:
-            return np.array([places[self.classes[row][0]] for row in rows], np.int64)
+            return np.array([indices[self.classes[row][0]] for row in rows], np.int64)
         labels = np.zeros((len(rows), len(class_names)), np.float32)
-        for place, row in enumerate(rows):
-            labels[place, [places[name] for name in self.classes[row]]] = 1
+        for index, row in enumerate(rows):
+            labels[index, [indices[name] for name in self.classes[row]]] = 1
         return labels
 
     def _classes(self, array):
@@ -294,22 +294,24 @@ class _Rows:
                     f"{self.where(row)}: {part!r} in {column!r}; expected one of "
                     f"{', '.join(expected)}"
                 )
-        read = next((name for name in TEST_NAMES if name in parts), "test")
-        for other in sorted({*parts} - {"train", read}):
+        test_name = next((name for name in TEST_NAMES if name in parts), "test")
+        for other in sorted({*parts} - {"train", test_name}):
             self._tell(
                 f"{self.path}: {parts.count(other)} of {len(parts)} rows have {other!r} in "
-                f"{column!r} in addition to {read!r}, and are not read"
+                f"{column!r} in addition to {test_name!r}, and are not read"
             )
-        return ["test" if part == read else "train" if part == "train" else "" for part in parts]
+        return [
+            "test" if part == test_name else "train" if part == "train" else "" for part in parts
+        ]
 
-    def _each_once(self):
+    def _first_rows(self):
         """The first row of each image."""
-        first, again = {}, 0
+        first, repeated = {}, 0
         for row, name in enumerate(self._names):
             earlier = first.setdefault(name, row)
             if earlier == row:
                 continue
-            again += 1
+            repeated += 1
             for column, one, other in (
                 (self._columns.class_column, *(self.classes[each] for each in (row, earlier))),
                 (self._columns.part_column, *([self._parts[each]] for each in (row, earlier))),
@@ -319,9 +321,9 @@ class _Rows:
                         f"{self._cell(row)}: has {_listed(one)} in {column!r}, but "
                         f"{_listed(other)} in {self.where(earlier)}; delete one of the two rows"
                     )
-        if again:
+        if repeated:
             self._tell(
-                f"{self.path}: {again} of {len(self._names)} rows repeat an image with the same "
+                f"{self.path}: {repeated} of {len(self._names)} rows repeat an image with the same "
                 f"{'classes' if self.are_multi_label else 'class'}; each image is read once"
             )
         return list(first.values())

@@ -57,7 +57,7 @@ def read(path, labels):
 def _read_parquet(path, names):
     file = ParquetFiles(LocalStorage(path), [""], names)
     groups = file.footers[0].groups
-    read = [file.read(0, group, names) for group in range(len(groups))]
+    arrays_by_group = [file.read(0, group, names) for group in range(len(groups))]
     ends = list(itertools.accumulate(groups))
 
     def where(row):
@@ -65,7 +65,9 @@ def _read_parquet(path, names):
         return file.where(0, group)(row - (ends[group] - groups[group]))
 
     arrays = {
-        name: pa.concat_arrays([own[name] for own in read]) if read else pa.array([], pa.string())
+        name: pa.concat_arrays([group[name] for group in arrays_by_group])
+        if arrays_by_group
+        else pa.array([], pa.string())
         for name in names
     }
     return arrays, where

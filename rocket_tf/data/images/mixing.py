@@ -31,11 +31,11 @@ def mixup(images, partners, labels, partner_labels, draws, alpha):
         >>> labels.numpy().round(2).tolist()
         [[0.25, 0.75]]
     """
-    part = beta(draws[:, 0], alpha)
-    of_image = part[:, None, None, None]
+    share = beta(draws[:, 0], alpha)
+    pixel_share = share[:, None, None, None]
     images, partners = tf.cast(images, tf.float32), tf.cast(partners, tf.float32)
-    mixed = of_image * images + (1 - of_image) * partners
-    return mixed, part[:, None] * labels + (1 - part[:, None]) * partner_labels
+    mixed = pixel_share * images + (1 - pixel_share) * partners
+    return mixed, share[:, None] * labels + (1 - share[:, None]) * partner_labels
 
 
 def cutmix(images, partners, labels, partner_labels, draws, alpha):
@@ -73,10 +73,10 @@ def cutmix(images, partners, labels, partner_labels, draws, alpha):
 
 def _within(size, middle, side):
     """Which rows, or columns, of each image are within its box: bool, shape (batch, size)."""
-    places = tf.range(size, dtype=tf.float32)
+    positions = tf.range(size, dtype=tf.float32)
     middle = tf.floor(middle * size)[:, None]
     half = tf.floor(side * size / 2)[:, None]
-    return (places >= middle - half) & (places < middle + half)
+    return (positions >= middle - half) & (positions < middle + half)
 
 
 def beta(draws, alpha):
@@ -97,6 +97,6 @@ def beta(draws, alpha):
     parameter = tf.fill(tf.shape(draws), tf.cast(alpha, draws.dtype))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        below = tf.math.betainc(parameter, parameter, middle) < draws
-        low, high = tf.where(below, middle, low), tf.where(below, high, middle)
+        is_below = tf.math.betainc(parameter, parameter, middle) < draws
+        low, high = tf.where(is_below, middle, low), tf.where(is_below, high, middle)
     return (low + high) / 2

@@ -45,10 +45,10 @@ def load(dataset, data_dir="", train_examples=0, validation_examples=0, split_se
 
 def _check_sizes(dataset, path, archive):
     card = DATASETS[dataset]
-    found = len(archive.train[1]), len(archive.test[1])
-    if found != (card.train_examples, card.test_examples):
+    sizes = len(archive.train[1]), len(archive.test[1])
+    if sizes != (card.train_examples, card.test_examples):
         raise DamagedDataError(
-            f"{dataset}: {path} has {found[0]} training and {found[1]} test images, expected "
+            f"{dataset}: {path} has {sizes[0]} training and {sizes[1]} test images, expected "
             f"{card.train_examples} and {card.test_examples}; download the archive again"
         )
 

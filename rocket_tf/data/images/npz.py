@@ -48,8 +48,8 @@ def read(path):
                 f"{path}: x_{part} has {len(images)} examples, but y_{part} has {len(labels)}; "
                 "expected equally many"
             )
-    given = _class_names(path, arrays["class_names"]) if "class_names" in arrays else None
-    classes = len(given) if given else max(int(y_train.max()), 0) + 1
+    names_in_file = _class_names(path, arrays["class_names"]) if "class_names" in arrays else None
+    classes = len(names_in_file) if names_in_file else max(int(y_train.max()), 0) + 1
     _check_range(f"{path}: y_train", y_train, classes)
     _check_range(f"{path}: y_test", y_test, classes)
     present = np.unique(y_train)
@@ -59,7 +59,7 @@ def read(path):
             f"{path}: y_train has no example of class {absent}, though there are {classes} "
             "classes; number them without gaps"
         )
-    class_names = given or [str(label) for label in range(classes)]
+    class_names = names_in_file or [str(label) for label in range(classes)]
     train, test = (x_train, y_train.astype(np.int64)), (x_test, y_test.astype(np.int64))
     return LocalImages(train=train, test=test, class_names=class_names)
 
@@ -120,18 +120,18 @@ def _images(source, images):
 
 
 def _to_uint8(source, images):
-    found, whole = f"dtype {images.dtype}", False
+    description, is_whole = f"dtype {images.dtype}", False
     if images.dtype.kind in "biuf":
-        least, most = images.min(), images.max()
-        found += f" with values from {least} to {most}"
+        smallest, largest = images.min(), images.max()
+        description += f" with values from {smallest} to {largest}"
         # False for NaN, too.
-        if least >= 0 and most <= 255:
+        if smallest >= 0 and largest <= 255:
             converted = images.astype(np.uint8)
-            whole = np.array_equal(converted, images)
-    if not whole:
+            is_whole = np.array_equal(converted, images)
+    if not is_whole:
         raise DataUnavailableError(
-            f"{source}: {found}, not all integers from 0 to 255; expected pixels of 0 to 255, such "
-            "as np.round(255 * x).astype(np.uint8) for x in [0, 1]"
+            f"{source}: {description}, not all integers from 0 to 255; expected pixels of 0 to "
+            "255, such as np.round(255 * x).astype(np.uint8) for x in [0, 1]"
         )
     return converted
 

@@ -29,59 +29,61 @@ def read(content):
         (1, None)
     """
     if content.startswith(JPEG):
-        return _of_tiff(_segment(content))
+        return _orientation_in_tiff(_segment(content))
     if content.startswith(PNG):
-        return _of_tiff(_chunk(content))
+        return _orientation_in_tiff(_chunk(content))
     return None
 
 
 def _segment(content):
     """The content of a JPEG file's first EXIF segment, or nothing."""
-    place = 2
-    while place + 4 <= len(content) and content[place] == 0xFF:
-        marker = content[place + 1]
+    offset = 2
+    while offset + 4 <= len(content) and content[offset] == 0xFF:
+        marker = content[offset + 1]
         if marker == 0xFF:  # a fill byte
-            place += 1
+            offset += 1
             continue
         if marker in WITHOUT_LENGTH:
-            place += 2
+            offset += 2
             continue
-        length = int.from_bytes(content[place + 2 : place + 4], "big")
+        length = int.from_bytes(content[offset + 2 : offset + 4], "big")
         if marker in LAST or length < 2:
             break
-        segment = content[place + 4 : place + 2 + length]
+        segment = content[offset + 4 : offset + 2 + length]
         if marker == 0xE1 and segment.startswith(EXIF):
             return segment[len(EXIF) :]
-        place += 2 + length
+        offset += 2 + length
     return b""
 
 
 def _chunk(content):
     """The first eXIf chunk of a PNG file, or nothing."""
-    place = len(PNG)
-    while place + 8 <= len(content):
-        length = int.from_bytes(content[place : place + 4], "big")
-        if content[place + 4 : place + 8] == b"eXIf":
-            return content[place + 8 : place + 8 + length].removeprefix(EXIF)
-        place += 12 + length
+    offset = len(PNG)
+    while offset + 8 <= len(content):
+        length = int.from_bytes(content[offset : offset + 4], "big")
+        if content[offset + 4 : offset + 8] == b"eXIf":
+            return content[offset + 8 : offset + 8 + length].removeprefix(EXIF)
+        offset += 12 + length
     return b""
 
 
-def _of_tiff(tiff):
+def _orientation_in_tiff(tiff):
     """The orientation in a TIFF header with its first directory."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(tiff[:4])
     if order is None:
         return UPRIGHT
 
-    def number(place, size):
-        return int.from_bytes(tiff[place : place + size], order) if place + size <= len(tiff) else 0
+    def number(offset, size):
+        return (
+            int.from_bytes(tiff[offset : offset + size], order) if offset + size <= len(tiff) else 0
+        )
 
     directory = number(4, 4)
     for entry in range(number(directory, 2)):
-        place = directory + 2 + 12 * entry
-        if place + 12 > len(tiff):
+        offset = directory + 2 + 12 * entry
+        if offset + 12 > len(tiff):
             break
-        if number(place, 2) == ORIENTATION:
-            value = number(place + 8, 2)
-            return value if number(place + 2, 2) == SHORT and 1 <= value <= 8 else UPRIGHT
+        if number(offset, 2) == ORIENTATION:
+            value = number(offset + 8, 2)
+            return value if number(offset + 2, 2) == SHORT and 1 <= value <= 8 else UPRIGHT
     return UPRIGHT

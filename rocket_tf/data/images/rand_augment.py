@@ -38,7 +38,7 @@ def rand_augment(images, draws, magnitude):
     kinds = tf.gather([_kind_of(name) for name in OPERATIONS], chosen)
     rows = 2 * chosen + tf.cast(direction >= 0.5, tf.int32)
     tables = (tf.gather(table, rows) for table in _tables(magnitude, *images.shape[1:3]))
-    for arguments in zip(*(tf.unstack(each, axis=1) for each in (kinds, *tables)), strict=True):
+    for arguments in zip(*(tf.unstack(values, axis=1) for values in (kinds, *tables)), strict=True):
         images = _operated(images, *arguments)
     return images
 
@@ -68,17 +68,17 @@ def _tables(magnitude, height, width):
 @tf.function(autograph=False)
 def _operated(images, kinds, strengths, matrices):
     """Applies one operation to each image: one of COLORS or, as the last kind, any of MOVES."""
-    of_kinds, strengths, places = (
+    by_kind, strengths, indices = (
         tf.dynamic_partition(values, kinds, len(COLORS) + 1)
         for values in (images, strengths, tf.range(tf.size(kinds)))
     )
-    *colored, moving = of_kinds
+    *colored, moving = by_kind
     results = [
-        function(own, strength)
-        for (function, _), own, strength in zip(COLORS.values(), colored, strengths, strict=False)
+        function(group, strength)
+        for (function, _), group, strength in zip(COLORS.values(), colored, strengths, strict=False)
     ]
-    results.append(moved(moving, tf.gather(matrices, places[-1])))
-    images = tf.ensure_shape(tf.dynamic_stitch(places, results), images.shape)
+    results.append(moved(moving, tf.gather(matrices, indices[-1])))
+    images = tf.ensure_shape(tf.dynamic_stitch(indices, results), images.shape)
     return tf.round(tf.clip_by_value(images, 0.0, 255.0))
 
 
@@ -118,16 +118,16 @@ def equalize(images, strengths):
     # Each channel of each image has 256 counts of its own.
     size = 256 * channels * tf.size(strengths)
     first = tf.reshape(tf.range(0, size, 256), [-1, 1, 1, channels])
-    places = tf.cast(images, tf.int32) + first
+    bins = tf.cast(images, tf.int32) + first
     counts = tf.raw_ops.DenseBincount(
-        input=tf.reshape(places, [-1]), size=size, weights=tf.constant([], tf.int32)
+        input=tf.reshape(bins, [-1]), size=size, weights=tf.constant([], tf.int32)
     )
-    of_brightest = tf.gather(counts, tf.reduce_max(places, axis=(1, 2), keepdims=True))
-    step = (height * width - of_brightest) // 255
-    of_value = tf.reshape(step, [-1, 1])
-    below = tf.cumsum(tf.reshape(counts, [-1, 256]), axis=-1, exclusive=True)
-    table = tf.minimum((below + of_value // 2) // tf.maximum(of_value, 1), 255)
-    changed = tf.gather(tf.reshape(tf.cast(table, tf.float32), [-1]), places)
+    brightest_counts = tf.gather(counts, tf.reduce_max(bins, axis=(1, 2), keepdims=True))
+    step = (height * width - brightest_counts) // 255
+    steps = tf.reshape(step, [-1, 1])
+    counts_below = tf.cumsum(tf.reshape(counts, [-1, 256]), axis=-1, exclusive=True)
+    table = tf.minimum((counts_below + steps // 2) // tf.maximum(steps, 1), 255)
+    changed = tf.gather(tf.reshape(tf.cast(table, tf.float32), [-1]), bins)
     return tf.where(step > 0, changed, images)
 
 

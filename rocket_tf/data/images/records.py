@@ -63,12 +63,12 @@ def read(config, tell=print):
     numbers = [sum(piece.take for piece in part) for part in parts]
 
     key = [_VERSION, PIL.__version__, fingerprint, size]
-    found = kept.load("records", key)
-    if found is None:
+    scanned = kept.load("records", key)
+    if scanned is None:
         pieces = [piece for part in parts for piece in part]
-        found = _scan(files, pieces, numbers[0], (image, label), size)
-        kept.save("records", key, **found)
-    references, labels = found["references"], found["labels"]
+        scanned = _scan(files, pieces, numbers[0], (image, label), size)
+        kept.save("records", key, **scanned)
+    references, labels = scanned["references"], scanned["labels"]
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
         raise DataUnavailableError(
@@ -76,7 +76,7 @@ def read(config, tell=print):
             f"to {len(names) - 1}; if the split has no labels, name another: "
             "config.tfds_test_split"
         )
-    reasons = scanning.reasons_of(found, len(labels))
+    reasons = scanning.reasons_of(scanned, len(labels))
     shown = map(files.shown, references)
     folder = builder.data_path
     readable, skipped = pass_over(folder, shown, reasons, config["unreadable_images"], tell)
@@ -85,7 +85,9 @@ def read(config, tell=print):
     streams = is_streamed(config["streaming"], size_of(number, size))
     if not streams:
         check_memory(folder, number, size)
-        train, test = ((source.read(records), own) for records, own in (train, test))
+        train, test = (
+            (source.read(records), part_labels) for records, part_labels in (train, test)
+        )
     return LocalImages(
         train=train,
         test=test,
@@ -93,7 +95,7 @@ def read(config, tell=print):
         skipped=skipped,
         fingerprint=fingerprint,
         source=source if streams else None,
-        counts=found["counts"],
+        counts=scanned["counts"],
     )
 
 
@@ -200,17 +202,19 @@ def _features(builder):
 
     features = dict(builder.info.features)
     chosen = builder.info.supervised_keys or list(features)
-    found = [
+    candidates = [
         [name for name in chosen if isinstance(features.get(name), kind)]
         for kind in (tfds.features.Image, tfds.features.ClassLabel)
     ]
-    if list(map(len, found)) != [1, 1]:
-        has = ", ".join(f"{name} ({type(each).__name__})" for name, each in features.items())
-        raise DataUnavailableError(
-            f"tfds: {builder.info.full_name} has {has}; expected one Image and one ClassLabel; "
-            "name another data set: config.tfds_name"
+    if list(map(len, candidates)) != [1, 1]:
+        description = ", ".join(
+            f"{name} ({type(feature).__name__})" for name, feature in features.items()
         )
-    (image,), (label,) = found
+        raise DataUnavailableError(
+            f"tfds: {builder.info.full_name} has {description}; expected one Image and one "
+            "ClassLabel; name another data set: config.tfds_name"
+        )
+    (image,), (label,) = candidates
     if features[image].np_dtype not in (np.uint8, np.uint16):
         raise DataUnavailableError(
             f"tfds: {builder.info.full_name} has images of {np.dtype(features[image].np_dtype)}, "
@@ -247,17 +251,17 @@ def _scan(files, pieces, training, features, size):
     references, labels = np.zeros((number, 3), np.int64), np.zeros(number, np.int64)
 
     def images():
-        place = 0
+        index = 0
         for piece in pieces:
             file = files.paths.index(piece.filename)
             for record, begin, content in _records(files, file, piece):
-                references[place] = file, record, begin
-                encoded, labels[place] = _checked(files, references[place], content, features)
-                place += 1
+                references[index] = file, record, begin
+                encoded, labels[index] = _checked(files, references[index], content, features)
+                index += 1
                 yield encoded
 
-    found = scanning.scan(images(), number, training, size, read=lambda encoded: encoded)
-    return {**found, "references": references, "labels": labels}
+    scanned = scanning.scan(images(), number, training, size, read=lambda encoded: encoded)
+    return {**scanned, "references": references, "labels": labels}
 
 
 def _records(files, file, piece):
@@ -266,13 +270,13 @@ def _records(files, file, piece):
     Raises:
         DamagedDataError: if records are missing or cannot be read.
     """
-    end, place, problem = piece.skip + piece.take, 0, None
+    end, number, problem = piece.skip + piece.take, 0, None
     try:
         for begin, content in files.records(file):
-            if place >= piece.skip:
-                yield place, begin, content
-            place += 1
-            if place == end:
+            if number >= piece.skip:
+                yield number, begin, content
+            number += 1
+            if number == end:
                 return
     except GeneratorExit:
         raise
@@ -282,8 +286,8 @@ def _records(files, file, piece):
     if not os.path.exists(path):
         problem = "missing"
     raise DamagedDataError(
-        f"tfds: {path}: {problem or 'it ends'} after {place} of {piece.examples_in_shard} records. "
-        f"{ways_out_of_damage(os.path.dirname(path))}"
+        f"tfds: {path}: {problem or 'it ends'} after {number} of {piece.examples_in_shard} "
+        f"records. {ways_out_of_damage(os.path.dirname(path))}"
     )
 
 

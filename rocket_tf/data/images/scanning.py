@@ -24,11 +24,11 @@ def scan_files(files, training, image_size, fingerprint):
         the number of pixels of readable training images with each value, int64, shape (3, 256).
     """
     key = [_VERSION, PIL.__version__, fingerprint, training, image_size]
-    found = kept.load("images", key)
-    if found is None:
-        found = scan(files, len(files), training, image_size, system_files.read_bytes)
-        kept.save("images", key, **found)
-    return reasons_of(found, len(files)), found["counts"]
+    result = kept.load("images", key)
+    if result is None:
+        result = scan(files, len(files), training, image_size, system_files.read_bytes)
+        kept.save("images", key, **result)
+    return reasons_of(result, len(files)), result["counts"]
 
 
 def scan(items, number, training, image_size, read):
@@ -49,18 +49,18 @@ def scan(items, number, training, image_size, read):
     def scan_chunk(chunk):
         images = np.zeros((len(chunk), image_size, image_size, 3), np.uint8)
         reasons = {
-            place: image_files.decode_one(item, image, read)
-            for image, (place, item) in zip(images, chunk, strict=True)
+            index: image_files.decode_one(item, image, read)
+            for image, (index, item) in zip(images, chunk, strict=True)
         }
-        counted = [place < training and reason is None for place, reason in reasons.items()]
+        counted = [index < training and reason is None for index, reason in reasons.items()]
         return reasons, pixel_counts(images[counted])
 
     counts, unreadable = np.zeros((3, 256), np.int64), {}
-    for reasons, of_chunk in image_files.in_threads(
+    for reasons, chunk_counts in image_files.in_threads(
         scan_chunk, enumerate(items), number, "checking images"
     ):
-        counts += of_chunk
-        unreadable |= {place: reason for place, reason in reasons.items() if reason}
+        counts += chunk_counts
+        unreadable |= {index: reason for index, reason in reasons.items() if reason}
     return {
         "unreadable": np.array(list(unreadable), np.int64),
         "reasons": np.array(list(unreadable.values()), str),
@@ -71,8 +71,8 @@ def scan(items, number, training, image_size, read):
 def reasons_of(found, number):
     """A list with the reason for each of `number` images, or `None`, from the result of `scan`."""
     reasons = [None] * number
-    for place, reason in zip(found["unreadable"], found["reasons"], strict=True):
-        reasons[place] = str(reason)
+    for index, reason in zip(found["unreadable"], found["reasons"], strict=True):
+        reasons[index] = str(reason)
     return reasons
 
 
