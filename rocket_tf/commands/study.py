@@ -115,8 +115,8 @@ def _grid(arguments):
     fields = {}
     for text in arguments.grid:
         name, equals, values = text.partition("=")
-        found = [options.parse_override(name, value) for value in values.split(",")]
-        if not equals or isinstance(found[0], tuple):
+        found = [options.parse_override(name, value) for value in values.split(",") if equals]
+        if not found or isinstance(found[0], tuple):
             raise ConfigError(
                 f"--grid: got {text!r}, expected a field and values with commas between, such as "
                 "epochs=10,40"
