@@ -197,7 +197,7 @@ def _check_multi_label(config):
     """Refuses options for images of one class if images may have several classes."""
     if config["method"] in ("kd", "rocket_kd"):
         raise ConfigError(
-            f"config.method: got {config['method']} with several classes an image, expected "
+            f"config.method: got {config['method']} with several classes per image, expected "
             "another: its distillation compares softmaxes, which assume one class; take "
             "--config.method=rocket, for example"
         )
@@ -206,7 +206,7 @@ def _check_multi_label(config):
         value, expected = config[name], FIELDS[name].default
         if (tuple(value) if isinstance(value, list) else value) != expected:
             raise ConfigError(
-                f"config.{name}: got {value!r} with several classes an image, expected "
+                f"config.{name}: got {value!r} with several classes per image, expected "
                 f"{expected!r}: any other is for images of one class"
             )
 
