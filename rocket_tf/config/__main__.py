@@ -10,7 +10,10 @@ from rocket_tf.system.answering import answer
 def main(argv):
     """Prints the fields; raises a `ConfigError` for arguments."""
     if argv:
-        raise ConfigError(f"{shortened(argv[0])}: takes no arguments; it prints all fields")
+        raise ConfigError(
+            f"{shortened(argv[0])}: not expected; this command takes no arguments and prints all "
+            "fields"
+        )
     print(describe())
 
 
