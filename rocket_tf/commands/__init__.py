@@ -110,13 +110,14 @@ class Parser(argparse.ArgumentParser):
         Args:
             seeds: default number of seeds.
             setting: an example of a field with its value, for the help.
-            runs: default folder.
+            runs: default folder; `None`: the command names it after its configuration.
         """
-        self.add_argument("--seeds", type=int, default=seeds, help="(default: %(default)s)")
+        self.add_argument("--seeds", type=int, default=seeds, help="number of seeds (%(default)s)")
         self.add_argument(
             "--set", action="append", default=[], help=f"any field, as --set={setting}"
         )
-        self.add_argument("--runs", default=runs, help="(default: %(default)s)")
+        shown = "runs/study_<configuration>" if runs is None else "%(default)s"
+        self.add_argument("--runs", default=runs, help=f"folder of the runs ({shown})")
 
     def add_sizes(self, settings, help_texts):
         """Adds an option for each field of a dataclass of whole numbers.

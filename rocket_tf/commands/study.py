@@ -115,8 +115,8 @@ def _grid(arguments):
     fields = {}
     for text in arguments.grid:
         name, equals, values = text.partition("=")
-        choices = [options.parse_override(name, value) for value in values.split(",")]
-        if not equals or isinstance(choices[0], tuple):
+        choices = [options.parse_override(name, value) for value in values.split(",") if equals]
+        if not choices or isinstance(choices[0], tuple):
             raise ConfigError(
                 f"--grid: got {text!r}, expected a field and values with commas between, such as "
                 "epochs=10,40"

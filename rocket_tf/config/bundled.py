@@ -1,6 +1,7 @@
 """The bundled configurations, in a clone or in an installed package, by name."""
 
 import ast
+import difflib
 import importlib.util
 import re
 import traceback
@@ -47,10 +48,7 @@ def load_file(text):
     """
     path = Path(paths().get(text, text)) if not Path(text).is_file() else Path(text)
     if not path.is_file():
-        raise ConfigError(
-            f"--config: got {text}, expected the path of a configuration file, or one of "
-            f"{', '.join(paths())}; there is no such file"
-        )
+        raise ConfigError(missing_message(text))
     code_fields = own_code.fields_of(path)
     if code_fields:
         load_tensorflow_quietly()  # before the file loads it
@@ -59,6 +57,16 @@ def load_file(text):
             return options.with_plain(dict(_module(path.stem, path).get_config()) | code_fields)
     except Exception as error:  # the file may raise anything
         raise ConfigError(message_of_file(error, __file__)) from error
+
+
+def missing_message(text):
+    """The message for a --config that is neither a file nor a name of `paths`."""
+    near = difflib.get_close_matches(Path(text).stem, paths(), n=1)
+    found = "this is a folder" if Path(text).is_dir() else "there is no such file"
+    return (
+        f"--config: got {options.shortened(text)}, expected the path of a configuration file, or "
+        f"one of {', '.join(paths())}; {found}" + (f"; did you mean {near[0]}?" if near else "")
+    )
 
 
 def message_of_file(error, loader):

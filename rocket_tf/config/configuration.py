@@ -70,7 +70,9 @@ def parse_override(name: str, text: str) -> object:
 
 
 def _parse_tuple(text, accepts):
-    """Values between commas, in brackets or without; names need no quotes."""
+    """Values between commas, in brackets or without; names need no quotes; nothing: none."""
+    if not text:
+        return ()
     names = tuple(name.strip() for name in text.split(","))
     if re.fullmatch(r"[^\W\d]\w*(, *[^\W\d]\w*)*", text):
         return names

@@ -34,7 +34,12 @@ def check_before_data(config: Mapping) -> None:
         )
     is_local = dataset in LOCAL_DATASETS and dataset != "tfds"
     if is_local != bool(config["data_path"]):
-        expected = "the path of the data" if is_local else "nothing: this data has its own place"
+        expected = (
+            "the path of the data"
+            if is_local
+            else "nothing, for it reads no files of yours; to read your own, set config.dataset to "
+            f"one of {', '.join(name for name in LOCAL_DATASETS if name != 'tfds')}"
+        )
         raise ConfigError(
             f"config.data_path: got {config['data_path']!r} with dataset={dataset}, expected "
             f"{expected}"
@@ -170,7 +175,13 @@ def _check_hint(config):
 
 
 def _check_classes(config, card):
-    """Checks that there are enough classes for hints that compare more than two."""
+    """Checks that there are classes to tell apart, and enough of them for the hint."""
+    if card.num_classes < 2:
+        field = "tfds_name" if config["dataset"] == "tfds" else "data_path"
+        raise ConfigError(
+            f"config.{field}: the images of {config[field]} are all of one class, expected at "
+            "least two classes to tell apart; add another"
+        )
     if not HINTS.reads(config) or card.num_classes > 2:
         return
     field = "hint" if config["hint"] in ("dkd", "dist") else "standardize_logits"
@@ -186,7 +197,7 @@ def _check_multi_label(config):
     """Refuses options for images of one class if images may have several classes."""
     if config["method"] in ("kd", "rocket_kd"):
         raise ConfigError(
-            f"config.method: got {config['method']} with several classes an image, expected "
+            f"config.method: got {config['method']} with several classes per image, expected "
             "another: its distillation compares softmaxes, which assume one class; take "
             "--config.method=rocket, for example"
         )
@@ -195,7 +206,7 @@ def _check_multi_label(config):
         value, expected = config[name], FIELDS[name].default
         if (tuple(value) if isinstance(value, list) else value) != expected:
             raise ConfigError(
-                f"config.{name}: got {value!r} with several classes an image, expected "
+                f"config.{name}: got {value!r} with several classes per image, expected "
                 f"{expected!r}: any other is for images of one class"
             )
 

@@ -1,5 +1,6 @@
 """The command line of the main command: its flags, and the configuration that they give."""
 
+import difflib
 import re
 from pathlib import Path
 
@@ -73,10 +74,10 @@ def _parse_flags(argv):
     _prepare_for_own_code(arguments)
     arguments = flags.FLAGS([argv[0], *arguments], known_only=True)
     _check_unknown(arguments)
-    times = flags.FLAGS["config"].present
-    if times > 1:
-        raise ConfigError(f"--config: given {times} times, expected once")
-    if times:
+    for name in ("config", "workdir"):
+        if flags.FLAGS[name].present > 1:
+            raise ConfigError(f"--{name}: given {flags.FLAGS[name].present} times, expected once")
+    if flags.FLAGS["config"].present:
         flags.FLAGS["config"].value = _config(overrides)
     elif overrides and len(arguments) == 1:
         raise ConfigError(
@@ -114,8 +115,10 @@ def _check_unknown(arguments):
     match = re.match("--?([^=-][^=]*)", "".join(arguments[1:2]))
     if match:
         message = f"{shortened(match[0])}: no such flag"
+        near = difflib.get_close_matches(match[1][:40], ("config", "workdir", "evaluate_only"), n=1)
         if match[1] in options.FIELDS:
-            message += f"; did you mean --config.{match[1]}?"
+            near = [f"config.{match[1]}"]
+        message += f"; did you mean --{near[0]}?" if near else "; --help lists all"
         raise ConfigError(message)
 
 
@@ -123,10 +126,7 @@ def _config(overrides):
     """The configuration of the flag `config` with its overrides, its fields checked; a dict."""
     path, _ = _path_and_method(flags.FLAGS["config"].config_filename)
     if not Path(path).is_file():
-        raise ConfigError(
-            f"--config: got {shortened(path)}, expected the path of a configuration file, "
-            f"or one of {', '.join(ready_configs.paths())}; there is no such file"
-        )
+        raise ConfigError(ready_configs.missing_message(path))
     try:
         config = CONFIG.value
         if not isinstance(config, dict | ml_collections.ConfigDict):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from rocket_tf import commands, main
+from rocket_tf.config import __main__ as fields_module
+from rocket_tf.errors import ConfigError
 from tests.small_runs import SMALL, ended_by_sigterm
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +129,10 @@ class TestDispatch:
             [sys.executable, "-m", "rocket_tf.config"], capture_output=True, text=True, cwd=ROOT
         )
         assert by_module.stdout == by_command and "learning_rate_drops " in by_command
+
+    def test_the_module_of_the_fields_takes_no_arguments(self):
+        with pytest.raises(ConfigError, match="--config=digits: not expected"):
+            fields_module.main(["--config=digits"])
 
     @pytest.mark.parametrize("arguments", [["train"], []])
     def test_training_with_its_name_and_without(self, arguments):

@@ -108,13 +108,15 @@ def reads(name, text):
         float: float,
         str: str,
         tuple: lambda text: (
-            () if text in ("()", "[]") else tuple(map(float, text.strip("()[], ").split(",")))
+            () if text in ("", "()", "[]") else tuple(map(float, text.strip("()[], ").split(",")))
         ),
     }
     if name in COLUMNS:
         names = [part.strip() for part in text.split(",")]
         quoted = text.strip("()[], ")[1:-1] if "'" in text or '"' in text else "-"
-        return text in ("()", "[]") or all(map(str.isidentifier, names)) or quoted.isidentifier()
+        return (
+            text in ("", "()", "[]") or all(map(str.isidentifier, names)) or quoted.isidentifier()
+        )
     if name in SIZES:
         return text.strip("()[], ").isdigit()
     try:

@@ -643,6 +643,22 @@ def test_the_size_of_images_follows_the_net(changes, size):
     assert options.with_image_size(config)["image_size"] == size
 
 
+def test_images_of_one_class_are_refused(tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / part / "rose").mkdir(parents=True)
+        for index in range(2):
+            Image.new("RGB", (9, 8), (index, 0, 0)).save(tmp_path / part / "rose" / f"{index}.png")
+    config = ready_configs.load("image_folder")
+    config.update(data_path=str(tmp_path), batch_size=1)
+    with pytest.raises(ConfigError, match="are all of one class, expected at least two"):
+        options.check(config)
+
+
+@pytest.mark.parametrize("name", ["number_columns", "class_weights", "booster_only"])
+def test_nothing_is_a_value_of_tuples(name):
+    assert options.parse_override(name, "") == options.parse_override(name, "()") == ()
+
+
 def test_the_size_of_images_is_kept_where_it_is_not_read():
     assert options.with_image_size(options.default()) == dict(options.default())
 

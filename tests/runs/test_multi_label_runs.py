@@ -165,7 +165,7 @@ def test_exports_give_a_probability_for_each_class(folder, finished, tmp_path):
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"method": "kd"}, "method: got kd with several classes an image"),
+        ({"method": "kd"}, "method: got kd with several classes per image"),
         ({"method": "rocket_kd"}, "method: got rocket_kd"),
         ({"hint": "kd"}, "hint: got 'kd' .*expected 'logits_mse'"),
         ({"hint": "softmax_mse"}, "hint: got 'softmax_mse'"),

@@ -241,7 +241,7 @@ def _part(name):
 def _missing_part(storage, part):
     names = storage.names()
     return (
-        f"{storage.root}: no files of {part} examples; expected {EXPECTED}, there are: "
+        f"{storage.root}: no files of {part} examples; expected {EXPECTED}; there are: "
         f"{_listed(names) if names else 'none'}"
     )
 
