@@ -73,11 +73,10 @@ def _features_of_columns(config, card):
 
 def _completed_features(config, card):
     """The features of `config.features`, completed from the data, a list."""
-    features = options.features_of(config)
-    return [_with_facts(feature, features, card) for feature in features.values()]
+    return [_with_facts(feature, card) for feature in options.features_of(config).values()]
 
 
-def _with_facts(feature, features, card):
+def _with_facts(feature, card):
     name = feature.name
     facts = {"dtype": card.dtypes[name]}
     if feature.dtype not in (feature.default_dtype, facts["dtype"]) and feature.kind != "history":

@@ -323,7 +323,7 @@ def tables_pair():
     return net("light", 2), net("booster", 3)
 
 
-@pytest.mark.parametrize("learn_from", ["both", "booster"])
+@pytest.mark.parametrize("learn_from", [pytest.param("both", marks=pytest.mark.slow), "booster"])
 def test_tables_and_clipping_equal_one_device(two_replicas, learn_from):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")

@@ -48,6 +48,7 @@ def test_on_two_replicas(two_replicas):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_all_are_counted(two_replicas):
     """A step by Keras has a collective for each normalization and one for the gradients."""
     with two_replicas.scope():
@@ -57,6 +58,7 @@ def test_all_are_counted(two_replicas):
     assert collectives.of_a_step(net, x, y) == 3 + 1
 
 
+@pytest.mark.slow
 def test_a_hint_over_the_batch_adds_one_forward_and_one_back(two_replicas):
     with two_replicas.scope():
         rocket = RocketModel(normalized("light", 1), normalized("booster", 2), hint="dist")

@@ -53,7 +53,7 @@ def assert_same(one, two, **tolerance):
         # The tests of two workers have such batches, too.
         pytest.param(16, 8, True, marks=pytest.mark.slow),
         pytest.param(34, 17, True, marks=pytest.mark.slow),
-        (29, 8, False),
+        pytest.param(29, 8, False, marks=pytest.mark.slow),
         (17, 8, True),
         pytest.param(9, 32, True, marks=pytest.mark.slow),
     ],
@@ -79,10 +79,11 @@ def hints_of_three_classes():
     ]
 
 
+# The next test compares the gradients of uneven parts in a few operations.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "count, batch_size, gradient_block",
-    # The faster test of masked positions below covers uneven parts as well.
-    [pytest.param(29, 8, False, marks=pytest.mark.slow), (17, 8, True)],
+    [(29, 8, False), (17, 8, True)],
     ids=["uneven last, no block", "last leaves a replica empty"],
 )
 def test_hints_over_classes_and_batch_equal_one_device(

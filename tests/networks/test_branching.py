@@ -226,12 +226,8 @@ PAIRS = {
 }
 
 
-_SLOW = ("MobileNet in MobileNetV2", "KerasCV's in MobileNet")
-
-
-@pytest.mark.parametrize(
-    "pair", [pytest.param(pair, marks=[pytest.mark.slow] * (pair in _SLOW)) for pair in PAIRS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PAIRS)
 def test_backbones_are_trained_saved_loaded_and_exported(pair, tmp_path):
     light, booster = PAIRS[pair]()
     rocket = RocketModel(light, booster)

@@ -362,6 +362,7 @@ class TestFeatures:
             log_loss = -logits[np.arange(len(labels)), labels].mean()
             assert run[1]["before"][net]["test_log_loss"] == pytest.approx(log_loss, abs=2e-6)
 
+    @pytest.mark.slow
     def test_killed_before_and_after_the_first_step(self, days, old, run, tmp_path, monkeypatch):
         own, workdir = self.config(days / "second", old), tmp_path / "run"
         with quick_runs():
@@ -386,6 +387,7 @@ class TestFeatures:
         light = model.light({name: tf.constant(value) for name, value in rows.items()})
         np.testing.assert_allclose(logits, light, rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.slow
     def test_a_third_day_goes_on_from_the_second(self, days, old, run, tmp_path):
         own = dict(self.config(days / "first", run[0]))
         data = init_runs.with_old_scales(own, RunFolder(tmp_path / "third"), open_data(own))

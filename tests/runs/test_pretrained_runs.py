@@ -199,6 +199,7 @@ def test_batch_normalisation_below_a_branch(file):
 
 
 class TestMethods:
+    @pytest.mark.slow
     def test_a_light_net_of_a_file_under_a_booster_of_another(self, file, tmp_path):
         config = config_of(
             file,

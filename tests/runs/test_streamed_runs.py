@@ -131,6 +131,7 @@ class TestKeptCard:
         np.testing.assert_allclose(np.ravel(scaled.mean), card.pixel_mean, rtol=1e-6)
         assert finished_data(finished).card == card
 
+    @pytest.mark.slow
     def test_exports_without_data(self, finished, tmp_path, caplog):
         workdir = shutil.copytree(finished[0], tmp_path / "run")
         (export,) = export_run(

@@ -1,6 +1,5 @@
 """TensorFlow's C++ loader in processes that never import tensorflow."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -188,13 +187,18 @@ def test_folders_that_are_not_saved_models(version, tmp_path):
 
 def test_a_damaged_graph_raises_nothing_but_a_loader_error(version, tmp_path):
     content = bytearray((version / "saved_model.pb").read_bytes())
+    end = content.rindex(b"tensorflow/serving/predict")  # the last field of a signature
     random = np.random.default_rng(0)
+    refused = 0
     for _ in range(300):
         damaged = bytearray(content)
-        damaged[random.integers(len(content) - 4000, len(content))] ^= random.integers(1, 256)
+        damaged[end - random.integers(200)] ^= random.integers(1, 256)
         (tmp_path / "saved_model.pb").write_bytes(damaged)
-        with contextlib.suppress(c_loader.LoaderError):  # no other error may occur
+        try:
             c_loader.read_signatures(tmp_path)
+        except c_loader.LoaderError:
+            refused += 1
+    assert 30 < refused < 300  # changed letters of a name, for example, can be read
 
 
 def test_strings_are_bytes_or_text(tmp_path):

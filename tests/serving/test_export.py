@@ -474,12 +474,14 @@ def fresh_process(rocket, tmp_path_factory):
     return logits, refused, folder / "serving"
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(fresh_process):
     _, refused, exports = fresh_process
     assert refused
     assert list(exports.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_saved_rocket_loads_in_a_fresh_process_that_imports_the_package(rocket, fresh_process):
     logits, _, _ = fresh_process
     expected = rocket.predict(np.zeros((1, 8, 8, 3), np.uint8), verbose=0)
