@@ -133,7 +133,7 @@ def test_inputs_of_all_kinds(embedding):
         assert flow[term] == pytest.approx(parts, rel=1e-5)
 
 
-def test_what_is_no_compiled_rocket():
+def test_models_that_are_not_compiled_rockets():
     light, booster = linear_pair()
     for model in (light, RocketModel(light, booster)):
         with pytest.raises(ValueError, match="RocketModel whose losses are set by compile"):

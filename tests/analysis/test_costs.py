@@ -39,7 +39,7 @@ def test_random_generators_do_not_count():
     assert count_parameters(model) == 3 * 2 + 2
 
 
-def test_sizes_that_are_not_known_are_not_counted():
+def test_unknown_sizes_are_not_counted():
     words = keras.Input((None, 4))
     net = keras.Model(words, layers.Dense(3)(layers.GlobalAveragePooling1D()(words)))
     assert count_multiply_adds(net) is None

@@ -108,7 +108,7 @@ def test_layers(layer, shape, by_hand):
     assert count(layer, shape) == by_hand
 
 
-def test_recurrent_layers_however_they_are_called():
+def test_recurrent_layers_in_every_form_of_call():
     x, state = keras.Input((T, D)), keras.Input((5,))
     each = T * 3 * 5 * (D + 5)
     for outputs in (
@@ -124,7 +124,7 @@ def test_recurrent_layers_however_they_are_called():
 
 
 @pytest.mark.parametrize("layer, shape", NOTHING)
-def test_what_multiplies_single_elements_alone(layer, shape):
+def test_elementwise_multiplications(layer, shape):
     assert count(layer, shape) == 0
 
 
@@ -142,7 +142,7 @@ def test_multi_head_attention(queries, values, size):
 
 
 @pytest.mark.parametrize("call", [{"use_causal_mask": True}, {"return_attention_scores": True}])
-def test_attention_however_it_is_called(call):
+def test_attention_in_every_form_of_call(call):
     inputs = keras.Input((T, D))
     net = keras.Model(inputs, layers.MultiHeadAttention(2, 3)(inputs, inputs, **call))
     assert count_multiply_adds(net) == 4 * T * D * 6 + 2 * T * T * 6
@@ -230,7 +230,7 @@ def test_nets_inside_nets_count_each_time_they_are_called():
     assert count_multiply_adds(keras.Model([first, second], list(outputs.values()))) == 2 * each
 
 
-def test_layers_of_ones_own_count_what_they_compute():
+def test_custom_layers_count_what_they_compute():
     class Bilinear(layers.Layer):
         def build(self, shape):
             self.matrix = self.add_weight(shape=(shape[-1], shape[-1]))
@@ -277,7 +277,7 @@ class AttendsToItself(layers.Layer):
         (layers.Lambda(lambda x: tf.numpy_function(np.sin, [x], tf.float32), (D,)), (D,)),
     ],
 )
-def test_what_has_no_rule_is_not_known(layer, shape):
+def test_layers_without_a_rule_are_unknown(layer, shape):
     assert count(layer, shape) is None
     inputs = keras.Input(shape)
     net = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layer(inputs))), name="light")
@@ -291,7 +291,7 @@ def test_loops_and_conditions_that_multiply_nothing_count_nothing():
     assert count_multiply_adds(keras.Model(inputs, layers.Dense(3)(doubled(inputs)))) == T * D * 3
 
 
-def test_sparse_inputs_are_not_known():
+def test_sparse_inputs_are_unknown():
     inputs = keras.Input((100,), sparse=True)
     assert count_multiply_adds(keras.Model(inputs, layers.Dense(3)(inputs))) is None
 

@@ -74,7 +74,7 @@ def test_nets_that_share_nothing_and_a_net_alone():
     assert "booster " not in str(alone).splitlines()[-1]
 
 
-def test_a_teacher_is_nobodys():
+def test_a_teacher_is_not_counted():
     _, teacher = linear_pair()
     light, booster = linear_pair()
     with_teacher = RocketModel(light, booster, hint=Hint(follows="teacher"), teacher=teacher)
@@ -113,6 +113,6 @@ def test_it_changes_nothing():
         np.testing.assert_array_equal(old, new)
 
 
-def test_what_is_no_rocket():
+def test_models_that_are_not_rockets():
     with pytest.raises(ValueError, match=r"ownership needs a RocketModel. Received: model=<Func"):
         ownership(linear_pair()[0])

@@ -86,7 +86,7 @@ class TestFigures:
     def test_measurements_are_summarized_by_median_and_range(self):
         assert figures.summarize([3.0, 1.0, 2.5]) == {"median": 2.5, "min": 1.0, "max": 3.0}
 
-    def test_kinds_that_other_work_slowed_down_are_told(self):
+    def test_steps_that_other_work_slowed_down_are_reported(self):
         times = {"quiet": [1.0, 1.1, 9.0], "slowed": [1.0, 1.3, 1.4]}
         assert figures.disturbed(times) == ["slowed"]
 

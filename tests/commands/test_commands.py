@@ -114,7 +114,7 @@ class TestDispatch:
         assert "holds neither a saved_model.pb nor versions" in capsys.readouterr().err
 
     @pytest.mark.parametrize("name", [name for name in commands.COMMANDS if name != "train"])
-    def test_arguments_that_are_wrong_are_one_line(self, name, capsys):
+    def test_wrong_arguments_are_one_line(self, name, capsys):
         with pytest.raises(SystemExit) as end:
             main.main([name, "--nothing=3"])
         assert end.value.code == 2
@@ -181,7 +181,7 @@ class TestOwnCommands:
             pytest.param("main.py", marks=pytest.mark.slow),
         ],
     )
-    def test_scripts_of_a_user_are_none(self, place, tmp_path):
+    def test_scripts_of_a_user_are_not_commands(self, place, tmp_path):
         script = tmp_path / place
         script.parent.mkdir(exist_ok=True)
         script.write_text(FACE)
@@ -189,14 +189,14 @@ class TestOwnCommands:
         assert self.loads_tensorflow([str(script), "-m", "rocket_tf.main"], tmp_path)
 
     @pytest.mark.slow
-    def test_a_package_of_a_user_that_is_called_tools_is_none(self, tmp_path):
+    def test_a_package_named_tools_of_a_user_is_not_ours(self, tmp_path):
         (tmp_path / "tools").mkdir()
         (tmp_path / "tools" / "__init__.py").write_text("")
         (tmp_path / "tools" / "export.py").write_text(FACE)
         assert self.loads_tensorflow(["-m", "tools.export"], tmp_path)
 
     @pytest.mark.slow
-    def test_standard_input_is_none(self, tmp_path):
+    def test_standard_input_is_not_a_command(self, tmp_path):
         assert self.loads_tensorflow(["-"], tmp_path)
 
     @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ class TestOwnCommands:
             ([], False),
         ],
     )
-    def test_what_is_one(self, orig_argv, is_command, monkeypatch):
+    def test_is_command(self, orig_argv, is_command, monkeypatch):
         import rocket_tf
 
         monkeypatch.setattr(sys, "orig_argv", ["python", *orig_argv])
@@ -224,7 +224,7 @@ class TestOwnCommands:
         assert rocket_tf._is_command() is is_command
 
     @pytest.mark.parametrize("program", ["/usr/bin/rocket-tf", "C/rocket-tf.exe"])
-    def test_the_script_is_one(self, program, monkeypatch):
+    def test_the_script_is_a_command(self, program, monkeypatch):
         import rocket_tf
 
         monkeypatch.setattr(sys, "orig_argv", ["python", program, "export"])

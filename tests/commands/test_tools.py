@@ -137,7 +137,7 @@ class TestReport:
         assert again == page
 
     @pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"rows": []}', '{"rows": [{}]}'])
-    def test_what_is_no_table(self, tmp_path, capsys, content):
+    def test_files_without_a_table(self, tmp_path, capsys, content):
         path = tmp_path / "table.json"
         if content is not None:
             path.write_text(content)
@@ -145,13 +145,13 @@ class TestReport:
         assert "expected a JSON file that tools.reproduce wrote" in capsys.readouterr().err
         assert not path.with_suffix(".html").exists()
 
-    def test_what_is_no_run(self, tmp_path, capsys):
+    def test_folders_without_a_run(self, tmp_path, capsys):
         assert report.main([f"--workdir={tmp_path}"]) == 2
         assert "holds no run" in capsys.readouterr().err
 
 
 class TestPictures:
-    def test_those_of_a_run_are_drawn_again_as_they_were(self, runs):
+    def test_pictures_of_a_run_are_drawn_again_unchanged(self, runs):
         folder = runs[1]["rocket"]
         drawn = folder / "pictures"
         assert not drawn.exists()
@@ -239,7 +239,7 @@ class TestChooseHintWeight:
         assert list(result["validation_errors"]) == ["0.3", "1", "3"]
         assert result["validation_errors"]["1"]["mean"] == 5.0
 
-    def test_a_weight_that_diverges_is_the_worst(self, tmp_path, monkeypatch, capsys):
+    def test_a_diverging_weight_is_the_worst(self, tmp_path, monkeypatch, capsys):
         def diverge(config, workdir, data):
             if config["hint_weight"] > 1:
                 raise NonFiniteLossError("step 3")

@@ -217,7 +217,7 @@ class TestPages:
         assert "python -m rocket_tf.main --config=configs/digits.py" in text
         assert summary["versions"]["keras"] in text
 
-    def test_multiply_adds_that_are_not_known_are_shown_so(self, finished, tmp_path):
+    def test_unknown_multiply_adds_are_shown_as_unknown(self, finished, tmp_path):
         folder = RunFolder(tmp_path / "run")
         shutil.copytree(finished.path, folder.path)
         summary = finished.read_summary()

@@ -303,7 +303,7 @@ class TestOnesOwnLog:
                 again()
         assert not (tmp_path / "run" / "light" / "2").exists()
 
-    def test_numbers_that_are_all_the_same(self, folder, tmp_path):
+    def test_constant_numbers(self, folder, tmp_path):
         for name in ("train.csv", "test.csv"):
             lines = [line.split(",") for line in (folder / name).read_text().splitlines()]
             rows = [lines[0], *([*line[:4], "5.0", line[5]] for line in lines[1:])]

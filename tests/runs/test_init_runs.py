@@ -91,7 +91,7 @@ def test_the_old_nets_are_evaluated_on_the_new_data_first(days, old, run):
     assert "\nlight before " in table and "\nbooster before " in table
 
 
-def test_weights_are_the_old_ones_where_no_step_has_been(days, old, run):
+def test_weights_without_a_step_are_the_old_ones(days, old, run):
     tables = [restore(path)[0].get_layer("shared_item_embedding") for path in (old, run[0])]
     before, after = (table.get_weights()[0] for table in tables)
     is_same = (before == after).all(axis=1)
@@ -99,7 +99,7 @@ def test_weights_are_the_old_ones_where_no_step_has_been(days, old, run):
     assert 10 < is_same.sum() < 250
 
 
-def test_numbers_are_scaled_as_they_were(days, old, run):
+def test_numbers_are_scaled_as_in_the_old_run(days, old, run):
     cards = [json.loads((path / "data_card.json").read_text())["card"] for path in (old, run[0])]
     assert cards[0]["moments"] == cards[1]["moments"]
     ratio = open_data(dict(config(days / "second"))).card.moments["price"][0]
@@ -108,7 +108,7 @@ def test_numbers_are_scaled_as_they_were(days, old, run):
     np.testing.assert_array_equal(*(np.asarray(layer.mean) for layer in layers))
 
 
-def test_the_old_run_is_needed_no_more(days, run, tmp_path):
+def test_the_old_run_is_no_longer_needed(days, run, tmp_path):
     workdir, found = run
     copy = tmp_path / "copy"
     shutil.copytree(workdir, copy)
@@ -132,7 +132,7 @@ def killed_before_the_first_step(monkeypatch):
             yield
 
 
-def test_killed_at_any_time_it_ends_as_if_it_were_not(days, old, run, tmp_path, monkeypatch):
+def test_a_killed_run_ends_as_an_uninterrupted_one(days, old, run, tmp_path, monkeypatch):
     workdir, aside = tmp_path / "run", tmp_path / "aside"
     shutil.copytree(old, aside / "old")
     own = config(days / "second", aside / "old")

@@ -73,7 +73,7 @@ def test_labels_are_read_by_name(tmp_path, form, streaming, capsys):
         ("parquet", "never", "train.parquet: row group 2, row 1"),
     ],
 )
-def test_a_label_that_is_missing_or_none_is_one_line(tmp_path, form, streaming, place, bad):
+def test_a_missing_or_invalid_label_is_one_line(tmp_path, form, streaming, place, bad):
     bought = [0, 0, 0, bad, 0]
     if form == "csv":
         bought = ["" if value is None else value for value in bought]
@@ -241,7 +241,7 @@ def test_the_export_answers_for_each_label(log, run, tmp_path):
     assert export.test_error == pytest.approx(100 * wrong.mean())
 
 
-def test_an_export_of_another_label_is_found_out(run):
+def test_an_export_of_another_label_is_detected(run):
     workdir, summary = run
 
     def swapped(*arguments):

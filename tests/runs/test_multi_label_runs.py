@@ -177,7 +177,7 @@ def test_exports_give_a_probability_for_each_class(folder, finished, tmp_path):
         ({"balance_classes": True}, "balance_classes: got True"),
     ],
 )
-def test_what_is_of_one_class_is_refused(folder, finished, changes, named):
+def test_fields_for_single_labels_are_refused(folder, finished, changes, named):
     config = {**config_of(folder), **changes}
     options.check_fields(config)
     card = open_data(config_of(folder, "never")).card
@@ -187,6 +187,6 @@ def test_what_is_of_one_class_is_refused(folder, finished, changes, named):
 
 
 @pytest.mark.parametrize("method", ["light", "booster", "at", "no_joint_training"])
-def test_methods_without_softmaxes_are_not(folder, method):
+def test_methods_without_softmax_are_accepted(folder, method):
     config = {**config_of(folder), "method": method}
     check_with_data(config, open_data(config_of(folder, "never")).card, 22)

@@ -95,7 +95,7 @@ def test_a_layer_that_the_booster_lacks(folder, tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_a_layer_whose_name_is_counted_up(monkeypatch):
+def test_a_layer_whose_name_has_a_counter(monkeypatch):
     made = keras.applications.MobileNetV3Small(weights=None, include_top=False)
     counted = next(layer.name for layer in made.layers if layer.name.startswith("re_lu"))
     # The inspected net must be the same one; otherwise, its name would have a higher number.
@@ -136,7 +136,7 @@ class TestUnreadableImages:
         with pytest.raises(ConfigError, match=r"data_path: .*red.*0\.bmp.*unreadable_images=skip"):
             small_config(with_damage)
 
-    def test_are_skipped_where_that_is_asked_for(self, with_damage, capsys):
+    def test_can_be_skipped_on_request(self, with_damage, capsys):
         config = small_config(with_damage, unreadable_images="skip")
         assert len(open_data(config).train.labels) == 23
         assert options.number_of_training_examples(config, card_of(config)) == 23

@@ -222,7 +222,7 @@ MISTAKES = {
 
 class TestMistakes:
     @pytest.mark.parametrize("name", MISTAKES)
-    def test_are_answered_by_file_and_line(self, tmp_path, name):
+    def test_errors_name_file_and_line(self, tmp_path, name):
         source, line, said = MISTAKES[name]
         config = config_of(tmp_path, source)
         with pytest.raises(ConfigError) as error:
@@ -230,7 +230,7 @@ class TestMistakes:
         assert str(error.value).startswith(f"{tmp_path}/my_nets.py:{line}: ")
         assert said in str(error.value)
 
-    def test_without_a_mistake_nothing_is_raised(self, tmp_path):
+    def test_without_errors_nothing_is_raised(self, tmp_path):
         config = config_of(tmp_path, NETS + HINTS + LOSSES + CALLBACKS)
         rehearse(config, open_data(config), tmp_path / "no_copy.py")
 
@@ -250,7 +250,7 @@ class TestMistakes:
         with pytest.raises(ConfigError, match=r"my_nets\.py:5: .*nets without common layers"):
             rehearse(config, open_data(config), tmp_path / "none")
 
-    def test_a_file_that_is_missing_or_has_changed(self, tmp_path):
+    def test_a_missing_or_changed_file(self, tmp_path):
         config = config_of(tmp_path, NETS)
         (tmp_path / "copy.py").write_text(NETS)
         (tmp_path / "my_nets.py").write_text(f"{NETS}\n")
@@ -274,7 +274,7 @@ class TestMistakes:
 
 @pytest.mark.usefixtures("few_test_digits")
 class TestRuns:
-    def test_callbacks_see_every_epoch_and_their_mistakes_can_be_mended(self, tmp_path):
+    def test_callbacks_see_every_epoch_and_can_be_corrected(self, tmp_path):
         stops = CALLBACKS.replace('logs["seen"] = 10.0 + epoch', "self.no.x = 1")
         with quick_runs():
             with pytest.raises(

@@ -233,7 +233,7 @@ class TestMethods:
         x = images.load("digits").test.inputs[:9].astype(np.float32)
         np.testing.assert_array_equal(model.teacher(x), trained.light(x))
 
-    def test_layers_that_there_are_not(self, file, tmp_path):
+    def test_missing_layers(self, file, tmp_path):
         for changes, message in (
             ({"booster_freeze_until": "conv9"}, "booster_freeze_until: got 'conv9': the net has"),
             ({"branch_layer": "relu9"}, "booster_backbone: The booster has no layer 'relu9'"),
@@ -242,14 +242,14 @@ class TestMethods:
                 train.train_and_evaluate(config_of(file, **changes), tmp_path / "run", False)
             assert not (tmp_path / "run").exists()
 
-    def test_images_that_it_does_not_take(self, file, tmp_path):
+    def test_images_that_the_net_does_not_take(self, file, tmp_path):
         config = config_of(file, dataset="cifar10")
         with pytest.raises(ConfigError, match=r"booster_weights: got '.*conv1.*\(None, 32, 32, 3"):
             Starts(config).nets(card_of(config))
 
 
 class TestSize:
-    def test_it_is_the_file_s_and_stands_in_the_run(self, tmp_path):
+    def test_it_is_read_from_the_file_and_kept_in_the_run(self, tmp_path):
         inputs = keras.Input((12, 12, 3))
         x = layers.Conv2D(4, 3, name="conv1")(layers.Rescaling(1 / 255)(inputs))
         keras.Model(inputs, layers.Conv2D(5, 3, name="conv2")(x)).save(tmp_path / "net.keras")

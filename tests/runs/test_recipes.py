@@ -157,7 +157,7 @@ class TestPatience:
         return append_given
 
     @pytest.mark.usefixtures("given_accuracies")
-    def test_the_training_ends_after_so_many_no_better(self, tmp_path):
+    def test_training_ends_after_that_many_epochs_without_improvement(self, tmp_path):
         with quick_runs():
             summary = train.train_and_evaluate(self.CONFIG, tmp_path, verbose=False)
             assert [line["epoch"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
@@ -165,7 +165,7 @@ class TestPatience:
             # A finished run stays finished.
             assert train.train_and_evaluate(self.CONFIG, tmp_path, verbose=False) == summary
 
-    def test_killed_when_it_was_over(self, tmp_path, given_accuracies, monkeypatch):
+    def test_killed_after_the_last_epoch(self, tmp_path, given_accuracies, monkeypatch):
         def interrupted(run):
             raise KeyboardInterrupt
 

@@ -69,17 +69,17 @@ class TestConfig:
         ],
         ids=str,
     )
-    def test_values_that_cannot_be(self, folder, config, change, reason):
+    def test_impossible_values(self, folder, config, change, reason):
         folder.write_config({**config, **change})
         with pytest.raises(ConfigError, match=rf"config\.json is damaged \({reason}.*\); expected"):
             folder.read_config()
 
-    def test_what_it_does_not_read_may_hold_what_another_version_takes(self, folder, config):
+    def test_fields_that_are_not_read_may_have_values_of_other_versions(self, folder, config):
         folder.write_config({**config, "history_length": 0})
         assert folder.read_config()["history_length"] == 0
 
     @pytest.mark.parametrize("left", ["summary.json", "metrics.jsonl", "checkpoints"])
-    def test_without_it_nothing_is_taken_over(self, tmp_path, config, left):
+    def test_without_it_nothing_is_reused(self, tmp_path, config, left):
         folder = RunFolder(tmp_path)
         if left == "summary.json":
             folder.write_summary(SUMMARY)
@@ -119,7 +119,7 @@ class TestSummary:
 
 
 class TestMetrics:
-    def test_are_strict_json_and_read_back_as_numbers(self, folder):
+    def test_are_strict_json_and_read_as_numbers(self, folder):
         folder.append_metrics({"epoch": 3, "val_light_gauc": math.nan})
         path = folder.path / "metrics.jsonl"
         assert path.read_text().splitlines()[2] == '{"epoch": 3, "val_light_gauc": null}'
@@ -146,7 +146,7 @@ class TestMetrics:
         with pytest.raises(ConfigError, match=rf"metrics\.jsonl is damaged \({reason}"):
             folder.read_metrics()
 
-    def test_a_line_that_was_being_written_is_left_out(self, folder):
+    def test_an_unfinished_line_is_left_out(self, folder):
         with (folder.path / "metrics.jsonl").open("ab") as file:
             file.write(b'{"epoch": 3, "lo')
         assert [line["epoch"] for line in folder.read_metrics()] == [1, 2]

@@ -151,7 +151,7 @@ class TestTestPartAlone:
         (export,) = export_run(in_memory[0], ["savedmodel"], tmp_path / "out", data_path=str(alone))
         assert export.difference < 1e-5
 
-    def test_that_has_changed_is_refused(self, in_memory, alone):
+    def test_changed_data_is_refused(self, in_memory, alone):
         table = pq.read_table(alone / "test.parquet")
         pq.write_table(table.slice(0, 80), alone / "test.parquet")
         with pytest.raises(ConfigError, match=r"test_examples: 90 → 80; test_files: "):
@@ -182,7 +182,7 @@ class TestTestPartAlone:
         listing = listing_of(settings)
         assert own_data.read_test(settings, None, [], {"test_files": "0"}, listing) is None
 
-    def test_cut_from_the_other_files_it_is_read_with_these(self, log):
+    def test_split_off_by_a_fraction_it_is_read_with_the_rest(self, log):
         settings = settings_of(config(log, "never", test_fraction=0.2))
         listing = listing_of(settings)
         assert own_data.read_test(settings, None, [], {"checksum": "0"}, listing) is None

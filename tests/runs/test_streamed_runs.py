@@ -142,7 +142,7 @@ class TestKeptCard:
         with pytest.raises(DataUnavailableError, match="nowhere"):
             train.evaluate(workdir, data_path=str(tmp_path / "nowhere"))
 
-    def test_a_card_that_is_damaged_is_named(self, finished, tmp_path):
+    def test_a_damaged_card_is_named(self, finished, tmp_path):
         workdir = shutil.copytree(finished[0], tmp_path / "run")
         (workdir / "data_card.json").write_text('{"card": {"kind": "images"}}')
         with pytest.raises(ConfigError, match=r"data_card\.json is damaged \(KeyError"):

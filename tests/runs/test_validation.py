@@ -105,7 +105,7 @@ def test_evaluated_now_and_then(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_choice_that_comes_out_otherwise_the_second_time(finished, tmp_path, monkeypatch):
+def test_a_choice_that_differs_the_second_time(finished, tmp_path, monkeypatch):
     """The run is killed once epoch 3 is saved as the best; repeated, epoch 3 is worse than 2."""
     _, summary = finished
 

@@ -62,7 +62,7 @@ def test_a_bad_weight_is_named_with_its_place(tmp_path, form, streaming, place, 
     open_data(settings)  # without the field, it is any column
 
 
-def test_weights_that_are_missing_or_none(tmp_path):
+def test_missing_or_invalid_weights(tmp_path):
     log = write(tmp_path / "log", "parquet", [None, *WEIGHTS[1:]])
     settings = {"dataset": "click_log", "data_path": str(log), "weight_column": "w"}
     with pytest.raises(DamagedDataError, match=r"row group 1, row 1: None in 'w'"):

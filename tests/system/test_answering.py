@@ -59,12 +59,12 @@ def test_an_interruption_says_how_to_go_on(capsys):
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError])
-def test_a_mistake_in_the_program_keeps_its_traceback(error):
+def test_a_bug_keeps_its_traceback(error):
     with pytest.raises(error):
         answer("export", raising(error("bug")))
 
 
-def test_the_work_s_own_code():
+def test_the_exit_code_is_the_works():
     assert [answer("x", lambda code=code: code) for code in (None, 0, 1, 3)] == [0, 0, 1, 3]
 
 
@@ -73,7 +73,7 @@ def test_a_line_has_no_control_characters(capsys):
     assert capsys.readouterr().err == "export: one two\\x1b[31m\\udc80 three\n"
 
 
-def test_a_reader_that_is_gone_is_no_news():
+def test_a_closed_pipe_prints_nothing():
     """As `| head` leaves a command."""
     script = """
 import sys

@@ -17,7 +17,7 @@ WORDS = ("item", "Item", "ITEM", "item_2", "class", "self", "a b", "a_b", "1", "
 
 
 @pytest.mark.parametrize("name", [*keyword.kwlist, "self", "", "1st", "_x", "a b", "a.b", "größe"])
-def test_names_that_are_none(name):
+def test_invalid_names(name):
     assert not is_argument_name(name)
 
 
@@ -35,7 +35,7 @@ def test_they_are_arguments_that_differ_in_more_than_case(names):
         assert found == names
 
 
-def test_what_differs_in_case_only():
+def test_names_that_differ_only_in_case():
     assert differ_in_case_only(["a", "B", "c", "b", "A"]) == ("B", "b")
     assert differ_in_case_only([]) is None
 
@@ -46,5 +46,5 @@ def test_paths_that_are_patterns(path):
 
 
 @pytest.mark.parametrize("path", ["a[1", "a]b", "a*", "a?", "a b", "ä"])
-def test_paths_that_are_none(path):
+def test_paths_that_are_not_patterns(path):
     assert not files.is_pattern(path)

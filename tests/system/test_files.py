@@ -83,7 +83,7 @@ class TestLeftovers:
         files.write_version(folder, write)
     """
 
-    def test_of_a_version_go_once_its_writer_is_dead(self, tmp_path):
+    def test_leftovers_of_a_version_go_once_its_writer_is_dead(self, tmp_path):
         process = killed_writer(tmp_path, self.VERSION)
         (partial,) = tmp_path.iterdir()
         files.clear_partial(tmp_path)
@@ -92,7 +92,7 @@ class TestLeftovers:
         version = files.write_version(tmp_path, lambda folder: (folder / "a").write_text("b"))
         assert [path.name for path in tmp_path.iterdir()] == [version.name] == ["1"]
 
-    def test_of_a_file_go_once_its_writer_is_dead(self, tmp_path):
+    def test_leftovers_of_a_file_go_once_its_writer_is_dead(self, tmp_path):
         process = killed_writer(
             tmp_path,
             """
@@ -109,7 +109,7 @@ class TestLeftovers:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["other.json", "table.json"]
         assert (tmp_path / "table.json").read_text() == "new"
 
-    def test_a_version_that_gave_way_too_early_comes_back(self, tmp_path):
+    def test_a_version_that_was_moved_away_comes_back(self, tmp_path):
         files.write_version(tmp_path, lambda folder: (folder / "a").write_text("old"), 7)
         process = killed_writer(
             tmp_path,
@@ -131,7 +131,7 @@ class TestLeftovers:
         assert [path.name for path in tmp_path.iterdir()] == ["7"]
         assert (tmp_path / "7" / "a").read_text() == "old"
 
-    def test_what_is_replaced_goes_where_the_new_one_is_there(self, tmp_path):
+    def test_the_replaced_one_goes_once_the_new_one_is_there(self, tmp_path):
         (tmp_path / "7").mkdir()
         (tmp_path / ".1234.7.replaced").mkdir()
         files.clear_partial(tmp_path)
@@ -139,7 +139,7 @@ class TestLeftovers:
 
 
 class TestPlaces:
-    def test_what_can_be_a_folder(self, tmp_path):
+    def test_valid_folders(self, tmp_path):
         (tmp_path / "file").write_text("")
         for path in (tmp_path, tmp_path / "a" / "b", "relative/one", tmp_path / ("a" * 255)):
             check_folder("--workdir", path)
@@ -156,7 +156,7 @@ class TestPlaces:
         ],
         ids=["file", "under a file", "long name", "long path", "no UTF-8"],
     )
-    def test_what_cannot(self, tmp_path, name, message):
+    def test_invalid_folders(self, tmp_path, name, message):
         (tmp_path / "file").write_text("")
         with pytest.raises(ConfigError, match=f"^--workdir: .*{message}") as error:
             check_folder("--workdir", f"{tmp_path}/{name}")

@@ -20,7 +20,7 @@ class Clock:
         return move
 
 
-def test_every_thing_has_one_turn_a_round():
+def test_everything_takes_one_turn_per_round():
     taken = []
 
     def step(name):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from rocket_tf.system.transfers import LARGE, shown, size_of
 
 
-def test_a_line_for_what_is_large(capsys):
+def test_a_line_for_large_tables(capsys):
     with shown("Saving a", LARGE - 1):
         pass
     assert capsys.readouterr().out == ""
