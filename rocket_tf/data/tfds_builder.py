@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
@@ -52,9 +53,15 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits", 
                 f"{dataset}: {damaged}: {problem}. {ways_out_of_damage(damaged.parent)}"
             ) from error
         where = data_dir or "$TFDS_DATA_DIR or ~/tensorflow_datasets"
+        if isinstance(error, requests.ConnectionError | requests.Timeout):
+            cause = (
+                f"{urlsplit(source).netloc} cannot be reached"  # requests's text is a long chain
+            )
+        else:
+            cause = f"{type(error).__name__}: {error}"
         raise DataUnavailableError(
-            f"{dataset}: neither found in {where} nor downloaded ({type(error).__name__}: "
-            f"{error}). Ways out: set --config.data_dir or TFDS_DATA_DIR to a folder that has "
+            f"{dataset}: neither found in {where} nor downloaded ({cause}). Ways out: set "
+            "--config.data_dir or TFDS_DATA_DIR to a folder that has "
             f"{tfds_name} in TensorFlow Datasets' form; or run once on a machine with a network, "
             f"and copy that folder; or use data that needs no download: --config={instead}"
         ) from error

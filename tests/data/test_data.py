@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
 
 from rocket_tf.data import ArraySplit, in_memory, pipeline, random_rows, tfds_builder
@@ -307,15 +308,23 @@ class TestSources:
         with pytest.raises(DataUnavailableError, match=r"3 examples of class 0.* are 2"):
             in_memory._hold_out("cifar10", DATASETS["cifar10"], [np.arange(20) % 10], 30)
 
-    def test_missing_data(self, tmp_path, monkeypatch):
+    @pytest.mark.parametrize(
+        "error, cause",
+        [
+            (OSError("no route to host"), "(OSError: no route to host)"),
+            (requests.ConnectionError("a long chain"), "(www.cs.toronto.edu cannot be reached)"),
+            (requests.Timeout("a long chain"), "(www.cs.toronto.edu cannot be reached)"),
+        ],
+    )
+    def test_missing_data(self, tmp_path, monkeypatch, error, cause):
         def no_network(url, timeout):
-            raise OSError("no route to host")
+            raise error
 
         monkeypatch.setattr(tfds_builder.requests, "head", no_network)
-        with pytest.raises(DataUnavailableError) as error:
+        with pytest.raises(DataUnavailableError) as raised:
             images.load("cifar100", data_dir=str(tmp_path / "nothing"))
-        for way_out in ("no route to host", "data_dir", "TFDS_DATA_DIR", "--config=digits"):
-            assert way_out in str(error.value)
+        for way_out in (cause, "data_dir", "TFDS_DATA_DIR", "--config=digits"):
+            assert way_out in str(raised.value)
         assert not (tmp_path / "nothing").exists()
 
     @pytest.mark.parametrize(
