@@ -253,7 +253,7 @@ def _warn_of_other_replicas(replicas, strategy, config):
     if replicas in (0, current) or config["batch_normalization"] == "synchronized":
         return
     _LOGGER.warning(
-        "The run was trained on %d replica(s) so far and goes on with %d, each of which normalises "
+        "The run was trained on %d replica(s) so far and goes on with %d, each of which normalizes "
         "its own examples: its results will differ from those of an uninterrupted run "
         "(batch_normalization=synchronized would)",
         replicas,

@@ -8,7 +8,7 @@ from rocket_tf.analysis import multiply_adds
 
 
 def count_parameters(model: keras.Model) -> int:
-    """Parameters of a model, including batch normalisation's moving statistics; shared ones once.
+    """Parameters of a model, including batch normalization's moving statistics; shared ones once.
 
     Args:
         model: a built `keras.Model`.
@@ -39,7 +39,7 @@ def is_parameter(variable):
 def count_multiply_adds(model: keras.Model) -> int | None:
     """Multiply-adds of one inference: those of matrix products and convolutions.
 
-    Products of single elements, such as those of batch normalisation, gates and activations, do not
+    Products of single elements, such as those of batch normalization, gates and activations, do not
     count, and an embedding is a lookup. A convolution counts its whole kernel at each position,
     also at the edges. A recurrent layer counts its cell for each step, also for masked steps.
 

@@ -20,7 +20,7 @@ class Ownership:
 
     Attributes:
         parameters: dict from parts ("shared", "light only", "booster only") to numbers of
-            parameters, including batch normalisation's moving statistics.
+            parameters, including batch normalization's moving statistics.
         layers: dict from parts to lists of the names of the layers that have them.
         multiply_adds: dict from nets ("light", "booster" if there is one) to the multiply-adds of
             one inference, shared layers included; `None` if `count_multiply_adds` does not know.

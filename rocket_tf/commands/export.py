@@ -37,7 +37,7 @@ def _parse(argv):
     parser.add_argument(
         "--optimize",
         action="store_true",
-        help="SavedModel with folded batch normalisation and constant weights, if that is faster",
+        help="SavedModel with folded batch normalization and constant weights, if that is faster",
     )
     parser.add_argument(
         "--precision",

@@ -78,7 +78,7 @@ OPTIMIZATION_FIELDS: Mapping[str, Field] = {
         5e-4,
         f"with {_DECAYED['l2']}: factor of the L2 term inside the gradient, on every parameter; "
         f"with {_DECAYED['decoupled']}: the part of each weight, times the learning rate, that a "
-        "step subtracts, except for biases and normalisations; other optimizers have none",
+        "step subtracts, except for biases and normalizations; other optimizers have none",
     ),
     "gradient_clip_norm": non_negative(
         0.0,

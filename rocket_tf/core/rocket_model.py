@@ -245,7 +245,7 @@ class RocketModel(DistributedModel):
 
         Args:
             x: inputs.
-            training: whether dropout and batch normalisation run as in training.
+            training: whether dropout and batch normalization run as in training.
 
         Returns:
             `(logits, hidden)`: a dict from the heads (`"light"`, `"booster"`) to their logits; and

@@ -92,7 +92,7 @@ def from_json(content):
 
 
 _CIFAR_SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-# The authors' release normalises CIFAR-10 and CIFAR-100 alike.
+# The authors' release normalizes CIFAR-10 and CIFAR-100 alike.
 _CIFAR_MEAN = (125.3, 123.0, 113.9)
 _CIFAR_STD = (63.0, 62.1, 66.7)
 

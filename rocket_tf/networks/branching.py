@@ -18,7 +18,7 @@ def branch(
 ) -> keras.Model:
     """A light net made of a booster's layers up to one of them, and its own head.
 
-    The layers up to that one are shared, including batch normalisations (which are separate in the
+    The layers up to that one are shared, including batch normalizations (which are separate in the
     paper's nets). To branch inside a net that is a layer of another, branch that net itself.
 
     Args:

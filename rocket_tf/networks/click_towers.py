@@ -58,7 +58,7 @@ def click_pair(
             values. The candidate is the embedding of the history's category in the same example. If
             the nets share, they also share the attention units.
         booster_batch_normalization: whether each of the booster's hidden layers has a batch
-            normalisation before its ReLU, as in the paper.
+            normalization before its ReLU, as in the paper.
         booster_dropout: fraction of the activations of each of the booster's hidden layers that is
             dropped in training.
         booster_only: names of features, except histories, that only the booster reads in addition
@@ -227,7 +227,7 @@ class _Tower:
     def _hidden(self, x, width, name):
         x = layers.Dense(
             width,
-            use_bias=not self._batch_normalization,  # batch normalisation has its own shift
+            use_bias=not self._batch_normalization,  # batch normalization has its own shift
             kernel_initializer=keras.initializers.HeNormal(layer_seed(self._seed, name)),
             name=name,
         )(x)

@@ -15,7 +15,7 @@ class Embedding(keras.layers.Embedding):
     `SparseAdagrad`, `SparseSGD`), the cost of a step on this layer depends only on the batch.
 
     Arguments, inputs, outputs and masks are those of `keras.layers.Embedding`. A regularizer or a
-    constraint still needs the whole table. With LoRA or quantisation, the layer computes as Keras's
+    constraint still needs the whole table. With LoRA or quantization, the layer computes as Keras's
     does.
 
     Example:

@@ -42,7 +42,7 @@ def layers_until(net, name):
 def set_frozen(layers, frozen):
     """Freezes layers, or lets them train.
 
-    A frozen layer has no trainable variables. A frozen batch normalisation runs in inference mode:
+    A frozen layer has no trainable variables. A frozen batch normalization runs in inference mode:
     it uses its moving statistics and does not change them. A traced step is traced again.
 
     Args:

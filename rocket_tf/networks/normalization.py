@@ -1,4 +1,4 @@
-"""Batch normalisation in one kernel."""
+"""Batch normalization in one kernel."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from rocket_tf.core import reductions
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` on TensorFlow's fused kernel.
 
-    Keras runs batch normalisation as a chain of element-wise operations. The kernel is one
+    Keras runs batch normalization as a chain of element-wise operations. The kernel is one
     operation, takes bfloat16 and float16 inputs with float32 statistics, and can be folded into
     convolutions at export. The moving variance follows the unbiased batch variance, as in PyTorch
     and so in the paper's code; Keras's follows the biased one.
 
-    Under `tf.distribute`, each replica normalises by the statistics of its own examples. The moving
+    Under `tf.distribute`, each replica normalizes by the statistics of its own examples. The moving
     statistics follow the mean over the replicas, so they are the same on all. A `RocketModel`
     reduces those of all layers together at the end of a training step. For statistics over the
     examples of all replicas, use `synchronized=True`.

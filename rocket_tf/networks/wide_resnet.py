@@ -2,7 +2,7 @@
 
 The nets are those of Zagoruyko & Komodakis, "Wide Residual Networks" (2016), with pre-activation
 blocks. Sharing follows Zhou et al., "Rocket Launching" (AAAI 2018), Figure 3. Details (padding,
-initial weights, separate batch normalisations) follow the authors' PyTorch release.
+initial weights, separate batch normalizations) follow the authors' PyTorch release.
 """
 
 import re
@@ -43,7 +43,7 @@ def wide_resnet_pair(
 
     Inputs are raw pixels, 0 to 255, of shape (batch, *input_shape) and dtype float32; outputs are
     logits of shape (batch, num_classes) and dtype float32. The two nets always have separate batch
-    normalisations and classifiers; with `share`, they share the stem and the low convolutions.
+    normalizations and classifiers; with `share`, they share the stem and the low convolutions.
 
     Args:
         light_depth: layers of the light net, 6n + 4; `None` with `layout="bottom"`; with
@@ -66,7 +66,7 @@ def wide_resnet_pair(
             `None`: CIFAR's for three channels, 127.5 otherwise.
         pixel_std: standard deviation of each channel in units of a pixel; that layer divides by it.
             `None`: CIFAR's for three channels, 63.75 otherwise.
-        batch_normalization: `"fused"` (each replica normalises its own examples),
+        batch_normalization: `"fused"` (each replica normalizes its own examples),
             `"synchronized"` (over all replicas' examples), or `"keras"` (Keras's layer, slower).
         booster_dropout: fraction of activations dropped after each convolution that only the
             booster has (the paper's SVHN recipe).
@@ -89,7 +89,7 @@ def wide_resnet_pair(
     _check_arguments(width, num_classes, input_shape, batch_normalization, booster_dropout)
     mean, std = _pixel_statistics(pixel_mean, pixel_std, input_shape[-1])
     images = keras.Input(input_shape, name="images")
-    # Normalised in float32 under every policy: bfloat16 would blur the pixels.
+    # Normalized in float32 under every policy: bfloat16 would blur the pixels.
     normalized = layers.Normalization(
         mean=list(mean), variance=[value**2 for value in std], dtype="float32", name="normalized"
     )(images)
@@ -262,7 +262,7 @@ class _WideResNet:
         self._seed = seed
 
     def __call__(self, images, blocks, num_classes):
-        """Logits, from normalised images and the number of blocks in each group."""
+        """Logits, from normalized images and the number of blocks in each group."""
         x = self._convolve(images, -1, 0, "stem", _STEM_WIDTH)
         for group, group_blocks in enumerate(blocks):
             for block in range(group_blocks):
@@ -290,12 +290,12 @@ class _WideResNet:
         return layers.Add(name=f"{self._owner}_{position}_add")([y, shortcut])
 
     def _activate(self, x, position):
-        """The net's own batch normalisation, and ReLU."""
+        """The net's own batch normalization, and ReLU."""
         name = f"{self._owner}_{position}"
         arguments = {
             "momentum": 0.9,
             "epsilon": 1e-5,
-            # Uniform in [0, 1), as PyTorch initialised it when the paper was written.
+            # Uniform in [0, 1), as PyTorch initialized it when the paper was written.
             "gamma_initializer": keras.initializers.RandomUniform(
                 0.0, 1.0, seed=layer_seed(self._seed, f"{name}_norm")
             ),

@@ -63,7 +63,7 @@ def _sparse_adagrad(learning_rate, weight_decay, **options):
 
 
 def _without_decay_of_scales(optimizer):
-    """The optimizer, without decay of biases and of the scales and shifts of normalisations.
+    """The optimizer, without decay of biases and of the scales and shifts of normalizations.
 
     These are few, and shrinking them would not make the net simpler.
     """

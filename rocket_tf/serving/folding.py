@@ -1,4 +1,4 @@
-"""A net only for inference: with folded batch normalisations, and weights as constants."""
+"""A net only for inference: with folded batch normalizations, and weights as constants."""
 
 import keras
 import numpy as np
@@ -13,8 +13,8 @@ _FOLDABLE = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 def fold_batch_normalization(net):
     """The same function of the inputs with fewer operations.
 
-    If only a batch normalisation reads a convolution or dense layer without activation, it becomes
-    that layer's scale and bias. Batch normalisations that read anything else stay, such as those
+    If only a batch normalization reads a convolution or dense layer without activation, it becomes
+    that layer's scale and bias. Batch normalizations that read anything else stay, such as those
     after the sums of pre-activation residual nets.
 
     Args:
@@ -22,7 +22,7 @@ def fold_batch_normalization(net):
 
     Returns:
         `(folded, count)`: a functional `keras.Model` with the same inputs and outputs, and with the
-        net's own other layers; and the number of folded batch normalisations.
+        net's own other layers; and the number of folded batch normalizations.
     """
     normalization_of = _folded_pairs(net)
     gone = {id(normalization) for normalization in normalization_of.values()}
@@ -66,7 +66,7 @@ def as_constants(net):
 
 
 def _folded_pairs(net):
-    """The layers into which a batch normalisation can be folded, with that normalisation."""
+    """The layers into which a batch normalization can be folded, with that normalization."""
     # Calls in the net itself: shared layers are also called in other nets.
     nodes = keras_internals.calls_in(net)
     calls, readers = {}, {id(tensor): ["output"] for tensor in net.outputs}

@@ -96,7 +96,7 @@ def export_light(
         input_dtype: dtype of the inputs of `serving_default`, which are cast to the net's own.
             `None`: uint8 for a net on pixels (one input of shape (batch, height, width, channels),
             read only by a `Normalization` or `Rescaling` layer), otherwise the net's own.
-        optimize: whether to fold batch normalisations into convolutions and to make the weights
+        optimize: whether to fold batch normalizations into convolutions and to make the weights
             constants, if this measurably speeds up a batch of one on this machine, and changes no
             logit by more than 1e-5, relative for logits above 1.
         examples: inputs of the net, arrays in the structure of its inputs. The warm-up requests use

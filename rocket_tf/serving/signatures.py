@@ -43,7 +43,7 @@ def input_names(net):
 
 
 def takes_pixels(net):
-    """Whether a net takes raw pixels: only a normalisation reads its only input.
+    """Whether a net takes raw pixels: only a normalization reads its only input.
 
     Args:
         net: functional `keras.Model`.

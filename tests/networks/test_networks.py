@@ -324,7 +324,7 @@ class TestFusedBatchNormalization:
                 None,
                 marks=pytest.mark.skipif(
                     "renorm" not in inspect.signature(keras.layers.BatchNormalization).parameters,
-                    reason="this Keras has no batch renormalisation",
+                    reason="this Keras has no batch renormalization",
                 ),
             ),
             ({"dtype": "float64"}, None),

@@ -145,7 +145,7 @@ def test_resumed_equals_uninterrupted(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_replicas_compute_the_same_where_there_is_no_batch_normalisation(tmp_path):
+def test_two_replicas_compute_the_same_where_there_is_no_batch_normalization(tmp_path):
     """The light net has none, so alone it trains alike on one device and on two."""
     one, two = (
         train.train_and_evaluate(

@@ -181,7 +181,7 @@ def test_a_finished_run_needs_no_file(file, tmp_path):
         restore(run)
 
 
-def test_batch_normalisation_below_a_branch(file):
+def test_batch_normalization_below_a_branch(file):
     """The booster's runs: one set of statistics, which a step updates once, or never if frozen."""
     data = images.load("digits").train
     x, y = data.inputs[:30], data.labels[:30]
