@@ -2,9 +2,13 @@ r"""Gains combined over several results, from the figures by seed in `results/`.
 
     python -m tools.experiments.combined_gains
 
-It prints the mean gain over the sizes of `results/when_it_helps.json`, for each number of epochs;
-and, for the digits' 24 splits on two processors (`results/digits.json` and
-`results/digits_hints.json`), the mean difference of both and how far one run's error moves.
+It prints:
+
+- the mean gain over the sizes of `results/when_it_helps.json`, for each number of epochs;
+- for the digits' 24 splits on two processors (`results/digits.json` and
+  `results/digits_hints.json`), the mean difference of both and how far one run's error moves;
+- for CIFAR-10 (`results/cifar10_five_seeds.json` and `results/cifar10_no_hint.json`), what sharing
+  layers changes in each net's error, and what the hint adds.
 """
 
 import json
@@ -31,20 +35,31 @@ def main():
         [_errors_of(name, method) for name in ("digits", "digits_hints")]
         for method in ("light", "rocket")
     )
-    differences = [
-        [after[seed] - before[seed] for seed in before]
-        for before, after in zip(light, rocket, strict=True)
-    ]
+    differences = [_less(after, before) for before, after in zip(light, rocket, strict=True)]
     print(f"digits, mean difference of two processors: {_in_words(_means(differences))}")
     for name, (first, second) in {"light net alone": light, "in the rocket": rocket}.items():
-        moved = [second[seed] - first[seed] for seed in first]
-        print(f"{name}, one run's error moves by {statistics.stdev(moved) / math.sqrt(2):.2f}")
+        moved = statistics.stdev(_less(second, first)) / math.sqrt(2)
+        print(f"{name}, one run's error moves by {moved:.2f}")
+
+    alone = _errors_of("cifar10_five_seeds", "light")
+    for net in ("light", "booster"):
+        with_hint, without_hint = (
+            _errors_of(name, "rocket", net) for name in ("cifar10_five_seeds", "cifar10_no_hint")
+        )
+        if net == "light":
+            print(f"CIFAR-10, light net, change by sharing: {_in_words(_less(without_hint, alone))}")
+        print(f"CIFAR-10, {net} net, change by the hint: {_in_words(_less(with_hint, without_hint))}")
 
 
-def _errors_of(name, method):
+def _errors_of(name, method, net="light"):
     (row,) = json.loads((_RESULTS / f"{name}.json").read_text())["rows"]
-    cells = (cell for cell in row["cells"] if (cell["method"], cell["net"]) == (method, "light"))
+    cells = (cell for cell in row["cells"] if (cell["method"], cell["net"]) == (method, net))
     return next(cells)["by_seed"]
+
+
+def _less(first, second):
+    """The differences of two nets' errors, seed by seed."""
+    return [first[seed] - second[seed] for seed in first]
 
 
 def _means(lists):
