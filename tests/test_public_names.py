@@ -80,6 +80,7 @@ def in_a_fresh_process(code):
     return result.stdout.strip()
 
 
+@pytest.mark.slow
 def test_importing_the_package_registers_all_its_classes():
     """Otherwise, a `.keras` file that contains one of them could not be loaded."""
     package = Path(rocket_tf.__file__).parent

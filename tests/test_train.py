@@ -410,6 +410,7 @@ class TestResuming:
         assert names == ["epoch-3.index"]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_no_graph_behind(tmp_path):
     """TensorFlow would keep the graph of every step; a process must be able to train many runs."""
 
@@ -532,14 +533,14 @@ class TestSwitches:
             ("light", {"seed": 1}),
             ("light", {"flip": True}),
             ("light", {"crop_padding": 0}),
-            ("light", {"crop_padding_mode": "reflect"}),
-            ("light", {"mixup": 0.4}),
+            pytest.param("light", {"crop_padding_mode": "reflect"}, marks=pytest.mark.slow),
+            pytest.param("light", {"mixup": 0.4}, marks=pytest.mark.slow),
             ("light", {"cutmix": 0.4}),
-            ("light", {"batch_normalization": "keras"}),
-            ("light", {"batch_normalization": "synchronized"}),
+            pytest.param("light", {"batch_normalization": "keras"}, marks=pytest.mark.slow),
+            pytest.param("light", {"batch_normalization": "synchronized"}, marks=pytest.mark.slow),
             ("light", {"optimizer": "adam", "weight_decay": 0.0}),
-            ("light", {"learning_rate": 0.05}),
-            ("light", {"learning_rate_drop_factor": 1.0}),
+            pytest.param("light", {"learning_rate": 0.05}, marks=pytest.mark.slow),
+            pytest.param("light", {"learning_rate_drop_factor": 1.0}, marks=pytest.mark.slow),
             ("light", {"learning_rate_drops": (0.5,)}),
             ("light", {"weight_decay": 0.05}),
             ("light", {"precision": "mixed_bfloat16"}),

@@ -404,11 +404,11 @@ class TestTheSwitchesOfTable2:
     [
         ({"hint": "logits_mse", "hint_temperature": 9.0}, None),
         ({"hint": "kd"}, 3.0),
-        ({"hint": "kd", "hint_temperature": 5.0}, 5.0),
+        pytest.param({"hint": "kd", "hint_temperature": 5.0}, 5.0, marks=pytest.mark.slow),
         ({"hint": "kd", "standardize_logits": True}, 2.0),
         ({"hint": "kd", "standardize_logits": True, "hint_temperature": 1.5}, 1.5),
-        ({"hint": "dkd"}, 4.0),
-        ({"hint": "dist"}, 1.0),
+        pytest.param({"hint": "dkd"}, 4.0, marks=pytest.mark.slow),
+        pytest.param({"hint": "dist"}, 1.0, marks=pytest.mark.slow),
     ],
 )
 def test_temperatures_and_weights_of_hints_in_both_directions(changes, expected):
@@ -422,7 +422,13 @@ def test_temperatures_and_weights_of_hints_in_both_directions(changes, expected)
     assert reads == (changes == {"hint": "kd"})
 
 
-@pytest.mark.parametrize("method", OTHER_HINTS)
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(method, marks=[pytest.mark.slow] * (method != "rocket_mutual"))
+        for method in OTHER_HINTS
+    ],
+)
 def test_a_step_with_another_hint(method):
     model = build_model(method_config(method), CARD)
     flow = gradient_flow(model, *batch())

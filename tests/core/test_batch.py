@@ -549,6 +549,7 @@ class TestPadding:
             expected = -np.log(chosen[valid]).mean()
             np.testing.assert_allclose(logs[f"{role}_loss"], expected, rtol=1e-5)
 
+    @pytest.mark.slow
     def test_uneven_padding_on_two_replicas_equals_one_device(self, two_replicas):
         x, y, random = tokens((6, 1, 3, 0, 2, 1, 5), 6)
         weight = random.uniform(0.1, 2, 7)

@@ -63,6 +63,7 @@ CASES = [
 
 # Cases that run traced steps, one for each kind of net.
 TRACED = [(one_output, "names"), (one_net, "ranking"), (several_outputs, "weighted")]
+FAST = [*TRACED, (one_output, "twice"), (several_outputs, "ranking")]
 
 
 def data_for(rocket, count=12):
@@ -93,7 +94,10 @@ def values_of(rocket):
     return logs
 
 
-@pytest.mark.parametrize("make, metrics", CASES)
+@pytest.mark.parametrize(
+    "make, metrics",
+    [pytest.param(*case, marks=[pytest.mark.slow] * (case not in FAST)) for case in CASES],
+)
 class TestAgreement:
     def test_compiled_twice_saved_and_loaded(self, make, metrics, tmp_path):
         rocket, loss = make()

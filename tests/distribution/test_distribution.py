@@ -64,6 +64,7 @@ def test_equals_one_device(two_replicas, float64, count, batch_size, gradient_bl
     assert_same(trained(None, *arguments), trained(two_replicas, *arguments), **ROUNDING)
 
 
+@pytest.mark.slow
 def test_equals_one_device_with_synchronized_batch_normalization(two_replicas, float64):
     arguments = (normalized_pair, images(29), 8, 2)
     # Variances over replicas are computed as E[x²] − E[x]², unlike on one device.

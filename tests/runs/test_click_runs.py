@@ -134,6 +134,7 @@ def test_evaluated_again_and_exported_again(run):
     assert export.test_error == pytest.approx(summary["light"]["test_error"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted(tmp_path):
     changes = {"learning_rate_drops": (), "pictures": False}
     for epochs, name in ((1, "again"), (2, "again"), (2, "at once")):

@@ -91,6 +91,7 @@ def arrays_of(workdir, epoch):
     return {name.partition("/.")[0]: reader.get_tensor(name) for name in names if "/." in name}
 
 
+@pytest.mark.slow
 class TestFrozen:
     """Layers are frozen in the first two of four epochs."""
 
@@ -141,10 +142,10 @@ class TestFrozen:
     @pytest.mark.parametrize(
         "finished, step",
         [
-            pytest.param("traced", 3, marks=pytest.mark.slow),
+            ("traced", 3),
             ("adamw, averaged", 5),
-            pytest.param("traced", 5, marks=pytest.mark.slow),
-            pytest.param("adamw, averaged", 3, marks=pytest.mark.slow),
+            ("traced", 5),
+            ("adamw, averaged", 3),
         ],
         indirect=["finished"],
     )

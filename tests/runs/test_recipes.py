@@ -37,6 +37,7 @@ def dense_rocket_config(**changes):
     return small_config(**{"method": "light", **changes})
 
 
+@pytest.mark.slow
 class TestAverages:
     @pytest.fixture(scope="class")
     def finished(self, few_test_digits, tmp_path_factory):
@@ -109,7 +110,6 @@ class TestAverages:
         with quick_runs():
             assert train.evaluate(workdir) == summary
 
-    @pytest.mark.slow
     def test_two_replicas_average_what_one_device_does(self, tmp_path):
         config = dense_rocket_config(
             average_momentum=0.75, batch_normalization="synchronized", epochs=2
@@ -123,7 +123,6 @@ class TestAverages:
         )
         np.testing.assert_allclose(two, one, rtol=1e-5)
 
-    @pytest.mark.slow
     def test_interrupted_within_an_epoch_and_resumed(self, finished, tmp_path, monkeypatch):
         whole, summary = finished
         stops = iter([False] * 3 + [True])  # asked after two steps, an epoch, and a step

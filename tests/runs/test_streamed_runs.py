@@ -62,6 +62,7 @@ def interrupted(steps):
     return mock.patch.object(run_callbacks.SaveCheckpoints, "on_train_batch_end", interrupt)
 
 
+@pytest.mark.slow
 def test_streamed_and_ended_twice_is_as_in_memory(folder, tmp_path):
     config = config_of(folder, "always")
     with quick_runs():

@@ -370,6 +370,7 @@ class TestLatency:
         assert "| – | – |" in as_text(result)
 
 
+@pytest.mark.slow
 class TestRuns:
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -413,7 +414,6 @@ class TestRuns:
             "hint_loss",
         }
 
-    @pytest.mark.slow
     def test_interrupted_twice_it_gives_the_same_table(self, whole, tmp_path, monkeypatch):
         append, calls = RunFolder.append_metrics, []
 
@@ -436,7 +436,6 @@ class TestRuns:
             del row["seconds"]
         assert mine == theirs
 
-    @pytest.mark.slow
     def test_shards_merge(self, whole, tmp_path):
         arguments = {"seeds": 1, "candidates": WEIGHTS[:2], "search_seeds": 1}
         with quick_runs():
