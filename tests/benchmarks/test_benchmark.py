@@ -165,6 +165,7 @@ class TestReport:
         step = keras_steps.training_step(TINY, **options)
         assert math.isfinite(step()) and math.isfinite(step())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "options",
         [

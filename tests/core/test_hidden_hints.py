@@ -266,6 +266,7 @@ class TestWorkflows:
         )
         assert set(loaded(x)) == {"light", "booster"}
 
+    @pytest.mark.slow
     def test_two_replicas_equal_one(self, two_replicas):
         x, y = images(7)
         one = rocket_with(Hint("attention", weight=5.0, layers=LAYERS), 0.1)

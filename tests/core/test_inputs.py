@@ -234,6 +234,7 @@ class TestIdsAndStrings:
             loaded.predict(data, verbose=0), rocket.predict(data, verbose=0)
         )
 
+    @pytest.mark.slow
     def test_two_replicas_equal_one_even_if_one_is_empty(self, two_replicas):
         """With 5 examples in batches of 4, a replica gets none of the last batch."""
         x, y = words(5)

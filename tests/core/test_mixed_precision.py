@@ -237,7 +237,7 @@ class TestLossScaling:
             # The compiled step may round float16 activations differently.
             np.testing.assert_allclose(logs[name], value, rtol=2e-3)
 
-    @pytest.mark.parametrize("overflowing", [0, 1])
+    @pytest.mark.parametrize("overflowing", [0, pytest.param(1, marks=pytest.mark.slow)])
     def test_an_overflow_on_one_replica_skips_the_step_of_all(self, two_replicas, overflowing):
         x, y = examples(8)
         with two_replicas.scope():

@@ -217,6 +217,7 @@ class TestKerasCV:
     def test_off(self):
         assert kerascv.make_augmentation() is None
 
+    @pytest.mark.slow
     def test_rand_augment_takes_labels_as_integers(self):
         augment = kerascv.make_augmentation(rand_augment=0.5)
         dataset = SPLIT.training_batches(8, 1, 7, batch_augmentation=augment)

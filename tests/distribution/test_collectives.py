@@ -13,6 +13,8 @@ from tests.distribution import collectives
 from tests.distribution.test_multi_worker import start_two
 from tests.nets import CLASSES, CROSS_ENTROPY
 
+pytestmark = pytest.mark.slow
+
 
 def normalized(name, count):
     inputs = keras.Input((4, 4, 2))
@@ -23,7 +25,6 @@ def normalized(name, count):
     return keras.Model(inputs, x, name=name)
 
 
-@pytest.mark.slow
 def test_on_two_workers(tmp_path):
     """The five tell whether a batch is left, count examples, sum gradients, and sum logs twice.
 
@@ -48,7 +49,6 @@ def test_on_two_replicas(two_replicas):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.slow
 def test_all_are_counted(two_replicas):
     """A step by Keras has a collective for each normalization and one for the gradients."""
     with two_replicas.scope():
@@ -58,7 +58,6 @@ def test_all_are_counted(two_replicas):
     assert collectives.of_a_step(net, x, y) == 3 + 1
 
 
-@pytest.mark.slow
 def test_a_hint_over_the_batch_adds_one_forward_and_one_back(two_replicas):
     with two_replicas.scope():
         rocket = RocketModel(normalized("light", 1), normalized("booster", 2), hint="dist")
@@ -67,7 +66,6 @@ def test_a_hint_over_the_batch_adds_one_forward_and_one_back(two_replicas):
     assert collectives.of_a_step(rocket, x, y) == 2 + 2
 
 
-@pytest.mark.slow
 def test_loss_scaling_needs_no_more(two_replicas):
     keras.config.set_dtype_policy("mixed_float16")
     with two_replicas.scope():

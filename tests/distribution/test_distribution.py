@@ -133,6 +133,7 @@ def test_correlations_are_over_the_masked_positions_of_all_replicas(two_replicas
         np.testing.assert_allclose(both, mine, rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_masks_reach_the_losses_of_every_replica(two_replicas, float64):
     """No loss counts masked tokens; here, each sequence has equally many valid tokens."""
 
@@ -164,6 +165,7 @@ def test_masks_reach_the_losses_of_every_replica(two_replicas, float64):
     np.testing.assert_allclose(evaluated["light_loss"], -np.log(chosen).mean(), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_empty_replica_leaves_finite_statistics(two_replicas):
     def pair():
         inputs = keras.Input((4, 4, 2))

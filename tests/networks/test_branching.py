@@ -292,6 +292,7 @@ def batch_normalizations(net):
     return found
 
 
+@pytest.mark.slow
 def test_moving_statistics_of_random_backbones_adapt_within_tens_of_steps():
     """With Keras's momentum of 0.999 or 0.99 they would hardly change in a short training."""
     own = keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3))

@@ -80,6 +80,7 @@ def test_mistakes_are_counted_by_class(run, log):
     assert 100 * sum(wrong["light"]) / 60 == pytest.approx(run[1]["light"]["test_error"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_streamed_equals_in_memory_and_held_out_rows_have_both_nets(log, tmp_path):
     changes = {"validation_examples": 40}
     summaries = []

@@ -122,6 +122,7 @@ def test_other_formats_are_refused(run):
         list(export_run(run[0], ["litert"]))
 
 
+@pytest.mark.slow
 def test_evaluated_again_and_exported_again(run):
     workdir, summary = run
     assert train.evaluate(workdir)["light"] == summary["light"]

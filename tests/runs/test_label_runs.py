@@ -295,6 +295,7 @@ def test_errors_by_class_are_those_of_the_first_label(log, run):
     }
 
 
+@pytest.mark.slow
 def test_methods_that_follow_a_trained_booster(log, tmp_path):
     own = config(log, "kd", distillation_weight=0.75, weight_column="")
     with quick_runs():

@@ -164,6 +164,7 @@ class TestPatience:
             # A finished run stays finished.
             assert train.train_and_evaluate(self.CONFIG, tmp_path, verbose=False) == summary
 
+    @pytest.mark.slow
     def test_killed_after_the_last_epoch(self, tmp_path, given_accuracies, monkeypatch):
         def interrupted(run):
             raise KeyboardInterrupt
@@ -176,6 +177,7 @@ class TestPatience:
             summary = train.train_and_evaluate(self.CONFIG, tmp_path, verbose=False)
         assert (summary["epoch"], summary["epochs_done"]) == (2, 4)
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("given_accuracies")
     def test_without_it_all_epochs_are_trained(self, tmp_path):
         with quick_runs():

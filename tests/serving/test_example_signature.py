@@ -123,6 +123,7 @@ def test_warm_up_and_checks(exported):
     assert fragment["warm-up"] == "3 requests replayed"
 
 
+@pytest.mark.slow
 def test_under_load(exported):
     _, version, _ = exported
     fragment = []
