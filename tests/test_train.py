@@ -535,7 +535,7 @@ class TestSwitches:
             ("light", {"crop_padding": 0}),
             pytest.param("light", {"crop_padding_mode": "reflect"}, marks=pytest.mark.slow),
             pytest.param("light", {"mixup": 0.4}, marks=pytest.mark.slow),
-            ("light", {"cutmix": 0.4}),
+            pytest.param("light", {"cutmix": 0.4}, marks=pytest.mark.slow),
             pytest.param("light", {"batch_normalization": "keras"}, marks=pytest.mark.slow),
             pytest.param("light", {"batch_normalization": "synchronized"}, marks=pytest.mark.slow),
             ("light", {"optimizer": "adam", "weight_decay": 0.0}),

@@ -151,6 +151,7 @@ class TestReport:
 
 
 class TestPictures:
+    @pytest.mark.slow
     def test_pictures_of_a_run_are_drawn_again_unchanged(self, runs):
         folder = runs[1]["rocket"]
         drawn = folder / "pictures"

@@ -111,6 +111,7 @@ class TestWeights:
         history = self.anneal(rocket, validation_data=(x, y))
         np.testing.assert_allclose(history["val_loss"], history["loss"], rtol=1e-5)
 
+    @pytest.mark.slow
     def test_two_replicas(self, two_replicas):
         with two_replicas.scope():
             rocket = rocket_of(Hint("logits_mse", 0.5))

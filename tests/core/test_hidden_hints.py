@@ -211,7 +211,10 @@ class TestTeacher:
         logs = rocket.evaluate(*images(4), return_dict=True, verbose=0)
         np.testing.assert_allclose(logs["loss"], logs["light_loss"], rtol=1e-6)
 
-    @pytest.mark.parametrize("layers_read", [None, {"light_high": "teacher_booster_high"}])
+    @pytest.mark.parametrize(
+        "layers_read",
+        [None, pytest.param({"light_high": "teacher_booster_high"}, marks=pytest.mark.slow)],
+    )
     def test_a_replica_without_examples(self, two_replicas, layers_read):
         """With 5 examples in batches of 2, the second replica gets none of the last batch."""
         loss = "logits_mse" if layers_read is None else "attention"

@@ -222,6 +222,7 @@ class TestSeveralOutputs:
         for output, values in rocket.predict(x, verbose=0).items():
             np.testing.assert_array_equal(values, loaded.predict(x, verbose=0)[output])
 
+    @pytest.mark.slow
     def test_two_replicas_equal_one(self, two_replicas):
         """With 9 examples in batches of 4, a replica gets none of the last batch."""
         x, y = labelled(9)

@@ -162,7 +162,7 @@ def test_two_replicas_compute_the_same_where_there_is_no_batch_normalization(tmp
 @pytest.mark.parametrize(
     "method",
     [
-        "kd",
+        pytest.param("kd", marks=pytest.mark.slow),
         pytest.param("rocket_kd", marks=pytest.mark.slow),
         pytest.param("no_joint_training", marks=pytest.mark.slow),
         "booster",

@@ -15,9 +15,10 @@ from tests.small_runs import card_of, quick_runs, small_config
 pytestmark = pytest.mark.usefixtures("few_test_digits")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method, roles",
-    [("rocket", ["light", "booster"]), pytest.param("booster", None, marks=pytest.mark.slow)],
+    [("rocket", ["light", "booster"]), ("booster", None)],
 )
 def test_they_are_proved_and_used(method, roles, tmp_path):
     roles = roles or ["booster"]

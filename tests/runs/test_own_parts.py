@@ -329,6 +329,7 @@ class TestRuns:
         again = {**options.default(), **own_code.fields_of(tmp_path / "my_nets.py"), **set_to}
         assert options.differences(config, again, ["pictures"]) == []
 
+    @pytest.mark.slow
     def test_a_booster_that_another_file_has_built(self, tmp_path):
         """The run keeps copies of both files, and rebuilds both nets without the originals."""
         with quick_runs():
