@@ -53,10 +53,9 @@ def prepared_builder(dataset, tfds_name, source, data_dir="", instead="digits", 
                 f"{dataset}: {damaged}: {problem}. {ways_out_of_damage(damaged.parent)}"
             ) from error
         where = data_dir or "$TFDS_DATA_DIR or ~/tensorflow_datasets"
+        # The text of these errors is a long chain of causes.
         if isinstance(error, requests.ConnectionError | requests.Timeout):
-            cause = (
-                f"{urlsplit(source).netloc} cannot be reached"  # requests's text is a long chain
-            )
+            cause = f"{urlsplit(source).netloc} cannot be reached"
         else:
             cause = f"{type(error).__name__}: {error}"
         raise DataUnavailableError(

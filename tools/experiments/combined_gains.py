@@ -16,7 +16,7 @@ import math
 import statistics
 from pathlib import Path
 
-from rocket_tf.studies.statistics import interval_of
+from rocket_tf.studies.statistics import paired_difference
 
 _RESULTS = Path(__file__).parents[2] / "results"
 
@@ -26,19 +26,20 @@ def main():
     grid = json.loads((_RESULTS / "when_it_helps.json").read_text())
     for epochs in grid["grid"]["epochs"]:
         points = [point for point in grid["points"] if point["settings"]["epochs"] == epochs]
-        gains = []
-        for light, rocket, _ in (point["rows"] for point in points):
-            gains.append([light["by_seed"][s] - rocket["by_seed"][s] for s in light["by_seed"]])
-        print(f"{epochs} epochs, mean gain: {_in_words(_means(gains))}")
+        light, rocket, _ = (
+            _mean_by_seed([row["by_seed"] for row in rows])
+            for rows in zip(*(point["rows"] for point in points), strict=True)
+        )
+        print(f"{epochs} epochs, mean gain: {_difference(light, rocket)}")
 
     light, rocket = (
         [_errors_of(name, method) for name in ("digits", "digits_hints")]
         for method in ("light", "rocket")
     )
-    differences = [_less(after, before) for before, after in zip(light, rocket, strict=True)]
-    print(f"digits, mean difference of two processors: {_in_words(_means(differences))}")
+    difference = _difference(_mean_by_seed(rocket), _mean_by_seed(light))
+    print(f"digits, mean difference of two processors: {difference}")
     for name, (first, second) in {"light net alone": light, "in the rocket": rocket}.items():
-        moved = statistics.stdev(_less(second, first)) / math.sqrt(2)
+        moved = statistics.stdev([second[seed] - first[seed] for seed in first]) / math.sqrt(2)
         print(f"{name}, one run's error moves by {moved:.2f}")
 
     alone = _errors_of("cifar10_five_seeds", "light")
@@ -46,9 +47,9 @@ def main():
         with_hint, without_hint = (
             _errors_of(name, "rocket", net) for name in ("cifar10_five_seeds", "cifar10_no_hint")
         )
-        to_alone, to_no_hint = _less(without_hint, alone), _less(with_hint, without_hint)
-        print(f"CIFAR-10, {net} without a hint, less the light net alone: {_in_words(to_alone)}")
-        print(f"CIFAR-10, {net} with a hint, less without: {_in_words(to_no_hint)}")
+        to_alone = _difference(without_hint, alone)
+        print(f"CIFAR-10, {net} without a hint, less the light net alone: {to_alone}")
+        print(f"CIFAR-10, {net} with a hint, less without: {_difference(with_hint, without_hint)}")
 
 
 def _errors_of(name, method, net="light"):
@@ -57,19 +58,15 @@ def _errors_of(name, method, net="light"):
     return next(cells)["by_seed"]
 
 
-def _less(first, second):
-    """The differences of two nets' errors, seed by seed."""
-    return [first[seed] - second[seed] for seed in first]
+def _mean_by_seed(results):
+    """The mean of several figures for each seed, from dicts from seeds to figures."""
+    return {seed: statistics.mean(figures[seed] for figures in results) for seed in results[0]}
 
 
-def _means(lists):
-    """The mean of several figures, seed by seed."""
-    return [statistics.mean(values) for values in zip(*lists, strict=True)]
-
-
-def _in_words(values):
-    low, high = interval_of(values)
-    return f"{statistics.mean(values):+.2f} [{low:+.2f}, {high:+.2f}]"
+def _difference(values, base):
+    difference = paired_difference(values, base)
+    low, high = difference["interval"]
+    return f"{difference['mean']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 if __name__ == "__main__":
